@@ -1,0 +1,35 @@
+// Package transport carries bytes between sockets: it turns an endpoint such as tcp://127.0.0.1:5555
+// into a listener or a connection, and knows nothing about messages.
+//
+//	tcp://host:port        ParseConnect: an IP address or a DNS name, resolved anew by each Dial
+//	tcp://src:0;host:port  ParseConnect: the same, leaving from the address or interface src
+//	tcp://host:port        ParseBind: an IP address, an interface, or a DNS name of this host
+//	tcp://*:port           ParseBind: every interface, IPv4 and, where the host has it, IPv6
+//	tcp://host:*           ParseBind: a free port; 0 means the same
+//	ipc:///run/app.sock    a Unix socket by its path, at most 107 bytes
+//	ipc://@name            a Unix socket in Linux's abstract namespace: no file, gone with its process
+//	ipc://*                ParseBind: a Unix socket at a fresh path in the folder for temporary files
+//	inproc://name          memory within this process; listeners and dialers come in any order
+//
+// 0.0.0.0 binds IPv4 only, [::] binds what * does. Nonsense is refused when it is parsed, with an
+// *EndpointError; what only the host can tell (does the interface exist, is the port free) shows in
+// Listen or Dial.
+//
+// # Real addresses
+//
+// Listener.Endpoint reports the address that was bound, with wildcards filled in. All interfaces have
+// no address of their own, so tcp://*:0 reports tcp://0.0.0.0:43211: ParseConnect takes that as it
+// stands and reaches this host; a peer elsewhere puts a host of ours in the place of 0.0.0.0.
+//
+// # Connections
+//
+// Conns of tcp and ipc are plain *net.TCPConn and *net.UnixConn. A conn of inproc behaves as these do
+// and has three more methods: CloseWrite, and TryRead and TryWrite, which never block. Reads, writes
+// and Close may run at once. A read deadline in the past wakes a blocked Read, loses no data and leaves
+// the conn usable.
+//
+// # Goroutines and locks
+//
+// The package starts no goroutine: Accept, Dial, Read and Write work on their caller's. The locks of inproc,
+// outer first: inprocListener.mu, the table of names, stream.writing, stream.mu.
+package transport

@@ -1,0 +1,235 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	smallBuffer = 4 << 10   // enough for the small messages of a conn whose reader keeps up
+	largeBuffer = 256 << 10 // about what Linux gives a Unix socket; lent to a stream while it needs it
+)
+
+// largeBuffers is shared, so that memory grows with the streams that are behind, not with all that ever were.
+var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+
+// stream is one direction of an inproc connection: a ring of bytes with a writer's and a reader's end.
+type stream struct {
+	writing sync.Mutex // held for a whole Write, so that Writes do not mix; before mu
+
+	mu     sync.Mutex // guards the fields below
+	reader end        // wakes when there are bytes
+	writer end        // wakes when there is space
+
+	// The bytes are buf[head:head+size], modulo len(buf), which is 0 or a power of two.
+	// Invariant: buf is small or large[:], and if size is 0 then head is 0 and large is nil.
+	buf        []byte
+	head, size int
+	small      []byte // kept once allocated
+	large      *[largeBuffer]byte
+}
+
+// end is the state of a stream's reader or writer.
+type end struct {
+	wake    sync.Cond
+	closed  bool
+	expired bool        // the deadline has passed
+	timer   *time.Timer // of a deadline to come
+}
+
+func newStream() *stream {
+	s := &stream{}
+	s.reader.wake.L = &s.mu
+	s.writer.wake.L = &s.mu
+	return s
+}
+
+func (s *stream) read(p []byte, block bool) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.reader.closed:
+			return 0, net.ErrClosed
+		case s.reader.expired && block:
+			return 0, os.ErrDeadlineExceeded
+		case s.size > 0 || len(p) == 0:
+			return s.take(p), nil
+		case s.writer.closed:
+			return 0, io.EOF
+		case !block:
+			return 0, ErrWouldBlock
+		}
+		s.reader.wake.Wait()
+	}
+}
+
+func (s *stream) write(p []byte) (n int, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if err := s.writeError(); err != nil {
+			return n, err
+		}
+		if s.writer.expired {
+			return n, os.ErrDeadlineExceeded
+		}
+		n += s.put(p[n:])
+		if n == len(p) {
+			return n, nil
+		}
+		s.writer.wake.Wait()
+	}
+}
+
+func (s *stream) tryWrite(p []byte) (int, error) {
+	if !s.writing.TryLock() {
+		return 0, ErrWouldBlock
+	}
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.writeError(); err != nil {
+		return 0, err
+	}
+	n := s.put(p)
+	if n == 0 && len(p) > 0 {
+		return 0, ErrWouldBlock
+	}
+	return n, nil
+}
+
+func (s *stream) writeError() error {
+	switch {
+	case s.writer.closed:
+		return net.ErrClosed
+	case s.reader.closed:
+		return syscall.EPIPE
+	}
+	return nil
+}
+
+// put copies as much of p into the ring as fits, and wakes the reader.
+func (s *stream) put(p []byte) int {
+	if len(p) > len(s.buf)-s.size {
+		s.grow(len(p))
+	}
+	n := min(len(p), len(s.buf)-s.size)
+	if n == 0 {
+		return 0
+	}
+	tail := (s.head + s.size) & (len(s.buf) - 1)
+	first := copy(s.buf[tail:], p[:n])
+	copy(s.buf, p[first:n])
+	s.size += n
+	s.reader.wake.Broadcast()
+	return n
+}
+
+// take moves bytes from the ring to p, and wakes the writer once half of the ring is free: at each read it would
+// wake for crumbs.
+func (s *stream) take(p []byte) int {
+	n := min(len(p), s.size)
+	first := copy(p[:n], s.buf[s.head:])
+	copy(p[first:n], s.buf)
+	s.size -= n
+	if s.size == 0 {
+		s.shrink()
+	} else {
+		s.head = (s.head + n) & (len(s.buf) - 1)
+	}
+	if s.size <= largeBuffer/2 {
+		s.writer.wake.Broadcast()
+	}
+	return n
+}
+
+// grow makes room for n more bytes, as far as the buffers go.
+func (s *stream) grow(n int) {
+	switch {
+	case s.large != nil:
+	case s.small == nil && n <= smallBuffer:
+		s.small = make([]byte, smallBuffer)
+		s.buf = s.small
+	default:
+		s.large = largeBuffers.Get().(*[largeBuffer]byte)
+		first := copy(s.large[:s.size], s.buf[s.head:])
+		copy(s.large[first:s.size], s.buf)
+		s.buf, s.head = s.large[:], 0
+	}
+}
+
+// shrink empties the ring and gives the large buffer back.
+func (s *stream) shrink() {
+	s.head, s.size = 0, 0
+	if s.large != nil {
+		largeBuffers.Put(s.large)
+		s.large, s.buf = nil, s.small
+	}
+}
+
+// closeWriter ends the stream: the reader gets what is left, then io.EOF.
+func (s *stream) closeWriter() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.close(&s.writer)
+}
+
+// closeReader drops what is left: nobody will read it. Writes fail from here on.
+func (s *stream) closeReader() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.close(&s.reader)
+	s.shrink()
+}
+
+func (s *stream) close(e *end) {
+	e.closed = true
+	e.stopTimer()
+	s.reader.wake.Broadcast()
+	s.writer.wake.Broadcast()
+}
+
+// setDeadline sets the deadline of e, one of the stream's ends. The zero time is none. A closed end needs none.
+func (s *stream) setDeadline(e *end, t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.closed {
+		return
+	}
+	e.stopTimer()
+	left := time.Until(t)
+	e.expired = !t.IsZero() && left <= 0
+	if e.expired {
+		e.wake.Broadcast()
+	} else if !t.IsZero() {
+		e.startTimer(left)
+	}
+}
+
+func (e *end) stopTimer() {
+	if e.timer != nil {
+		e.timer.Stop()
+		e.timer = nil
+	}
+}
+
+func (e *end) startTimer(d time.Duration) {
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		e.wake.L.Lock()
+		defer e.wake.L.Unlock()
+		// A timer that was stopped too late is no longer the end's.
+		if e.timer == timer {
+			e.expired = true
+			e.wake.Broadcast()
+		}
+	})
+	e.timer = timer
+}
