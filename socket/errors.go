@@ -1,0 +1,84 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/meshmq/meshmq/transport"
+)
+
+// Sentinels that callers decide on. All are found by errors.Is through whatever wraps them.
+var (
+	// ErrClosed: the socket was closed, before or during the call.
+	ErrClosed = errors.New("socket closed")
+	// ErrNoPeer: there is no peer that could take the message.
+	ErrNoPeer = errors.New("no peer")
+	// ErrFull: peers are there, and all their queues stand at the high-water mark.
+	ErrFull = errors.New("queue full")
+	// ErrState: the call does not fit the state of the pattern, such as a reply without a request.
+	ErrState = errors.New("wrong state")
+	// ErrTooLarge: the message is larger than WithMaxMessageSize allows.
+	ErrTooLarge = errors.New("message too large")
+	// ErrPeerGone: the peer that was asked went away before it answered.
+	ErrPeerGone = errors.New("peer gone")
+	// ErrOption: an option has an impossible value.
+	ErrOption = errors.New("invalid option")
+	// ErrEndpoint: an endpoint is malformed, of an unknown scheme, or not known to the socket.
+	ErrEndpoint = transport.ErrEndpoint
+	// ErrTimeout: the context's deadline passed. Such an error is also context.DeadlineExceeded.
+	ErrTimeout error = timeout{}
+)
+
+type timeout struct{}
+
+func (timeout) Error() string   { return context.DeadlineExceeded.Error() }
+func (timeout) Timeout() bool   { return true }
+func (timeout) Is(e error) bool { return e == context.DeadlineExceeded }
+
+// Error says which operation on which endpoint or peer met Err.
+type Error struct {
+	Op       string // "bind", "connect", "send", "recv", ...
+	Endpoint string // empty where no endpoint is concerned
+	Peer     string // address of the peer, empty where none is concerned
+	Err      error
+}
+
+// Error returns one line: the operation, what it was about, the cause.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	for _, part := range []string{e.Endpoint, e.Peer} {
+		if part != "" {
+			b.WriteByte(' ')
+			b.WriteString(part)
+		}
+	}
+	b.WriteString(": ")
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// blocked is the cause of a call that waited in vain: why it had to wait, and what ended the wait.
+type blocked struct{ why, end error }
+
+func (b *blocked) Error() string {
+	if b.why == nil {
+		return b.end.Error()
+	}
+	return b.why.Error() + ": " + b.end.Error()
+}
+
+func (b *blocked) Is(target error) bool {
+	return target == ErrTimeout && errors.Is(b.end, context.DeadlineExceeded)
+}
+
+func (b *blocked) Unwrap() []error {
+	if b.why == nil {
+		return []error{b.end}
+	}
+	return []error{b.why, b.end}
+}

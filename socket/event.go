@@ -1,0 +1,89 @@
+package socket
+
+import (
+	"fmt"
+	"time"
+)
+
+// EventKind says what an Event reports.
+type EventKind uint8
+
+// The kinds of events, in the order of a connection's life.
+const (
+	Listening       EventKind = iota + 1 // Bind succeeded; Endpoint is the real address
+	Accepted                             // a connection came in; the handshake is to follow
+	Connected                            // handshake done, either side; Peer is set
+	HandshakeFailed                      // the peer is no peer for us; Err says why
+	Disconnected                         // a peer is gone; Err is nil when it closed in order
+	Retrying                             // a connection attempt failed or ended; the next follows in RetryIn
+	AcceptFailed                         // accepting failed, for example for want of file descriptors; it is tried again
+	Dropped                              // Count messages were dropped since the last such event, for Reason
+	Unbound                              // Unbind or Close released Endpoint
+)
+
+var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound"}
+
+// String returns the kind in words.
+func (k EventKind) String() string {
+	if int(k) < len(eventNames) {
+		return eventNames[k]
+	}
+	return eventNames[0]
+}
+
+// DropReason says why messages were dropped.
+type DropReason uint8
+
+// Why messages are dropped. Nothing is dropped for a reason that is not listed here.
+const (
+	DropFull         DropReason = iota + 1 // the peer's queue stood at the high-water mark (PUB, XPUB, XSUB, REP)
+	DropPeerGone                           // queued for a peer that left (accepted connections, replies)
+	DropClosed                             // still queued when Close or the end of the linger period came
+	DropUnwanted                           // a reply nobody waits for, or a message the pattern does not take
+	DropMalformed                          // a message without the envelope its pattern demands
+	DropDisconnected                       // queued for an endpoint that Disconnect removed
+	dropReasons
+)
+
+var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected"}
+
+// String returns the reason in words.
+func (r DropReason) String() string {
+	if int(r) < len(dropNames) {
+		return dropNames[r]
+	}
+	return dropNames[0]
+}
+
+// Event is something that happened to a socket's connections or messages.
+type Event struct {
+	Kind     EventKind
+	Time     time.Time
+	Endpoint string        // the endpoint concerned, as bound or as given to Connect
+	Peer     *Peer         // the peer concerned, where there is one
+	Err      error         // the cause, where there is one
+	RetryIn  time.Duration // Retrying: when the next attempt starts
+	Reason   DropReason    // Dropped
+	Count    uint64        // Dropped
+}
+
+// String returns the event in one line.
+func (e Event) String() string {
+	s := e.Kind.String()
+	if e.Endpoint != "" {
+		s += " " + e.Endpoint
+	}
+	if e.Peer != nil {
+		s += " peer " + e.Peer.Address()
+	}
+	switch e.Kind {
+	case Retrying:
+		s += fmt.Sprintf(" in %s", e.RetryIn.Round(time.Millisecond))
+	case Dropped:
+		s += fmt.Sprintf(" %d (%s)", e.Count, e.Reason)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}

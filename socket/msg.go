@@ -1,0 +1,45 @@
+package socket
+
+// Msg is one received message. Its frames belong to the caller, who may keep and change them;
+// small messages that arrived together share one underlying buffer (each frame's capacity ends
+// where it ends), so keep a Clone of a small message that is to live long.
+type Msg struct {
+	Frames [][]byte
+	peer   *Peer
+}
+
+// Bytes returns the last frame: the body of a message of one frame, and the body behind the
+// topic or envelope frames of others. It is nil for a zero Msg.
+func (m Msg) Bytes() []byte {
+	if len(m.Frames) == 0 {
+		return nil
+	}
+	return m.Frames[len(m.Frames)-1]
+}
+
+// String returns Bytes as a string.
+func (m Msg) String() string { return string(m.Bytes()) }
+
+// Peer returns who sent the message. It is nil for a zero Msg.
+func (m Msg) Peer() *Peer { return m.peer }
+
+// Size returns the number of bytes in all frames.
+func (m Msg) Size() int {
+	n := 0
+	for _, f := range m.Frames {
+		n += len(f)
+	}
+	return n
+}
+
+// Clone returns a copy that shares no memory with m.
+func (m Msg) Clone() Msg {
+	body := make([]byte, 0, m.Size())
+	c := Msg{Frames: make([][]byte, len(m.Frames)), peer: m.peer}
+	for i, f := range m.Frames {
+		start := len(body)
+		body = append(body, f...)
+		c.Frames[i] = body[start:len(body):len(body)]
+	}
+	return c
+}

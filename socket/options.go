@@ -1,0 +1,231 @@
+package socket
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+)
+
+// Option sets one property of a socket at construction. An option with an impossible value, or
+// one that the socket type has no use for, makes the socket unusable: every later call returns
+// the same error, which is ErrOption and names the option.
+type Option func(*config) error
+
+// config is what the options set. Defaults are in defaultConfig, with their reasons.
+type config struct {
+	identity         []byte
+	sendHWM          int
+	sendHWMBytes     int
+	recvHWM          int
+	recvHWMBytes     int
+	maxMessageSize   int
+	linger           time.Duration
+	immediate        bool
+	handshakeTimeout time.Duration
+	connectTimeout   time.Duration
+	reconnectMin     time.Duration
+	reconnectMax     time.Duration
+	pingInterval     time.Duration
+	pingTimeout      time.Duration
+	properties       map[string]string
+	onEvent          func(Event)
+	noDrop           bool
+	verbose          bool
+	relaxed          bool
+	correlate        bool
+	maxPeers         int
+}
+
+func defaultConfig() config {
+	return config{
+		sendHWM:          1000,             // as libzmq, so that users' sizing holds
+		recvHWM:          1000,             // as libzmq
+		sendHWMBytes:     64 << 20,         // one message of the largest default size
+		recvHWMBytes:     64 << 20,         // the same on the way in
+		maxMessageSize:   64 << 20,         // finite, so that a peer cannot exhaust memory
+		linger:           2 * time.Second,  // long enough for a LAN, short enough to close
+		handshakeTimeout: 30 * time.Second, // as libzmq
+		connectTimeout:   10 * time.Second, // below the kernel's two minutes
+		reconnectMin:     100 * time.Millisecond,
+		reconnectMax:     5 * time.Second, // full jitter keeps a fleet from returning at once
+		pingInterval:     10 * time.Second,
+		pingTimeout:      30 * time.Second, // three PINGs unanswered
+	}
+}
+
+func bad(option string, value any, want string) error {
+	return fmt.Errorf("%w: %s(%v): %s", ErrOption, option, value, want)
+}
+
+func count(option string, n int, set func(*config)) Option {
+	return func(c *config) error {
+		if n < 0 {
+			return bad(option, n, "want 0 (no limit) or more")
+		}
+		set(c)
+		return nil
+	}
+}
+
+func period(option string, d time.Duration, set func(*config)) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return bad(option, d, "want 0 or more")
+		}
+		set(c)
+		return nil
+	}
+}
+
+// WithIdentity sets the identity that REQ, DEALER and ROUTER sockets announce: 1 to 255 bytes, the
+// first not zero (RFC 37). A Router at the other end knows the peer by it. Default: none.
+func WithIdentity(id string) Option {
+	return func(c *config) error {
+		if len(id) == 0 || len(id) > 255 || id[0] == 0 {
+			return bad("WithIdentity", fmt.Sprintf("%.20q", id), "want 1 to 255 bytes, the first not zero")
+		}
+		c.identity = []byte(id)
+		return nil
+	}
+}
+
+// WithSendHWM sets the high-water mark of outgoing messages per peer. Default 1000; zero means no
+// limit in messages (the one in bytes stays).
+func WithSendHWM(messages int) Option {
+	return count("WithSendHWM", messages, func(c *config) { c.sendHWM = messages })
+}
+
+// WithSendHWMBytes sets the high-water mark of outgoing bytes per peer. A message that is larger
+// than the mark is still taken when the queue is empty. Default 64 MiB; zero means no limit.
+func WithSendHWMBytes(bytes int) Option {
+	return count("WithSendHWMBytes", bytes, func(c *config) { c.sendHWMBytes = bytes })
+}
+
+// WithRecvHWM sets the high-water mark of received messages per peer that wait for Recv; beyond it the
+// socket stops reading from that peer. One read (at most 256 KiB) may go beyond. Default
+// 1000; zero means no limit in messages.
+func WithRecvHWM(messages int) Option {
+	return count("WithRecvHWM", messages, func(c *config) { c.recvHWM = messages })
+}
+
+// WithRecvHWMBytes is WithRecvHWM in bytes. Default 64 MiB; zero means no limit.
+func WithRecvHWMBytes(bytes int) Option {
+	return count("WithRecvHWMBytes", bytes, func(c *config) { c.recvHWMBytes = bytes })
+}
+
+// WithMaxMessageSize bounds one message, all frames together: Send refuses a larger one with
+// ErrTooLarge, a peer that sends a larger one is disconnected. Default 64 MiB; zero means 2^48.
+func WithMaxMessageSize(bytes int) Option {
+	return count("WithMaxMessageSize", bytes, func(c *config) { c.maxMessageSize = bytes })
+}
+
+// WithLinger sets how long Close and Disconnect wait for queued messages to be written. Default 2 s;
+// zero means not at all.
+func WithLinger(d time.Duration) Option {
+	return period("WithLinger", d, func(c *config) { c.linger = d })
+}
+
+// WithImmediate makes PUSH, DEALER and PAIR queue only to peers that are connected, as REQ always does.
+// Without it an endpoint given to Connect has a queue at once, which survives reconnects.
+func WithImmediate() Option {
+	return func(c *config) error { c.immediate = true; return nil }
+}
+
+// WithHandshakeTimeout bounds greeting and handshake together. Default 30 s; zero means no bound.
+func WithHandshakeTimeout(d time.Duration) Option {
+	return period("WithHandshakeTimeout", d, func(c *config) { c.handshakeTimeout = d })
+}
+
+// WithConnectTimeout bounds one attempt to connect. Default 10 s; zero leaves it to the system.
+func WithConnectTimeout(d time.Duration) Option {
+	return period("WithConnectTimeout", d, func(c *config) { c.connectTimeout = d })
+}
+
+// WithReconnect sets the range of the pause before another attempt to connect: the upper bound doubles
+// from min to max, the pause is drawn evenly below it (full jitter). Default 100 ms to 5 s.
+func WithReconnect(min, max time.Duration) Option {
+	return func(c *config) error {
+		if min <= 0 || max < min {
+			return bad("WithReconnect", fmt.Sprint(min, ", ", max), "want 0 < min <= max")
+		}
+		c.reconnectMin, c.reconnectMax = min, max
+		return nil
+	}
+}
+
+// WithHeartbeat sets how often peers are sent a PING and after how much silence they count as
+// dead. Default 10 s and 30 s. A zero interval turns heartbeats off. Peers that speak less than
+// ZMTP 3.1 are sent none; TCP keep-alive watches those.
+func WithHeartbeat(interval, dead time.Duration) Option {
+	return func(c *config) error {
+		if interval < 0 || interval > 0 && dead < interval {
+			return bad("WithHeartbeat", fmt.Sprint(interval, ", ", dead), "want 0 <= interval <= dead")
+		}
+		c.pingInterval, c.pingTimeout = interval, dead
+		return nil
+	}
+}
+
+// WithProperty announces an application property in the handshake; peers read it with
+// Peer.Property. Names start with X- (RFC 37) and consist of letters, digits and -_.+.
+func WithProperty(name, value string) Option {
+	return func(c *config) error {
+		if !strings.HasPrefix(strings.ToUpper(name), "X-") || len(name) > 255 {
+			return bad("WithProperty", fmt.Sprintf("%.40q", name), "want a name that starts with X-, at most 255 bytes")
+		}
+		for _, r := range name {
+			if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+", r) {
+				return bad("WithProperty", fmt.Sprintf("%.40q", name), "want letters, digits and -_.+ in the name")
+			}
+		}
+		c.properties = maps.Clone(c.properties)
+		if c.properties == nil {
+			c.properties = map[string]string{}
+		}
+		c.properties[name] = value
+		return nil
+	}
+}
+
+// WithEventHandler has f called for each event, one at a time, in order, on a goroutine of the socket's
+// own. f must not call Close or Shutdown of the same socket, which wait for it.
+func WithEventHandler(f func(Event)) Option {
+	return func(c *config) error {
+		if f == nil {
+			return bad("WithEventHandler", "nil", "want a function")
+		}
+		c.onEvent = f
+		return nil
+	}
+}
+
+// WithMaxPeers bounds the number of accepted peers at a time; further ones are refused before the
+// handshake. Default and zero: no bound.
+func WithMaxPeers(n int) Option {
+	return count("WithMaxPeers", n, func(c *config) { c.maxPeers = n })
+}
+
+// WithNoDrop makes Send of PUB and XPUB block while a matching subscriber's queue is full, instead of
+// dropping the message for that subscriber (ZMQ_XPUB_NODROP).
+func WithNoDrop() Option {
+	return func(c *config) error { c.noDrop = true; return nil }
+}
+
+// WithVerbose makes XPUB pass every subscription to Recv, not only the first for a topic
+// (ZMQ_XPUB_VERBOSE).
+func WithVerbose() Option {
+	return func(c *config) error { c.verbose = true; return nil }
+}
+
+// WithRelaxed lets REQ send again before the reply has come; the old request is given up
+// (ZMQ_REQ_RELAXED). A request that failed can always be followed by another.
+func WithRelaxed() Option {
+	return func(c *config) error { c.relaxed = true; return nil }
+}
+
+// WithCorrelate makes REQ put a 4-byte request id before the empty delimiter towards every peer
+// (ZMQ_REQ_CORRELATE). Without it, only meshmq REP peers are sent one.
+func WithCorrelate() Option {
+	return func(c *config) error { c.correlate = true; return nil }
+}

@@ -1,0 +1,46 @@
+package socket
+
+import "github.com/meshmq/meshmq/transport/zmtp"
+
+// Peer describes one connected peer. It is immutable; a reconnected peer is another Peer.
+type Peer struct {
+	identity   string
+	routingID  string
+	address    string
+	endpoint   string
+	socketType string
+	minor      byte
+	metadata   zmtp.Metadata
+}
+
+// Identity returns the identity that the peer announced, empty if it announced none.
+func (p *Peer) Identity() string { return p.identity }
+
+// RoutingID returns the first frame that a Router shows and expects for this peer: its identity, or
+// one made up by this socket. Empty on sockets that do not route by id.
+func (p *Peer) RoutingID() string { return p.routingID }
+
+// Address returns the peer's network address, such as "127.0.0.1:40312".
+func (p *Peer) Address() string { return p.address }
+
+// Endpoint returns the endpoint of ours that the connection belongs to: as given to Connect, or
+// the bound address it was accepted on.
+func (p *Peer) Endpoint() string { return p.endpoint }
+
+// SocketType returns the peer's ZeroMQ socket type in upper case, such as "PULL".
+func (p *Peer) SocketType() string { return p.socketType }
+
+// Version returns the ZMTP version that the connection speaks, "3.1" or "3.0".
+func (p *Peer) Version() string {
+	if p.minor == 0 {
+		return "3.0"
+	}
+	return "3.1"
+}
+
+// Property returns a metadata property the peer announced in its handshake (RFC 37, names are
+// case-insensitive; those starting X- are the application's), and whether there is one.
+func (p *Peer) Property(name string) (string, bool) {
+	v, ok := p.metadata.Get(name)
+	return string(v), ok
+}
