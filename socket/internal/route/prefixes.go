@@ -1,0 +1,45 @@
+package route
+
+// Prefixes is a subscriber's own set of topics, counted: a Topics with a single pipe. What Add and Remove
+// report is what has to be told to the publishers: one SUBSCRIBE for the first, one CANCEL for the last.
+// That is right with publishers that count (RFC 29: subscriptions are additive) and with those that do
+// not (libzmq keeps one entry per peer and topic).
+type Prefixes struct{ topics Topics[struct{}] }
+
+// Add adds topic, which it does not keep, and reports whether it is new to the set.
+func (s *Prefixes) Add(topic []byte) (first bool) {
+	return s.topics.Subscribe(struct{}{}, topic)
+}
+
+// Remove takes one Add of topic back. It reports as last whether the topic has left the set, and as known
+// whether it was in it at all.
+func (s *Prefixes) Remove(topic []byte) (last, known bool) {
+	return s.topics.Unsubscribe(struct{}{}, topic)
+}
+
+// Match reports whether topic begins with one of the set. It does not allocate.
+func (s *Prefixes) Match(topic []byte) bool {
+	for n, rest := &s.topics.root, topic; n != nil; n, rest = n.step(rest) {
+		if len(n.subs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Each calls yield for each topic of the set once, in no particular order. The slice is valid during the
+// call only, and yield must not change the set.
+func (s *Prefixes) Each(yield func(topic []byte)) {
+	own := s.topics.slots[struct{}{}]
+	if own == nil {
+		return
+	}
+	var topic []byte
+	for n := range own.holds {
+		topic = n.topic(topic)
+		yield(topic)
+	}
+}
+
+// Len returns how many distinct topics the set has.
+func (s *Prefixes) Len() int { return s.topics.Count() }

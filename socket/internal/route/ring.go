@@ -1,0 +1,97 @@
+package route
+
+// RoundRobin deals messages out over the pipes that have room. A pipe that comes back is served after
+// those that were waiting, so nobody's turn is skipped or delayed by the coming and going of others.
+//
+// RFC 30: a PUSH socket routes outgoing messages to its available peers in a round-robin way; RFC 28 says
+// the same of REQ and DEALER.
+type RoundRobin[P comparable] struct{ ring[P] }
+
+// FairQueue takes turns over the pipes that have something to read, so that a peer that floods us cannot
+// starve the others. It keeps order as RoundRobin does.
+//
+// RFC 28, 29 and 30: every socket that receives from several peers does so with a fair-queuing strategy.
+type FairQueue[P comparable] struct{ ring[P] }
+
+// ring is a circle of the active pipes with a mark on the one whose turn is next. A pipe enters just
+// behind the mark, which is the end of the round. A circle, and not an array with an active prefix: taking
+// a pipe out of an array swaps another into its place, and that one may lose its turn.
+type ring[P comparable] struct {
+	seats  map[P]*seat[P] // every pipe, active or not
+	turn   *seat[P]       // whose turn is next; nil when no pipe is active
+	active int
+}
+
+// seat is a pipe's place in the ring. Invariant: prev and next are both nil while the pipe is inactive.
+type seat[P comparable] struct {
+	pipe       P
+	prev, next *seat[P]
+}
+
+// Add attaches p as active, at the end of the round. A pipe that is attached already is only activated.
+func (r *ring[P]) Add(p P) {
+	if r.seats == nil {
+		r.seats = make(map[P]*seat[P])
+	}
+	if r.seats[p] == nil {
+		r.seats[p] = &seat[P]{pipe: p}
+	}
+	r.Activate(p)
+}
+
+// Remove detaches p. A pipe that is not attached is ignored.
+func (r *ring[P]) Remove(p P) {
+	r.Deactivate(p)
+	delete(r.seats, p)
+}
+
+// Activate gives p its turn again, at the end of the round. It does nothing for a pipe that is active or
+// not attached: the wake-up of a pipe may well arrive after its removal.
+func (r *ring[P]) Activate(p P) {
+	s := r.seats[p]
+	if s == nil || s.next != nil {
+		return
+	}
+	if r.turn == nil {
+		r.turn, s.prev, s.next = s, s, s
+	} else {
+		s.prev, s.next = r.turn.prev, r.turn
+		s.prev.next, s.next.prev = s, s
+	}
+	r.active++
+}
+
+// Deactivate has p skipped until it is activated again. It does nothing for a pipe that is inactive or
+// not attached.
+func (r *ring[P]) Deactivate(p P) {
+	s := r.seats[p]
+	if s == nil || s.next == nil {
+		return
+	}
+	switch {
+	case s.next == s:
+		r.turn = nil
+	case s == r.turn:
+		r.turn = s.next
+	}
+	s.prev.next, s.next.prev = s.next, s.prev
+	s.prev, s.next = nil, nil
+	r.active--
+}
+
+// Next returns the pipe whose turn it is and moves the turn on. It reports false when no pipe is active.
+// It takes constant time and does not allocate.
+func (r *ring[P]) Next() (p P, ok bool) {
+	s := r.turn
+	if s == nil {
+		return p, false
+	}
+	r.turn = s.next
+	return s.pipe, true
+}
+
+// Len returns how many pipes are attached.
+func (r *ring[P]) Len() int { return len(r.seats) }
+
+// Active returns how many of them are active.
+func (r *ring[P]) Active() int { return r.active }

@@ -1,0 +1,158 @@
+package route
+
+// Topics knows which pipes want a topic. A subscription is a prefix, compared byte by byte with the first
+// frame of a message; the empty one matches everything. Subscriptions are counted per pipe and topic.
+//
+// RFC 29: subscriptions are additive and not idempotent: a topic that a pipe subscribed to twice has to be
+// unsubscribed from twice.
+//
+// Subscribe and Unsubscribe take time proportional to the length of the topic and of its neighbours' common
+// parts, matching to the length of the topic, whatever the number of subscriptions. Memory is proportional
+// to the subscribed bytes. The caller bounds topic length and subscriptions per pipe.
+type Topics[P comparable] struct {
+	root  node[P]
+	slots map[P]*slot[P] // the pipes with at least one subscription
+	count int            // distinct topics
+	stamp uint64         // the number of the latest match
+}
+
+// slot is what Topics keeps of a pipe.
+type slot[P comparable] struct {
+	pipe  P
+	stamp uint64            // the latest match that found this pipe
+	holds map[*node[P]]hold // its subscriptions
+}
+
+// hold is one subscription of a pipe. Invariant: node.subs[at] is the pipe's slot.
+type hold struct {
+	times int // subscribed this often
+	at    int
+}
+
+// Subscribe adds one subscription of p to topic, which it does not keep. It reports as first whether no
+// pipe had this topic before: what has to be passed upstream.
+func (t *Topics[P]) Subscribe(p P, topic []byte) (first bool) {
+	s := t.slots[p]
+	if s == nil {
+		s = &slot[P]{pipe: p, holds: make(map[*node[P]]hold)}
+		if t.slots == nil {
+			t.slots = make(map[P]*slot[P])
+		}
+		t.slots[p] = s
+	}
+	n := t.root.insert(topic)
+	h, again := s.holds[n]
+	if !again {
+		h.at = len(n.subs)
+		n.subs = append(n.subs, s)
+	}
+	h.times++
+	s.holds[n] = h
+	first = !again && len(n.subs) == 1
+	if first {
+		t.count++
+	}
+	return first
+}
+
+// Unsubscribe takes one subscription of p to topic back. It reports as last whether nobody has the topic
+// any more, and as known whether p had it at all; if not, nothing has changed.
+func (t *Topics[P]) Unsubscribe(p P, topic []byte) (last, known bool) {
+	s := t.slots[p]
+	n := t.root.find(topic)
+	if s == nil || n == nil {
+		return false, false
+	}
+	h, known := s.holds[n]
+	if !known {
+		return false, false
+	}
+	if h.times > 1 {
+		h.times--
+		s.holds[n] = h
+		return false, true
+	}
+	last = t.drop(n, h.at)
+	delete(s.holds, n)
+	if len(s.holds) == 0 {
+		delete(t.slots, p)
+	}
+	return last, true
+}
+
+// RemovePipe takes all subscriptions of p back. For each topic that nobody has any more it calls gone,
+// unless that is nil, in no particular order; the slice is valid during the call only, and gone must not
+// change the Topics. It takes time proportional to what p itself subscribed.
+func (t *Topics[P]) RemovePipe(p P, gone func(topic []byte)) {
+	s := t.slots[p]
+	if s == nil {
+		return
+	}
+	delete(t.slots, p)
+	var topic []byte
+	for n, h := range s.holds {
+		// Before the drop, which may take n off its parents.
+		if gone != nil && len(n.subs) == 1 {
+			topic = n.topic(topic)
+		}
+		if t.drop(n, h.at) && gone != nil {
+			gone(topic)
+		}
+	}
+}
+
+// drop takes the subscriber at the given place off n, and reports whether it was the last. The caller
+// takes n off the subscriber.
+func (t *Topics[P]) drop(n *node[P], at int) (last bool) {
+	n.subs = removeAt(n.subs, at)
+	if len(n.subs) == 0 {
+		t.count--
+		n.prune()
+		return true
+	}
+	if at < len(n.subs) {
+		moved := n.subs[at]
+		h := moved.holds[n]
+		h.at = at
+		moved.holds[n] = h
+	}
+	return false
+}
+
+// Match calls yield for each pipe that wants topic, exactly once however many of its subscriptions match,
+// in no particular order. It does not allocate. yield must not change the Topics.
+func (t *Topics[P]) Match(topic []byte, yield func(P)) {
+	t.stamp++
+	for n, rest := &t.root, topic; n != nil; n, rest = n.step(rest) {
+		for _, s := range n.subs {
+			if s.stamp != t.stamp {
+				s.stamp = t.stamp
+				yield(s.pipe)
+			}
+		}
+	}
+}
+
+// AppendMatch appends what Match would yield to dst. It allocates only where dst has to grow.
+func (t *Topics[P]) AppendMatch(dst []P, topic []byte) []P {
+	t.stamp++
+	for n, rest := &t.root, topic; n != nil; n, rest = n.step(rest) {
+		for _, s := range n.subs {
+			if s.stamp != t.stamp {
+				s.stamp = t.stamp
+				dst = append(dst, s.pipe)
+			}
+		}
+	}
+	return dst
+}
+
+// Count returns how many distinct topics are subscribed to.
+func (t *Topics[P]) Count() int { return t.count }
+
+// Subscribers returns how many pipes want topic.
+func (t *Topics[P]) Subscribers(topic []byte) int {
+	pipes := 0
+	t.Match(topic, func(P) { pipes++ })
+	return pipes
+}
