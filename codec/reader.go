@@ -1,0 +1,77 @@
+package codec
+
+import (
+	"errors"
+	"io"
+)
+
+// errInsideExt is what a decoder gets that looks for a value inside an extension.
+var errInsideExt = errors.New("extension where a map or string is wanted")
+
+// reader feeds scanned bytes to the msgpack decoder and keeps it on the values
+// that Scan has seen.
+//
+// The decoder has one way off that path: wanting a map and finding an extension,
+// it skips the extension's header and reads the payload as a map, with counts
+// and depths nobody checked. It reads codes with ReadByte and payloads with Read,
+// so a ReadByte where a payload begins betrays it. Scan refuses extensions
+// without payload, which would make that place ambiguous.
+type reader struct {
+	data []byte
+	pos  int
+	ext  token // the next extension at or after pos; its body is len(data) if there is none
+}
+
+// reset starts reading data, whose first extension begins at firstExt.
+func (r *reader) reset(data []byte, firstExt int) {
+	*r = reader{data: data}
+	r.seekExt(firstExt)
+}
+
+// seekExt finds the first extension among the tokens from at.
+func (r *reader) seekExt(at int) {
+	for at < len(r.data) {
+		t, _ := readToken(r.data, at) // scanned: no error
+		if t.kind == kindExt {
+			r.ext = t
+			return
+		}
+		at = t.end
+	}
+	r.ext = token{body: len(r.data), end: len(r.data)}
+}
+
+// Read is io.Reader.
+func (r *reader) Read(p []byte) (int, error) {
+	if r.pos == len(r.data) {
+		return 0, io.EOF
+	}
+	n := copy(p, r.data[r.pos:])
+	r.pos += n
+	if r.pos >= r.ext.end {
+		r.seekExt(r.ext.end)
+	}
+	return n, nil
+}
+
+// ReadByte is io.ByteReader.
+func (r *reader) ReadByte() (byte, error) {
+	if r.pos == len(r.data) {
+		return 0, io.EOF
+	}
+	if r.pos == r.ext.body {
+		return 0, errInsideExt
+	}
+	c := r.data[r.pos]
+	r.pos++
+	return c, nil
+}
+
+// UnreadByte is io.ByteScanner. The decoder calls it after ReadByte only.
+func (r *reader) UnreadByte() error {
+	if r.pos == 0 {
+		return io.ErrUnexpectedEOF
+	}
+	r.pos--
+	return nil
+}
