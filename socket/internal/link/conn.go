@@ -1,0 +1,43 @@
+package link
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/meshmq/meshmq/transport"
+)
+
+// Conn is a connection as the two ends use it. One goroutine at a time reads and one writes.
+type Conn struct {
+	net.Conn
+	try nonblocking
+}
+
+// nonblocking reads and writes only as far as it can at once: transport.ErrWouldBlock is not an
+// error of the connection.
+type nonblocking interface {
+	TryRead(p []byte) (int, error)
+	TryWrite(p []byte) (int, error)
+}
+
+// NewConn prepares c. Connections that offer no way to try are served by the pumps alone.
+func NewConn(c net.Conn) *Conn {
+	if try, ok := c.(nonblocking); ok {
+		return &Conn{c, try}
+	}
+	return &Conn{c, newNonblocking(c)}
+}
+
+// CloseWrite tells the peer that nothing follows, where the transport can.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// past is a deadline that has struck whenever it is set.
+var past = time.Unix(1, 0)
+
+func wouldBlock(err error) bool { return errors.Is(err, transport.ErrWouldBlock) }

@@ -1,0 +1,16 @@
+// Package link is one ZMTP connection at work, after its handshake: the hot path.
+//
+// Out is the write end. Append encodes a message's frames into a queue of byte segments under the
+// queue's lock; whoever holds the right to write (the writing flag) takes all that is queued to one
+// write call. That is the caller of Append, through Flush, when the peer spoke last or a good
+// deal is queued and the kernel takes it without blocking; else it is the pump goroutine, which
+// Append wakes only when it sleeps.
+//
+// In is the read end. Fill reads a chunk, finds the whole messages in it and hands them on as one
+// Batch: a slice of the chunk that is decoded as messages are taken from it. The caller holds the
+// right to read (In.Baton). Messages that no chunk can hold get a buffer of their own, which grows
+// with the bytes that arrive and not with the size that the peer claims.
+//
+// Neither end allocates or touches a channel per message. Locks: Out.mu guards the queue and is held
+// during no I/O and no callback; In has none but the baton.
+package link

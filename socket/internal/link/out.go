@@ -1,0 +1,288 @@
+package link
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+const (
+	// flushBytes is how much is queued before the caller of Append writes itself: one full chunk,
+	// the size beyond which a write call gets no cheaper per byte.
+	flushBytes = chunkSize
+	// flightBytes bounds what one write call takes, so that room is reported in portions.
+	flightBytes = 512 << 10
+	// maxPongs bounds the commands that wait for a peer which asks and does not read.
+	maxPongs = 4 << 10
+)
+
+// Out is the write end of a link: a queue of encoded messages, and whoever writes it. The queue lives
+// on when its connection ends; Attach gives it another. All methods may be called concurrently.
+type Out struct {
+	// Set before use, not changed after.
+	HWM      int    // most messages queued, 0 for no limit
+	HWMBytes int    // most bytes queued, 0 for no limit; one message always fits
+	Room     func() // called with no lock held once the queue, having refused, is half empty
+	Drained  func() // called with no lock held when Watch was called and the queue is empty
+
+	spoke atomic.Bool // the peer sent a message since we last wrote
+
+	mu       sync.Mutex // guards the fields below
+	wake     sync.Cond  // the pump sleeps here, Detach waits here
+	conn     *Conn      // nil while there is no connection
+	err      error      // why conn cannot be written any more
+	ctrl     []byte     // commands: written before messages, lost with the connection
+	segs     []segment  // queued; the last one is open for appending
+	flight   []segment  // taken by the writer, not yet all written
+	sent     int        // bytes of flight that are written
+	control  int        // bytes at the head of flight that are commands
+	vec      [][]byte   // reused for write calls of several segments
+	spare    []byte     // the small chunk, when not in the queue
+	msgs     int        // queued and in flight
+	bytes    int
+	total    uint64 // messages ever queued
+	totalB   uint64
+	writing  bool // the baton: somebody writes
+	asleep   bool // the pump waits for a signal
+	refused  bool // Append said no; Room is owed
+	watched  bool // Drained is owed
+	pumping  bool
+	stopping bool
+}
+
+// full reports whether a message of size bytes has no place. o.mu must be held.
+func (o *Out) fullLocked(size int) bool {
+	if o.HWM > 0 && o.msgs >= o.HWM {
+		return true
+	}
+	return o.HWMBytes > 0 && o.msgs > 0 && o.bytes+size > o.HWMBytes
+}
+
+// Append queues one message: the frames of head, then those of frames, of size bytes together. It copies
+// them. ok is false when the queue is full; Room will be called. When flush is true the caller
+// calls Flush as soon as it holds no locks.
+func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
+	o.mu.Lock()
+	if o.fullLocked(size) {
+		o.refused = true
+		o.mu.Unlock()
+		return false, false
+	}
+	last := len(head) + len(frames) - 1
+	for i, f := range head {
+		o.appendFrame(f, i < last, i > 0, false)
+	}
+	for i, f := range frames {
+		i += len(head)
+		o.appendFrame(f, i < last, i > 0, false)
+	}
+	flush = o.queuedLocked(size)
+	o.mu.Unlock()
+	return true, flush
+}
+
+// AppendEncoded queues a message that is encoded already. Parts above the size of a large body are
+// not copied and must not change any more; they begin and end where frame bodies do.
+func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
+	o.mu.Lock()
+	if o.fullLocked(size) {
+		o.refused = true
+		o.mu.Unlock()
+		return false, false
+	}
+	for i, p := range parts {
+		if len(p) > largeBody {
+			o.appendLarge(p)
+		} else {
+			s := o.tail(len(p), i > 0)
+			s.b = append(s.b, p...)
+		}
+	}
+	flush = o.queuedLocked(size)
+	o.mu.Unlock()
+	return true, flush
+}
+
+// Encode appends the encoding of frames to parts in the form AppendEncoded takes; small is a buffer
+// to reuse. Large bodies are copied once, for all queues together.
+func Encode(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
+	need := 0
+	for _, f := range frames {
+		need += zmtp.MaxHeaderSize
+		if len(f) <= largeBody {
+			need += len(f)
+		}
+	}
+	if cap(small) < need {
+		small = make([]byte, 0, need)
+	}
+	small = small[:0]
+	start := 0
+	for i, f := range frames {
+		flags := byte(0)
+		if i < len(frames)-1 {
+			flags = zmtp.FlagMore
+		}
+		small = zmtp.AppendHeader(small, flags, len(f))
+		if len(f) <= largeBody {
+			small = append(small, f...)
+			continue
+		}
+		parts = append(parts, small[start:], append([]byte(nil), f...))
+		start = len(small)
+	}
+	if start < len(small) {
+		parts = append(parts, small[start:])
+	}
+	return parts, small
+}
+
+// Full reports whether a message of size bytes would be refused; if so, Room will be called.
+func (o *Out) Full(size int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	full := o.fullLocked(size)
+	o.refused = o.refused || full
+	return full
+}
+
+func (o *Out) appendFrame(body []byte, more, inside, _ bool) {
+	n := len(body)
+	flags := byte(0)
+	if more {
+		flags = zmtp.FlagMore
+	}
+	if n > largeBody {
+		s := o.tail(zmtp.MaxHeaderSize, inside)
+		s.b = zmtp.AppendHeader(s.b, flags, n)
+		o.appendLarge(append([]byte(nil), body...))
+		return
+	}
+	s := o.tail(n+zmtp.MaxHeaderSize, inside)
+	b := s.b
+	if n < 256 {
+		b = append(b, flags, byte(n))
+	} else {
+		b = zmtp.AppendHeader(b, flags, n)
+	}
+	s.b = append(b, body...)
+}
+
+// tail returns the open segment with room for n bytes. inside says that a message is under way.
+func (o *Out) tail(n int, inside bool) *segment {
+	if k := len(o.segs); k > 0 {
+		s := &o.segs[k-1]
+		if cap(s.b)-len(s.b) >= n {
+			return s
+		}
+		s.whole = !inside
+	}
+	var s segment
+	switch {
+	case len(o.segs) == 0 && n <= smallChunk && len(o.flight) == 0:
+		if o.spare == nil {
+			o.spare = make([]byte, 0, smallChunk)
+		}
+		s.b, o.spare = o.spare[:0], nil
+	default:
+		s.pooled = chunks.Get().(*[chunkSize]byte)
+		s.b = s.pooled[:0]
+	}
+	o.segs = append(o.segs, s)
+	return &o.segs[len(o.segs)-1]
+}
+
+// appendLarge queues a body as its own segment and leaves the chunk before it to be continued.
+func (o *Out) appendLarge(body []byte) {
+	s := &o.segs[len(o.segs)-1]
+	rest := segment{pooled: s.pooled, b: s.b[len(s.b):]}
+	s.pooled = nil // goes back with the last segment cut from it
+	o.segs = append(o.segs, segment{b: body[:len(body):len(body)]}, rest)
+}
+
+// queuedLocked accounts for a message just queued and decides who writes it.
+func (o *Out) queuedLocked(size int) (flush bool) {
+	s := &o.segs[len(o.segs)-1]
+	s.msgs++
+	s.size += size
+	s.whole = true
+	o.msgs++
+	o.bytes += size
+	o.total++
+	o.totalB += uint64(size)
+	if o.writing || o.conn == nil {
+		return false
+	}
+	if o.conn.try != nil && len(o.flight) == 0 {
+		if o.spoke.Load() && o.msgs == 1 {
+			o.spoke.Store(false)
+			return true
+		}
+		if o.bytes >= flushBytes || o.HWM > 0 && o.msgs >= o.HWM {
+			return true
+		}
+	}
+	o.wakeLocked()
+	return false
+}
+
+func (o *Out) wakeLocked() {
+	if o.asleep {
+		o.asleep = false
+		o.wake.Broadcast()
+	}
+}
+
+// Control queues an encoded command. It is not counted, precedes queued messages and is forgotten when
+// the connection ends. PONGs are bounded: a peer that asks and does not read gets no more of them.
+func (o *Out) Control(frame []byte, pong bool) {
+	o.mu.Lock()
+	if o.conn != nil && !(pong && len(o.ctrl) > maxPongs) {
+		o.ctrl = append(o.ctrl, frame...)
+		o.wakeLocked()
+	}
+	o.mu.Unlock()
+}
+
+// Spoke notes that the peer sent a message: the next Append is likely the answer and is written at once.
+func (o *Out) Spoke() { o.spoke.Store(true) }
+
+// Depth returns what is queued.
+func (o *Out) Depth() (msgs, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.msgs, o.bytes
+}
+
+// Totals returns what was ever queued.
+func (o *Out) Totals() (msgs, bytes uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.total, o.totalB
+}
+
+// Watch has Drained called whenever the queue becomes empty from now on, and reports whether it is.
+func (o *Out) Watch() (empty bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.watched = true
+	return o.msgs == 0
+}
+
+// vector lists what of the flight is not written yet.
+func (o *Out) vector() net.Buffers {
+	o.vec = o.vec[:0]
+	skip := o.sent
+	for i := range o.flight {
+		b := o.flight[i].b
+		if skip >= len(b) {
+			skip -= len(b)
+			continue
+		}
+		o.vec = append(o.vec, b[skip:])
+		skip = 0
+	}
+	return o.vec
+}

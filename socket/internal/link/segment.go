@@ -1,0 +1,97 @@
+package link
+
+import (
+	"sync"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+const (
+	// smallChunk is the first segment of a queue that was empty: it serves a peer that gets a
+	// message now and then, and stays with the queue.
+	smallChunk = 2 << 10
+	// chunkSize is the segment of a busy queue: large enough for the cost of a write call to
+	// vanish, small enough to stay in the second-level cache.
+	chunkSize = 64 << 10
+	// largeBody is the size above which a body travels as its own segment instead of being copied
+	// into a chunk: from there on a write call costs less than the copy.
+	largeBody = 32 << 10
+)
+
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+// segment is a run of encoded bytes in a queue.
+type segment struct {
+	b      []byte
+	pooled *[chunkSize]byte // what b is cut from, nil if it does not go back to the pool
+	msgs   int              // messages that end in this segment
+	size   int              // bytes of their bodies
+	whole  bool             // the last message in it ends with it
+}
+
+func (s *segment) recycle() {
+	if s.pooled != nil {
+		chunks.Put(s.pooled)
+	}
+	*s = segment{}
+}
+
+// mark is a position in a list of segments at which a message begins.
+type mark struct {
+	seg, pos   int
+	msgs, size int // what ended in that segment before pos
+}
+
+// unsent returns what is left of queued segments when their first n bytes went to a connection that is
+// no more: the messages of which not every byte was written, from the first byte of each on.
+// RFC 37, "Socket Semantics": no message is delivered more than once, so the others are not kept.
+func unsent(segs []segment, n int) []segment {
+	var begin mark
+	var offset, skip, size, msgs, bytes int
+	more := false
+	for i := range segs {
+		pos := skip // the end of a body that began in an earlier segment
+		msgs, bytes = 0, 0
+		if skip > 0 && !more {
+			msgs, bytes = 1, size
+			if offset+pos > n {
+				return cut(segs, begin)
+			}
+			size = 0
+		}
+		for pos < len(segs[i].b) {
+			if !more && size == 0 {
+				begin = mark{i, pos, msgs, bytes}
+			}
+			flags, body, h, err := zmtp.ParseHeader(segs[i].b[pos:])
+			if err != nil || h == 0 {
+				return nil // never: a queue holds whole headers of our own making
+			}
+			pos += h + int(body)
+			size += int(body)
+			more = flags&zmtp.FlagMore != 0
+			if more || pos > len(segs[i].b) {
+				continue
+			}
+			if offset+pos > n {
+				return cut(segs, begin)
+			}
+			msgs, bytes, size = msgs+1, bytes+size, 0
+		}
+		skip = pos - len(segs[i].b)
+		offset += len(segs[i].b)
+	}
+	return nil
+}
+
+// cut drops what is before m.
+func cut(segs []segment, m mark) []segment {
+	for i := range segs[:m.seg] {
+		segs[i].recycle()
+	}
+	segs = segs[m.seg:]
+	segs[0].b = segs[0].b[m.pos:]
+	segs[0].msgs -= m.msgs
+	segs[0].size -= m.size
+	return segs
+}

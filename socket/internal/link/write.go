@@ -1,0 +1,242 @@
+package link
+
+import (
+	"net"
+	"slices"
+)
+
+// Attach gives the queue a connection and starts writing what is queued. Pump must be running or be
+// started next. first is written before anything else, such as a subscriber's subscriptions.
+func (o *Out) Attach(c *Conn, first []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wake.L = &o.mu
+	o.conn, o.err = c, nil
+	o.ctrl = append(o.ctrl[:0], first...)
+	o.pumping, o.stopping = true, false
+	o.spoke.Store(false)
+}
+
+// Pump writes whatever is queued until Detach. One goroutine runs it for each Attach. An error of the
+// connection closes it, so that the reading side ends too.
+func (o *Out) Pump() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		for !o.stopping && (o.writing || !o.takeLocked()) {
+			o.asleep = true
+			o.wake.Wait()
+		}
+		o.asleep = false
+		if o.stopping {
+			o.pumping = false
+			o.wake.Broadcast()
+			return
+		}
+		o.writing = true
+		conn := o.conn
+		vec := o.vector()
+		o.mu.Unlock()
+		n, err := writeAll(conn, vec)
+		o.mu.Lock()
+		o.finishLocked(n, err)
+	}
+}
+
+func writeAll(c *Conn, vec net.Buffers) (int, error) {
+	if len(vec) == 1 {
+		return c.Write(vec[0])
+	}
+	n, err := vec.WriteTo(c.Conn)
+	return int(n), err
+}
+
+// Flush writes what is queued as far as it can without blocking, unless somebody writes already. The
+// pump does the rest.
+func (o *Out) Flush() {
+	o.mu.Lock()
+	if o.writing || o.conn == nil || o.conn.try == nil || !o.takeLocked() {
+		o.mu.Unlock()
+		return
+	}
+	o.writing = true
+	conn := o.conn
+	vec := o.vector()
+	o.mu.Unlock()
+	written := 0
+	var err error
+	for _, b := range vec {
+		var n int
+		n, err = conn.try.TryWrite(b)
+		written += n
+		if err != nil || n < len(b) {
+			break
+		}
+	}
+	if wouldBlock(err) {
+		err = nil
+	}
+	o.mu.Lock()
+	o.finishLocked(written, err)
+	if len(o.flight) > 0 || len(o.segs) > 0 || len(o.ctrl) > 0 {
+		o.wakeLocked()
+	}
+	o.mu.Unlock()
+}
+
+// takeLocked makes sure that flight holds what is to be written next; false when there is nothing, or no
+// connection that could be written.
+func (o *Out) takeLocked() bool {
+	if o.conn == nil || o.err != nil {
+		return false
+	}
+	if len(o.flight) > 0 {
+		return true
+	}
+	o.sent, o.control = 0, 0
+	if len(o.ctrl) > 0 {
+		o.flight = append(o.flight, segment{b: o.ctrl})
+		o.control = len(o.ctrl)
+		o.ctrl = nil
+	}
+	taken := 0
+	for i := range o.segs {
+		taken += len(o.segs[i].b)
+		if i == len(o.segs)-1 || taken >= flightBytes && o.segs[i].whole {
+			o.flight = append(o.flight, o.segs[:i+1]...)
+			o.segs = slices.Delete(o.segs, 0, i+1)
+			break
+		}
+	}
+	return len(o.flight) > 0
+}
+
+// finishLocked hands the baton back after n bytes were written, and reports what follows from it. It
+// gives up o.mu while it calls back.
+func (o *Out) finishLocked(n int, err error) {
+	o.writing = false
+	o.sent += n
+	total := 0
+	for i := range o.flight {
+		total += len(o.flight[i].b)
+	}
+	if err != nil {
+		o.err = err
+		conn := o.conn
+		o.mu.Unlock()
+		conn.Close() // wakes the reader, which detaches
+		o.mu.Lock()
+	} else if o.sent == total {
+		o.landLocked()
+	}
+	if o.stopping {
+		o.wake.Broadcast()
+	}
+	o.reportLocked()
+}
+
+// landLocked returns the segments of a flight that is written.
+func (o *Out) landLocked() {
+	for i := range o.flight {
+		s := &o.flight[i]
+		o.msgs -= s.msgs
+		o.bytes -= s.size
+		if s.pooled == nil && cap(s.b) == smallChunk && o.spare == nil {
+			o.spare = s.b[:0]
+		}
+		s.recycle()
+	}
+	o.flight = o.flight[:0]
+	o.sent, o.control = 0, 0
+}
+
+// reportLocked calls Room and Drained where they are owed. o.mu is given up meanwhile.
+func (o *Out) reportLocked() {
+	room := o.refused && o.msgs <= o.HWM/2 && (o.HWMBytes == 0 || o.bytes <= o.HWMBytes/2)
+	if o.HWM == 0 {
+		room = o.refused && o.bytes <= o.HWMBytes/2
+	}
+	drained := o.watched && o.msgs == 0
+	if !room && !drained {
+		return
+	}
+	if room {
+		o.refused = false
+	}
+	o.mu.Unlock()
+	if room {
+		o.Room()
+	}
+	if drained {
+		o.Drained()
+	}
+	o.mu.Lock()
+}
+
+// Detach takes the connection away, which must be closed, and returns when nobody writes to it any
+// more. With keep the messages that did not go out wait for the next connection, in order;
+// without, the queue is emptied and their number returned.
+func (o *Out) Detach(keep bool) (lost int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stopping = true
+	o.wake.Broadcast()
+	for o.pumping || o.writing {
+		o.wake.Wait()
+	}
+	o.conn = nil
+	o.ctrl = nil
+	if len(o.flight) > 0 {
+		o.segs = append(o.returnFlight(), o.segs...)
+		o.flight = nil
+	}
+	if !keep {
+		return o.dropLocked()
+	}
+	o.recountLocked()
+	o.reportLocked()
+	return 0
+}
+
+// returnFlight takes back what a lost connection left of the flight, without commands.
+func (o *Out) returnFlight() []segment {
+	flight, sent := o.flight, o.sent
+	if o.control > 0 {
+		flight = flight[1:]
+		sent = max(0, sent-o.control)
+	}
+	return slices.Clone(unsent(flight, sent))
+}
+
+func (o *Out) recountLocked() {
+	o.msgs, o.bytes = 0, 0
+	for i := range o.segs {
+		o.msgs += o.segs[i].msgs
+		o.bytes += o.segs[i].size
+	}
+}
+
+// Drop empties the queue and returns how many messages it held.
+func (o *Out) Drop() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dropLocked()
+}
+
+func (o *Out) dropLocked() int {
+	o.recountLocked()
+	lost := o.msgs
+	for i := range o.flight {
+		lost += o.flight[i].msgs
+	}
+	for i := range o.segs {
+		o.segs[i].recycle()
+	}
+	o.segs = nil
+	o.msgs, o.bytes = 0, 0
+	for i := range o.flight {
+		o.msgs += o.flight[i].msgs
+		o.bytes += o.flight[i].size
+	}
+	return lost - o.msgs
+}
