@@ -52,7 +52,7 @@ type Out struct {
 	stopping bool
 }
 
-// full reports whether a message of size bytes has no place. o.mu must be held.
+// fullLocked reports whether a message of size bytes has no place. o.mu must be held.
 func (o *Out) fullLocked(size int) bool {
 	if o.HWM > 0 && o.msgs >= o.HWM {
 		return true
@@ -72,19 +72,18 @@ func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
 	}
 	last := len(head) + len(frames) - 1
 	for i, f := range head {
-		o.appendFrame(f, i < last, i > 0, false)
+		o.appendFrame(f, i < last, i > 0)
 	}
 	for i, f := range frames {
 		i += len(head)
-		o.appendFrame(f, i < last, i > 0, false)
+		o.appendFrame(f, i < last, i > 0)
 	}
 	flush = o.queuedLocked(size)
 	o.mu.Unlock()
 	return true, flush
 }
 
-// AppendEncoded queues a message that is encoded already. Parts above the size of a large body are
-// not copied and must not change any more; they begin and end where frame bodies do.
+// AppendEncoded queues a message that Encode made. Its large bodies are shared, not copied.
 func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
 	o.mu.Lock()
 	if o.fullLocked(size) {
@@ -93,7 +92,7 @@ func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
 		return false, false
 	}
 	for i, p := range parts {
-		if len(p) > largeBody {
+		if i%2 == 1 {
 			o.appendLarge(p)
 		} else {
 			s := o.tail(len(p), i > 0)
@@ -105,8 +104,8 @@ func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
 	return true, flush
 }
 
-// Encode appends the encoding of frames to parts in the form AppendEncoded takes; small is a buffer
-// to reuse. Large bodies are copied once, for all queues together.
+// Encode encodes a message once for many queues: parts alternate between frames as they go on the wire,
+// which are to be copied, and large bodies, which the queues share. parts and small are buffers to reuse.
 func Encode(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
 	need := 0
 	for _, f := range frames {
@@ -118,7 +117,7 @@ func Encode(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
 	if cap(small) < need {
 		small = make([]byte, 0, need)
 	}
-	small = small[:0]
+	parts, small = parts[:0], small[:0]
 	start := 0
 	for i, f := range frames {
 		flags := byte(0)
@@ -148,7 +147,7 @@ func (o *Out) Full(size int) bool {
 	return full
 }
 
-func (o *Out) appendFrame(body []byte, more, inside, _ bool) {
+func (o *Out) appendFrame(body []byte, more, inside bool) {
 	n := len(body)
 	flags := byte(0)
 	if more {
@@ -186,6 +185,8 @@ func (o *Out) tail(n int, inside bool) *segment {
 			o.spare = make([]byte, 0, smallChunk)
 		}
 		s.b, o.spare = o.spare[:0], nil
+	case n > chunkSize:
+		s.b = make([]byte, 0, n)
 	default:
 		s.pooled = chunks.Get().(*[chunkSize]byte)
 		s.b = s.pooled[:0]
@@ -199,6 +200,8 @@ func (o *Out) appendLarge(body []byte) {
 	s := &o.segs[len(o.segs)-1]
 	rest := segment{pooled: s.pooled, b: s.b[len(s.b):]}
 	s.pooled = nil // goes back with the last segment cut from it
+	s.b = s.b[:len(s.b):len(s.b)]
+	s.whole = false
 	o.segs = append(o.segs, segment{b: body[:len(body):len(body)]}, rest)
 }
 
@@ -285,4 +288,11 @@ func (o *Out) vector() net.Buffers {
 		skip = 0
 	}
 	return o.vec
+}
+
+// Wake has the pump write what is queued.
+func (o *Out) Wake() {
+	o.mu.Lock()
+	o.wakeLocked()
+	o.mu.Unlock()
 }

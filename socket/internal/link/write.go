@@ -6,13 +6,13 @@ import (
 )
 
 // Attach gives the queue a connection and starts writing what is queued. Pump must be running or be
-// started next. first is written before anything else, such as a subscriber's subscriptions.
-func (o *Out) Attach(c *Conn, first []byte) {
+// started next.
+func (o *Out) Attach(c *Conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.wake.L = &o.mu
 	o.conn, o.err = c, nil
-	o.ctrl = append(o.ctrl[:0], first...)
+	o.ctrl = nil
 	o.pumping, o.stopping = true, false
 	o.spoke.Store(false)
 }
@@ -152,10 +152,8 @@ func (o *Out) landLocked() {
 
 // reportLocked calls Room and Drained where they are owed. o.mu is given up meanwhile.
 func (o *Out) reportLocked() {
-	room := o.refused && o.msgs <= o.HWM/2 && (o.HWMBytes == 0 || o.bytes <= o.HWMBytes/2)
-	if o.HWM == 0 {
-		room = o.refused && o.bytes <= o.HWMBytes/2
-	}
+	room := o.refused && o.msgs <= o.HWM/2 || o.refused && o.HWM == 0
+	room = room && (o.HWMBytes == 0 || o.bytes <= o.HWMBytes/2)
 	drained := o.watched && o.msgs == 0
 	if !room && !drained {
 		return
@@ -226,17 +224,14 @@ func (o *Out) Drop() int {
 func (o *Out) dropLocked() int {
 	o.recountLocked()
 	lost := o.msgs
-	for i := range o.flight {
-		lost += o.flight[i].msgs
-	}
 	for i := range o.segs {
 		o.segs[i].recycle()
 	}
 	o.segs = nil
 	o.msgs, o.bytes = 0, 0
-	for i := range o.flight {
+	for i := range o.flight { // what is being written is not dropped
 		o.msgs += o.flight[i].msgs
 		o.bytes += o.flight[i].size
 	}
-	return lost - o.msgs
+	return lost
 }

@@ -1,0 +1,138 @@
+package socket
+
+import (
+	"context"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket/internal/route"
+)
+
+// balancer is the sending half of PUSH, DEALER, REQ and PAIR: it deals messages out over the peers that have room
+// and blocks when none has (RFC 28, RFC 30).
+type balancer struct {
+	c *core
+
+	mu   sync.Mutex // guards the fields below
+	ring route.RoundRobin[*pipe]
+	wait waitq
+	err  error // the socket is closed
+}
+
+func (b *balancer) init(c *core) { b.c = c }
+
+// enroll takes in an endpoint of Connect, which has a queue before it has a connection.
+func (b *balancer) enroll(p *pipe) error {
+	b.add(p)
+	return nil
+}
+
+// attach takes in a peer that connected, unless it is in for its endpoint.
+func (b *balancer) attach(p *pipe) {
+	if p.dialer == nil || !b.c.queueing {
+		b.add(p)
+	}
+}
+
+func (b *balancer) detach(p *pipe) {
+	if p.dialer == nil || !b.c.queueing {
+		b.forget(p)
+	}
+}
+
+func (b *balancer) add(p *pipe) {
+	b.mu.Lock()
+	b.ring.Add(p)
+	b.wait.wake()
+	b.mu.Unlock()
+}
+
+func (b *balancer) forget(p *pipe) {
+	b.mu.Lock()
+	b.ring.Remove(p)
+	b.mu.Unlock()
+}
+
+func (b *balancer) room(p *pipe) {
+	b.mu.Lock()
+	b.ring.Activate(p)
+	b.wait.wake()
+	b.mu.Unlock()
+}
+
+func (b *balancer) stopSending(err error) {
+	b.mu.Lock()
+	b.err = err
+	b.wait.wakeAll()
+	b.mu.Unlock()
+}
+
+// Send sends one message of the given frames to the next peer that has room. It copies them, so they
+// may be reused at once. While no peer has room it blocks, until ctx ends (ErrNoPeer or ErrFull,
+// and ErrTimeout when ctx's deadline passed) or the socket is closed (ErrClosed). A context that
+// has ended already makes Send a try. Nil means that the message is queued for one peer.
+func (b *balancer) Send(ctx context.Context, frames ...[]byte) error {
+	_, err := b.sendTo(ctx, frames, nil)
+	return err
+}
+
+// sendTo returns the peer that gets the message. head, if given, returns the frames that go before it for that peer.
+func (b *balancer) sendTo(ctx context.Context, frames [][]byte, head func(*pipe) [][]byte) (*pipe, error) {
+	if err := b.c.usable(); err != nil {
+		return nil, &Error{Op: "send", Err: err}
+	}
+	size, err := b.c.sizeOf(frames)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		b.mu.Lock()
+		if b.err != nil {
+			b.mu.Unlock()
+			return nil, &Error{Op: "send", Err: b.err}
+		}
+		for {
+			p, ok := b.ring.Next()
+			if !ok {
+				break
+			}
+			var envelope [][]byte
+			if head != nil {
+				envelope = head(p)
+			}
+			took, flush := p.out.Append(envelope, frames, size)
+			if !took {
+				b.ring.Deactivate(p)
+				continue
+			}
+			if b.wait.head != nil && b.ring.Active() > 0 {
+				b.wait.wake()
+			}
+			b.mu.Unlock()
+			if flush {
+				p.out.Flush()
+			}
+			return p, nil
+		}
+		if err := b.block(ctx); err != nil {
+			return nil, &Error{Op: "send", Err: err}
+		}
+	}
+}
+
+// block waits for room. It is entered with b.mu held and leaves without.
+func (b *balancer) block(ctx context.Context) error {
+	why := ErrNoPeer
+	if b.ring.Len() > 0 {
+		why = ErrFull
+	}
+	if err := ctx.Err(); err != nil {
+		b.mu.Unlock()
+		return &blocked{why, err}
+	}
+	w := b.wait.add()
+	b.mu.Unlock()
+	if err := b.wait.wait(ctx, &b.mu, w); err != nil {
+		return &blocked{why, err}
+	}
+	return nil
+}

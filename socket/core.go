@@ -1,0 +1,308 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// pattern is what a socket type adds to core. The calls come from the goroutines of connections and are
+// made without locks, but for enroll, which Connect calls under core.mu.
+type pattern interface {
+	enroll(p *pipe) error                           // p is an endpoint to connect to, with a queue already
+	attach(p *pipe) error                           // p has a connection now; an error refuses the peer
+	detach(p *pipe)                                 // its connection ended
+	forget(p *pipe)                                 // nothing more is to be sent to p
+	room(p *pipe)                                   // its queue, once full, is half empty
+	deliver(p *pipe, b link.Batch)                  // messages arrived; p.in's baton is held
+	subscription(p *pipe, topic []byte, added bool) // a SUBSCRIBE or CANCEL arrived
+	stopSending(err error)                          // Send returns err from now on
+	stopReceiving(err error)                        // Recv returns err once the inbox is empty
+}
+
+// core is what all socket types share: endpoints, connections and their life. Its methods may be called
+// by any number of goroutines at the same time.
+type core struct {
+	typ      zmtp.SocketType
+	cfg      config
+	pat      pattern
+	recv     *receiver // nil for types that receive nothing
+	queueing bool      // an endpoint has a queue before it is connected
+	bad      error     // what the options did wrong
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup // every goroutine of the socket but the event handler's
+	hub      hub
+	drops    [dropReasons]atomic.Uint64
+	drained  chan struct{} // a signal that some queue became empty, while shutting down
+	closed   chan struct{} // closed when the socket is
+
+	mu        sync.Mutex // guards the fields below
+	ending    bool       // Shutdown or Close began
+	listeners map[string]*listener
+	dialers   map[string]*dialer
+	pipes     map[*pipe]struct{}
+	shaking   map[net.Conn]struct{} // connections in their handshake
+	accepted  int
+	connected int
+	changed   chan struct{} // closed and replaced when connected changes
+	everOut   [2]uint64     // messages and bytes queued for pipes that are no more
+}
+
+func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
+	c.typ, c.pat, c.cfg = typ, pat, defaultConfig()
+	for _, opt := range opts {
+		if err := opt(&c.cfg); err != nil && c.bad == nil {
+			c.bad = err
+		}
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.drained = make(chan struct{}, 1)
+	c.closed = make(chan struct{})
+	c.listeners = map[string]*listener{}
+	c.dialers = map[string]*dialer{}
+	c.pipes = map[*pipe]struct{}{}
+	c.shaking = map[net.Conn]struct{}{}
+	c.changed = make(chan struct{})
+	c.hub.init(c.cfg.onEvent)
+}
+
+// enroll and the other methods here are the defaults of pattern, for types with no use for the call.
+func (c *core) enroll(*pipe) error               { return nil }
+func (c *core) attach(*pipe) error               { return nil }
+func (c *core) detach(*pipe)                     {}
+func (c *core) forget(*pipe)                     {}
+func (c *core) room(*pipe)                       {}
+func (c *core) subscription(*pipe, []byte, bool) {}
+func (c *core) stopSending(error)                {}
+func (c *core) stopReceiving(error)              {}
+func (c *core) deliver(p *pipe, b link.Batch)    { c.drop(p, DropUnwanted, b.Msgs) }
+
+// usable returns why the socket cannot be used, if it cannot.
+func (c *core) usable() error {
+	if c == nil || c.pat == nil {
+		return fmt.Errorf("%w: zero value: make sockets with NewPush, NewPull and so on", ErrState)
+	}
+	return c.bad
+}
+
+// Type returns the ZeroMQ socket type in upper case, such as "PUSH".
+func (c *core) Type() string { return string(c.typ) }
+
+// Bind listens on endpoint and returns the real address, with port 0 and wildcards resolved; that is
+// the name Unbind takes. A socket can bind to any number of endpoints and connect to others as
+// well. Malformed endpoints are ErrEndpoint.
+func (c *core) Bind(endpoint string) (string, error) {
+	if err := c.usable(); err != nil {
+		return "", &Error{Op: "bind", Endpoint: endpoint, Err: err}
+	}
+	ep, err := transport.ParseBind(endpoint)
+	if err != nil {
+		return "", err
+	}
+	l, err := ep.Listen(c.ctx)
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	if c.ending {
+		c.mu.Unlock()
+		l.Close()
+		return "", &Error{Op: "bind", Endpoint: endpoint, Err: ErrClosed}
+	}
+	ls := newListener(c, l)
+	c.listeners[l.Endpoint()] = ls
+	c.wg.Add(1)
+	c.mu.Unlock()
+	c.hub.emit(Event{Kind: Listening, Endpoint: l.Endpoint()})
+	go ls.run()
+	return l.Endpoint(), nil
+}
+
+// Unbind stops listening on an endpoint that Bind returned, and returns when the address is free.
+// Connections made through it stay.
+func (c *core) Unbind(endpoint string) error {
+	if err := c.usable(); err != nil {
+		return &Error{Op: "unbind", Endpoint: endpoint, Err: err}
+	}
+	c.mu.Lock()
+	l := c.listeners[endpoint]
+	delete(c.listeners, endpoint)
+	c.mu.Unlock()
+	if l == nil {
+		return &Error{Op: "unbind", Endpoint: endpoint, Err: fmt.Errorf("%w: not bound here; give the address that Bind returned", ErrEndpoint)}
+	}
+	l.stop()
+	return nil
+}
+
+// Connect keeps a connection to endpoint from now on: it returns at once, connects in the background,
+// and tries again with growing, random pauses whenever that fails or the connection ends, until
+// Disconnect or Close. Names are resolved at each attempt. Only a malformed endpoint is an error, ErrEndpoint; everything else
+// is an event. Connecting again to the same endpoint changes nothing.
+func (c *core) Connect(endpoint string) error {
+	if err := c.usable(); err != nil {
+		return &Error{Op: "connect", Endpoint: endpoint, Err: err}
+	}
+	ep, err := transport.ParseConnect(endpoint)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending {
+		return &Error{Op: "connect", Endpoint: endpoint, Err: ErrClosed}
+	}
+	if c.dialers[endpoint] != nil {
+		return nil
+	}
+	d, err := newDialer(c, ep, endpoint)
+	if err != nil {
+		return &Error{Op: "connect", Endpoint: endpoint, Err: err}
+	}
+	c.dialers[endpoint] = d
+	c.wg.Add(1)
+	go d.run()
+	return nil
+}
+
+// Disconnect ends what Connect began. It returns at once: messages queued for the endpoint are still
+// written for the linger period in the background, those left then are dropped and counted.
+func (c *core) Disconnect(endpoint string) error {
+	if err := c.usable(); err != nil {
+		return &Error{Op: "disconnect", Endpoint: endpoint, Err: err}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.dialers[endpoint]
+	if d == nil {
+		return &Error{Op: "disconnect", Endpoint: endpoint, Err: fmt.Errorf("%w: not connected here; give the endpoint that Connect was given", ErrEndpoint)}
+	}
+	delete(c.dialers, endpoint)
+	c.wg.Add(1)
+	go d.leave()
+	return nil
+}
+
+// WaitPeers blocks until at least n peers are connected, handshake done.
+func (c *core) WaitPeers(ctx context.Context, n int) error {
+	if err := c.usable(); err != nil {
+		return &Error{Op: "wait for peers", Err: err}
+	}
+	for {
+		c.mu.Lock()
+		have, changed := c.connected, c.changed
+		c.mu.Unlock()
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &Error{Op: "wait for peers", Err: &blocked{fmt.Errorf("%w: %d of %d connected", ErrNoPeer, have, n), ctx.Err()}}
+		case <-c.closed:
+			return &Error{Op: "wait for peers", Err: ErrClosed}
+		}
+	}
+}
+
+// count changes the number of connected peers.
+func (c *core) count(p *pipe, by int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.connected += by
+	switch {
+	case by > 0:
+		c.pipes[p] = struct{}{}
+	case p.dialer == nil:
+		c.removeLocked(p)
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// removeLocked takes a pipe out of the books for good.
+func (c *core) removeLocked(p *pipe) {
+	if _, ok := c.pipes[p]; !ok {
+		return
+	}
+	delete(c.pipes, p)
+	msgs, bytes := p.out.Totals()
+	c.everOut[0] += msgs
+	c.everOut[1] += bytes
+}
+
+func (c *core) allPipes() []*pipe {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*pipe, 0, len(c.pipes))
+	for p := range c.pipes {
+		all = append(all, p)
+	}
+	return all
+}
+
+// drop counts and reports n messages dropped at p, which may be nil.
+func (c *core) drop(p *pipe, reason DropReason, n int) {
+	if n <= 0 {
+		return
+	}
+	c.drops[reason].Add(uint64(n))
+	if p != nil {
+		p.dropped.Add(uint64(n))
+	}
+	c.hub.drop(p, reason, uint64(n))
+}
+
+// sizeOf checks a message that is to be sent and returns the size of its bodies.
+func (c *core) sizeOf(frames [][]byte) (int, error) {
+	if len(frames) == 0 {
+		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: no frames; an empty message has one empty frame", ErrState)}
+	}
+	size := 0
+	for _, f := range frames {
+		size += len(f)
+	}
+	if c.cfg.maxMessageSize > 0 && size > c.cfg.maxMessageSize {
+		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d bytes, WithMaxMessageSize allows %d", ErrTooLarge, size, c.cfg.maxMessageSize)}
+	}
+	return size, nil
+}
+
+// Stats returns a snapshot of the socket's counters and peers.
+func (c *core) Stats() Stats {
+	if c.pat == nil {
+		return Stats{}
+	}
+	s := Stats{Dropped: map[DropReason]uint64{}}
+	for reason := range c.drops {
+		if n := c.drops[reason].Load(); n > 0 {
+			s.Dropped[DropReason(reason)] = n
+		}
+	}
+	c.mu.Lock()
+	s.MessagesOut, s.BytesOut = c.everOut[0], c.everOut[1]
+	for ep := range c.listeners {
+		s.Endpoints = append(s.Endpoints, ep)
+	}
+	c.mu.Unlock()
+	slices.Sort(s.Endpoints)
+	for _, p := range c.allPipes() {
+		ps := p.stats()
+		s.MessagesOut += ps.MessagesOut
+		s.BytesOut += ps.BytesOut
+		s.Peers = append(s.Peers, ps)
+	}
+	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return comparePeers(a, b) })
+	if c.recv != nil {
+		s.MessagesIn, s.BytesIn = c.recv.totals()
+	}
+	return s
+}

@@ -1,0 +1,115 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/meshmq/meshmq/transport"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// dialer keeps one connection to an endpoint given to Connect. Its pipe outlives the connections, and
+// where the pattern has queues so does what is queued.
+type dialer struct {
+	c        *core
+	ep       transport.Endpoint
+	endpoint string // as given to Connect
+	pipe     *pipe
+	ctx      context.Context
+	cancel   context.CancelFunc
+}
+
+// newDialer is called with c.mu held.
+func newDialer(c *core, ep transport.Endpoint, endpoint string) (*dialer, error) {
+	d := &dialer{c: c, ep: ep, endpoint: endpoint}
+	d.ctx, d.cancel = context.WithCancel(c.ctx)
+	d.pipe = newPipe(c, endpoint, d)
+	if c.queueing {
+		if err := c.pat.enroll(d.pipe); err != nil {
+			d.cancel()
+			return nil, err
+		}
+	}
+	c.pipes[d.pipe] = struct{}{}
+	return d, nil
+}
+
+func (d *dialer) run() {
+	defer d.c.wg.Done()
+	for attempt := 0; ; attempt++ {
+		connected, err := d.try()
+		if d.ctx.Err() != nil {
+			return
+		}
+		if connected {
+			attempt = 0
+		}
+		var pause time.Duration
+		if !d.pipe.renewed.Swap(false) {
+			pause = retryPause(d.c.cfg.reconnectMin, d.c.cfg.reconnectMax, attempt, isProtocol(err), rand.Float64())
+		}
+		d.c.hub.emit(Event{Kind: Retrying, Endpoint: d.endpoint, Err: err, RetryIn: pause})
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-d.ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// try makes one attempt and serves the connection while it lasts.
+func (d *dialer) try() (connected bool, err error) {
+	ctx := d.ctx
+	if d.c.cfg.connectTimeout > 0 && d.ep.Scheme() != "inproc" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.c.cfg.connectTimeout)
+		defer cancel()
+	}
+	conn, err := d.ep.Dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	if d.ctx.Err() != nil {
+		conn.Close()
+		return false, d.ctx.Err()
+	}
+	return d.c.serve(conn, d.pipe)
+}
+
+// retryPause is the pause before attempt number n+1: evenly drawn (by random, in [0,1)) below a bound that doubles
+// from min to max. RFC 37, 4.1: increasing, randomised delays. After a protocol error the bound is
+// max at once, since the peer will hardly be another one a moment later.
+func retryPause(min, max time.Duration, n int, protocol bool, random float64) time.Duration {
+	bound := max
+	if !protocol && n < 32 && min<<n > 0 && min<<n < max {
+		bound = min << n
+	}
+	return time.Duration(random * float64(bound))
+}
+
+func isProtocol(err error) bool {
+	var h *zmtp.HandshakeError
+	return errors.As(err, &h)
+}
+
+// leave writes what is queued, for the linger period at most, and ends the connection.
+func (d *dialer) leave() {
+	c, p := d.c, d.pipe
+	defer c.wg.Done()
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.linger)
+	defer cancel()
+	c.pat.forget(p)
+	p.flush(ctx)
+	c.drop(p, DropDisconnected, p.out.Drop())
+	p.hangUp()
+	d.cancel()
+	p.awaitDetached(hangUpGrace)
+	p.kill(nil)
+	c.mu.Lock()
+	c.removeLocked(p)
+	c.mu.Unlock()
+}

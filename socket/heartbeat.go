@@ -1,0 +1,137 @@
+package socket
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// heart watches one connection for signs of life and gives some (RFC 37, 2.5: PING and PONG).
+type heart struct {
+	p        *pipe
+	interval time.Duration // between PINGs, 0 for none
+	dead     time.Duration // silence after which the peer counts as dead, 0 for never
+
+	mu    sync.Mutex // guards the fields below
+	timer *time.Timer
+	seq   uint64 // link.In.Seq at the last look
+	seen  time.Time
+	ended bool
+}
+
+// beat starts the heart of the pipe's connection and returns what stops it.
+func (p *pipe) beat() (stop func()) {
+	h := &heart{p: p, seen: time.Now()}
+	if peer := p.peer.Load(); peer != nil && peer.minor > 0 {
+		h.interval, h.dead = p.c.cfg.pingInterval, p.c.cfg.pingTimeout
+	}
+	h.mu.Lock()
+	if h.interval > 0 {
+		h.timer = time.AfterFunc(h.interval, h.tick)
+	}
+	h.mu.Unlock()
+	p.heart.Store(h)
+	return h.stop
+}
+
+func (h *heart) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+}
+
+func (h *heart) tick() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended {
+		return
+	}
+	now := time.Now()
+	in := h.p.in.Load()
+	// While the inbox is full nothing is read, so silence means nothing.
+	if seq := in.Seq(); seq != h.seq || h.p.paused.Load() {
+		h.seq, h.seen = seq, now
+	}
+	if silent := now.Sub(h.seen); h.dead > 0 && silent >= h.dead {
+		h.ended = true
+		h.p.kill(fmt.Errorf("%w for %s", errSilent, silent.Round(time.Millisecond)))
+		return
+	}
+	next := h.interval
+	if h.interval > 0 {
+		// Also a sign of life of ours, when our inbox is full and no PING is answered.
+		context := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
+		h.p.out.Control(zmtp.AppendPing(nil, h.dead, context), false)
+	}
+	if left := h.dead - now.Sub(h.seen); h.dead > 0 && (next == 0 || left < next) {
+		next = max(left, time.Millisecond)
+	}
+	if next > 0 {
+		h.timer.Reset(next)
+	}
+}
+
+// ping answers a PING. Its TTL asks us to hang up after that much silence; the shorter of it and our own limit holds.
+func (h *heart) ping(ttl time.Duration, context []byte) {
+	h.p.out.Control(zmtp.AppendPong(nil, context), true)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended || ttl == 0 || h.dead > 0 && h.dead <= ttl {
+		return
+	}
+	h.dead = ttl
+	if h.timer == nil {
+		h.timer = time.AfterFunc(ttl, h.tick)
+	} else if ttl < h.interval || h.interval == 0 {
+		h.timer.Reset(ttl)
+	}
+}
+
+// pong takes the round-trip time from the context of our PING, which the peer sends back.
+func (h *heart) pong(context []byte) {
+	if len(context) == 8 {
+		if rtt := time.Now().UnixNano() - int64(binary.BigEndian.Uint64(context)); rtt > 0 {
+			h.p.rtt.Store(rtt)
+		}
+	}
+}
+
+// command handles a command that arrived behind the handshake. RFC 37 is silent on unknown ones; libzmq ignores them
+// and so do we.
+func (p *pipe) command(name, data []byte) error {
+	switch string(name) {
+	case "PING":
+		ttl, context, err := zmtp.ParsePing(data)
+		if err != nil {
+			return err
+		}
+		if h := p.heart.Load(); h != nil {
+			h.ping(ttl, context)
+		}
+	case "PONG":
+		context, err := zmtp.ParsePong(data)
+		if err != nil {
+			return err
+		}
+		if h := p.heart.Load(); h != nil {
+			h.pong(context)
+		}
+	case "SUBSCRIBE":
+		p.c.pat.subscription(p, data, true)
+	case "CANCEL":
+		p.c.pat.subscription(p, data, false)
+	case "ERROR":
+		reason, err := zmtp.ParseError(data)
+		if err != nil {
+			return err
+		}
+		return &zmtp.HandshakeError{Reason: zmtp.PeerError, Detail: reason}
+	}
+	return nil
+}

@@ -1,0 +1,340 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+const (
+	// firstChunk is the buffer that waits for a peer that says little: ten thousand of them are 40 MB.
+	firstChunk = 4 << 10
+	// maxChunk is the buffer for a peer at full speed: reads beyond it gain nothing.
+	maxChunk = 256 << 10
+	// inlineBody is the largest frame that is moved to a new chunk when the old one ends within it;
+	// larger ones get a buffer of their own.
+	inlineBody = 32 << 10
+	// firstBody is what a large body gets on the peer's word alone. Beyond, the buffer grows with
+	// the bytes that arrived: claiming costs the peer as much as it costs us.
+	firstBody = 256 << 10
+	// maxFrames bounds the frames of a message: each costs a slice header of ours and may be empty.
+	maxFrames = 64 << 10
+)
+
+// Errors that end a connection, besides those of package zmtp and of the connection itself.
+var (
+	ErrTooLarge      = errors.New("message larger than the limit")
+	ErrTooManyFrames = fmt.Errorf("message of more than %d frames", maxFrames)
+)
+
+// In is the read end of one connection. Who calls Fill must hold Baton.
+type In struct {
+	Baton sync.Mutex
+	// Command is called for each command in the order of arrival; an error ends the connection.
+	Command func(name, data []byte) error
+
+	conn *Conn
+	max  int           // largest message
+	seq  atomic.Uint64 // reads that brought something
+
+	buf  []byte // chunk; what lies before r belongs to batches handed out
+	r    int    // start of the first message that is not handed out
+	p    int    // parsed to here
+	w    int    // filled to here
+	size int    // size of the next chunk
+	last int    // bytes of the last read
+
+	partial [][]byte // frames of a message that outgrew its chunk
+	large   []byte   // its current frame's body, as far as it arrived
+	want    int      // its size, 0 when there is none
+	more    bool     // frames of the same message follow
+	frames  int      // of the message under way
+	bytes   int
+}
+
+// NewIn reads from c, where early was read already, behind the handshake. max bounds the size of a message.
+func NewIn(c *Conn, early []byte, max int) *In {
+	in := &In{conn: c, max: max, size: firstChunk}
+	if len(early) > 0 {
+		in.buf = append(make([]byte, 0, firstChunk), early...)
+		in.w = len(in.buf)
+		in.buf = in.buf[:cap(in.buf)]
+	}
+	return in
+}
+
+// Seq changes whenever bytes arrive.
+func (in *In) Seq() uint64 { return in.seq.Load() }
+
+// Fill returns the next batch. With block it waits for one; without it may return an empty one with
+// transport.ErrWouldBlock. An error with a deadline's timeout leaves everything in place.
+func (in *In) Fill(block bool) (Batch, error) {
+	for {
+		b, err := in.parse()
+		if err != nil || b.Msgs > 0 {
+			return b, err
+		}
+		if err := in.read(block); err != nil {
+			return Batch{}, err
+		}
+	}
+}
+
+// CanTry reports whether Fill(false) works on this connection.
+func (in *In) CanTry() bool { return in.conn.try != nil }
+
+// read reads once, into the large body under way or into the chunk.
+func (in *In) read(block bool) error {
+	dst := in.space()
+	var n int
+	var err error
+	if block {
+		n, err = in.conn.Read(dst)
+	} else {
+		n, err = in.conn.try.TryRead(dst)
+	}
+	if n > 0 {
+		in.seq.Add(1)
+		err = nil
+	}
+	if in.want > 0 {
+		in.large = in.large[:len(in.large)+n]
+		return err
+	}
+	in.w += n
+	in.last = n
+	return err
+}
+
+// space returns where the next bytes go.
+func (in *In) space() []byte {
+	if in.want > 0 {
+		if len(in.large) == cap(in.large) {
+			grown := make([]byte, len(in.large), min(in.want, 4*cap(in.large)))
+			copy(grown, in.large)
+			in.large = grown
+		}
+		return in.large[len(in.large):min(cap(in.large), in.want)]
+	}
+	// A new chunk when little is left, unless the rest holds a partial message that just needs it.
+	if len(in.buf)-in.w < in.size/8 || in.missing() > len(in.buf)-in.w {
+		in.renew()
+	}
+	return in.buf[in.w:]
+}
+
+// missing returns how many bytes the frame under way still needs, as far as its header tells.
+func (in *In) missing() int {
+	_, size, h, _ := zmtp.ParseHeader(in.buf[in.p:in.w])
+	if h == 0 {
+		return 0
+	}
+	return h + int(size) - (in.w - in.p)
+}
+
+// renew moves what is not handed out to a new chunk. Its size follows the traffic: it doubles when
+// reads fill it, and halves when they do not come near.
+func (in *In) renew() {
+	switch {
+	case in.last >= in.size/2 && in.size < maxChunk:
+		in.size *= 2
+	case in.last < in.size/16 && in.size > firstChunk:
+		in.size /= 2
+	}
+	rest := in.w - in.r
+	need := rest + max(in.missing(), 0)
+	buf := make([]byte, max(in.size, need+need/2))
+	copy(buf, in.buf[in.r:in.w])
+	in.p -= in.r
+	in.buf, in.r, in.w = buf, 0, rest
+}
+
+// parse finds whole messages in what was read.
+func (in *In) parse() (Batch, error) {
+	if in.want > 0 {
+		if len(in.large) < in.want {
+			return Batch{}, nil
+		}
+		in.partial = append(in.partial, in.large)
+		in.large, in.want = nil, 0
+		if !in.more {
+			return in.assembled(), nil
+		}
+	}
+	if len(in.partial) > 0 {
+		return in.parsePartial()
+	}
+	var b Batch
+	end := in.r
+	for {
+		// The hot path: short messages of one frame.
+		if in.frames == 0 && in.max >= 255 {
+			buf, p := in.buf[:in.w], in.p
+			for len(buf)-p >= 2 && buf[p] == 0 {
+				n := 2 + int(buf[p+1])
+				if len(buf)-p < n {
+					break
+				}
+				p += n
+				b.Msgs++
+				b.Bytes += n - 2
+			}
+			if p != in.p {
+				in.p, end = p, p
+			}
+		}
+		done, last, err := in.parseFrame()
+		if err != nil {
+			return Batch{}, err
+		}
+		if !done {
+			break
+		}
+		if last {
+			b.Msgs++
+			b.Bytes += in.bytes
+			in.frames, in.bytes = 0, 0
+			end = in.p
+		}
+	}
+	if b.Msgs > 0 {
+		b.data = in.buf[in.r:end:end]
+		in.r = end
+		return b, nil
+	}
+	if in.frames == 0 {
+		in.r = in.p // commands only
+	}
+	if err := in.outgrown(); err != nil {
+		return Batch{}, err
+	}
+	return b, nil
+}
+
+// parseFrame steps over one whole frame. last reports the end of a message.
+func (in *In) parseFrame() (done, last bool, err error) {
+	flags, size, h, err := zmtp.ParseHeader(in.buf[in.p:in.w])
+	if err != nil {
+		return false, false, err
+	}
+	if h == 0 {
+		return false, false, nil
+	}
+	if err := in.admit(flags, size); err != nil {
+		return false, false, err
+	}
+	if size > uint64(in.w-in.p-h) {
+		return false, false, nil
+	}
+	body := in.buf[in.p+h : in.p+h+int(size) : in.p+h+int(size)]
+	in.p += h + int(size)
+	if flags&zmtp.FlagCommand != 0 {
+		name, data, err := zmtp.ParseCommand(body)
+		if err != nil {
+			return false, false, err
+		}
+		return true, false, in.Command(name, data)
+	}
+	in.frames++
+	in.bytes += int(size)
+	return true, flags&zmtp.FlagMore == 0, nil
+}
+
+// maxCommand bounds a command: the longest topic that a subscription may have, with room to spare.
+const maxCommand = 64 << 10
+
+// admit checks a frame's header against the limits before anything is allocated for it.
+func (in *In) admit(flags byte, size uint64) error {
+	if flags&zmtp.FlagCommand != 0 {
+		if size > maxCommand {
+			return fmt.Errorf("%w: command of %d bytes, at most %d", ErrTooLarge, size, maxCommand)
+		}
+		return nil
+	}
+	if size > uint64(in.max-in.bytes) {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size+uint64(in.bytes), in.max)
+	}
+	if in.frames >= maxFrames {
+		return ErrTooManyFrames
+	}
+	return nil
+}
+
+// outgrown turns to buffers of its own for a message whose frame under way does not fit a chunk.
+func (in *In) outgrown() error {
+	flags, size, h, _ := zmtp.ParseHeader(in.buf[in.p:in.w])
+	if h == 0 || flags&zmtp.FlagCommand != 0 {
+		if in.p-in.r <= inlineBody {
+			return nil
+		}
+		in.split()
+		return nil
+	}
+	if size <= inlineBody && in.p-in.r <= inlineBody {
+		return nil
+	}
+	in.split()
+	if size > inlineBody {
+		in.startLarge(flags, int(size), h)
+	}
+	return nil
+}
+
+// split takes the whole frames of the message under way out of the chunk.
+func (in *In) split() {
+	for in.r < in.p {
+		flags, size, h, _ := zmtp.ParseHeader(in.buf[in.r:in.p])
+		end := in.r + h + int(size)
+		if flags&zmtp.FlagCommand == 0 {
+			in.partial = append(in.partial, in.buf[in.r+h:end:end])
+		}
+		in.r = end
+	}
+}
+
+func (in *In) startLarge(flags byte, size, h int) {
+	in.large = append(make([]byte, 0, min(size, firstBody)), in.buf[in.p+h:in.w]...)
+	in.want = size
+	in.more = flags&zmtp.FlagMore != 0
+	in.frames++
+	in.bytes += size
+	in.r, in.p = in.w, in.w
+}
+
+// parsePartial goes on with a message that outgrew its chunk, frame by frame.
+func (in *In) parsePartial() (Batch, error) {
+	for {
+		start, count := in.p, in.frames
+		done, last, err := in.parseFrame()
+		if err != nil {
+			return Batch{}, err
+		}
+		if !done {
+			return Batch{}, in.outgrown()
+		}
+		if in.frames > count {
+			_, size, h, _ := zmtp.ParseHeader(in.buf[start:in.p])
+			body := start + h
+			end := body + int(size)
+			in.partial = append(in.partial, in.buf[body:end:end])
+		}
+		in.r = in.p
+		if last {
+			return in.assembled(), nil
+		}
+	}
+}
+
+// assembled returns the message that outgrew its chunk.
+func (in *In) assembled() Batch {
+	b := Batch{Msgs: 1, Bytes: in.bytes, frames: in.partial}
+	in.partial = nil
+	in.frames, in.bytes = 0, 0
+	return b
+}
+
+// Interrupt wakes whoever waits in Fill, with an error that is a timeout.
+func (in *In) Interrupt() { _ = in.conn.SetReadDeadline(past) }

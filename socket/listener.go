@@ -1,0 +1,80 @@
+package socket
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/meshmq/meshmq/transport"
+)
+
+// listener accepts connections on one endpoint. Each gets a goroutine at once, so that none waits
+// for the handshake of another.
+type listener struct {
+	c    *core
+	l    transport.Listener
+	done chan struct{} // closed when run has ended
+}
+
+func newListener(c *core, l transport.Listener) *listener {
+	return &listener{c: c, l: l, done: make(chan struct{})}
+}
+
+// acceptPause is the longest pause after a failed accept: want of file descriptors passes when
+// connections end, and retrying at once would take the processor from those that could end.
+const acceptPause = time.Second
+
+func (l *listener) run() {
+	defer l.c.wg.Done()
+	defer close(l.done)
+	pause := 5 * time.Millisecond
+	for {
+		conn, err := l.l.Accept()
+		if err == nil {
+			pause = 5 * time.Millisecond
+			l.accept(conn)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		l.c.hub.emit(Event{Kind: AcceptFailed, Endpoint: l.l.Endpoint(), Err: err, RetryIn: pause})
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, acceptPause)
+		case <-l.c.ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *listener) accept(conn net.Conn) {
+	c := l.c
+	c.mu.Lock()
+	refused := c.ending || c.cfg.maxPeers > 0 && c.accepted >= c.cfg.maxPeers
+	if !refused {
+		c.accepted++
+		c.wg.Add(1)
+	}
+	c.mu.Unlock()
+	if refused {
+		conn.Close()
+		c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Err: errTooManyPeers})
+		return
+	}
+	c.hub.emit(Event{Kind: Accepted, Endpoint: l.l.Endpoint(), Peer: &Peer{address: conn.RemoteAddr().String(), endpoint: l.l.Endpoint()}})
+	go func() {
+		defer c.wg.Done()
+		c.serve(conn, newPipe(c, l.l.Endpoint(), nil))
+		c.mu.Lock()
+		c.accepted--
+		c.mu.Unlock()
+	}()
+}
+
+// stop releases the address and returns when no more connections come in.
+func (l *listener) stop() {
+	l.l.Close()
+	<-l.done
+	l.c.hub.emit(Event{Kind: Unbound, Endpoint: l.l.Endpoint()})
+}

@@ -1,0 +1,192 @@
+package socket
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+)
+
+// pipe is the way between a socket and one peer: a queue out, an inbox, and the connection between them, while
+// there is one. A pipe of Connect gets one connection after another.
+type pipe struct {
+	c        *core
+	out      link.Out
+	endpoint string
+	dialer   *dialer // nil when accepted
+	dropped  atomic.Uint64
+	rtt      atomic.Int64
+	empty    chan struct{} // a signal that the queue became empty, once flush or drain asked for it
+	renewed  atomic.Bool   // we ended the connection to get a fresh one: no pause before that
+
+	peer   atomic.Pointer[Peer] // nil while not connected
+	heart  atomic.Pointer[heart]
+	in     atomic.Pointer[link.In] // of the connection, or of the last one
+	paused atomic.Bool             // the inbox stands at the high-water mark; written under receiver.mu
+	hung   atomic.Bool             // we closed our side: reading ends at the deadline
+
+	// Who reads: see receiver.direct and receiver.await.
+	turn    chan struct{} // wakes the pump to look again
+	wish    atomic.Bool   // a caller of Recv found the pump reading
+	reading atomic.Bool   // a caller of Recv reads
+	parked  atomic.Bool   // the pump sleeps until that caller has left
+	directs atomic.Uint64 // reads by callers of Recv
+
+	mu       sync.Mutex // guards the fields below
+	conn     *link.Conn
+	cause    error         // why we ended the connection, or what a caller of Recv met
+	gone     chan struct{} // closed when the connection has ended
+	attached uint64        // connections so far
+
+	// The fields below are guarded by receiver.mu.
+	inbox    []arrival
+	next     int // the first arrival in inbox that is not used up
+	inMsgs   int
+	inBytes  int
+	seated   bool // in the fair queue
+	totalIn  uint64
+	totalInB uint64
+
+	id string // routing id, guarded by the lock of byID
+}
+
+// arrival is a batch with its sender, who may be gone and followed by another on the same pipe.
+type arrival struct {
+	batch link.Batch
+	peer  *Peer
+}
+
+func newPipe(c *core, endpoint string, d *dialer) *pipe {
+	p := &pipe{c: c, endpoint: endpoint, dialer: d, empty: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	p.out.HWM, p.out.HWMBytes = c.cfg.sendHWM, c.cfg.sendHWMBytes
+	p.out.Room = func() { c.pat.room(p) }
+	p.out.Drained = func() {
+		signal(p.empty)
+		signal(c.drained)
+	}
+	return p
+}
+
+// signal leaves a signal in a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// kick has the read pump look at the state of things again.
+func (p *pipe) kick() { signal(p.turn) }
+
+// kill ends the connection, if there is one, for the reason given.
+func (p *pipe) kill(cause error) {
+	p.mu.Lock()
+	conn := p.conn
+	if conn != nil && p.cause == nil {
+		p.cause = cause
+	}
+	p.mu.Unlock()
+	if conn != nil {
+		conn.Close()
+	}
+	p.kick()
+}
+
+// fail records the error that a caller of Recv met while reading; the pump ends the connection.
+func (p *pipe) fail(err error) {
+	p.mu.Lock()
+	if p.cause == nil {
+		p.cause = err
+	}
+	p.mu.Unlock()
+	p.kick()
+}
+
+// failed returns why the connection is to end, if it is.
+func (p *pipe) failed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cause
+}
+
+// hangUp tells the peer that nothing follows. The peer is given a moment to do the same.
+func (p *pipe) hangUp() {
+	p.mu.Lock()
+	conn := p.conn
+	p.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	p.hung.Store(true)
+	_ = conn.CloseWrite() // an error means that the connection is gone already, which the reader sees
+	_ = conn.SetReadDeadline(time.Now().Add(hangUpGrace))
+	p.kick()
+}
+
+var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// detached is closed when there is no connection.
+func (p *pipe) detached() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil {
+		return ended
+	}
+	return p.gone
+}
+
+func (p *pipe) awaitDetached(limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-p.detached():
+	case <-timer.C:
+	}
+}
+
+// flush waits until the queue is empty or ctx ends.
+func (p *pipe) flush(ctx context.Context) {
+	p.out.Watch()
+	for {
+		if msgs, _ := p.out.Depth(); msgs == 0 {
+			return
+		}
+		select {
+		case <-p.empty:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *pipe) stats() PeerStats {
+	s := PeerStats{Peer: p.peer.Load(), Endpoint: p.endpoint, Dropped: p.dropped.Load(), LastRTT: time.Duration(p.rtt.Load())}
+	s.Connected = s.Peer != nil
+	s.QueueMessages, s.QueueBytes = p.out.Depth()
+	s.MessagesOut, s.BytesOut = p.out.Totals()
+	p.mu.Lock()
+	if p.attached > 0 {
+		s.Reconnects = p.attached - 1
+	}
+	p.mu.Unlock()
+	if r := p.c.recv; r != nil {
+		r.mu.Lock()
+		s.InboxMessages, s.InboxBytes = p.inMsgs, p.inBytes
+		s.MessagesIn, s.BytesIn = p.totalIn, p.totalInB
+		r.mu.Unlock()
+	}
+	return s
+}
+
+func comparePeers(a, b PeerStats) int {
+	address := func(s PeerStats) string {
+		if s.Peer == nil {
+			return ""
+		}
+		return s.Peer.address
+	}
+	return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(address(a), address(b)))
+}

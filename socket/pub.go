@@ -1,0 +1,56 @@
+package socket
+
+import (
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// Pub publishes messages to SUB and XSUB peers by the prefix of the first frame (RFC 29, PUB). It is safe for use by
+// any number of goroutines.
+type Pub struct {
+	core
+	fanout
+}
+
+// NewPub returns a PUB socket. It uses nothing until Bind or Connect; Close it in the end.
+func NewPub(opts ...Option) *Pub {
+	s := &Pub{}
+	s.core.init(zmtp.Pub, s, opts)
+	s.fanout.init(&s.core)
+	return s
+}
+
+func (s *Pub) detach(p *pipe)        { s.fanout.remove(p, nil) }
+func (s *Pub) forget(p *pipe)        { s.fanout.remove(p, nil) }
+func (s *Pub) room(p *pipe)          { s.fanout.room(p) }
+func (s *Pub) stopSending(err error) { s.fanout.stopSending(err) }
+
+func (s *Pub) subscription(p *pipe, topic []byte, added bool) { s.fanout.subscribe(p, topic, added) }
+
+// deliver takes the subscriptions of ZMTP 3.0 peers, which are messages. RFC 29: PUB discards all others.
+func (s *Pub) deliver(p *pipe, b link.Batch) {
+	eachMessage(b, func(frames [][]byte) {
+		if topic, added, ok := asSubscription(frames); ok {
+			s.fanout.subscribe(p, topic, added)
+		} else {
+			s.drop(p, DropUnwanted, 1)
+		}
+	})
+}
+
+// eachMessage decodes a batch on the spot.
+func eachMessage(b link.Batch, yield func(frames [][]byte)) {
+	var slab link.Slab
+	for b.Msgs > 0 {
+		frames, _ := b.Next(&slab, 0)
+		yield(frames)
+	}
+}
+
+// asSubscription reads the message form of a subscription (RFC 23): 1 or 0, and the topic.
+func asSubscription(frames [][]byte) (topic []byte, added, ok bool) {
+	if len(frames) != 1 || len(frames[0]) == 0 || frames[0][0] > 1 {
+		return nil, false, false
+	}
+	return frames[0][1:], frames[0][0] == 1, true
+}

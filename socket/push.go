@@ -1,0 +1,26 @@
+package socket
+
+import "github.com/meshmq/meshmq/transport/zmtp"
+
+// Push sends messages to PULL peers, each message to one of them in turn (RFC 30, PUSH). It is safe for use by any
+// number of goroutines.
+type Push struct {
+	core
+	balancer
+}
+
+// NewPush returns a PUSH socket. It uses nothing until Bind or Connect; Close it in the end.
+func NewPush(opts ...Option) *Push {
+	s := &Push{}
+	s.core.init(zmtp.Push, s, opts)
+	s.balancer.init(&s.core)
+	s.queueing = !s.cfg.immediate
+	return s
+}
+
+func (s *Push) enroll(p *pipe) error  { return s.balancer.enroll(p) }
+func (s *Push) attach(p *pipe) error  { s.balancer.attach(p); return nil }
+func (s *Push) detach(p *pipe)        { s.balancer.detach(p) }
+func (s *Push) forget(p *pipe)        { s.balancer.forget(p) }
+func (s *Push) room(p *pipe)          { s.balancer.room(p) }
+func (s *Push) stopSending(err error) { s.balancer.stopSending(err) }

@@ -1,0 +1,376 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/socket/internal/route"
+	"github.com/meshmq/meshmq/transport"
+)
+
+// receiver is the receiving half of a socket: it takes turns over the peers that sent something, one batch
+// (at most one read) a turn, and lets the caller of Recv read the connection itself while there is only one.
+type receiver struct {
+	c      *core
+	lead   int                     // places left free before the frames of each message
+	wanted func(topic []byte) bool // filter on the first frame, called with mu held; nil for all
+	sole   atomic.Pointer[pipe]    // the only connected peer, when callers may read it themselves
+
+	mu     sync.Mutex // guards the fields below and those of the pipes' inboxes
+	fair   route.FairQueue[*pipe]
+	turn   *pipe // whose batch is being used up
+	slab   link.Slab
+	wait   waitq
+	peers  map[*pipe]struct{} // connected
+	err    error              // the socket is closed
+	notice error              // returned once, when nothing is left to receive
+	msgs   uint64
+	bytes  uint64
+}
+
+func (r *receiver) init(c *core) {
+	r.c, c.recv = c, r
+	r.peers = map[*pipe]struct{}{}
+}
+
+// Recv returns the next message. It blocks until there is one, ctx ends (the error is ctx's, and ErrTimeout when
+// its deadline passed), or the socket is closed and everything that had arrived was returned
+// (ErrClosed). With a context that has ended already it returns what is there without waiting. A
+// peer that goes away is no error of Recv.
+func (r *receiver) Recv(ctx context.Context) (Msg, error) {
+	m, _, err := r.recv(ctx)
+	return m, err
+}
+
+// Messages iterates over Recv until ctx ends or the socket is closed, which end the loop without an error.
+func (r *receiver) Messages(ctx context.Context) iter.Seq2[Msg, error] {
+	return messages(ctx, r.Recv)
+}
+
+func messages(ctx context.Context, recv func(context.Context) (Msg, error)) iter.Seq2[Msg, error] {
+	return func(yield func(Msg, error) bool) {
+		for {
+			m, err := recv(ctx)
+			if err != nil && (errors.Is(err, ErrClosed) || ctx.Err() != nil) {
+				return
+			}
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+func (r *receiver) recv(ctx context.Context) (Msg, *pipe, error) {
+	if r.c.usable() != nil {
+		return Msg{}, nil, &Error{Op: "recv", Err: r.c.usable()}
+	}
+	for {
+		r.mu.Lock()
+		if m, p, ok := r.pop(); ok {
+			r.mu.Unlock()
+			return m, p, nil
+		}
+		err := r.endLocked()
+		r.mu.Unlock()
+		if err != nil {
+			return Msg{}, nil, &Error{Op: "recv", Err: err}
+		}
+		if r.direct(ctx) {
+			continue
+		}
+		if err := r.block(ctx); err != nil {
+			return Msg{}, nil, &Error{Op: "recv", Err: &blocked{nil, err}}
+		}
+	}
+}
+
+// endLocked returns why there will be no message, if so.
+func (r *receiver) endLocked() error {
+	if err := r.notice; err != nil {
+		r.notice = nil
+		return err
+	}
+	return r.err
+}
+
+// block waits until something happens. It returns the context's error when that ended and nothing is there.
+func (r *receiver) block(ctx context.Context) error {
+	r.mu.Lock()
+	if r.ready() || r.err != nil || r.notice != nil {
+		r.mu.Unlock()
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		r.mu.Unlock()
+		return err
+	}
+	w := r.wait.add()
+	r.mu.Unlock()
+	return r.wait.wait(ctx, &r.mu, w)
+}
+
+func (r *receiver) ready() bool { return r.turn != nil || r.fair.Active() > 0 }
+
+// pop takes the next message from the peer whose turn it is. r.mu is held.
+func (r *receiver) pop() (Msg, *pipe, bool) {
+	for {
+		if r.turn == nil {
+			p, ok := r.fair.Next()
+			if !ok {
+				return Msg{}, nil, false
+			}
+			r.turn = p
+		}
+		p := r.turn
+		a := &p.inbox[p.next]
+		frames, size := a.batch.Next(&r.slab, r.lead)
+		m := Msg{Frames: frames, peer: a.peer}
+		p.inMsgs--
+		p.inBytes -= size
+		if a.batch.Msgs == 0 {
+			r.used(p)
+		}
+		if p.paused.Load() && r.low(p) {
+			p.paused.Store(false)
+			p.kick()
+		}
+		if r.wanted != nil && !r.wanted(frames[r.lead]) {
+			continue // unsubscribed meanwhile
+		}
+		r.msgs++
+		r.bytes += uint64(size)
+		if r.wait.head != nil && (r.ready() || r.sole.Load() != nil) {
+			r.wait.wake()
+		}
+		return m, p, true
+	}
+}
+
+// used removes the batch that is used up and ends the peer's turn.
+func (r *receiver) used(p *pipe) {
+	p.inbox[p.next] = arrival{}
+	p.next++
+	r.turn = nil
+	if p.next < len(p.inbox) {
+		return
+	}
+	p.inbox, p.next = p.inbox[:0], 0
+	p.inBytes = 0
+	r.fair.Deactivate(p)
+	if _, connected := r.peers[p]; !connected {
+		r.fair.Remove(p)
+		p.seated = false
+	}
+}
+
+func (r *receiver) high(p *pipe) bool {
+	cfg := &r.c.cfg
+	return cfg.recvHWM > 0 && p.inMsgs >= cfg.recvHWM || cfg.recvHWMBytes > 0 && p.inBytes >= cfg.recvHWMBytes
+}
+
+func (r *receiver) low(p *pipe) bool {
+	cfg := &r.c.cfg
+	return (cfg.recvHWM == 0 || p.inMsgs <= cfg.recvHWM/2) && (cfg.recvHWMBytes == 0 || p.inBytes <= cfg.recvHWMBytes/2)
+}
+
+// deliver puts a batch into the peer's inbox and wakes one caller, who wakes the next if more is there.
+func (r *receiver) deliver(p *pipe, b link.Batch) {
+	peer := p.peer.Load()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.inbox = append(p.inbox, arrival{b, peer})
+	p.inMsgs += b.Msgs
+	p.inBytes += b.Bytes
+	p.totalIn += uint64(b.Msgs)
+	p.totalInB += uint64(b.Bytes)
+	if r.high(p) {
+		p.paused.Store(true)
+	}
+	if !p.seated {
+		p.seated = true
+		r.fair.Add(p)
+	} else {
+		r.fair.Activate(p)
+	}
+	r.wait.wake()
+}
+
+func (r *receiver) attach(p *pipe) {
+	r.mu.Lock()
+	r.peers[p] = struct{}{}
+	if !p.seated {
+		p.seated = true
+		r.fair.Add(p)
+		r.fair.Deactivate(p)
+	}
+	r.chooseLocked()
+	r.mu.Unlock()
+}
+
+func (r *receiver) detach(p *pipe) {
+	r.mu.Lock()
+	delete(r.peers, p)
+	if p.seated && len(p.inbox) == 0 {
+		r.fair.Remove(p)
+		p.seated = false
+	}
+	p.paused.Store(false)
+	r.chooseLocked()
+	r.mu.Unlock()
+}
+
+// chooseLocked decides whether callers may read themselves. Who reads or waits now looks again.
+func (r *receiver) chooseLocked() {
+	var sole *pipe
+	if len(r.peers) == 1 {
+		for p := range r.peers {
+			if p.in.Load().CanTry() {
+				sole = p
+			}
+		}
+	}
+	old := r.sole.Swap(sole)
+	if old != nil && old != sole {
+		old.in.Load().Interrupt()
+		old.kick()
+	}
+	if sole != nil && sole != old {
+		r.wait.wake()
+	}
+}
+
+// patience is how long the read pump leaves reading to callers of Recv after the last of them. It bounds how late
+// a PING, a CANCEL or the end of a connection is seen while the application is busy.
+const patience = 20 * time.Millisecond
+
+// direct reads the sole peer's connection on the caller's goroutine. It reports whether the caller should
+// look for a message again; if not, it must wait to be woken.
+func (r *receiver) direct(ctx context.Context) (again bool) {
+	p := r.sole.Load()
+	if p == nil {
+		return false
+	}
+	in := p.in.Load()
+	if !in.Baton.TryLock() {
+		p.wish.Store(true)
+		return false
+	}
+	p.reading.Store(true)
+	defer func() {
+		p.directs.Add(1)
+		p.reading.Store(false)
+		in.Baton.Unlock()
+		if p.parked.Load() {
+			p.kick()
+		}
+	}()
+	r.mu.Lock()
+	moved := r.ready() || r.err != nil || r.notice != nil || r.sole.Load() != p || p.in.Load() != in
+	r.mu.Unlock()
+	if moved {
+		return true
+	}
+	if p.failed() != nil {
+		return false
+	}
+	b, err := r.fill(ctx, in)
+	switch {
+	case err == nil:
+		p.out.Spoke()
+		r.c.pat.deliver(p, b)
+		return true
+	case errors.Is(err, transport.ErrWouldBlock):
+		return false // ctx has ended
+	case errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load():
+		p.clearInterrupt()
+		return true
+	}
+	r.sole.CompareAndSwap(p, nil)
+	p.fail(err)
+	return false
+}
+
+// fill reads without waiting first: a context needs preparing only for a wait.
+func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
+	if ctx.Done() == nil {
+		return in.Fill(true)
+	}
+	b, err := in.Fill(false)
+	if !errors.Is(err, transport.ErrWouldBlock) || ctx.Err() != nil {
+		return b, err
+	}
+	stop := context.AfterFunc(ctx, in.Interrupt)
+	defer stop()
+	return in.Fill(true)
+}
+
+// await returns when it is the pump's turn to read p: at once unless callers of Recv wish to read the sole peer
+// themselves, then when none has for a while; never while the inbox stands at the high-water mark.
+func (r *receiver) await(p *pipe) error {
+	for {
+		seen := p.directs.Load()
+		if err := p.failed(); err != nil {
+			return err
+		}
+		if p.hung.Load() {
+			return nil
+		}
+		if p.paused.Load() {
+			<-p.turn
+			continue
+		}
+		if r.sole.Load() != p || !p.wish.Load() {
+			return nil
+		}
+		timer := time.NewTimer(patience)
+		select {
+		case <-timer.C:
+		case <-p.turn:
+			timer.Stop()
+			continue
+		}
+		switch {
+		case p.reading.Load() && p.directs.Load() == seen:
+			p.park()
+		case p.directs.Load() == seen:
+			p.wish.Store(false)
+		}
+	}
+}
+
+// park sleeps until the caller of Recv that reads has left, or something else happened.
+func (p *pipe) park() {
+	p.parked.Store(true)
+	if p.reading.Load() {
+		<-p.turn
+	}
+	p.parked.Store(false)
+}
+
+func (r *receiver) stopReceiving(err error) {
+	r.mu.Lock()
+	r.err = err
+	r.wait.wakeAll()
+	r.mu.Unlock()
+}
+
+// notify has the next Recv that finds nothing return err, once.
+func (r *receiver) notify(err error) {
+	r.mu.Lock()
+	r.notice = err
+	r.wait.wakeAll()
+	r.mu.Unlock()
+}
+
+func (r *receiver) totals() (msgs, bytes uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.msgs, r.bytes
+}

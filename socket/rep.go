@@ -1,0 +1,127 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// Rep answers requests of REQ and DEALER peers, one after another (RFC 28, REP): Recv, Send, Recv, Send. It is safe for use by any number
+// of goroutines, but holds one request at a time; a Router answers many at once.
+type Rep struct {
+	core
+	receiver
+
+	askMu    sync.Mutex // guards the fields below
+	asker    *pipe      // who waits for Send; nil when a request may be received
+	askedBy  *Peer
+	envelope [][]byte // what the request came in, to go before the reply
+	stopped  error
+	turn     chan struct{} // held while a Recv is under way
+}
+
+// NewRep returns a REP socket. It uses nothing until Bind or Connect; Close it in the end.
+func NewRep(opts ...Option) *Rep {
+	s := &Rep{turn: make(chan struct{}, 1)}
+	s.core.init(zmtp.Rep, s, opts)
+	s.receiver.init(&s.core)
+	return s
+}
+
+func (s *Rep) attach(p *pipe) error          { s.receiver.attach(p); return nil }
+func (s *Rep) detach(p *pipe)                { s.receiver.detach(p) }
+func (s *Rep) deliver(p *pipe, b link.Batch) { s.receiver.deliver(p, b) }
+func (s *Rep) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
+
+func (s *Rep) stopSending(err error) {
+	s.askMu.Lock()
+	s.stopped = err
+	s.askMu.Unlock()
+}
+
+// Recv returns the next request, without its envelope. It is ErrState while the one before has not been answered. Blocking and errors
+// are as for Pull.
+func (s *Rep) Recv(ctx context.Context) (Msg, error) {
+	if err := s.usable(); err != nil {
+		return Msg{}, &Error{Op: "recv", Err: err}
+	}
+	select {
+	case s.turn <- struct{}{}:
+	default:
+		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: another Recv is waiting for a request; a Router takes many at once", ErrState)}
+	}
+	defer func() { <-s.turn }()
+	s.askMu.Lock()
+	waiting := s.asker != nil
+	s.askMu.Unlock()
+	if waiting {
+		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: the last request awaits its reply: Send first", ErrState)}
+	}
+	for {
+		m, p, err := s.receiver.recv(ctx)
+		if err != nil {
+			return m, err
+		}
+		// RFC 28: the envelope is all frames up to and including the first empty one.
+		body := delimiter(m.Frames) + 1
+		if body == 0 || body == len(m.Frames) {
+			s.drop(p, DropMalformed, 1)
+			continue
+		}
+		s.askMu.Lock()
+		s.asker, s.askedBy, s.envelope = p, m.peer, m.Frames[:body]
+		s.askMu.Unlock()
+		m.Frames = m.Frames[body:len(m.Frames):len(m.Frames)]
+		return m, nil
+	}
+}
+
+// Messages iterates over Recv until ctx ends or the socket is closed, which end the loop without an error. The body of the loop sends the reply.
+func (s *Rep) Messages(ctx context.Context) iter.Seq2[Msg, error] { return messages(ctx, s.Recv) }
+
+// delimiter returns the index of the first empty frame, -1 if there is none.
+func delimiter(frames [][]byte) int {
+	for i, f := range frames {
+		if len(f) == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// Send answers the request that Recv returned last. It copies the frames and never blocks: a reply to a peer that is gone, or whose queue is
+// full, is dropped and counted (RFC 28). Without a request it is ErrState.
+func (s *Rep) Send(_ context.Context, frames ...[]byte) error {
+	if err := s.usable(); err != nil {
+		return &Error{Op: "send", Err: err}
+	}
+	size, err := s.sizeOf(frames)
+	if err != nil {
+		return err
+	}
+	s.askMu.Lock()
+	p, peer, envelope, stopped := s.asker, s.askedBy, s.envelope, s.stopped
+	s.asker, s.askedBy, s.envelope = nil, nil, nil
+	s.askMu.Unlock()
+	switch {
+	case stopped != nil:
+		return &Error{Op: "send", Err: stopped}
+	case p == nil:
+		return &Error{Op: "send", Err: fmt.Errorf("%w: no request to answer: Recv first", ErrState)}
+	case p.peer.Load() != peer:
+		s.drop(p, DropPeerGone, 1)
+		return nil
+	}
+	took, flush := p.out.Append(envelope, frames, size)
+	if !took {
+		s.drop(p, DropFull, 1)
+	}
+	if flush {
+		p.out.Flush()
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package socket
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/socket/internal/route"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// Router talks to REQ, DEALER and ROUTER peers by their routing ids (RFC 28, ROUTER): the first frame of each message received names the
+// sender, the first frame of each message sent names the receiver. A peer's id is the identity it announced, or five bytes made up here,
+// the first of them zero. A peer that announces an identity in use takes it over, and the connection before is closed. It is safe for
+// use by any number of goroutines.
+type Router struct {
+	core
+	receiver
+
+	tableMu sync.Mutex // guards the fields below
+	table   route.Table[*pipe]
+	wait    waitq // for room at any peer
+	last    uint32
+	stopped error
+}
+
+var errHandedOver = errors.New("another peer took over the identity")
+
+// NewRouter returns a ROUTER socket. It uses nothing until Bind or Connect; Close it in the end.
+func NewRouter(opts ...Option) *Router {
+	s := &Router{}
+	s.core.init(zmtp.Router, s, opts)
+	s.receiver.init(&s.core)
+	s.receiver.lead = 1
+	return s
+}
+
+func (s *Router) attach(p *pipe) error {
+	peer := *p.peer.Load()
+	s.tableMu.Lock()
+	peer.routingID = peer.identity
+	if peer.routingID == "" {
+		s.last++
+		peer.routingID = string(binary.BigEndian.AppendUint32([]byte{0}, s.last))
+	}
+	p.id = peer.routingID
+	p.peer.Store(&peer)
+	old, replaced := s.table.Add(p.id, p)
+	s.tableMu.Unlock()
+	if replaced && old != p {
+		old.kill(errHandedOver)
+	}
+	s.receiver.attach(p)
+	return nil
+}
+
+func (s *Router) detach(p *pipe) {
+	s.tableMu.Lock()
+	s.table.Remove(p.id, p)
+	s.wait.wakeAll()
+	s.tableMu.Unlock()
+	s.receiver.detach(p)
+}
+
+func (s *Router) forget(p *pipe) {
+	s.tableMu.Lock()
+	s.table.Remove(p.id, p)
+	s.wait.wakeAll()
+	s.tableMu.Unlock()
+}
+
+func (s *Router) room(*pipe) {
+	s.tableMu.Lock()
+	s.wait.wakeAll()
+	s.tableMu.Unlock()
+}
+
+func (s *Router) deliver(p *pipe, b link.Batch) { s.receiver.deliver(p, b) }
+func (s *Router) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
+
+func (s *Router) stopSending(err error) {
+	s.tableMu.Lock()
+	s.stopped = err
+	s.wait.wakeAll()
+	s.tableMu.Unlock()
+}
+
+// Recv returns the next message; its first frame is the sender's routing id. Blocking and errors are as for Pull.
+func (s *Router) Recv(ctx context.Context) (Msg, error) {
+	m, _, err := s.receiver.recv(ctx)
+	if err == nil {
+		m.Frames[0] = []byte(m.peer.routingID)
+	}
+	return m, err
+}
+
+// Send sends frames[1:] to the peer whose routing id is frames[0]. It copies the frames. It is ErrNoPeer when no such peer is connected; while
+// the peer's queue is full it blocks, until ctx ends (ErrFull). Sends to other peers go on meanwhile.
+func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
+	if err := s.usable(); err != nil {
+		return &Error{Op: "send", Err: err}
+	}
+	if len(frames) < 2 {
+		return &Error{Op: "send", Err: fmt.Errorf("%w: a ROUTER sends a routing id and at least one more frame", ErrState)}
+	}
+	id, body := frames[0], frames[1:]
+	size, err := s.sizeOf(body)
+	if err != nil {
+		return err
+	}
+	for {
+		s.tableMu.Lock()
+		if s.stopped != nil {
+			s.tableMu.Unlock()
+			return &Error{Op: "send", Err: s.stopped}
+		}
+		p, ok := s.table.Get(id)
+		if !ok {
+			s.tableMu.Unlock()
+			return &Error{Op: "send", Err: fmt.Errorf("%w: routing id %q is not connected", ErrNoPeer, id)}
+		}
+		took, flush := p.out.Append(nil, body, size)
+		if took {
+			s.tableMu.Unlock()
+			if flush {
+				p.out.Flush()
+			}
+			return nil
+		}
+		if err := s.block(ctx); err != nil {
+			return &Error{Op: "send", Err: err}
+		}
+	}
+}
+
+// block waits for room at any peer. It is entered with tableMu held and leaves without.
+func (s *Router) block(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		s.tableMu.Unlock()
+		return &blocked{ErrFull, err}
+	}
+	w := s.wait.add()
+	s.tableMu.Unlock()
+	if err := s.wait.wait(ctx, &s.tableMu, w); err != nil {
+		return &blocked{ErrFull, err}
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+var (
+	errTooManyPeers = errors.New("refused: WithMaxPeers peers are connected")
+	errHandshake    = errors.New("no handshake within WithHandshakeTimeout")
+	errSilent       = errors.New("peer is silent: no traffic and no answer to PING")
+)
+
+// meshProperty tells peers of ours from others in READY. Its value is the version of what we do beyond ZMTP.
+const meshProperty = "X-Mesh"
+
+// serve runs one connection from its handshake to its end, on the caller's goroutine, and closes it.
+func (c *core) serve(nc net.Conn, p *pipe) (connected bool, err error) {
+	defer nc.Close()
+	peer, early, err := c.handshake(nc)
+	if err != nil {
+		if c.ctx.Err() == nil {
+			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: &Peer{address: nc.RemoteAddr().String(), endpoint: p.endpoint}, Err: err})
+		}
+		return false, err
+	}
+	who := &Peer{
+		identity: string(peer.Identity), address: nc.RemoteAddr().String(), endpoint: p.endpoint,
+		socketType: string(peer.SocketType), minor: peer.Minor, metadata: peer.Metadata,
+	}
+	pumped, err := p.attach(link.NewConn(nc), who, early)
+	if err == nil {
+		c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
+		c.count(p, 1)
+		stop := p.beat()
+		err = p.read()
+		stop()
+		p.detach(pumped)
+		c.count(p, -1)
+		c.hub.emit(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: who, Err: err})
+		return true, err
+	}
+	p.detach(pumped)
+	c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
+	return false, err
+}
+
+// handshake greets the peer and returns what it said of itself, and the bytes that came behind.
+func (c *core) handshake(nc net.Conn) (peer zmtp.Peer, early []byte, err error) {
+	c.mu.Lock()
+	if c.ctx.Err() != nil {
+		c.mu.Unlock()
+		return peer, nil, ErrClosed
+	}
+	c.shaking[nc] = struct{}{}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.shaking, nc)
+		c.mu.Unlock()
+	}()
+	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
+	for name, value := range c.cfg.properties {
+		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
+	}
+	h, err := zmtp.NewHandshake(zmtp.Config{SocketType: c.typ, Identity: c.cfg.identity, Properties: props})
+	if err != nil {
+		return peer, nil, err
+	}
+	if c.cfg.handshakeTimeout > 0 {
+		_ = nc.SetDeadline(time.Now().Add(c.cfg.handshakeTimeout))
+	}
+	early, err = shake(nc, h)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errHandshake
+	}
+	_ = nc.SetDeadline(time.Time{})
+	return h.Peer(), early, err
+}
+
+// shake moves bytes between the connection and the handshake until that is done.
+func shake(nc net.Conn, h *zmtp.Handshake) (early []byte, err error) {
+	if _, err := nc.Write(h.Start()); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, 512) // a greeting and a READY
+	for !h.Done() {
+		n, err := nc.Read(buf)
+		if n == 0 && err != nil {
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("peer closed the connection during the handshake: %w", io.ErrUnexpectedEOF)
+			}
+			return nil, err
+		}
+		used, out, err := h.Step(buf[:n])
+		if len(out) > 0 {
+			if _, werr := nc.Write(out); werr != nil && err == nil {
+				err = werr
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		early = buf[used:n]
+	}
+	return early, nil
+}
+
+// attach makes the connection the pipe's. pumped is closed when the write pump has ended.
+func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan struct{}, err error) {
+	in := link.NewIn(conn, early, p.c.maxMessage())
+	in.Command = p.command
+	p.mu.Lock()
+	p.conn, p.cause, p.gone = conn, nil, make(chan struct{})
+	p.attached++
+	p.mu.Unlock()
+	p.hung.Store(false)
+	p.in.Store(in)
+	p.peer.Store(who)
+	p.out.Attach(conn)
+	pumped = make(chan struct{})
+	go func() { // ends at p.out.Detach, in p.detach
+		defer close(pumped)
+		p.out.Pump()
+	}()
+	return pumped, p.c.pat.attach(p)
+}
+
+func (c *core) maxMessage() int {
+	if c.cfg.maxMessageSize == 0 {
+		return 1 << 48
+	}
+	return c.cfg.maxMessageSize
+}
+
+// read is the read pump: it delivers what arrives until the connection ends. It returns why, nil for an
+// orderly end.
+func (p *pipe) read() error {
+	in := p.in.Load()
+	for {
+		if err := p.await(); err != nil {
+			return p.reason(err)
+		}
+		in.Baton.Lock()
+		b, err := in.Fill(true)
+		if err == nil {
+			p.out.Spoke()
+			p.c.pat.deliver(p, b)
+		}
+		in.Baton.Unlock()
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load() {
+			p.clearInterrupt()
+			continue
+		}
+		return p.reason(err)
+	}
+}
+
+// clearInterrupt undoes link.In.Interrupt. Whoever was interrupted looks at the state of things after it, and
+// whoever interrupts changes the state first, so that no interrupt is lost.
+func (p *pipe) clearInterrupt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn != nil && !p.hung.Load() {
+		_ = p.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// await returns when it is the pump's turn to read.
+func (p *pipe) await() error {
+	if r := p.c.recv; r != nil {
+		return r.await(p)
+	}
+	return p.failed()
+}
+
+// reason turns the error that reading ended with into what is reported.
+func (p *pipe) reason(err error) error {
+	if cause := p.failed(); cause != nil {
+		err = cause
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, ErrClosed), p.hung.Load():
+		return nil
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("connection reset by peer: %w", err)
+	}
+	return err
+}
+
+// detach ends the connection: afterwards nobody reads from it or writes to it.
+func (p *pipe) detach(pumped chan struct{}) {
+	p.peer.Store(nil)
+	p.mu.Lock()
+	conn := p.conn
+	p.mu.Unlock()
+	conn.Close()
+	keep := p.dialer != nil && p.c.queueing
+	lost := p.out.Detach(keep)
+	<-pumped
+	p.c.pat.detach(p)
+	p.c.drop(p, DropPeerGone, lost)
+	p.mu.Lock()
+	p.conn = nil
+	close(p.gone)
+	p.mu.Unlock()
+	signal(p.c.drained)
+}

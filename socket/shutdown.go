@@ -1,0 +1,116 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// hangUpGrace is how long a peer is given to close its side after we closed ours. Closing at once could make
+// the system discard what the peer has not read yet, if anything of the peer's is unread here.
+const hangUpGrace = 300 * time.Millisecond
+
+// Close closes the socket. Messages that were sent are still written, for the linger period at most;
+// those left then are dropped and counted. Blocked calls return ErrClosed; Recv first returns
+// what had arrived. When Close returns, every goroutine of the socket has ended and the
+// addresses it was bound to are free. Closing again does nothing.
+func (c *core) Close() error {
+	if c.pat == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.linger)
+	defer cancel()
+	_ = c.Shutdown(ctx)
+	return nil
+}
+
+// Shutdown is Close with the caller's limit in place of the linger period. It returns nil when all
+// messages went out, else an error that says how many were left, and wraps the context's.
+func (c *core) Shutdown(ctx context.Context) error {
+	if c.pat == nil {
+		return nil
+	}
+	c.mu.Lock()
+	first := !c.ending
+	c.ending = true
+	listeners := c.listeners
+	if first {
+		c.listeners = map[string]*listener{}
+	}
+	c.mu.Unlock()
+	if !first {
+		select {
+		case <-c.closed:
+			return nil
+		case <-ctx.Done():
+			return &Error{Op: "shutdown", Err: &blocked{nil, ctx.Err()}}
+		}
+	}
+	for _, l := range listeners {
+		l.stop()
+	}
+	c.pat.stopSending(ErrClosed)
+	err := c.drain(ctx)
+	c.end()
+	return err
+}
+
+// drain waits until every queue is empty or ctx ends, and drops the rest.
+func (c *core) drain(ctx context.Context) error {
+	for {
+		left := 0
+		for _, p := range c.allPipes() {
+			p.out.Watch()
+			msgs, _ := p.out.Depth()
+			left += msgs
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-c.drained:
+		case <-ctx.Done():
+			return c.abandon(ctx.Err())
+		}
+	}
+}
+
+func (c *core) abandon(cause error) error {
+	left := 0
+	for _, p := range c.allPipes() {
+		n := p.out.Drop()
+		c.drop(p, DropClosed, n)
+		msgs, _ := p.out.Depth() // being written: counted when its connection ends
+		left += n + msgs
+	}
+	return &Error{Op: "shutdown", Err: &blocked{fmt.Errorf("%d messages were not sent", left), cause}}
+}
+
+// end hangs up on all peers, then ends all goroutines.
+func (c *core) end() {
+	pipes := c.allPipes()
+	for _, p := range pipes {
+		p.hangUp()
+	}
+	c.cancel()
+	c.mu.Lock()
+	for conn := range c.shaking {
+		conn.Close()
+	}
+	c.mu.Unlock()
+	grace, done := context.WithTimeout(context.Background(), hangUpGrace)
+	defer done()
+	for _, p := range pipes {
+		select {
+		case <-p.detached():
+		case <-grace.Done():
+		}
+	}
+	for _, p := range c.allPipes() {
+		p.kill(ErrClosed)
+	}
+	c.wg.Wait()
+	c.pat.stopReceiving(ErrClosed)
+	c.hub.close()
+	close(c.closed)
+}

@@ -1,0 +1,117 @@
+package socket
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket/internal/route"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// maxTopic bounds the length of a topic, and with it what a subscription costs the publisher.
+const maxTopic = 16 << 10
+
+func errLongTopic(n int) error {
+	return fmt.Errorf("%w: topic of %d bytes, at most %d", ErrTooLarge, n, maxTopic)
+}
+
+func errNotSubscribed(topic []byte) error {
+	return fmt.Errorf("%w: not subscribed to %q", ErrState, topic)
+}
+
+// subscriber is what SUB and XSUB want: a counted set of topic prefixes, of which every publisher is told. It is told
+// again in full after a reconnect, outside the high-water marks.
+type subscriber struct {
+	c *core
+
+	mu     sync.Mutex // guards the fields below; taken under receiver.mu
+	topics route.Prefixes
+	peers  map[*pipe]struct{}
+	closed bool
+}
+
+func (s *subscriber) init(c *core) { s.c, s.peers = c, map[*pipe]struct{}{} }
+
+// Subscribe asks publishers, present and future, for messages whose first frame starts with one of the topics; the empty
+// topic matches everything. Subscriptions are counted: a topic subscribed to twice is to be unsubscribed twice.
+func (s *subscriber) Subscribe(topics ...string) error {
+	return s.change("subscribe", topics, func(topic []byte) (tell bool, err error) {
+		return s.topics.Add(topic), nil
+	}, zmtp.AppendSubscribe)
+}
+
+// Unsubscribe takes subscriptions back. It is ErrState to take back what was not subscribed to. Messages of the topic that have
+// arrived already are not returned by Sub any more.
+func (s *subscriber) Unsubscribe(topics ...string) error {
+	return s.change("unsubscribe", topics, func(topic []byte) (tell bool, err error) {
+		last, known := s.topics.Remove(topic)
+		if !known {
+			return false, &Error{Op: "unsubscribe", Err: errNotSubscribed(topic)}
+		}
+		return last, nil
+	}, zmtp.AppendCancel)
+}
+
+// change applies each topic and tells the publishers of those that changed from or to none. Trap 6, RFC 37: subscriptions
+// are additive for some publishers and not for others; telling each edge once is right for both.
+func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool, error), frame func([]byte, byte, []byte) []byte) error {
+	if err := s.c.usable(); err != nil {
+		return &Error{Op: op, Err: err}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return &Error{Op: op, Err: ErrClosed}
+	}
+	for _, topic := range topics {
+		if len(topic) > maxTopic {
+			return &Error{Op: op, Err: errLongTopic(len(topic))}
+		}
+		tell, err := apply([]byte(topic))
+		if err != nil {
+			return err
+		}
+		for p := range s.peers {
+			if peer := p.peer.Load(); tell && peer != nil {
+				p.out.Control(frame(nil, peer.minor, []byte(topic)), false)
+			}
+		}
+	}
+	return nil
+}
+
+// attach tells a publisher all topics.
+func (s *subscriber) attach(p *pipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers[p] = struct{}{}
+	minor := p.peer.Load().minor
+	var all [][]byte
+	s.topics.Each(func(topic []byte) { all = append(all, slices.Clone(topic)) })
+	var frames []byte
+	for _, topic := range all {
+		frames = zmtp.AppendSubscribe(frames, minor, topic)
+	}
+	if len(frames) > 0 {
+		p.out.Control(frames, false)
+	}
+}
+
+func (s *subscriber) detach(p *pipe) {
+	s.mu.Lock()
+	delete(s.peers, p)
+	s.mu.Unlock()
+}
+
+func (s *subscriber) stop() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+}
+
+func (s *subscriber) wants(topic []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.topics.Match(topic)
+}
