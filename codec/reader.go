@@ -1,12 +1,12 @@
 package codec
 
 import (
-	"errors"
+	"fmt"
 	"io"
 )
 
 // errInsideExt is what a decoder gets that looks for a value inside an extension.
-var errInsideExt = errors.New("extension where a map or string is wanted")
+var errInsideExt = fmt.Errorf("%w: a map or string is wanted, an extension is there", ErrType)
 
 // reader feeds scanned bytes to the msgpack decoder and keeps it on the values
 // that Scan has seen.
