@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,7 +33,10 @@ func FuzzScan(f *testing.F) {
 		if errors.Is(err, ErrLimit) {
 			return
 		}
-		require.Equal(t, librarySkips(data), err == nil, "the library and the scan disagree: %v", err)
+		// Where int has 32 bits, the library takes counts above 2^31 for negative.
+		if err == nil || strconv.IntSize == 64 {
+			require.Equal(t, librarySkips(data), err == nil, "the library and the scan disagree: %v", err)
+		}
 		if err != nil {
 			require.ErrorIs(t, err, ErrMalformed)
 			return

@@ -63,8 +63,8 @@ func TestMsgpackUnknownFieldsAreSkipped(t *testing.T) {
 	assert.Equal(t, int64(7), out.Amount)
 }
 
-// The inputs of an unbounded allocation and of a stack overflow that no recover
-// catches, into every shape of destination.
+// No count, length or depth is believed, whatever the destination: neither running
+// out of memory nor out of stack could be recovered from.
 func TestMsgpackRefusesHostile(t *testing.T) {
 	for _, h := range hostile {
 		for _, v := range targets() {
@@ -75,8 +75,7 @@ func TestMsgpackRefusesHostile(t *testing.T) {
 	}
 }
 
-// The library reads an extension's payload as a map where it wants one; the scan
-// has not looked into it.
+// No value is read from inside an extension, into which the scan has not looked.
 func TestMsgpackExtensionIsNoMap(t *testing.T) {
 	hugeMap := []byte{0xdf, 0xff, 0xff, 0xff, 0xff, 0, 0, 0}
 	timestamp := append([]byte{0xd7, 0xff}, hugeMap...)
