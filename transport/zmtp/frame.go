@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// The bits of a frame's first octet (RFC 37, 2.2). All others are zero.
+// The bits of a frame's first octet (RFC 37, "Framing"). All others are zero.
 const (
 	FlagMore    = 0x01 // another frame of the same message follows
 	FlagLong    = 0x02 // the size takes eight octets instead of one
@@ -44,20 +44,14 @@ func AppendFrame(dst []byte, flags byte, body []byte) []byte {
 // claims, up to 2^63-1: bound it before allocating. The error is ErrFrameFlags or ErrFrameSize, as soon as b
 // shows it.
 func ParseHeader(b []byte) (flags byte, size uint64, n int, err error) {
-	// Small enough to be inlined: the short message frame is the hot path.
-	if len(b) >= 2 && b[0] <= FlagMore {
+	if len(b) >= 2 && b[0] <= FlagMore { // a short message frame: the hot path
 		return b[0], uint64(b[1]), 2, nil
 	}
-	return parseHeader(b)
-}
-
-// parseHeader is ParseHeader for long frames, commands, bad flags and headers cut short.
-func parseHeader(b []byte) (flags byte, size uint64, n int, err error) {
 	if len(b) == 0 {
 		return 0, 0, 0, nil
 	}
 	flags = b[0] &^ FlagLong
-	// RFC 37, 2.2: bits 7-3 are reserved and zero, and MORE is zero on commands: 0, 1 and 4 are left.
+	// RFC 37, "Framing": bits 7-3 are reserved and zero, and MORE is zero on commands: 0, 1 and 4 are left.
 	if flags > FlagCommand {
 		return 0, 0, 0, ErrFrameFlags
 	}

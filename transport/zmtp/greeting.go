@@ -10,19 +10,18 @@ const GreetingSize = 64
 
 // Where the parts of a greeting begin.
 const (
-	greetingEnd9      = 9
+	greetingSigned      = 9
 	greetingMajor     = 10
 	greetingMinor     = 11
 	greetingMechanism = 12
 	greetingServer    = 32
 )
 
-// appendGreeting appends our greeting. Its padding is zero: a ZMTP 1.0 peer reads it as the length of a frame, for
-// which zero is not allowed, and so closes rather than taking the rest for a message.
-// As-server is zero: RFC 37, 3.1 demands it of NULL.
+// appendGreeting appends our greeting. Its padding is zero, as RFC 37 wants of a peer that does not downgrade: ZMTP
+// 1.0 reads it as the length of a frame, for which zero is not allowed, and closes. As-server is zero, as NULL wants.
 func appendGreeting(dst []byte, mechanism string) []byte {
 	var g [GreetingSize]byte
-	g[0], g[greetingEnd9] = 0xff, 0x7f
+	g[0], g[greetingSigned] = 0xff, 0x7f
 	g[greetingMajor], g[greetingMinor] = 3, 1
 	copy(g[greetingMechanism:greetingServer], mechanism)
 	return append(dst, g[:]...)
@@ -34,15 +33,15 @@ func checkGreeting(b []byte, mechanism string) *HandshakeError {
 	if len(b) > 0 && b[0] != 0xff {
 		return checkForeign(b)
 	}
-	// RFC 37, 2.1: the padding, octets 1 to 8, is not significant.
-	if len(b) > greetingEnd9 && b[greetingEnd9] != 0x7f {
-		if b[greetingEnd9]&1 == 0 { // a final flag of zero: FF begins a long ZMTP 1.0 frame
+	// RFC 37, "Version Negotiation": the padding, octets 1 to 8, is not significant.
+	if len(b) > greetingSigned && b[greetingSigned] != 0x7f {
+		if b[greetingSigned]&1 == 0 { // a final flag of zero: FF begins a long ZMTP 1.0 frame
 			return refuse(OldVersion, "the peer speaks ZMTP 1.0, want 3.0 or later")
 		}
-		return refuse(NotZMTP, "octet 9 of its greeting is 0x%02x, want 0x7f", b[greetingEnd9])
+		return refuse(NotZMTP, "octet 9 of its greeting is 0x%02x, want 0x7f", b[greetingSigned])
 	}
 	if len(b) > greetingMajor && b[greetingMajor] < 3 {
-		// RFC 15 has 1 here, libzmq takes 2 for the same.
+		// libzmq takes 1 and 2 both for ZMTP 2.0.
 		version := [...]string{"1.0", "2.0", "2.0"}[b[greetingMajor]]
 		return refuse(OldVersion, "the peer speaks ZMTP %s, want 3.0 or later", version)
 	}

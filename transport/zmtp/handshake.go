@@ -175,7 +175,7 @@ func (h *Handshake) command(body []byte) error {
 }
 
 // acceptMetadata checks the peer's metadata and keeps it. Where the peer's configuration has to change, an ERROR
-// command tells it so before we hang up (RFC 37, 3.2.1).
+// command tells it so before we hang up (RFC 37, "The Socket-Type Property").
 func (h *Handshake) acceptMetadata(data []byte) error {
 	m, err := ParseMetadata(data)
 	if err != nil {
@@ -209,7 +209,7 @@ func appendOwnMetadata(dst []byte, c Config) []byte {
 	return AppendMetadata(dst, append(m, c.Properties...))
 }
 
-// checkIdentity holds an identity against RFC 37, 3.2.1: identities with a leading zero are a ROUTER's to give.
+// checkIdentity holds an identity against RFC 37, "The Identity Property": a leading zero is a ROUTER's to give.
 func checkIdentity(identity []byte) error {
 	if len(identity) > 255 {
 		return fmt.Errorf("an identity of %d octets, want at most 255", len(identity))
@@ -229,7 +229,7 @@ func checkProperties(properties Metadata) error {
 		if err := checkPropertyName(p.Name); err != nil {
 			return err
 		}
-		// RFC 37, 3.2.1: names beginning with X- are the application's.
+		// RFC 37, "Connection Metadata": names beginning with X- are the application's.
 		if len(p.Name) < 2 || !strings.EqualFold(p.Name[:2], "X-") {
 			return fmt.Errorf("property %s: want a name beginning with X-", p.Name)
 		}

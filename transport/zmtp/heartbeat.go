@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// ttlUnit is the unit of a PING's time to live on the wire (RFC 37, 2.4).
+	// ttlUnit is the unit of a PING's time to live on the wire (RFC 37, "Connection Heartbeating").
 	ttlUnit = 100 * time.Millisecond
 	// maxTTL is the largest time to live sent, 65.5 s: libzmq keeps milliseconds in 16 bits and wraps above it.
 	maxTTL = 655
-	// maxContext is the largest context of a PING (RFC 37, 2.4).
+	// maxContext is the largest context of a PING (RFC 37, "Connection Heartbeating").
 	maxContext = 16
 )
 

@@ -13,7 +13,7 @@ type mechanism interface {
 	done() bool
 }
 
-// null is NULL (RFC 37, 3.1): one READY each way, in any order.
+// null is NULL (RFC 37, "The NULL Security Mechanism"): one READY each way, in any order.
 type null struct {
 	ready bool // the peer's READY was accepted
 }

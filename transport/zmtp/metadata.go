@@ -99,7 +99,7 @@ func parseProperty(b []byte) (p Property, rest []byte, err error) {
 	return p, b[size:], nil
 }
 
-// checkPropertyName holds a name against the grammar of RFC 37, 2.3.
+// checkPropertyName holds a name against the grammar of RFC 37, "The NULL Security Mechanism".
 func checkPropertyName(name string) error {
 	if len(name) == 0 || len(name) > 255 {
 		return fmt.Errorf("a property name of %d octets, want 1 to 255", len(name))

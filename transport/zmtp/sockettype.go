@@ -32,7 +32,7 @@ const (
 	Channel  SocketType = "CHANNEL"
 )
 
-// peersOf lists the types each type may talk to (RFC 37, 3.2.1, and the drafts).
+// peersOf lists the types each type may talk to (RFC 37, "The Socket-Type Property").
 var peersOf = map[SocketType][]SocketType{
 	Push: {Pull}, Pull: {Push},
 	Req: {Rep, Router}, Rep: {Req, Dealer},
