@@ -8,16 +8,13 @@
 // # Hostile input
 //
 // Bytes from a peer are untrusted. MessagePack states lengths and counts up
-// front, and the library that decodes it (vmihailenco/msgpack v5.4.1) believes
-// them: five bytes make it reserve gigabytes, and two megabytes of nested arrays
-// overflow its stack, which ends the process. [Msgpack] therefore runs [Scan]
-// over every message before the library sees it: one pass without recursion or
-// allocation that refuses what is truncated, too deep, too long or followed by
-// more bytes. Two dangers are left to the decode itself, and are handled there:
-// the library reads the payload of an extension as if it were MessagePack when
-// the destination is a map (stopped by the reader it is given), and it panics
-// when a peer's value does not suit the destination, such as an array used as a
-// map key (returned as an error).
+// front, so a decoder that believes them can be made to reserve gigabytes by five
+// bytes (vmihailenco/msgpack issue 401), and one that recurses can be led as deep
+// as the message is long. [Msgpack] therefore runs [Scan] over every message
+// before the library sees it: one pass without recursion or allocation that
+// refuses what is truncated, too deep, too long or followed by more bytes. The
+// reader that the library is given keeps it on the values that were scanned, and
+// a panic, such as for an array used as a map key, is returned as an error.
 //
 // What is decoded costs at most a fixed multiple of the message, which depends
 // on the destination: a []int64 takes 8 bytes for each byte received, a []T the

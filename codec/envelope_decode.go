@@ -125,7 +125,8 @@ func (c *cursor) uint() uint32 {
 	for _, b := range c.data[t.body:t.end] {
 		n = n<<8 | uint64(b)
 	}
-	negative := t.code >= 0xe0 || t.code >= 0xd0 && c.data[t.body] >= 0x80
+	code := c.data[at]
+	negative := code >= 0xe0 || code >= 0xd0 && c.data[t.body] >= 0x80
 	if negative || n > math.MaxUint32 {
 		c.fail(at, "integer out of range, want 0 to %d", uint32(math.MaxUint32))
 		return 0

@@ -73,7 +73,7 @@ func (c msgpackCodec) Unmarshal(data []byte, v any) (err error) {
 		return fmt.Errorf("msgpack decode into %T: %w", v, err)
 	}
 	defer func() {
-		// The library panics where a value does not suit the destination, for
+		// Reflection panics where a value does not suit the destination, for
 		// instance an array as key of a map[any]any.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("msgpack decode into %T: %w: %v", v, ErrType, p)

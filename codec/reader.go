@@ -1,21 +1,21 @@
 package codec
 
 import (
-	"errors"
+	"fmt"
 	"io"
 )
 
 // errInsideExt is what a decoder gets that looks for a value inside an extension.
-var errInsideExt = errors.New("extension where a map or string is wanted")
+var errInsideExt = fmt.Errorf("%w: a map or string is wanted, an extension is there", ErrType)
 
 // reader feeds scanned bytes to the msgpack decoder and keeps it on the values
 // that Scan has seen.
 //
-// The decoder has one way off that path: wanting a map and finding an extension,
-// it skips the extension's header and reads the payload as a map, with counts
-// and depths nobody checked. It reads codes with ReadByte and payloads with Read,
-// so a ReadByte where a payload begins betrays it. Scan refuses extensions
-// without payload, which would make that place ambiguous.
+// What is inside an extension is bytes to Scan, with counts and depths that nobody
+// has checked, so no value may be read from there, whatever the destination asks
+// for. A decoder reads the codes of values with ReadByte and payloads with Read:
+// a ReadByte where a payload begins is refused. Scan refuses extensions without
+// payload, which would make that place ambiguous.
 type reader struct {
 	data []byte
 	pos  int

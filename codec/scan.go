@@ -36,8 +36,8 @@ type Limits struct {
 //
 // Bytes that are cut off, not MessagePack, or followed by more bytes are an
 // ErrMalformed; deeper, more, or longer than limits, and extensions without
-// payload, which decoders get wrong and nobody needs, are an ErrLimit. Both say
-// at which byte and what was found there.
+// payload, which nobody needs, are an ErrLimit. Both say at which byte and what
+// was found there.
 func Scan(data []byte, limits Limits) error {
 	_, err := scan(data, limits)
 	return err

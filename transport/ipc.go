@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,11 @@ import (
 
 func listenIPC(ctx context.Context, e Endpoint) (Listener, error) {
 	if e.name == "*" {
-		return listenTempIPC(ctx)
+		// Parsed like any other, because the folder for temporary files may have an odd or long name.
+		var err error
+		if e, err = ParseBind("ipc://" + filepath.Join(os.TempDir(), "meshmq-"+rand.Text()+".sock")); err != nil {
+			return nil, err
+		}
 	}
 	if e.name[0] == '@' {
 		return listenAbstract(ctx, e)
@@ -41,31 +46,6 @@ func listenIPC(ctx context.Context, e Endpoint) (Listener, error) {
 		return errors.Join(removeOwn(e.name, own), ln.Close())
 	}
 	return &netListener{ln: ln, endpoint: e.String(), close: sync.OnceValue(release)}, nil
-}
-
-// listenTempIPC binds ipc://*: a socket alone in a new folder that only this user can enter.
-func listenTempIPC(ctx context.Context) (_ Listener, err error) {
-	dir, err := os.MkdirTemp("", "meshmq-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(dir)
-		}
-	}()
-	e, err := ParseBind("ipc://" + filepath.Join(dir, "socket"))
-	if err != nil {
-		return nil, err
-	}
-	ln, err := listenIPC(ctx, e)
-	if err != nil {
-		return nil, err
-	}
-	l := ln.(*netListener)
-	closeSocket := l.close
-	l.close = sync.OnceValue(func() error { return errors.Join(closeSocket(), os.Remove(dir)) })
-	return l, nil
 }
 
 func listenAbstract(ctx context.Context, e Endpoint) (Listener, error) {

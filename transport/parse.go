@@ -96,7 +96,7 @@ func parseHost(s string) (host, problem string) {
 	case bracketed && (err != nil || !addr.Is6() || addr.Zone() != "" && !isName(addr.Zone())):
 		return "", fmt.Sprintf("%.60q is not an IPv6 address, which is what brackets are for", literal)
 	case !bracketed && strings.Contains(s, ":"):
-		return "", "an IPv6 address needs brackets; write tcp://[address]:port"
+		return "", "a colon in the host; an IPv6 address needs brackets: tcp://[address]:port"
 	case err == nil:
 		return addr.Unmap().String(), ""
 	}

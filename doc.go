@@ -1,0 +1,12 @@
+// Package meshmq is the root of a module with which services talk to each other directly, without a
+// broker, over the ZeroMQ wire protocol. It holds no code; what a service uses is in the packages below:
+//
+//	socket               the ZeroMQ socket types, to embed in services
+//	patterns/pushpull    work queues
+//	patterns/reqrep      request and response
+//	patterns/pubsub      events
+//	codec                values to bytes, and the envelope around them
+//	discovery            peers on the LAN
+//	transport            byte streams, and in transport/zmtp the protocol on them
+//	cmd/meshmq           the command line
+package meshmq

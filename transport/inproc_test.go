@@ -1,0 +1,221 @@
+package transport_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/transport"
+)
+
+func TestInprocDialWaitsForListen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := freshInproc()
+		const dialers = 3
+		dialled := make(chan error, dialers)
+		for range dialers {
+			go func() {
+				_, err := dial(t.Context(), t, endpoint)
+				dialled <- err
+			}()
+		}
+		synctest.Wait()
+		require.Empty(t, dialled, "nobody listens yet")
+		ln := listen(t, endpoint)
+		for range dialers {
+			require.NoError(t, <-dialled)
+			_, err := ln.Accept()
+			require.NoError(t, err)
+		}
+	})
+}
+
+func TestInprocDialStopsWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := freshInproc()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		start := time.Now()
+		_, err := dial(ctx, t, endpoint)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, "dial "+endpoint+": context deadline exceeded", err.Error())
+		assert.Equal(t, time.Hour, time.Since(start))
+	})
+}
+
+func TestInprocRaceHasOneWinner(t *testing.T) {
+	t.Parallel()
+	won := raceToListen(t, freshInproc())
+	require.Len(t, won, 1)
+	require.NoError(t, won[0].Close())
+}
+
+func TestInprocBacklogIsBounded(t *testing.T) {
+	t.Parallel()
+	ln := listen(t, freshInproc())
+	var err error
+	n := 0
+	for ; err == nil && n < 10_000; n++ {
+		_, err = dial(context.Background(), t, ln.Endpoint())
+	}
+	require.ErrorIs(t, err, syscall.EAGAIN)
+	assert.Greater(t, n, 100)
+	_, err = ln.Accept()
+	require.NoError(t, err)
+	_, err = dial(context.Background(), t, ln.Endpoint())
+	assert.NoError(t, err, "after one was accepted there is room for one")
+}
+
+// tryConn is what the conns of inproc have beyond those of the operating system.
+type tryConn interface {
+	net.Conn
+	TryRead([]byte) (int, error)
+	TryWrite([]byte) (int, error)
+}
+
+func inprocPair(t *testing.T) (near, far tryConn) {
+	t.Helper()
+	ln := listen(t, freshInproc())
+	a, err := dial(context.Background(), t, ln.Endpoint())
+	require.NoError(t, err)
+	b, err := ln.Accept()
+	require.NoError(t, err)
+	return a.(tryConn), b.(tryConn)
+}
+
+func TestInprocTry(t *testing.T) {
+	t.Parallel()
+	near, far := inprocPair(t)
+	buf := make([]byte, 1<<20)
+	n, err := far.TryRead(buf)
+	assert.Zero(t, n)
+	assert.Equal(t, transport.ErrWouldBlock, err)
+
+	written, err := near.TryWrite(make([]byte, 1<<20))
+	require.NoError(t, err)
+	assert.Equal(t, 256<<10, written, "as much as the buffer holds")
+	n, err = near.TryWrite([]byte("x"))
+	assert.Zero(t, n)
+	assert.Equal(t, transport.ErrWouldBlock, err)
+
+	require.NoError(t, far.SetReadDeadline(time.Unix(1, 0)))
+	n, err = far.TryRead(buf)
+	require.NoError(t, err, "deadlines do not apply")
+	assert.Equal(t, written, n)
+
+	_, err = near.TryWrite([]byte("bye"))
+	require.NoError(t, err)
+	require.NoError(t, near.Close())
+	n, err = far.TryRead(buf)
+	require.NoError(t, err)
+	assert.Equal(t, "bye", string(buf[:n]))
+	_, err = far.TryRead(buf)
+	assert.Equal(t, io.EOF, err)
+	_, err = far.TryWrite([]byte("x"))
+	assert.ErrorIs(t, err, syscall.EPIPE)
+	_, err = near.TryRead(buf)
+	assert.ErrorIs(t, err, net.ErrClosed)
+}
+
+// A stream is compared with the plainest queue there is, over sizes that cross all its bounds.
+func TestInprocIsAQueue(t *testing.T) {
+	t.Parallel()
+	near, far := inprocPair(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	var queue, fresh []byte
+	for step := range 20_000 {
+		size := 1 + random.IntN(1<<(1+random.IntN(19)))
+		buf := make([]byte, size)
+		if random.IntN(2) == 0 {
+			fresh = binary.BigEndian.AppendUint64(fresh[:0], uint64(step)+1)
+			copy(buf, bytes.Repeat(fresh, size/len(fresh)+1))
+			n, err := near.TryWrite(buf)
+			require.True(t, err == nil || n == 0 && len(queue) == 256<<10, "%d bytes, %v", n, err)
+			queue = append(queue, buf[:n]...)
+		} else {
+			n, err := far.TryRead(buf)
+			require.Equal(t, len(queue) == 0, err == transport.ErrWouldBlock)
+			require.Equal(t, min(size, len(queue)), n)
+			require.True(t, bytes.Equal(queue[:n], buf[:n]), "bytes differ at step %d", step)
+			queue = queue[n:]
+		}
+	}
+}
+
+func TestInprocAllocatesNothingPerMessage(t *testing.T) {
+	near, far := inprocPair(t)
+	message := make([]byte, 1000)
+	assert.Zero(t, testing.AllocsPerRun(1000, func() {
+		near.Write(message)
+		far.Read(message)
+		far.TryRead(message)
+	}))
+}
+
+// A TryWrite while a Write waits for space would put its bytes amid the other's.
+func TestInprocTryWriteKeepsOutOfWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := inprocPair(t)
+		done := make(chan error, 1)
+		go func() {
+			_, err := near.Write(make([]byte, 1<<20))
+			done <- err
+		}()
+		synctest.Wait()
+		_, err := io.ReadFull(far, make([]byte, 1000))
+		require.NoError(t, err)
+		_, err = near.TryWrite([]byte("x"))
+		assert.Equal(t, transport.ErrWouldBlock, err)
+		_, err = io.ReadFull(far, make([]byte, 1<<20-1000))
+		require.NoError(t, err)
+		assert.NoError(t, <-done)
+	})
+}
+
+// Here, unlike in the kit, the calls are known to be blocked when the deadline comes.
+func TestInprocDeadlines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := inprocPair(t)
+		read := make(chan error, 1)
+		go func() {
+			_, err := near.Read(make([]byte, 1))
+			read <- err
+		}()
+		synctest.Wait()
+		require.NoError(t, near.SetReadDeadline(time.Now()))
+		assert.ErrorIs(t, <-read, os.ErrDeadlineExceeded)
+
+		start := time.Now()
+		require.NoError(t, near.SetReadDeadline(start.Add(time.Second)))
+		require.NoError(t, near.SetReadDeadline(start.Add(time.Minute)))
+		_, err := near.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		assert.Equal(t, time.Minute, time.Since(start), "the later deadline replaces the earlier")
+
+		start = time.Now()
+		require.NoError(t, near.SetDeadline(start.Add(time.Second)))
+		_, err = near.Write(make([]byte, 1<<20))
+		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(start))
+
+		require.NoError(t, near.SetDeadline(time.Now().Add(time.Hour)))
+		require.NoError(t, near.Close())
+		require.NoError(t, near.SetDeadline(time.Now().Add(time.Hour)))
+		require.NoError(t, far.Close())
+	})
+}
