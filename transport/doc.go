@@ -11,9 +11,13 @@
 //	ipc://*                ParseBind: a Unix socket at a fresh path in the folder for temporary files
 //	inproc://name          memory within this process; listeners and dialers come in any order
 //
-// 0.0.0.0 binds IPv4 only, [::] binds what * does. Nonsense is refused when it is parsed, with an
-// *EndpointError; what only the host can tell (does the interface exist, is the port free) shows in
-// Listen or Dial.
+// 0.0.0.0 binds IPv4 only, [::] binds what * does. No endpoint holds a space, not even in a path. Nonsense
+// is refused when it is parsed, with an *EndpointError; what only the host can tell (does the interface
+// exist, is the port free) shows in Listen or Dial.
+//
+// Listen on a path replaces a socket file whose listener is dead. To find out it connects once, so a
+// listener that is alive sees a connection that ends at once. Any other file is left alone: both are
+// "address already in use". Close removes the socket file.
 //
 // # Real addresses
 //
