@@ -17,8 +17,8 @@ const (
 	// inlineBody is the largest frame that is moved to a new chunk when the old one ends within it;
 	// larger ones get a buffer of their own.
 	inlineBody = 32 << 10
-	// firstBody is what a large body gets on the peer's word alone. Beyond, the buffer grows with
-	// the bytes that arrived: claiming costs the peer as much as it costs us.
+	// firstBody is what a large body gets on the peer's word alone, unless one as large arrived before. Beyond,
+	// the buffer grows with the bytes that arrived: claiming costs the peer as much as it costs us.
 	firstBody = 256 << 10
 	// maxFrames bounds the frames of a message: each costs a slice header of ours and may be empty.
 	maxFrames = 64 << 10
@@ -48,6 +48,7 @@ type In struct {
 	last int    // bytes of the last read
 
 	partial [][]byte // frames of a message that outgrew its chunk
+	paid    int      // the largest body that arrived whole
 	large   []byte   // its current frame's body, as far as it arrived
 	want    int      // its size, 0 when there is none
 	more    bool     // frames of the same message follow
@@ -159,6 +160,7 @@ func (in *In) parse() (Batch, error) {
 			return Batch{}, nil
 		}
 		in.partial = append(in.partial, in.large)
+		in.paid = max(in.paid, in.want)
 		in.large, in.want = nil, 0
 		if !in.more {
 			return in.assembled(), nil
@@ -296,7 +298,7 @@ func (in *In) split() {
 }
 
 func (in *In) startLarge(flags byte, size, h int) {
-	in.large = append(make([]byte, 0, min(size, firstBody)), in.buf[in.p+h:in.w]...)
+	in.large = append(make([]byte, 0, min(size, max(firstBody, in.paid))), in.buf[in.p+h:in.w]...)
 	in.want = size
 	in.more = flags&zmtp.FlagMore != 0
 	in.frames++

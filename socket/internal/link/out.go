@@ -156,7 +156,9 @@ func (o *Out) appendFrame(body []byte, more, inside bool) {
 	if n > largeBody {
 		s := o.tail(zmtp.MaxHeaderSize, inside)
 		s.b = zmtp.AppendHeader(s.b, flags, n)
-		o.appendLarge(append([]byte(nil), body...))
+		copied, buf := copyBody(body)
+		o.appendLarge(copied)
+		o.segs[len(o.segs)-2].copied = buf
 		return
 	}
 	s := o.tail(n+zmtp.MaxHeaderSize, inside)

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math/bits"
 	"sync"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -20,10 +21,31 @@ const (
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
+// largest is the size class of the largest body whose copy is kept for another: 1 MiB.
+const largest = 20
+
+// bodies holds copies of large bodies for reuse, by the power of two that they fit in.
+var bodies [largest + 1]sync.Pool
+
+// copyBody returns a copy of a large body, and what goes back to bodies once it is written.
+func copyBody(body []byte) ([]byte, *[]byte) {
+	class := bits.Len(uint(len(body) - 1))
+	if class > largest {
+		return append([]byte(nil), body...), nil
+	}
+	buf, ok := bodies[class].Get().(*[]byte)
+	if !ok {
+		b := make([]byte, 1<<class)
+		buf = &b
+	}
+	return append((*buf)[:0], body...), buf
+}
+
 // segment is a run of encoded bytes in a queue.
 type segment struct {
 	b      []byte
 	pooled *[chunkSize]byte // what b is cut from, nil if it does not go back to the pool
+	copied *[]byte          // the copy of a large body, nil if it does not go back
 	msgs   int              // messages that end in this segment
 	size   int              // bytes of their bodies
 	whole  bool             // the last message in it ends with it
@@ -32,6 +54,9 @@ type segment struct {
 func (s *segment) recycle() {
 	if s.pooled != nil {
 		chunks.Put(s.pooled)
+	}
+	if s.copied != nil {
+		bodies[bits.Len(uint(cap(*s.copied)-1))].Put(s.copied)
 	}
 	*s = segment{}
 }
