@@ -1,3 +1,37 @@
 // Package socket has the socket types that services embed: PUSH and PULL, REQ and REP, DEALER and ROUTER, PUB and SUB,
-// XPUB and XSUB, and PAIR, wire compatible with ZMTP 3.1 and 3.0 (RFC 37, RFC 23).
+// XPUB and XSUB, and PAIR. On the wire they speak ZMTP 3.1, and 3.0 to older peers (RFC 37, RFC 23).
+//
+// A socket binds to and connects to any number of endpoints, in any order. Connect is asynchronous and never gives
+// up. All methods of all types may be called by any number of goroutines at the same time. Only methods that take a
+// context block; they look at it when they are about to, so one that has ended makes the call a try.
+//
+// # How a message moves
+//
+// Send picks a peer under the lock of the type's sending half (balancer, fanout, the table of Router) and encodes the
+// frames into that peer's queue (link.Out), which counts messages and bytes against the high-water marks. The bytes are written by
+// the caller itself when the peer spoke last or a chunk is full, else by the connection's write pump.
+//
+// The connection's read pump, or the caller of Recv while there is only one peer, reads a chunk and finds the whole messages in it (link.In).
+// They wait as one batch in the peer's inbox; Recv takes turns over the inboxes and decodes message by message.
+//
+// # Goroutines
+//
+//	what                     started by             ended by                        waited for by
+//	accept loop, per Bind    Bind                   Unbind, Shutdown                listener.stop
+//	dialer, per Connect      Connect                dialer.cancel, core.cancel      core.wg
+//	connection, per peer     the accept loop        the end of the connection       core.wg
+//	  (handshake, then read pump; the dialer's own goroutine is its connection's)
+//	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
+//	leaving, per Disconnect  Disconnect             linger, core.cancel             core.wg
+//	event handler            New... with a handler  hub.close                       hub.close
+//
+// Timers (heartbeats, collected drops) run for a moment on goroutines of the runtime and are stopped by their owners.
+//
+// # Locks
+//
+// Whoever holds one takes only those to its right, and none during I/O or a callback:
+//
+//	link.In.Baton > Req.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu > receiver.mu > subscriber.mu > pipe.mu, link.Out.mu, hub.mu
+//
+// The baton is the right to read a connection, held while reading it.
 package socket
