@@ -63,7 +63,9 @@
 //
 //   - Reserved flag bits and MORE on a command are refused: no peer in use sends them, and they are the first sign
 //     of a stream out of step. A long frame for a short body is accepted, since libzmq accepts it too.
-//   - A peer that announces no Socket-Type is accepted, as libzmq does; one that announces a wrong one is sent an ERROR.
+//   - A peer that announces no Socket-Type is accepted, as libzmq does. One that announces a type that may not talk
+//     to ours is sent an ERROR.
+//   - READY is sent as soon as the peer's greeting is complete, by both sides, for the reason given at null.start.
 //   - Property names are matched without case and sent in the exact case libzmq asks for. Duplicates are refused.
 //   - The identity of a peer is refused above 255 octets or with a leading zero, which would let it pose as an
 //     identity made by a ROUTER. Types that have no identity have theirs ignored.

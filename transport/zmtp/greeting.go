@@ -10,7 +10,7 @@ const GreetingSize = 64
 
 // Where the parts of a greeting begin.
 const (
-	greetingSigned      = 9
+	greetingSigned    = 9
 	greetingMajor     = 10
 	greetingMinor     = 11
 	greetingMechanism = 12
@@ -51,7 +51,7 @@ func checkGreeting(b []byte, mechanism string) *HandshakeError {
 			return refuse(MechanismMismatch, "the peer wants mechanism %q, this side %q", printable(name), mechanism)
 		}
 	}
-	// G8, G9: as-server is not looked at, since libzmq sends 0 in every role and some clients send 1.
+	// As-server is not looked at: libzmq sends 0 even as the server of PLAIN and CURVE, and ignores what it gets.
 	return nil
 }
 
