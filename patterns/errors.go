@@ -1,0 +1,69 @@
+package patterns
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/meshmq/meshmq/codec"
+)
+
+// Sentinels that hooks decide on, with errors.Is.
+var (
+	// ErrMalformed: the message is not one of this pattern: wrong frames, no envelope, or a body that
+	// is not what its codec writes.
+	ErrMalformed = errors.New("malformed message")
+	// ErrType: the message holds another type than the handler takes.
+	ErrType = errors.New("unexpected type")
+	// ErrPanic: the handler panicked. The error is a *PanicError.
+	ErrPanic = errors.New("handler panicked")
+)
+
+// Error says what could not be done with a received message, and why. It is what hooks get.
+type Error struct {
+	Op   string   // "decode", "handle" or "reply"
+	ID   codec.ID // of the message; zero if it has none that could be read
+	Type string   // of the message
+	Peer string   // address of the peer that sent it
+	Err  error
+}
+
+// NewError returns an Error about e, which may be nil.
+func NewError(op string, e *codec.Envelope, peer string, err error) *Error {
+	failed := &Error{Op: op, Peer: peer, Err: err}
+	if e != nil {
+		failed.ID, failed.Type = e.ID, e.Type
+	}
+	return failed
+}
+
+// Error returns one line: what was tried with which message of which peer, and the cause.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Type != "" {
+		fmt.Fprintf(&b, " %s", e.Type)
+	}
+	if !e.ID.IsZero() {
+		fmt.Fprintf(&b, " %s", e.ID)
+	}
+	if e.Peer != "" {
+		fmt.Fprintf(&b, " from %s", e.Peer)
+	}
+	return b.String() + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// PanicError is a handler's panic, which counts as a failed attempt at its message.
+type PanicError struct {
+	Value any    // what it panicked with
+	Stack []byte // where, as runtime/debug.Stack writes it
+}
+
+// Error returns the value in one line; Stack is for whoever prints more.
+func (e *PanicError) Error() string { return fmt.Sprintf("%v: %v", ErrPanic, e.Value) }
+
+// Is says that it is ErrPanic.
+func (e *PanicError) Is(target error) bool { return target == ErrPanic }

@@ -1,0 +1,56 @@
+// Package conf is what the options of the three patterns set. It is apart from package patterns so that the
+// packages of the patterns can read it and users cannot.
+package conf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Uses are the options that not every constructor has a use for.
+type Uses uint
+
+// A constructor states those it has a use for.
+const (
+	Concurrency Uses = 1 << iota
+	OnError
+	Source
+	AnyType
+)
+
+// Config is a constructor's configuration.
+type Config struct {
+	Codec       codec.Codec
+	Source      string
+	Concurrency int
+	OnError     func(ctx context.Context, err error)
+	AnyType     bool
+	Socket      []socket.Option
+
+	maker string
+	uses  Uses
+}
+
+// Make returns the configuration of the constructor named maker: defaults, then the options. The error names all
+// options that are wrong.
+func Make[O ~func(*Config) error](maker string, uses Uses, defaults Config, opts []O) (Config, error) {
+	c := defaults
+	c.maker, c.uses = maker, uses
+	var errs []error
+	for _, opt := range opts {
+		errs = append(errs, opt(&c))
+	}
+	return c, errors.Join(errs...)
+}
+
+// Check refuses an option that the constructor has no use for.
+func (c *Config) Check(option string, use Uses) error {
+	if c.uses&use == 0 {
+		return fmt.Errorf("%w: %s has no use for %s", socket.ErrOption, c.maker, option)
+	}
+	return nil
+}

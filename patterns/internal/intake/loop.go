@@ -1,0 +1,210 @@
+// Package intake takes messages from a socket and hands them to a function, on a bounded number of goroutines. It
+// is the running part of Worker, Service and Subscriber.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Socket is what a Loop needs of a socket.
+type Socket interface {
+	Recv(ctx context.Context) (socket.Msg, error)
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+// Handler handles one message. It returns when that is done.
+type Handler func(ctx context.Context, m socket.Msg)
+
+// Loop runs handlers. Make one with New.
+type Loop struct {
+	sock    Socket
+	onError func(ctx context.Context, err error)
+	given   context.Context // ends when work in hand is given up
+	abandon context.CancelFunc
+
+	handled, failed, malformed, unhandled atomic.Uint64
+	inHand                                atomic.Int64
+
+	mu   sync.Mutex // guards the fields below
+	runs int
+	idle chan struct{} // closed while runs is 0
+}
+
+// New returns a Loop over sock, which it owns from now on. What goes wrong is reported to onError.
+func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
+	l := &Loop{sock: sock, onError: onError, idle: make(chan struct{})}
+	l.given, l.abandon = context.WithCancel(context.Background())
+	close(l.idle)
+	return l
+}
+
+// Run takes messages on n goroutines, the caller's among them, until ctx ends or the socket is closed and has no more. It
+// returns when the messages in hand were handled: nil, or the reason why the socket cannot be used. The context that handle
+// gets has the values of ctx, but ends only when its work is given up: by Close, or at the deadline of Shutdown.
+func (l *Loop) Run(ctx context.Context, n int, handle Handler) error {
+	l.enter()
+	defer l.leave()
+	intake, stop := context.WithCancel(ctx)
+	defer stop()
+	work, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	defer context.AfterFunc(l.given, done)()
+
+	var others sync.WaitGroup
+	errs := make([]error, n)
+	take := func(i int) {
+		if errs[i] = l.take(intake, work, handle); errs[i] != nil {
+			stop()
+		}
+	}
+	for i := 1; i < n; i++ {
+		others.Go(func() { take(i) }) // ended like the caller's own, awaited below
+	}
+	take(0)
+	others.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err // they all met the same
+		}
+	}
+	return nil
+}
+
+func (l *Loop) take(intake, work context.Context, handle Handler) error {
+	for intake.Err() == nil && work.Err() == nil {
+		m, err := l.sock.Recv(intake)
+		switch {
+		case err == nil:
+			l.inHand.Add(1)
+			handle(work, m)
+			l.inHand.Add(-1)
+		case errors.Is(err, socket.ErrClosed), intake.Err() != nil:
+			return nil
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Loop) enter() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.runs == 0 {
+		l.idle = make(chan struct{})
+	}
+	l.runs++
+}
+
+func (l *Loop) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.runs--; l.runs == 0 {
+		close(l.idle)
+	}
+}
+
+// Shutdown closes the socket, so that no more comes in, and waits until all that had arrived was handled. When ctx ends before, it
+// gives up what is left, and says how much of it no handler has seen. The error wraps the context's.
+func (l *Loop) Shutdown(ctx context.Context) error {
+	err := l.sock.Shutdown(ctx)
+	return errors.Join(err, l.finish(ctx))
+}
+
+// finish waits for the handlers, of a socket that is closed.
+func (l *Loop) finish(ctx context.Context) error {
+	l.mu.Lock()
+	idle := l.idle
+	l.mu.Unlock()
+	var cause error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		cause = ctx.Err()
+	}
+	busy := l.inHand.Load()
+	l.abandon()
+	left := l.discard()
+	switch {
+	case cause != nil:
+		return fmt.Errorf("shutdown: %d messages in hand, %d not handled: %w", busy, left, cause)
+	case left > 0: // nobody ran
+		return fmt.Errorf("shutdown: %d messages not handled", left)
+	}
+	return nil
+}
+
+// Close closes the socket and gives up the work in hand. It does not wait for handlers; Run does.
+func (l *Loop) Close() error {
+	l.abandon()
+	err := l.sock.Close()
+	l.discard()
+	return err
+}
+
+// discard counts what had arrived at a closed socket and will not be handled.
+func (l *Loop) discard() (n uint64) {
+	for {
+		if _, err := l.sock.Recv(l.given); err != nil { // l.given has ended: does not wait
+			l.unhandled.Add(n)
+			return n
+		}
+		n++
+	}
+}
+
+// Attempt calls f, and turns a panic into an error.
+func Attempt(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &patterns.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// Refuse counts and reports a message that did not decode. e is nil if not even its envelope did.
+func (l *Loop) Refuse(ctx context.Context, m socket.Msg, e *codec.Envelope, err error) {
+	l.malformed.Add(1)
+	l.Report(ctx, "decode", m, e, err)
+}
+
+// Settle counts how a handler ended, and reports an error.
+func (l *Loop) Settle(ctx context.Context, m socket.Msg, e *codec.Envelope, err error) {
+	if err == nil {
+		l.handled.Add(1)
+		return
+	}
+	l.failed.Add(1)
+	l.Report(ctx, "handle", m, e, err)
+}
+
+// Report tells the hook what could not be done.
+func (l *Loop) Report(ctx context.Context, op string, m socket.Msg, e *codec.Envelope, err error) {
+	peer := ""
+	if m.Peer() != nil {
+		peer = m.Peer().Address()
+	}
+	l.onError(ctx, patterns.NewError(op, e, peer, err))
+}
+
+// Counts returns the counters.
+func (l *Loop) Counts() patterns.Counts {
+	return patterns.Counts{
+		Handled:   l.handled.Load(),
+		Failed:    l.failed.Load(),
+		Malformed: l.malformed.Load(),
+		Unhandled: l.unhandled.Load(),
+		InHand:    l.inHand.Load(),
+	}
+}

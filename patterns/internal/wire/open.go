@@ -1,0 +1,46 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns"
+)
+
+// Open reads the envelope in a frame. Its Body is a part of the frame. The error is ErrMalformed.
+func Open(frame []byte) (*codec.Envelope, error) {
+	e := new(codec.Envelope)
+	if err := e.Decode(frame); err != nil {
+		return nil, fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	}
+	return e, nil
+}
+
+// CheckType refuses an envelope of another type than want. An empty name on either side suits all.
+func CheckType(e *codec.Envelope, want string) error {
+	if want != "" && e.Type != "" && e.Type != want {
+		return fmt.Errorf("%w %q: want %q", patterns.ErrType, e.Type, want)
+	}
+	return nil
+}
+
+// CodecOf returns the codec that wrote the body of e. It is own if e names it or none: own may be one that
+// ByName does not know.
+func CodecOf(e *codec.Envelope, own codec.Codec) (codec.Codec, error) {
+	if e.Codec == "" || e.Codec == own.Name() {
+		return own, nil
+	}
+	return codec.ByName(e.Codec)
+}
+
+// Decode reads the body of e into v, a pointer. The error is ErrMalformed.
+func Decode(e *codec.Envelope, own codec.Codec, v any) error {
+	c, err := CodecOf(e, own)
+	if err == nil {
+		err = c.Unmarshal(e.Body, v)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
+	"github.com/meshmq/meshmq/patterns/internal/wire"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Publisher publishes events. It embeds its socket: Bind and Connect lead to subscribers, Close and Shutdown end
+// it. It is safe for use by any number of goroutines.
+type Publisher struct {
+	*socket.Pub
+	sealer wire.Sealer
+	err    error // what the options did wrong
+}
+
+// NewPublisher returns a Publisher. It uses nothing until Bind or Connect; Close it in the end.
+func NewPublisher(opts ...patterns.Option) *Publisher {
+	c, err := conf.Make("NewPublisher", conf.Source, conf.Config{Codec: codec.Msgpack}, opts)
+	return &Publisher{
+		Pub:    socket.NewPub(c.Socket...),
+		sealer: wire.Sealer{Codec: c.Codec, Source: c.Source},
+		err:    err,
+	}
+}
+
+// Publish tells v to the subscribers of topic. Nil means that it is queued for each of those that are connected and keep
+// up, of whom there may be none. It does not block, unless the socket has WithNoDrop. v is not
+// referred to any more afterwards. A malformed topic is ErrTopic.
+func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...patterns.SendOption) error {
+	if p.err != nil {
+		return fmt.Errorf("publish: %w", p.err)
+	}
+	if err := CheckTopic(topic); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	e := codec.Envelope{Type: wire.TypeName(reflect.TypeOf(v))}
+	return p.sealer.Seal(ctx, &e, v, opts, func(frame []byte) error {
+		return p.Pub.Send(ctx, []byte(topic), frame)
+	})
+}
+
+// WaitSubscribers blocks until at least n connected subscribers want topic, or ctx ends. For a pattern, it waits for those who
+// want all that begins like it, up to the first wildcard.
+func (p *Publisher) WaitSubscribers(ctx context.Context, topic string, n int) error {
+	if err := CheckPattern(topic); err != nil {
+		return fmt.Errorf("wait for subscribers: %w", err)
+	}
+	return p.Pub.WaitSubscribers(ctx, prefixOf(topic), n)
+}

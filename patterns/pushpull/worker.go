@@ -1,0 +1,86 @@
+package pushpull
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
+	"github.com/meshmq/meshmq/patterns/internal/intake"
+	"github.com/meshmq/meshmq/patterns/internal/wire"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Worker handles values of type T. It embeds its socket: Bind and Connect lead to producers. Receive with Run: what
+// the socket's Recv takes does not get there.
+type Worker[T any] struct {
+	*socket.Pull
+	loop     *intake.Loop
+	conf     conf.Config
+	typeName string // that messages must name; "" for any
+	err      error  // what the options did wrong
+}
+
+// NewWorker returns a Worker. It uses nothing until Bind or Connect; end it with Shutdown or Close.
+func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
+	c, err := conf.Make("NewWorker", conf.Concurrency|conf.OnError|conf.AnyType,
+		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
+	w := &Worker[T]{Pull: socket.NewPull(c.Socket...), conf: c, err: err}
+	w.loop = intake.New(w.Pull, c.OnError)
+	if !c.AnyType {
+		w.typeName = wire.TypeName(reflect.TypeFor[T]())
+	}
+	return w
+}
+
+// Run calls handler for each value that arrives, by as many goroutines as WithConcurrency says, until ctx ends, Shutdown or Close.
+// It returns when all handlers have returned: nil, or what makes the Worker unusable. It may be called
+// again, and several times at once.
+//
+// The context of a handler has the values of ctx and the message's envelope. It does not end with ctx: work in
+// hand is finished, unless Close or the deadline of Shutdown ends its context. What handler returns,
+// or panics with, is counted and reported, and ends nothing.
+func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v T) error) error {
+	if w.err != nil {
+		return fmt.Errorf("run: %w", w.err)
+	}
+	return w.loop.Run(ctx, w.conf.Concurrency, func(ctx context.Context, m socket.Msg) {
+		e, v, err := w.open(m)
+		if e != nil {
+			ctx = patterns.NewContext(ctx, e)
+		}
+		if err != nil {
+			w.loop.Refuse(ctx, m, e, err)
+			return
+		}
+		w.loop.Settle(ctx, m, e, intake.Attempt(func() error { return handler(ctx, v) }))
+	})
+}
+
+// open reads a message. Where the envelope is sound and the value is not, it returns both the envelope and an error.
+func (w *Worker[T]) open(m socket.Msg) (e *codec.Envelope, v T, err error) {
+	if len(m.Frames) != 1 {
+		return nil, v, fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, len(m.Frames))
+	}
+	if e, err = wire.Open(m.Frames[0]); err != nil {
+		return nil, v, err
+	}
+	if err = wire.CheckType(e, w.typeName); err != nil {
+		return e, v, err
+	}
+	return e, v, wire.Decode(e, w.conf.Codec, &v)
+}
+
+// Counts returns how the messages fared.
+func (w *Worker[T]) Counts() patterns.Counts { return w.loop.Counts() }
+
+// Shutdown ends the Worker in order: it leaves its producers, has Run handle all that has arrived, and returns when that is done. When
+// ctx ends before, the contexts of the handlers end too, and the error says how many messages were in hand and
+// how many no handler has seen. It must not be called by a handler, for which it would wait.
+func (w *Worker[T]) Shutdown(ctx context.Context) error { return w.loop.Shutdown(ctx) }
+
+// Close ends the Worker now: the contexts of handlers end, and what waits for one is given up and counted. It does not
+// wait for handlers, which Run does, and may be called by one. Closing again does nothing.
+func (w *Worker[T]) Close() error { return w.loop.Close() }

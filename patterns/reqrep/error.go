@@ -1,0 +1,69 @@
+package reqrep
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Code says what kind of error a service answered with. Services may use codes of their own, in lower case with
+// underscores: those below are the ones this package uses itself.
+type Code string
+
+// Codes of this package.
+const (
+	CodeUnknownMethod Code = "unknown_method"    // the service has no such method; nothing was done
+	CodeBadRequest    Code = "bad_request"       // the request did not decode; nothing was done
+	CodeUnavailable   Code = "unavailable"       // the service is shutting down; nothing was done
+	CodeDeadline      Code = "deadline_exceeded" // the time allowed passed while the handler worked
+	CodeInternal      Code = "internal"          // the handler returned a plain error, panicked, or its reply could not be sent
+)
+
+// Error is the error that a service answered with. Handlers return one to choose the code; callers find it with errors.AsType.
+// One with CodeDeadline is also socket.ErrTimeout and context.DeadlineExceeded.
+type Error struct {
+	Code    Code
+	Message string
+}
+
+// Errorf returns an Error with a formatted message.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Error returns the code and the message in one line.
+func (e *Error) Error() string {
+	if e.Message == "" {
+		return string(e.Code)
+	}
+	return string(e.Code) + ": " + e.Message
+}
+
+// Is says which sentinels the code stands for.
+func (e *Error) Is(target error) bool {
+	return e.Code == CodeDeadline && (target == socket.ErrTimeout || target == context.DeadlineExceeded)
+}
+
+// Limits of what travels in the headers of a reply. They leave most of a reply's headers to others, and
+// a message beyond them is cut rather than lost.
+const (
+	maxCode    = 64
+	maxMessage = 4 << 10
+)
+
+// bounded returns e in a form that an envelope takes.
+func (e *Error) bounded() *Error {
+	b := Error{Code: Code(clip(string(e.Code), maxCode)), Message: clip(e.Message, maxMessage)}
+	if b.Code == "" {
+		b.Code = CodeInternal
+	}
+	return &b
+}
+
+// clip returns s as UTF-8 of at most limit bytes.
+func clip(s string, limit int) string {
+	s = strings.ToValidUTF8(s[:min(len(s), limit)], "?")
+	return s[:min(len(s), limit)]
+}
