@@ -26,6 +26,7 @@ type receiver struct {
 	fair   route.FairQueue[*pipe]
 	turn   *pipe // whose batch is being used up
 	slab   link.Slab
+	ids    []byte // routing ids for the first frames, where lead is 1
 	wait   waitq
 	peers  map[*pipe]struct{} // connected
 	err    error              // the socket is closed
@@ -132,6 +133,9 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		a := &p.inbox[p.next]
 		frames, size := a.batch.Next(&r.slab, r.lead)
 		m := Msg{Frames: frames, peer: a.peer}
+		if r.lead > 0 {
+			frames[0] = r.routingID(a.peer)
+		}
 		p.inMsgs--
 		p.inBytes -= size
 		if a.batch.Msgs == 0 {
@@ -151,6 +155,16 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		}
 		return m, p, true
 	}
+}
+
+// routingID returns a copy of the peer's routing id for the caller to own, cut from a larger allocation.
+func (r *receiver) routingID(peer *Peer) []byte {
+	if cap(r.ids)-len(r.ids) < len(peer.routingID) {
+		r.ids = make([]byte, 0, 4<<10)
+	}
+	start := len(r.ids)
+	r.ids = append(r.ids, peer.routingID...)
+	return r.ids[start:len(r.ids):len(r.ids)]
 }
 
 // used removes the batch that is used up and ends the peer's turn.

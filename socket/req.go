@@ -21,19 +21,22 @@ type Req struct {
 	balancer
 	receiver
 
-	turn chan struct{} // held by Request
+	turn    chan struct{} // held by Request
+	sending chan struct{} // held by Send, over the wait for a peer
 
-	askMu      sync.Mutex // guards the fields below
+	askMu      sync.Mutex // guards the fields below; not held over any wait
 	asked      *pipe      // whose reply is due; nil when a request may be sent
 	askedOf    *Peer
 	abandoned  bool // the reply is not waited for any more
 	correlated bool // the request carried id
 	id         uint32
+	envelope   [2][]byte // id and the empty delimiter
 }
 
 // NewReq returns a REQ socket. It uses nothing until Bind or Connect; Close it in the end.
 func NewReq(opts ...Option) *Req {
-	s := &Req{turn: make(chan struct{}, 1)}
+	s := &Req{turn: make(chan struct{}, 1), sending: make(chan struct{}, 1)}
+	s.envelope[0] = make([]byte, 4)
 	s.core.init(zmtp.Req, s, opts)
 	s.balancer.init(&s.core)
 	s.receiver.init(&s.core)
@@ -72,33 +75,43 @@ func (s *Req) Send(ctx context.Context, frames ...[]byte) error {
 	if err := s.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
 	}
+	select {
+	case s.sending <- struct{}{}:
+		defer func() { <-s.sending }()
+	case <-ctx.Done():
+		return &Error{Op: "send", Err: &blocked{nil, ctx.Err()}}
+	}
 	s.askMu.Lock()
-	defer s.askMu.Unlock()
 	if s.asked != nil && !s.abandoned && !s.cfg.relaxed {
+		s.askMu.Unlock()
 		return &Error{Op: "send", Err: fmt.Errorf("%w: the reply to the last request is due: Recv first", ErrState)}
 	}
 	s.giveUpLocked()
-	return s.askLocked(ctx, frames)
+	s.id++
+	binary.BigEndian.PutUint32(s.envelope[0], s.id)
+	s.askMu.Unlock()
+	return s.ask(ctx, frames)
 }
 
-// askLocked sends the request in the envelope that its peer understands. askMu is held over the wait for a peer: requests are
-// one at a time.
-func (s *Req) askLocked(ctx context.Context, frames [][]byte) error {
-	s.id++
-	head := [2][]byte{binary.BigEndian.AppendUint32(nil, s.id), {}}
+// ask sends the request in the envelope that its peer understands. sending is held.
+func (s *Req) ask(ctx context.Context, frames [][]byte) error {
 	var correlate bool
+	var peer *Peer
 	p, err := s.balancer.sendTo(ctx, frames, func(p *pipe) [][]byte {
-		correlate = s.cfg.correlate || isOurRep(p.peer.Load())
+		peer = p.peer.Load()
+		correlate = s.cfg.correlate || isOurRep(peer)
 		if correlate {
-			return head[:]
+			return s.envelope[:]
 		}
-		return head[1:]
+		return s.envelope[1:]
 	})
 	if err != nil {
 		return err
 	}
-	s.asked, s.askedOf, s.correlated, s.abandoned = p, p.peer.Load(), correlate, false
-	if s.askedOf == nil { // gone between the choice and now: detach may have looked before
+	s.askMu.Lock()
+	defer s.askMu.Unlock()
+	s.asked, s.askedOf, s.correlated, s.abandoned = p, peer, correlate, false
+	if p.peer.Load() != peer { // gone since: detach may have looked before
 		s.abandoned = true
 		s.receiver.notify(ErrPeerGone)
 	}
@@ -165,9 +178,7 @@ func (s *Req) acceptLocked(p *pipe, m *Msg) bool {
 		s.drop(p, DropMalformed, 1)
 		return false
 	}
-	var id [4]byte
-	binary.BigEndian.PutUint32(id[:], s.id)
-	if s.correlated && (body != 2 || !bytes.Equal(m.Frames[0], id[:])) || !s.correlated && body != 1 {
+	if s.correlated && (body != 2 || !bytes.Equal(m.Frames[0], s.envelope[0])) || !s.correlated && body != 1 {
 		s.drop(p, DropUnwanted, 1)
 		return false
 	}

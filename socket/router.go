@@ -90,11 +90,7 @@ func (s *Router) stopSending(err error) {
 
 // Recv returns the next message; its first frame is the sender's routing id. Blocking and errors are as for Pull.
 func (s *Router) Recv(ctx context.Context) (Msg, error) {
-	m, _, err := s.receiver.recv(ctx)
-	if err == nil {
-		m.Frames[0] = []byte(m.peer.routingID)
-	}
-	return m, err
+	return s.receiver.Recv(ctx)
 }
 
 // Send sends frames[1:] to the peer whose routing id is frames[0]. It copies the frames. It is ErrNoPeer when no such peer is connected; while
