@@ -125,14 +125,17 @@ func (h *Handshake) stepGreeting(in []byte) (n int, err error) {
 
 // stepCommand takes what it can of one frame and acts on it when it is whole.
 func (h *Handshake) stepCommand(in []byte) (n int, err error) {
-	_, missing, err := h.frame()
-	if err != nil {
-		return 0, err
-	}
-	n = min(missing, len(in))
-	h.buf = append(h.buf, in[:n]...)
 	header, missing, err := h.frame()
-	if err != nil || missing > 0 {
+	for err == nil && missing > 0 {
+		if n == len(in) {
+			return n, nil
+		}
+		take := min(missing, len(in)-n)
+		h.buf = append(h.buf, in[n:n+take]...)
+		n += take
+		header, missing, err = h.frame()
+	}
+	if err != nil {
 		return n, err
 	}
 	body := h.buf[header:]
