@@ -1,0 +1,221 @@
+package socket_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// An end is one socket of a conversation, ours or foreign. Its methods fail the test they are called for.
+type end interface {
+	socketType() string
+	bind(endpoint string) string
+	connect(endpoint string)
+	subscribe(topic string)
+	unsubscribe(topic string)
+	send(frames ...[]byte)
+	recv() [][]byte
+	tryRecv(d time.Duration) [][]byte // nil if no message comes within d
+}
+
+// meshSocket is what all of our sockets have.
+type meshSocket interface {
+	Type() string
+	Bind(endpoint string) (string, error)
+	Connect(endpoint string) error
+	Close() error
+	Stats() socket.Stats
+	WaitPeers(ctx context.Context, n int) error
+}
+
+func as[S meshSocket](constructor func(...socket.Option) S) func(...socket.Option) meshSocket {
+	return func(o ...socket.Option) meshSocket { return constructor(o...) }
+}
+
+var constructors = map[string]func(...socket.Option) meshSocket{
+	"PUSH": as(socket.NewPush), "PULL": as(socket.NewPull), "REQ": as(socket.NewReq), "REP": as(socket.NewRep),
+	"DEALER": as(socket.NewDealer), "ROUTER": as(socket.NewRouter), "PUB": as(socket.NewPub), "SUB": as(socket.NewSub),
+	"XPUB": as(socket.NewXPub), "XSUB": as(socket.NewXSub), "PAIR": as(socket.NewPair),
+}
+
+// own is a socket of ours as an end.
+type own struct {
+	meshSocket
+	t      *testing.T
+	events chan socket.Event
+}
+
+// openOwn opens a socket that is closed at the end of the test.
+func openOwn(t *testing.T, socketType string, o ...socket.Option) *own {
+	t.Helper()
+	events := make(chan socket.Event, 10000) // more than a test causes
+	o = append(o, socket.WithEventHandler(func(e socket.Event) { events <- e }))
+	s := &own{meshSocket: constructors[socketType](o...), t: t, events: events}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func (o *own) socketType() string { return o.Type() }
+
+func (o *own) ctx() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(o.t.Context(), patience)
+}
+
+func (o *own) bind(endpoint string) string {
+	o.t.Helper()
+	addr, err := o.Bind(endpoint)
+	require.NoError(o.t, err)
+	return addr
+}
+
+func (o *own) connect(endpoint string) {
+	o.t.Helper()
+	require.NoError(o.t, o.Connect(endpoint))
+}
+
+func (o *own) subscribe(topic string) {
+	o.t.Helper()
+	require.NoError(o.t, o.meshSocket.(interface{ Subscribe(...string) error }).Subscribe(topic))
+}
+
+func (o *own) unsubscribe(topic string) {
+	o.t.Helper()
+	require.NoError(o.t, o.meshSocket.(interface{ Unsubscribe(...string) error }).Unsubscribe(topic))
+}
+
+func (o *own) send(frames ...[]byte) {
+	o.t.Helper()
+	ctx, cancel := o.ctx()
+	defer cancel()
+	s := o.meshSocket.(interface {
+		Send(context.Context, ...[]byte) error
+	})
+	require.NoError(o.t, s.Send(ctx, frames...))
+}
+
+func (o *own) recv() [][]byte {
+	o.t.Helper()
+	frames := o.tryRecv(patience)
+	require.NotNil(o.t, frames, "our %s received nothing in %s", o.Type(), patience)
+	return frames
+}
+
+func (o *own) tryRecv(d time.Duration) [][]byte {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(o.t.Context(), d)
+	defer cancel()
+	m, err := o.meshSocket.(interface {
+		Recv(context.Context) (socket.Msg, error)
+	}).Recv(ctx)
+	if errors.Is(err, socket.ErrTimeout) {
+		return nil
+	}
+	require.NoError(o.t, err)
+	return m.Frames
+}
+
+func (o *own) waitPeers(n int) {
+	o.t.Helper()
+	ctx, cancel := o.ctx()
+	defer cancel()
+	require.NoError(o.t, o.WaitPeers(ctx, n), "%s waits for %d peers", o.Type(), n)
+}
+
+// waitSubscriber returns once sub is subscribed to topic. libzmq attends to new connections only while
+// the application calls it, so sub is given the occasion.
+func (o *own) waitSubscriber(topic string, sub end) {
+	o.t.Helper()
+	pub := o.meshSocket.(interface {
+		WaitSubscribers(context.Context, string, int) error
+	})
+	for deadline := time.Now().Add(patience); ; {
+		ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Millisecond)
+		err := pub.WaitSubscribers(ctx, topic, 1)
+		cancel()
+		if err == nil {
+			return
+		}
+		require.ErrorIs(o.t, err, socket.ErrTimeout)
+		require.True(o.t, time.Now().Before(deadline), "nobody subscribed to %.20q", topic)
+		require.Nil(o.t, sub.tryRecv(0), "nothing was published")
+	}
+}
+
+// awaitEvent returns the next event of the kind; those before it are lost.
+func (o *own) awaitEvent(kind socket.EventKind) socket.Event {
+	o.t.Helper()
+	for deadline := time.After(patience); ; {
+		select {
+		case e := <-o.events:
+			if e.Kind == kind {
+				return e
+			}
+		case <-deadline:
+			require.FailNow(o.t, "no event", "%s waits for: %s", o.Type(), kind)
+		}
+	}
+}
+
+// requireNoEvent fails if an event of the kind has happened and was not read.
+func (o *own) requireNoEvent(kind socket.EventKind) {
+	o.t.Helper()
+	for {
+		select {
+		case e := <-o.events:
+			require.NotEqual(o.t, kind, e.Kind, "%s: %s", o.Type(), e)
+		default:
+			return
+		}
+	}
+}
+
+// freshEndpoint returns an endpoint to bind that nobody else uses.
+func freshEndpoint(t *testing.T, transport string) string {
+	t.Helper()
+	if transport == "tcp" {
+		return "tcp://127.0.0.1:*"
+	}
+	dir, err := os.MkdirTemp("", "mesh") // t.TempDir may be too long for the path of a socket
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return "ipc://" + filepath.Join(dir, "s")
+}
+
+// frames returns a message of the given frames.
+func frames(f ...string) [][]byte {
+	m := make([][]byte, len(f))
+	for i := range f {
+		m[i] = []byte(f[i])
+	}
+	return m
+}
+
+// requireFrames compares messages; a difference is printed by lengths and first bytes, not by the megabyte.
+func requireFrames(t *testing.T, want, got [][]byte) {
+	t.Helper()
+	same := len(want) == len(got)
+	for i := 0; same && i < len(want); i++ {
+		same = bytes.Equal(want[i], got[i])
+	}
+	if !same {
+		require.FailNow(t, "another message arrived", "want %s\ngot  %s", outline(want), outline(got))
+	}
+}
+
+func outline(m [][]byte) string {
+	var b strings.Builder
+	for _, f := range m {
+		fmt.Fprintf(&b, "[%d %.16q]", len(f), f)
+	}
+	return b.String()
+}

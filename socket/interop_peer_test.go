@@ -1,0 +1,238 @@
+package socket_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"hash/crc32"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patience bounds each step of an interop test: far more than a loaded machine needs, and less than
+// the timeout of go test.
+const patience = 30 * time.Second
+
+// A peerProcess holds sockets of another ZeroMQ implementation. It answers one JSON request per line;
+// testdata/peer.py says what there is to ask for.
+type peerProcess struct {
+	cmd *exec.Cmd
+	mu  sync.Mutex // one request at a time
+	in  *json.Encoder
+	out *json.Decoder
+}
+
+type peerRequest struct {
+	Op       string         `json:"op"`
+	Socket   int            `json:"socket"`
+	Type     string         `json:"type,omitempty"`
+	Options  map[string]any `json:"options,omitempty"`
+	Endpoint string         `json:"endpoint,omitempty"`
+	Frames   []peerFrame    `json:"frames,omitempty"`
+	Timeout  int64          `json:"timeout"` // milliseconds
+}
+
+type peerReply struct {
+	Error    string      `json:"error,omitempty"`
+	Socket   int         `json:"socket,omitempty"`
+	Endpoint string      `json:"endpoint,omitempty"`
+	Frames   []peerFrame `json:"frames,omitempty"`
+}
+
+type peerFrame struct {
+	Hex  string `json:"hex"`
+	Size int    `json:"size,omitempty"` // of a long frame, which pattern makes
+	Seed byte   `json:"seed,omitempty"`
+	CRC  uint32 `json:"crc,omitempty"`
+}
+
+// longFrame is the size beyond which a frame is described instead of spelt out.
+const longFrame = 4096
+
+// pattern returns size bytes that count up from seed modulo 251, a prime, so that a shifted or
+// repeated block shows.
+func pattern(size int, seed byte) []byte {
+	cycle := make([]byte, 251)
+	for i := range cycle {
+		cycle[i] = byte((int(seed) + i) % 251)
+	}
+	return bytes.Repeat(cycle, size/251+1)[:size]
+}
+
+func encodeFrames(frames [][]byte) []peerFrame {
+	encoded := make([]peerFrame, len(frames))
+	for i, f := range frames {
+		if len(f) <= longFrame {
+			encoded[i] = peerFrame{Hex: hex.EncodeToString(f)}
+		} else {
+			encoded[i] = peerFrame{Size: len(f), Seed: f[0], CRC: crc32.ChecksumIEEE(f)}
+		}
+	}
+	return encoded
+}
+
+// decodeFrames returns the bytes that encoded describes; ok is false if a long frame has another sum
+// than its pattern. It returns nil for no frames.
+func decodeFrames(encoded []peerFrame) (frames [][]byte, ok bool) {
+	for _, e := range encoded {
+		if e.Size == 0 {
+			f, err := hex.DecodeString(e.Hex)
+			if err != nil {
+				return nil, false
+			}
+			frames = append(frames, f)
+			continue
+		}
+		f := pattern(e.Size, e.Seed)
+		if crc32.ChecksumIEEE(f) != e.CRC {
+			return nil, false
+		}
+		frames = append(frames, f)
+	}
+	return frames, true
+}
+
+// startLibzmq starts a process with libzmq in it, or skips the test where there is none.
+func startLibzmq(t *testing.T) *peerProcess {
+	t.Helper()
+	python := findPython()
+	switch {
+	case python != "":
+		return startPeer(t, exec.Command(python, filepath.Join("testdata", "peer.py")))
+	case os.Getenv("CI") == "true":
+		t.Fatal("libzmq: no python3 can import zmq; install python3-zmq")
+	default:
+		t.Skipf("skipped %s: it talks to libzmq, and no python3 can import zmq (Debian: python3-zmq)", t.Name())
+	}
+	return nil
+}
+
+// findPython returns a Python that has pyzmq: the system's or the first on PATH.
+var findPython = sync.OnceValue(func() string {
+	for _, python := range []string{"/usr/bin/python3", "python3"} {
+		if exec.Command(python, "-c", "import zmq").Run() == nil {
+			return python
+		}
+	}
+	return ""
+})
+
+// startPeer starts cmd and ends it with the test, after what the test opens in it has been closed.
+func startPeer(t *testing.T, cmd *exec.Cmd) *peerProcess {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // that it was killed is no news
+		if t.Failed() && complaints.Len() > 0 {
+			t.Logf("%s: %s", filepath.Base(cmd.Path), complaints.String())
+		}
+	})
+	return &peerProcess{cmd: cmd, in: json.NewEncoder(in), out: json.NewDecoder(out)}
+}
+
+// ask has the process do something and fails the test if it cannot.
+func (p *peerProcess) ask(t *testing.T, request peerRequest) peerReply {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	hung := time.AfterFunc(2*patience, func() { _ = p.cmd.Process.Kill() })
+	defer hung.Stop()
+	require.NoError(t, p.in.Encode(request))
+	var reply peerReply
+	require.NoError(t, p.out.Decode(&reply), "%s: the peer process ended or hung", request.Op)
+	require.Empty(t, reply.Error, "%s %s", request.Op, request.Endpoint)
+	return reply
+}
+
+// options are those of libzmq, by their names without ZMQ_.
+type options map[string]any
+
+// open opens a socket in the process; it is closed at the end of the test.
+func (p *peerProcess) open(t *testing.T, socketType string, o options) *foreign {
+	t.Helper()
+	reply := p.ask(t, peerRequest{Op: "open", Type: socketType, Options: o})
+	return &foreign{t: t, p: p, number: reply.Socket, kind: socketType}
+}
+
+// A foreign is a socket in a peerProcess. Its methods fail the test they are called for.
+type foreign struct {
+	t      *testing.T
+	p      *peerProcess
+	number int
+	kind   string
+}
+
+func (f *foreign) socketType() string { return f.kind }
+
+func (f *foreign) bind(endpoint string) string {
+	f.t.Helper()
+	return f.p.ask(f.t, peerRequest{Op: "bind", Socket: f.number, Endpoint: endpoint}).Endpoint
+}
+
+func (f *foreign) connect(endpoint string) {
+	f.t.Helper()
+	f.p.ask(f.t, peerRequest{Op: "connect", Socket: f.number, Endpoint: endpoint})
+}
+
+func (f *foreign) set(o options) {
+	f.t.Helper()
+	f.p.ask(f.t, peerRequest{Op: "set", Socket: f.number, Options: o})
+}
+
+func (f *foreign) subscribe(topic string) {
+	f.t.Helper()
+	if f.kind == "XSUB" {
+		f.send([]byte("\x01" + topic))
+		return
+	}
+	f.set(options{"SUBSCRIBE": topic})
+}
+
+func (f *foreign) unsubscribe(topic string) {
+	f.t.Helper()
+	if f.kind == "XSUB" {
+		f.send([]byte("\x00" + topic))
+		return
+	}
+	f.set(options{"UNSUBSCRIBE": topic})
+}
+
+func (f *foreign) send(frames ...[]byte) {
+	f.t.Helper()
+	f.p.ask(f.t, peerRequest{Op: "send", Socket: f.number, Frames: encodeFrames(frames)})
+}
+
+func (f *foreign) recv() [][]byte {
+	f.t.Helper()
+	frames := f.tryRecv(patience)
+	require.NotNil(f.t, frames, "libzmq's %s received nothing in %s", f.kind, patience)
+	return frames
+}
+
+// tryRecv returns nil if no message comes within d.
+func (f *foreign) tryRecv(d time.Duration) [][]byte {
+	f.t.Helper()
+	reply := f.p.ask(f.t, peerRequest{Op: "recv", Socket: f.number, Timeout: d.Milliseconds()})
+	frames, ok := decodeFrames(reply.Frames)
+	require.True(f.t, ok, "a long frame arrived damaged at %s", f.kind)
+	return frames
+}
+
+// close returns after the socket's ports are free.
+func (f *foreign) close() {
+	f.t.Helper()
+	f.p.ask(f.t, peerRequest{Op: "close", Socket: f.number})
+}
