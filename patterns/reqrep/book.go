@@ -25,6 +25,7 @@ type instance struct {
 // pending is a call in flight.
 type pending struct {
 	at   *instance
+	over bool        // the result is in done, or was
 	done chan result // takes one
 }
 
@@ -70,7 +71,7 @@ func (b *book) assign(id codec.ID, p *pending) (*instance, error) {
 	}
 	b.turn++
 	best.inFlight++
-	p.at, p.done = best, make(chan result, 1)
+	p.at, p.over, p.done = best, false, make(chan result, 1)
 	b.calls[id] = p
 	return best, nil
 }
@@ -84,12 +85,12 @@ func (b *book) settle(id codec.ID, routingID string, r result) bool {
 
 // finish reports whether r is the call's first result.
 func (p *pending) finish(r result) bool {
-	select {
-	case p.done <- r:
-		return true
-	default:
+	if p.over {
 		return false
 	}
+	p.over = true
+	p.done <- r
+	return true
 }
 
 // forget ends a call, whatever has become of it.
