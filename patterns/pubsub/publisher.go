@@ -41,7 +41,7 @@ func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...pa
 		return fmt.Errorf("publish: %w", err)
 	}
 	e := codec.Envelope{Type: wire.TypeName(reflect.TypeOf(v))}
-	return p.sealer.Seal(ctx, &e, v, opts, func(frame []byte) error {
+	return p.sealer.Seal(ctx, e, v, opts, func(_ *codec.Envelope, frame []byte) error {
 		return p.Pub.Send(ctx, []byte(topic), frame)
 	})
 }

@@ -40,6 +40,7 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	if p.err != nil {
 		return fmt.Errorf("send: %w", p.err)
 	}
-	e := codec.Envelope{Type: p.typeName}
-	return p.sealer.Seal(ctx, &e, &v, opts, func(frame []byte) error { return p.Push.Send(ctx, frame) })
+	return p.sealer.Seal(ctx, codec.Envelope{Type: p.typeName}, &v, opts, func(_ *codec.Envelope, frame []byte) error {
+		return p.Push.Send(ctx, frame)
+	})
 }

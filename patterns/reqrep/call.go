@@ -39,7 +39,6 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []patterns.
 	case ctx.Err() != nil:
 		return nil, expired(ctx)
 	}
-	e := codec.Envelope{}
 	request := func(e *codec.Envelope) {
 		e.Type = name
 		if deadline, ok := ctx.Deadline(); ok {
@@ -47,13 +46,15 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []patterns.
 		}
 	}
 	p := &pending{}
-	err := c.sealer.Seal(ctx, &e, in, append(opts[:len(opts):len(opts)], request), func(frame []byte) error {
-		return c.send(ctx, e.ID, p, frame)
+	var id codec.ID
+	err := c.sealer.Seal(ctx, codec.Envelope{}, in, append(opts[:len(opts):len(opts)], request), func(e *codec.Envelope, frame []byte) error {
+		id = e.ID
+		return c.send(ctx, id, p, frame)
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer c.forget(e.ID, p)
+	defer c.forget(id, p)
 	select {
 	case r := <-p.done:
 		return r.reply, r.err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"sync"
-	"sync/atomic"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -22,14 +21,14 @@ type Client struct {
 	sealer wire.Sealer
 	err    error // what the options did wrong
 
-	answered, failed, malformed, late atomic.Uint64
-	running                           sync.WaitGroup // receive and watch
+	running sync.WaitGroup // receive and watch
 
 	mu      sync.Mutex // guards the fields below
 	book    book
 	trying  map[string]struct{} // endpoints whose first attempt to connect is under way
 	changed chan struct{}       // closed and replaced when a call that finds no instance should look again
 	closing bool
+	counts  patterns.Counts
 }
 
 // NewClient returns a Client. Close it in the end.
@@ -172,25 +171,31 @@ func (c *Client) receive() {
 		}
 		e, err := wire.Open(m.Bytes())
 		if err != nil {
-			c.malformed.Add(1)
+			c.mu.Lock()
+			c.counts.Malformed++
+			c.mu.Unlock()
 			c.conf.OnError(context.Background(), patterns.NewError("decode", nil, m.Peer().Address(), err))
 			continue
 		}
-		r := result{reply: e}
-		if failure := errorOf(e); failure != nil {
-			r = result{err: failure}
-		}
-		c.mu.Lock()
-		found := c.book.settle(e.CausationID, m.Peer().RoutingID(), r)
-		c.mu.Unlock()
-		switch {
-		case !found:
-			c.late.Add(1)
-		case r.err != nil:
-			c.failed.Add(1)
-		default:
-			c.answered.Add(1)
-		}
+		c.settle(e, m.Peer().RoutingID())
+	}
+}
+
+// settle gives a reply to the call that waits for it.
+func (c *Client) settle(e *codec.Envelope, routingID string) {
+	r := result{reply: e}
+	if failure := errorOf(e); failure != nil {
+		r = result{err: failure}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.book.settle(e.CausationID, routingID, r):
+		c.counts.Unhandled++
+	case r.err != nil:
+		c.counts.Failed++
+	default:
+		c.counts.Handled++
 	}
 }
 
@@ -199,13 +204,9 @@ func (c *Client) receive() {
 func (c *Client) Counts() patterns.Counts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return patterns.Counts{
-		Handled:   c.answered.Load(),
-		Failed:    c.failed.Load(),
-		Malformed: c.malformed.Load(),
-		Unhandled: c.late.Load(),
-		InHand:    int64(len(c.book.calls)),
-	}
+	counts := c.counts
+	counts.InHand = int64(len(c.book.calls))
+	return counts
 }
 
 // Shutdown ends the Client in order: it takes no further calls, waits for the replies to those in flight, and closes. When ctx ends

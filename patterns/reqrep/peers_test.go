@@ -181,7 +181,7 @@ func TestPlainSocketsAsClients(t *testing.T) {
 		err := <-errs
 		assert.ErrorIs(t, err, patterns.ErrMalformed)
 	}
-	assert.Equal(t, patterns.Counts{Handled: 2, Malformed: 3}, s.Counts())
+	settles(t, s, patterns.Counts{Handled: 2, Malformed: 3})
 }
 
 // anonymous is an envelope that a reply could not refer to.

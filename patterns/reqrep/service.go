@@ -197,7 +197,7 @@ func (s *Service) send(ctx context.Context, m socket.Msg, request *codec.Envelop
 	} else if c, err := wire.CodecOf(request, s.conf.Codec); err == nil {
 		sealer.Codec = c
 	}
-	return sealer.Seal(ctx, &e, out, nil, func(frame []byte) error {
+	return sealer.Seal(ctx, e, out, nil, func(_ *codec.Envelope, frame []byte) error {
 		frames := append([][]byte(nil), m.Frames...)
 		frames[len(frames)-1] = frame
 		return s.Router.Send(ended, frames...)

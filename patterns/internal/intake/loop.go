@@ -29,6 +29,8 @@ type Handler func(ctx context.Context, m socket.Msg)
 type Loop struct {
 	sock    Socket
 	onError func(ctx context.Context, err error)
+	taking  context.Context // ends when no more is to be taken
+	stop    context.CancelFunc
 	given   context.Context // ends when work in hand is given up
 	abandon context.CancelFunc
 
@@ -43,6 +45,7 @@ type Loop struct {
 // New returns a Loop over sock, which it owns from now on. What goes wrong is reported to onError.
 func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
 	l := &Loop{sock: sock, onError: onError, idle: make(chan struct{})}
+	l.taking, l.stop = context.WithCancel(context.Background())
 	l.given, l.abandon = context.WithCancel(context.Background())
 	close(l.idle)
 	return l
@@ -81,7 +84,7 @@ func (l *Loop) Run(ctx context.Context, n int, handle Handler) error {
 }
 
 func (l *Loop) take(intake, work context.Context, handle Handler) error {
-	for intake.Err() == nil && work.Err() == nil {
+	for intake.Err() == nil && l.taking.Err() == nil {
 		m, err := l.sock.Recv(intake)
 		switch {
 		case err == nil:
@@ -132,6 +135,7 @@ func (l *Loop) finish(ctx context.Context) error {
 	case <-ctx.Done():
 		cause = ctx.Err()
 	}
+	l.stop()
 	busy := l.inHand.Load()
 	l.abandon()
 	left := l.discard()
@@ -144,10 +148,12 @@ func (l *Loop) finish(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the socket and gives up the work in hand. It does not wait for handlers; Run does.
+// Close closes the socket and gives up the work in hand, in this order, so that no answer of a handler that was
+// interrupted is taken for one. It does not wait for handlers; Run does.
 func (l *Loop) Close() error {
-	l.abandon()
+	l.stop()
 	err := l.sock.Close()
+	l.abandon()
 	l.discard()
 	return err
 }
@@ -155,7 +161,7 @@ func (l *Loop) Close() error {
 // discard counts what had arrived at a closed socket and will not be handled.
 func (l *Loop) discard() (n uint64) {
 	for {
-		if _, err := l.sock.Recv(l.given); err != nil { // l.given has ended: does not wait
+		if _, err := l.sock.Recv(l.given); err != nil { // l.given has ended, so this does not wait
 			l.unhandled.Add(n)
 			return n
 		}

@@ -14,10 +14,13 @@ import (
 // message should not hold its memory for good.
 const keepLimit = 64 << 10
 
-// buffers has the memory that a message is built in. Sockets copy what they send.
-type buffers struct{ body, frame []byte }
+// draft has the memory that a message is built in. Sockets copy what they send.
+type draft struct {
+	envelope    codec.Envelope
+	body, frame []byte
+}
 
-var pool = sync.Pool{New: func() any { return new(buffers) }}
+var pool = sync.Pool{New: func() any { return new(draft) }}
 
 type noBody struct{}
 
@@ -30,11 +33,20 @@ type Sealer struct {
 	Source string
 }
 
-// Seal completes e, applies the options, encodes v as its body and calls send with the frame, which is send's until it
-// returns. What is set in e already stays.
-func (s *Sealer) Seal(ctx context.Context, e *codec.Envelope, v any, opts []patterns.SendOption, send func(frame []byte) error) error {
-	b := pool.Get().(*buffers)
-	defer b.release()
+// Seal completes e, applies the options, encodes v as its body and calls send with it and the frame, which are send's
+// until it returns. An ID that is set already stays.
+func (s *Sealer) Seal(ctx context.Context, e codec.Envelope, v any, opts []patterns.SendOption, send func(e *codec.Envelope, frame []byte) error) error {
+	d := pool.Get().(*draft)
+	defer d.release()
+	d.envelope = e
+	if err := s.seal(ctx, d, v, opts); err != nil {
+		return err
+	}
+	return send(&d.envelope, d.frame)
+}
+
+func (s *Sealer) seal(ctx context.Context, d *draft, v any, opts []patterns.SendOption) (err error) {
+	e := &d.envelope
 	s.fill(ctx, e)
 	for _, opt := range opts {
 		opt(e)
@@ -42,22 +54,20 @@ func (s *Sealer) Seal(ctx context.Context, e *codec.Envelope, v any, opts []patt
 	if e.CorrelationID.IsZero() { // the first message of its conversation
 		e.CorrelationID = e.ID
 	}
-	var err error
 	if _, none := v.(noBody); !none {
-		if b.body, err = s.Codec.Append(b.body[:0], v); err != nil {
+		if d.body, err = s.Codec.Append(d.body[:0], v); err != nil {
 			return err
 		}
-		e.Body, e.Codec = b.body, s.Codec.Name()
+		e.Body, e.Codec = d.body, s.Codec.Name()
 	}
-	if b.frame, err = e.Append(b.frame[:0]); err != nil {
-		return err
-	}
-	return send(b.frame)
+	d.frame, err = e.Append(d.frame[:0])
+	return err
 }
 
-func (b *buffers) release() {
-	if cap(b.body) <= keepLimit && cap(b.frame) <= keepLimit {
-		pool.Put(b)
+func (d *draft) release() {
+	d.envelope = codec.Envelope{} // headers are the caller's
+	if cap(d.body) <= keepLimit && cap(d.frame) <= keepLimit {
+		pool.Put(d)
 	}
 }
 
