@@ -1,0 +1,94 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// books are the reports of all processes.
+type books struct {
+	desk, price, auditor report
+	workers              []report
+}
+
+// print writes the table, and returns ErrCheck with what is wrong if the numbers do not add up.
+func (b *books) print(w io.Writer) error {
+	var received, asked, published, sum uint64
+	latency := hdrhistogram.New(1000, int64(time.Minute), 3)
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(table.StyleLight)
+	t.Style().Format = table.FormatOptions{}
+	t.AppendHeader(table.Row{"peer", "orders out", "orders in", "quotes out", "quotes in", "events out", "events in"})
+	t.AppendRow(row(b.desk))
+	published = b.desk.Published
+	for _, r := range b.workers {
+		received, asked, published, sum = received+r.Received, asked+r.Asked, published+r.Published, sum+r.Sum
+		if h, err := hdrhistogram.Decode(r.Latency); err == nil {
+			latency.Merge(h)
+		}
+		t.AppendRow(row(r))
+	}
+	t.AppendRow(row(b.price))
+	t.AppendRow(row(b.auditor))
+	t.AppendSeparator()
+	t.AppendRow(table.Row{"total", b.desk.Sent, received, asked, b.price.Answered, published, b.auditor.Heard})
+	t.AppendRow(table.Row{"lost", "", lost(b.desk.Sent, received), "", lost(asked, b.price.Answered), "", lost(published, b.auditor.Heard)})
+	var columns []table.ColumnConfig
+	for i := 2; i <= 7; i++ {
+		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	t.SetColumnConfigs(columns)
+	t.Render()
+	fmt.Fprintf(w, "orders   %.0f a second, paced at %d\n", float64(b.desk.Sent)/max(b.desk.Seconds, 1e-9), pace)
+	us := func(q float64) float64 { return float64(latency.ValueAtQuantile(q)) / 1e3 }
+	fmt.Fprintf(w, "quotes   round trip p50 %.0f us, p90 %.0f us, p99 %.0f us, max %.0f us\n", us(50), us(90), us(99), float64(latency.Max())/1e3)
+	return b.check(received, asked, published, sum, uint64(latency.TotalCount()))
+}
+
+// row leaves out what a peer has nothing to do with.
+func row(r report) table.Row {
+	cells := table.Row{r.Name}
+	for _, n := range []uint64{r.Sent, r.Received, r.Asked, r.Answered, r.Published, r.Heard} {
+		if n == 0 {
+			cells = append(cells, "")
+			continue
+		}
+		cells = append(cells, n)
+	}
+	return cells
+}
+
+// lost is negative where more arrived than was sent.
+func lost(out, in uint64) int64 { return int64(out) - int64(in) }
+
+func (b *books) check(received, asked, published, sum, timed uint64) error {
+	var errs []error
+	equal := func(what string, out, in uint64) {
+		if out != in {
+			errs = append(errs, fmt.Errorf("%w: %s: %d and %d", ErrCheck, what, out, in))
+		}
+	}
+	equal("orders sent and received", b.desk.Sent, received)
+	equal("checksums of orders sent and received", b.desk.Sum, sum)
+	equal("quotes asked for and answered", asked, b.price.Answered)
+	equal("quotes asked for and timed", asked, timed)
+	equal("orders received and quoted", received, asked)
+	equal("events published and heard", published, b.auditor.Heard)
+	for _, r := range b.workers {
+		equal("failures of "+r.Name, 0, r.Failed)
+		if r.Received == 0 {
+			errs = append(errs, fmt.Errorf("%w: %s received no orders", ErrCheck, r.Name))
+		}
+	}
+	if b.desk.Sent == 0 {
+		errs = append(errs, fmt.Errorf("%w: nothing was sent", ErrCheck))
+	}
+	return errors.Join(errs...)
+}
