@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// events tells people on standard error what happens to a socket: what it listens on, and each trouble
+// once, not at every retry. It also remembers whether there ever was a peer.
+type events struct {
+	w              io.Writer
+	verbose, quiet bool
+
+	mu        sync.Mutex // guards the fields below
+	connected bool
+	trouble   map[string]string // by endpoint: what was last said of it
+	last      string            // the latest trouble with getting a peer
+}
+
+func (ev *events) handle(e socket.Event) {
+	ev.mu.Lock()
+	line := ev.lineLocked(e)
+	ev.mu.Unlock()
+	if line != "" && !ev.quiet {
+		fmt.Fprintln(ev.w, line)
+	}
+}
+
+// lineLocked returns what is to be said of e, if anything.
+func (ev *events) lineLocked(e socket.Event) string {
+	switch e.Kind {
+	case socket.Connected:
+		ev.connected = true
+		delete(ev.trouble, e.Endpoint)
+	case socket.Retrying:
+		if e.Err != nil && !ev.verbose {
+			return ev.troubleLocked(e.Endpoint, fmt.Sprintf("connect %s: %s, retrying", e.Endpoint, reason(e)))
+		}
+	case socket.HandshakeFailed, socket.AcceptFailed:
+		if !ev.verbose {
+			return ev.troubleLocked(e.Endpoint, fmt.Sprintf("%s %s: %s", e.Kind, e.Endpoint, reason(e)))
+		}
+	case socket.Listening, socket.Dropped:
+		return oneLine(e.String())
+	}
+	if ev.verbose {
+		return oneLine(e.String())
+	}
+	return ""
+}
+
+// troubleLocked returns line unless it was the last said of the endpoint.
+func (ev *events) troubleLocked(endpoint, line string) string {
+	line = oneLine(line)
+	ev.last = line
+	if ev.trouble[endpoint] == line {
+		return ""
+	}
+	if ev.trouble == nil {
+		ev.trouble = make(map[string]string)
+	}
+	ev.trouble[endpoint] = line
+	return line
+}
+
+// peerSeen says whether a peer was ever connected, and why not if that is known.
+func (ev *events) peerSeen() (bool, string) {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	return ev.connected, ev.last
+}
+
+// reason returns the cause of e without a repetition of the endpoint, which the line names already.
+func reason(e socket.Event) string {
+	if e.Err == nil {
+		return "connection lost"
+	}
+	s := e.Err.Error()
+	for _, op := range []string{"connect ", "dial ", "handshake ", "accept "} {
+		s = strings.TrimPrefix(s, op+e.Endpoint+": ")
+	}
+	return s
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// socketFlags are the flags that every socket verb has.
+type socketFlags struct {
+	binds      []string
+	connects   []string
+	announce   string
+	interfaces []string
+	count      int
+	timeout    time.Duration
+	hwm        int
+	linger     time.Duration
+	verbose    bool
+	quiet      bool
+
+	// Only where the pattern has a use for them.
+	identity  string
+	immediate bool
+	wait      time.Duration
+}
+
+// add registers the flags on cmd. counted says what --count counts.
+func (f *socketFlags) add(cmd *cobra.Command, counted string) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVarP(&f.binds, "bind", "b", nil, "listen on `ENDPOINT`, port 0 for a free one (repeatable)")
+	flags.StringArrayVarP(&f.connects, "connect", "c", nil, "connect to `ENDPOINT`, or to all of mdns://NAME (repeatable)")
+	flags.StringVar(&f.announce, "announce", "", "announce what was bound by mDNS, as an instance of `NAME`")
+	flags.StringArrayVar(&f.interfaces, "interface", nil,
+		"use network interface `NAME` for mDNS (repeatable; default: all but loopback)")
+	flags.VarP((*number)(&f.count), "count", "n", counted)
+	flags.Var((*duration)(&f.timeout), "timeout", "give up `AFTER` this long in all, such as 500ms or 1m (default: never)")
+	flags.IntVar(&f.hwm, "hwm", defaultHWM, "let `N` messages wait per peer and direction; 0: no limit")
+	flags.DurationVar(&f.linger, "linger", 2*time.Second, "after an interrupt, hand over what is queued for this `LONG`")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "report every connection and a summary on standard error")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "report errors only")
+	cmd.MarkFlagsMutuallyExclusive("verbose", "quiet")
+}
+
+// defaultHWM is that of package socket.
+const defaultHWM = 1000
+
+func (f *socketFlags) addWait(cmd *cobra.Command) {
+	cmd.Flags().Var((*duration)(&f.wait), "wait", "stop after this `LONG` without a message")
+}
+
+func (f *socketFlags) addIdentity(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.identity, "identity", "", "announce `NAME`, by which a ROUTER knows this peer")
+}
+
+func (f *socketFlags) addImmediate(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.immediate, "immediate", false, "queue only for peers that are connected")
+}
+
+// duration is a flag's value of more than zero.
+type duration time.Duration
+
+func (d *duration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return time.Duration(*d).String()
+}
+
+func (d *duration) Type() string { return "duration" }
+
+func (d *duration) Set(s string) error {
+	v, err := time.ParseDuration(s)
+	if err != nil || v <= 0 {
+		return errors.New("want a duration above zero, such as 500ms, 2s or 1m")
+	}
+	*d = duration(v)
+	return nil
+}
+
+// number is a flag's value of at least one.
+type number int
+
+func (n *number) String() string {
+	if *n == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*n))
+}
+
+func (n *number) Type() string { return "N" }
+
+func (n *number) Set(s string) error {
+	v, err := parseNumber(s, 1)
+	if err == nil {
+		*n = number(v)
+	}
+	return err
+}
+
+func parseNumber(s string, least int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least {
+		return 0, fmt.Errorf("want a whole number from %d", least)
+	}
+	return n, nil
+}
