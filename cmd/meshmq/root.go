@@ -31,7 +31,7 @@ func newRoot() *cobra.Command {
 			}
 			return nil
 		},
-		CompletionOptions:  cobra.CompletionOptions{DisableDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%w", err) })
 	root.AddGroup(
