@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/transport"
 )
 
@@ -18,8 +19,8 @@ var (
 	ErrFull = errors.New("queue full")
 	// ErrState: the call does not fit the state of the pattern, such as a reply without a request.
 	ErrState = errors.New("wrong state")
-	// ErrTooLarge: the message is larger than WithMaxMessageSize allows.
-	ErrTooLarge = errors.New("message too large")
+	// ErrTooLarge: the message is larger than WithMaxMessageSize allows, or a peer's was.
+	ErrTooLarge = link.ErrTooLarge
 	// ErrPeerGone: the peer that was asked went away before it answered.
 	ErrPeerGone = errors.New("peer gone")
 	// ErrOption: an option has an impossible value.

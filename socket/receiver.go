@@ -22,6 +22,10 @@ type receiver struct {
 	wanted func(topic []byte) bool // filter on the first frame, called with mu held; nil for all
 	sole   atomic.Pointer[pipe]    // the only connected peer, when callers may read it themselves
 
+	armMu  sync.Mutex      // guards the fields below
+	armed  <-chan struct{} // Done of the context that interrupts reading
+	disarm func() bool
+
 	mu     sync.Mutex // guards the fields below and those of the pipes' inboxes
 	fair   route.FairQueue[*pipe]
 	turn   *pipe // whose batch is being used up
@@ -311,7 +315,7 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 	return false
 }
 
-// fill reads without waiting first: a context needs preparing only for a wait.
+// fill reads without waiting first: a context needs preparing only for a wait. The baton is held.
 func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
 	if ctx.Done() == nil {
 		return in.Fill(true)
@@ -320,9 +324,30 @@ func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
 	if !errors.Is(err, transport.ErrWouldBlock) || ctx.Err() != nil {
 		return b, err
 	}
-	stop := context.AfterFunc(ctx, in.Interrupt)
-	defer stop()
+	r.arm(ctx)
+	if ctx.Err() != nil {
+		return b, err
+	}
 	return in.Fill(true)
+}
+
+// arm has the end of ctx interrupt whoever reads. It stays armed, since callers mostly come back with the same context, and
+// an interrupt that nobody needs does no harm.
+func (r *receiver) arm(ctx context.Context) {
+	r.armMu.Lock()
+	defer r.armMu.Unlock()
+	if r.armed == ctx.Done() {
+		return
+	}
+	if r.disarm != nil {
+		r.disarm()
+	}
+	r.armed = ctx.Done()
+	r.disarm = context.AfterFunc(ctx, func() {
+		if p := r.sole.Load(); p != nil {
+			p.in.Load().Interrupt()
+		}
+	})
 }
 
 // await returns when it is the pump's turn to read p: at once unless callers of Recv wish to read the sole peer
@@ -373,6 +398,11 @@ func (r *receiver) stopReceiving(err error) {
 	r.err = err
 	r.wait.wakeAll()
 	r.mu.Unlock()
+	r.armMu.Lock()
+	if r.disarm != nil {
+		r.disarm()
+	}
+	r.armMu.Unlock()
 }
 
 // notify has the next Recv that finds nothing return err, once.

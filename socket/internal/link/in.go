@@ -26,7 +26,7 @@ const (
 
 // Errors that end a connection, besides those of package zmtp and of the connection itself.
 var (
-	ErrTooLarge      = errors.New("message larger than the limit")
+	ErrTooLarge      = errors.New("message too large")
 	ErrTooManyFrames = fmt.Errorf("message of more than %d frames", maxFrames)
 )
 
