@@ -3,7 +3,6 @@ package socket
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,6 +41,8 @@ type core struct {
 	hub      hub
 	drops    [dropReasons]atomic.Uint64
 	drained  chan struct{} // a signal that some queue became empty, while shutting down
+	hurried  context.Context
+	hurry    context.CancelFunc // ends the wait for queues to become empty
 	closed   chan struct{} // closed when the socket is
 
 	mu        sync.Mutex // guards the fields below
@@ -49,7 +50,6 @@ type core struct {
 	listeners map[string]*listener
 	dialers   map[string]*dialer
 	pipes     map[*pipe]struct{}
-	shaking   map[net.Conn]struct{} // connections in their handshake
 	accepted  int
 	connected int
 	changed   chan struct{} // closed and replaced when connected changes
@@ -64,12 +64,12 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 		}
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.hurried, c.hurry = context.WithCancel(context.Background())
 	c.drained = make(chan struct{}, 1)
 	c.closed = make(chan struct{})
 	c.listeners = map[string]*listener{}
 	c.dialers = map[string]*dialer{}
 	c.pipes = map[*pipe]struct{}{}
-	c.shaking = map[net.Conn]struct{}{}
 	c.changed = make(chan struct{})
 	c.hub.init(c.cfg.onEvent)
 }
@@ -107,6 +107,9 @@ func (c *core) Bind(endpoint string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if c.ctx.Err() != nil {
+		return "", &Error{Op: "bind", Endpoint: endpoint, Err: ErrClosed}
+	}
 	l, err := ep.Listen(c.ctx)
 	if err != nil {
 		return "", err
@@ -133,9 +136,12 @@ func (c *core) Unbind(endpoint string) error {
 		return &Error{Op: "unbind", Endpoint: endpoint, Err: err}
 	}
 	c.mu.Lock()
-	l := c.listeners[endpoint]
+	l, ending := c.listeners[endpoint], c.ending
 	delete(c.listeners, endpoint)
 	c.mu.Unlock()
+	if ending {
+		return &Error{Op: "unbind", Endpoint: endpoint, Err: ErrClosed}
+	}
 	if l == nil {
 		return &Error{Op: "unbind", Endpoint: endpoint, Err: fmt.Errorf("%w: not bound here; give the address that Bind returned", ErrEndpoint)}
 	}
@@ -181,6 +187,9 @@ func (c *core) Disconnect(endpoint string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ending {
+		return &Error{Op: "disconnect", Endpoint: endpoint, Err: ErrClosed}
+	}
 	d := c.dialers[endpoint]
 	if d == nil {
 		return &Error{Op: "disconnect", Endpoint: endpoint, Err: fmt.Errorf("%w: not connected here; give the endpoint that Connect was given", ErrEndpoint)}
@@ -189,6 +198,14 @@ func (c *core) Disconnect(endpoint string) error {
 	c.wg.Add(1)
 	go d.leave()
 	return nil
+}
+
+// Connected reports whether endpoint, as given to Connect, has a connection now, handshake done.
+func (c *core) Connected(endpoint string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.dialers[endpoint]
+	return d != nil && d.pipe.live.Load()
 }
 
 // WaitPeers blocks until at least n peers are connected, handshake done.
@@ -256,7 +273,7 @@ func (c *core) drop(p *pipe, reason DropReason, n int) {
 	}
 	c.drops[reason].Add(uint64(n))
 	if p != nil {
-		p.dropped.Add(uint64(n))
+		p.dropped[reason].Add(uint64(n))
 	}
 	c.hub.drop(p, reason, uint64(n))
 }

@@ -38,6 +38,7 @@ func newDialer(c *core, ep transport.Endpoint, endpoint string) (*dialer, error)
 
 func (d *dialer) run() {
 	defer d.c.wg.Done()
+	defer d.remove()
 	for attempt := 0; ; attempt++ {
 		connected, err := d.try()
 		if d.ctx.Err() != nil {
@@ -77,7 +78,7 @@ func (d *dialer) try() (connected bool, err error) {
 		conn.Close()
 		return false, d.ctx.Err()
 	}
-	return d.c.serve(conn, d.pipe)
+	return d.c.serve(d.ctx, conn, d.pipe)
 }
 
 // retryPause is the pause before attempt number n+1: evenly drawn (by random, in [0,1)) below a bound that doubles
@@ -104,12 +105,16 @@ func (d *dialer) leave() {
 	defer cancel()
 	c.pat.forget(p)
 	p.flush(ctx)
-	c.drop(p, DropDisconnected, p.out.Drop())
-	p.hangUp()
 	d.cancel()
+	p.hangUp()
 	p.awaitDetached(hangUpGrace)
-	p.kill(nil)
-	c.mu.Lock()
-	c.removeLocked(p)
-	c.mu.Unlock()
+	p.kill(ErrClosed)
+}
+
+// remove drops what is queued for an endpoint that is connected to no more.
+func (d *dialer) remove() {
+	d.c.drop(d.pipe, d.pipe.lossReason(), d.pipe.out.Drop())
+	d.c.mu.Lock()
+	d.c.removeLocked(d.pipe)
+	d.c.mu.Unlock()
 }

@@ -80,6 +80,7 @@ func (h *hub) remove(s *stream) {
 	if i := slices.Index(h.streams, s); i >= 0 {
 		h.streams = slices.Delete(h.streams, i, i+1)
 	}
+	s.done = true
 	h.active.Store(len(h.streams) > 0)
 }
 
@@ -164,11 +165,13 @@ func (h *hub) close() {
 }
 
 // Events returns what happens to the socket from this call on, until ctx ends or the socket is closed. Several
-// streams may be open. A reader that falls thousands of events behind misses the oldest.
+// streams may be open; each is to be ranged over once, and leaving the loop ends it. A reader that falls thousands of events behind misses the oldest.
 func (c *core) Events(ctx context.Context) iter.Seq[Event] {
 	s := c.hub.add()
-	context.AfterFunc(ctx, func() { c.hub.remove(s) })
+	stop := context.AfterFunc(ctx, func() { c.hub.remove(s) })
 	return func(yield func(Event) bool) {
+		defer c.hub.remove(s)
+		defer stop()
 		for {
 			events, done := c.hub.take(s)
 			for _, e := range events {

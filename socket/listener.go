@@ -51,7 +51,8 @@ func (l *listener) run() {
 func (l *listener) accept(conn net.Conn) {
 	c := l.c
 	c.mu.Lock()
-	refused := c.ending || c.cfg.maxPeers > 0 && c.accepted >= c.cfg.maxPeers
+	ending := c.ending
+	refused := ending || c.cfg.maxPeers > 0 && c.accepted >= c.cfg.maxPeers
 	if !refused {
 		c.accepted++
 		c.wg.Add(1)
@@ -59,13 +60,15 @@ func (l *listener) accept(conn net.Conn) {
 	c.mu.Unlock()
 	if refused {
 		conn.Close()
-		c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Err: errTooManyPeers})
+		if !ending {
+			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Err: errTooManyPeers})
+		}
 		return
 	}
 	c.hub.emit(Event{Kind: Accepted, Endpoint: l.l.Endpoint(), Peer: &Peer{address: conn.RemoteAddr().String(), endpoint: l.l.Endpoint()}})
 	go func() {
 		defer c.wg.Done()
-		c.serve(conn, newPipe(c, l.l.Endpoint(), nil))
+		c.serve(c.ctx, conn, newPipe(c, l.l.Endpoint(), nil))
 		c.mu.Lock()
 		c.accepted--
 		c.mu.Unlock()

@@ -17,12 +17,13 @@ type pipe struct {
 	out      link.Out
 	endpoint string
 	dialer   *dialer // nil when accepted
-	dropped  atomic.Uint64
+	dropped  [dropReasons]atomic.Uint64
 	rtt      atomic.Int64
 	empty    chan struct{} // a signal that the queue became empty, once flush or drain asked for it
 	renewed  atomic.Bool   // we ended the connection to get a fresh one: no pause before that
 
-	peer   atomic.Pointer[Peer] // nil while not connected
+	peer   atomic.Pointer[Peer] // of the connection, or of the last one
+	live   atomic.Bool          // there is a connection, handshake done
 	heart  atomic.Pointer[heart]
 	in     atomic.Pointer[link.In] // of the connection, or of the last one
 	paused atomic.Bool             // the inbox stands at the high-water mark; written under receiver.mu
@@ -163,8 +164,15 @@ func (p *pipe) flush(ctx context.Context) {
 }
 
 func (p *pipe) stats() PeerStats {
-	s := PeerStats{Peer: p.peer.Load(), Endpoint: p.endpoint, Dropped: p.dropped.Load(), LastRTT: time.Duration(p.rtt.Load())}
-	s.Connected = s.Peer != nil
+	s := PeerStats{Endpoint: p.endpoint, Connected: p.live.Load(), Dropped: map[DropReason]uint64{}, LastRTT: time.Duration(p.rtt.Load())}
+	if s.Connected {
+		s.Peer = p.peer.Load()
+	}
+	for reason := range p.dropped {
+		if n := p.dropped[reason].Load(); n > 0 {
+			s.Dropped[DropReason(reason)] = n
+		}
+	}
 	s.QueueMessages, s.QueueBytes = p.out.Depth()
 	s.MessagesOut, s.BytesOut = p.out.Totals()
 	p.mu.Lock()

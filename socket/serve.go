@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,12 +23,13 @@ var (
 // meshProperty tells peers of ours from others in READY. Its value is the version of what we do beyond ZMTP.
 const meshProperty = "X-Mesh"
 
-// serve runs one connection from its handshake to its end, on the caller's goroutine, and closes it.
-func (c *core) serve(nc net.Conn, p *pipe) (connected bool, err error) {
+// serve runs one connection from its handshake to its end, on the caller's goroutine, and closes it. With ctx ends
+// the handshake; who ends it later finds the connection among the pipes.
+func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool, err error) {
 	defer nc.Close()
-	peer, early, err := c.handshake(nc)
+	peer, early, err := c.handshake(ctx, nc)
 	if err != nil {
-		if c.ctx.Err() == nil {
+		if ctx.Err() == nil {
 			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: &Peer{address: nc.RemoteAddr().String(), endpoint: p.endpoint}, Err: err})
 		}
 		return false, err
@@ -37,9 +39,13 @@ func (c *core) serve(nc net.Conn, p *pipe) (connected bool, err error) {
 		socketType: string(peer.SocketType), minor: peer.Minor, metadata: peer.Metadata,
 	}
 	pumped, err := p.attach(link.NewConn(nc), who, early)
+	who = p.peer.Load() // Router has added the routing id
 	if err == nil {
 		c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
 		c.count(p, 1)
+		if ctx.Err() != nil { // it ended before the pipe was to be found
+			p.kill(ErrClosed)
+		}
 		stop := p.beat()
 		err = p.read()
 		stop()
@@ -54,19 +60,9 @@ func (c *core) serve(nc net.Conn, p *pipe) (connected bool, err error) {
 }
 
 // handshake greets the peer and returns what it said of itself, and the bytes that came behind.
-func (c *core) handshake(nc net.Conn) (peer zmtp.Peer, early []byte, err error) {
-	c.mu.Lock()
-	if c.ctx.Err() != nil {
-		c.mu.Unlock()
-		return peer, nil, ErrClosed
-	}
-	c.shaking[nc] = struct{}{}
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.shaking, nc)
-		c.mu.Unlock()
-	}()
+func (c *core) handshake(ctx context.Context, nc net.Conn) (peer zmtp.Peer, early []byte, err error) {
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
 	for name, value := range c.cfg.properties {
 		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
@@ -126,6 +122,7 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	p.in.Store(in)
 	p.peer.Store(who)
 	p.out.Attach(conn)
+	p.live.Store(true)
 	pumped = make(chan struct{})
 	go func() { // ends at p.out.Detach, in p.detach
 		defer close(pumped)
@@ -155,15 +152,14 @@ func (p *pipe) read() error {
 			p.out.Spoke()
 			p.c.pat.deliver(p, b)
 		}
+		interrupted := errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load()
+		if interrupted {
+			p.clearInterrupt() // with the baton: it must not undo the interrupt of whoever reads next
+		}
 		in.Baton.Unlock()
-		if err == nil {
-			continue
+		if err != nil && !interrupted {
+			return p.reason(err)
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load() {
-			p.clearInterrupt()
-			continue
-		}
-		return p.reason(err)
 	}
 }
 
@@ -201,19 +197,36 @@ func (p *pipe) reason(err error) error {
 
 // detach ends the connection: afterwards nobody reads from it or writes to it.
 func (p *pipe) detach(pumped chan struct{}) {
-	p.peer.Store(nil)
 	p.mu.Lock()
 	conn := p.conn
 	p.mu.Unlock()
 	conn.Close()
-	keep := p.dialer != nil && p.c.queueing
+	in := p.in.Load()
+	in.Baton.Lock() // a caller of Recv that reads was woken by Close and has delivered what it has
+	defer in.Baton.Unlock()
+	p.live.Store(false)
+	keep := p.dialer != nil && p.c.queueing && p.dialer.ctx.Err() == nil
 	lost := p.out.Detach(keep)
 	<-pumped
 	p.c.pat.detach(p)
-	p.c.drop(p, DropPeerGone, lost)
+	if !keep {
+		lost += p.out.Drop() // by a Send that chose p before the pattern let go of it
+	}
+	p.c.drop(p, p.lossReason(), lost)
 	p.mu.Lock()
 	p.conn = nil
 	close(p.gone)
 	p.mu.Unlock()
 	signal(p.c.drained)
+}
+
+// lossReason is why messages are dropped that are still queued when p ends.
+func (p *pipe) lossReason() DropReason {
+	switch {
+	case p.c.ctx.Err() != nil:
+		return DropClosed
+	case p.dialer != nil && p.dialer.ctx.Err() != nil:
+		return DropDisconnected
+	}
+	return DropPeerGone
 }

@@ -25,7 +25,8 @@ func (c *core) Close() error {
 }
 
 // Shutdown is Close with the caller's limit in place of the linger period. It returns nil when all
-// messages went out, else an error that says how many were left, and wraps the context's.
+// messages went out, else an error that says how many were left, and wraps the context's. While
+// another Shutdown or Close is under way it waits for that one, which the limit that strikes first ends.
 func (c *core) Shutdown(ctx context.Context) error {
 	if c.pat == nil {
 		return nil
@@ -43,7 +44,9 @@ func (c *core) Shutdown(ctx context.Context) error {
 		case <-c.closed:
 			return nil
 		case <-ctx.Done():
-			return &Error{Op: "shutdown", Err: &blocked{nil, ctx.Err()}}
+			c.hurry()
+			<-c.closed
+			return c.unsent(ctx.Err())
 		}
 	}
 	for _, l := range listeners {
@@ -52,10 +55,10 @@ func (c *core) Shutdown(ctx context.Context) error {
 	c.pat.stopSending(ErrClosed)
 	err := c.drain(ctx)
 	c.end()
-	return err
+	return c.unsent(err)
 }
 
-// drain waits until every queue is empty or ctx ends, and drops the rest.
+// drain waits until every queue is empty. It returns what ended the wait before that.
 func (c *core) drain(ctx context.Context) error {
 	for {
 		left := 0
@@ -70,34 +73,29 @@ func (c *core) drain(ctx context.Context) error {
 		select {
 		case <-c.drained:
 		case <-ctx.Done():
-			return c.abandon(ctx.Err())
+			return ctx.Err()
+		case <-c.hurried.Done():
+			return c.hurried.Err()
 		}
 	}
 }
 
-func (c *core) abandon(cause error) error {
-	left := 0
-	for _, p := range c.allPipes() {
-		n := p.out.Drop()
-		c.drop(p, DropClosed, n)
-		msgs, _ := p.out.Depth() // being written: counted when its connection ends
-		left += n + msgs
+// unsent returns the error of a shutdown that was cut short, if messages were lost by that.
+func (c *core) unsent(cause error) error {
+	left := c.drops[DropClosed].Load()
+	if left == 0 || cause == nil {
+		return nil
 	}
 	return &Error{Op: "shutdown", Err: &blocked{fmt.Errorf("%d messages were not sent", left), cause}}
 }
 
-// end hangs up on all peers, then ends all goroutines.
+// end hangs up on all peers, then ends all goroutines. Each pipe drops and counts what it has left.
 func (c *core) end() {
+	c.cancel()
 	pipes := c.allPipes()
 	for _, p := range pipes {
 		p.hangUp()
 	}
-	c.cancel()
-	c.mu.Lock()
-	for conn := range c.shaking {
-		conn.Close()
-	}
-	c.mu.Unlock()
 	grace, done := context.WithTimeout(context.Background(), hangUpGrace)
 	defer done()
 	for _, p := range pipes {
@@ -110,6 +108,7 @@ func (c *core) end() {
 		p.kill(ErrClosed)
 	}
 	c.wg.Wait()
+	c.hurry()
 	c.pat.stopReceiving(ErrClosed)
 	c.hub.close()
 	close(c.closed)

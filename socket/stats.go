@@ -27,7 +27,7 @@ type PeerStats struct {
 	BytesOut      uint64
 	MessagesIn    uint64 // read from the peer
 	BytesIn       uint64
-	Dropped       uint64
+	Dropped       map[DropReason]uint64 // by reason, only reasons that occurred
 	Reconnects    uint64        // connections made after the first
 	LastRTT       time.Duration // of the last PING answered; zero before
 }

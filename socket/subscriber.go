@@ -73,8 +73,8 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 			return err
 		}
 		for p := range s.peers {
-			if peer := p.peer.Load(); tell && peer != nil {
-				p.out.Control(frame(nil, peer.minor, []byte(topic)), false)
+			if tell {
+				p.out.Control(frame(nil, p.peer.Load().minor, []byte(topic)), false)
 			}
 		}
 	}
