@@ -20,7 +20,7 @@ type books struct {
 // print writes the table, and returns ErrCheck with what is wrong if the numbers do not add up.
 func (b *books) print(w io.Writer) error {
 	var received, asked, published, sum uint64
-	latency := hdrhistogram.New(1000, int64(time.Minute), 3)
+	waits, latency := newHistogram(), newHistogram()
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	t.SetStyle(table.StyleLight)
@@ -30,9 +30,8 @@ func (b *books) print(w io.Writer) error {
 	published = b.desk.Published
 	for _, r := range b.workers {
 		received, asked, published, sum = received+r.Received, asked+r.Asked, published+r.Published, sum+r.Sum
-		if h, err := hdrhistogram.Decode(r.Latency); err == nil {
-			latency.Merge(h)
-		}
+		merge(waits, r.Waits)
+		merge(latency, r.Latency)
 		t.AppendRow(row(r))
 	}
 	t.AppendRow(row(b.price))
@@ -46,10 +45,26 @@ func (b *books) print(w io.Writer) error {
 	}
 	t.SetColumnConfigs(columns)
 	t.Render()
-	fmt.Fprintf(w, "orders   %.0f a second, paced at %d\n", float64(b.desk.Sent)/max(b.desk.Seconds, 1e-9), pace)
-	us := func(q float64) float64 { return float64(latency.ValueAtQuantile(q)) / 1e3 }
-	fmt.Fprintf(w, "quotes   round trip p50 %.0f us, p90 %.0f us, p99 %.0f us, max %.0f us\n", us(50), us(90), us(99), float64(latency.Max())/1e3)
-	return b.check(received, asked, published, sum, uint64(latency.TotalCount()))
+	fmt.Fprintf(w, "orders  %.0f a second, paced at %d\n", float64(b.desk.Sent)/max(b.desk.Seconds, 1e-9), pace)
+	fmt.Fprintf(w, "orders  from desk to worker %s\n", percentiles(waits))
+	fmt.Fprintf(w, "quotes  there and back      %s\n", percentiles(latency))
+	return b.check(received, asked, published, sum, uint64(min(waits.TotalCount(), latency.TotalCount())))
+}
+
+// newHistogram returns one for what takes from 1 us to a minute, in ns, to three digits.
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1000, int64(time.Minute), 3) }
+
+// merge adds an encoded histogram. One that does not decode is found by check, which compares the totals.
+func merge(into *hdrhistogram.Histogram, encoded []byte) {
+	if h, err := hdrhistogram.Decode(encoded); err == nil {
+		into.Merge(h)
+	}
+}
+
+func percentiles(h *hdrhistogram.Histogram) string {
+	us := func(ns int64) float64 { return float64(ns) / 1e3 }
+	return fmt.Sprintf("p50 %.0f us, p90 %.0f us, p99 %.0f us, p99.9 %.0f us, max %.0f us", us(h.ValueAtQuantile(50)),
+		us(h.ValueAtQuantile(90)), us(h.ValueAtQuantile(99)), us(h.ValueAtQuantile(99.9)), us(h.Max()))
 }
 
 // row leaves out what a peer has nothing to do with.
@@ -78,7 +93,7 @@ func (b *books) check(received, asked, published, sum, timed uint64) error {
 	equal("orders sent and received", b.desk.Sent, received)
 	equal("checksums of orders sent and received", b.desk.Sum, sum)
 	equal("quotes asked for and answered", asked, b.price.Answered)
-	equal("quotes asked for and timed", asked, timed)
+	equal("orders and quotes timed", asked, timed)
 	equal("orders received and quoted", received, asked)
 	equal("events published and heard", published, b.auditor.Heard)
 	for _, r := range b.workers {

@@ -86,7 +86,8 @@ type report struct {
 	Sum       uint64  `json:"sum,omitempty"` // of checksums: of orders sent or received
 	Failed    uint64  `json:"failed,omitempty"`
 	Seconds   float64 `json:"seconds,omitempty"`
-	Latency   []byte  `json:"latency,omitempty"` // HdrHistogram of quote round trips in ns
+	Waits     []byte  `json:"waits,omitempty"`   // HdrHistogram in ns: from the desk's Send to the worker's handler
+	Latency   []byte  `json:"latency,omitempty"` // HdrHistogram in ns: round trips of quotes
 	Error     string  `json:"error,omitempty"`
 }
 

@@ -94,6 +94,15 @@ type closingRegistry interface {
 	Close() error
 }
 
+// CheckRegistry returns what is wrong with the text that chooses a registry.
+func CheckRegistry(spec string) error {
+	kind, where, _ := strings.Cut(spec, ":")
+	if kind != "mdns" && kind != "dir" || where == "" {
+		return fmt.Errorf("unknown registry %q: want mdns:INTERFACE or dir:PATH", spec)
+	}
+	return nil
+}
+
 func openRegistry(spec string) (closingRegistry, error) {
 	kind, where, _ := strings.Cut(spec, ":")
 	switch kind {
@@ -102,7 +111,7 @@ func openRegistry(spec string) (closingRegistry, error) {
 	case "dir":
 		return dir.New(where)
 	}
-	return nil, fmt.Errorf("unknown registry %q: want mdns:INTERFACE or dir:PATH", spec)
+	return nil, CheckRegistry(spec)
 }
 
 // leave blocks until everyone connected to a socket has hung up, or the limit has passed. The announcement is withdrawn first, which makes

@@ -17,8 +17,12 @@ import (
 // limit ends a demo that hangs. An undisturbed one takes about 7 s.
 const limit = 18 * time.Second
 
-// ErrCheck: the numbers do not add up.
-var ErrCheck = errors.New("the numbers do not add up")
+var (
+	// ErrCheck: the numbers do not add up.
+	ErrCheck = errors.New("the numbers do not add up")
+	// ErrLate: the demo was not done in time and was ended.
+	ErrLate = fmt.Errorf("not done after %s", limit)
+)
 
 // Config says where a demo runs.
 type Config struct {
@@ -39,7 +43,7 @@ type director struct {
 
 // Run runs the business once and prints the table. It returns ErrCheck when the table does not add up. No process is left when it returns.
 func Run(ctx context.Context, cfg Config) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %s", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrLate)
 	defer cancel()
 	d := &director{Config: cfg, run: strconv.Itoa(os.Getpid()), registry: cfg.Registry}
 	if d.registry == "" {
