@@ -9,7 +9,9 @@
 // Send returning nil means that the message is queued for one worker. It arrives there unless that
 // worker or the connection dies first; no message is handed out twice. A worker whose concurrency
 // is 1, the default, handles the messages of one producer in the order they were sent to it.
-// Worker.Shutdown loses nothing that had arrived, and gives producers the time to see that the worker leaves.
+// Worker.Shutdown handles all that had arrived. What is queued for a worker that leaves unannounced stays with the producer: for
+// the endpoint, if it connected there, until that is back; otherwise it is dropped, counted and reported.
+// To lose nothing, let the producers leave first: see Worker.Drain.
 //
 // # Wire
 //

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/pushpull"
+	"github.com/meshmq/meshmq/socket"
 )
 
 // arrived waits until the worker's socket has n messages that no handler has.
@@ -115,6 +116,70 @@ func TestShutdownDeadlineGivesUpAndSaysWhat(t *testing.T) {
 	assert.ErrorContains(t, err, "1 messages in hand, 2 not handled")
 	assert.NoError(t, <-ended)
 	assert.Equal(t, patterns.Counts{Handled: 1, Unhandled: 2}, w.Counts())
+}
+
+// A worker leaves while work flows: its producer is told first, and nothing is lost.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	p := pushpull.NewProducer[Order]()
+	defer p.Close()
+	var handled atomic.Int64
+	workers, addrs, ended := make([]*pushpull.Worker[Order], 2), make([]string, 2), make(chan error, 2)
+	for i := range workers {
+		w := pushpull.NewWorker[Order]()
+		addr, err := w.Bind("tcp://127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, p.Connect(addr))
+		workers[i], addrs[i] = w, addr
+		go func() { // ended by Shutdown
+			ended <- w.Run(context.Background(), func(context.Context, Order) error { handled.Add(1); return nil })
+		}()
+	}
+	sent, flow, stop := 0, make(chan struct{}), make(chan struct{})
+	go func() { // ended by stop
+		defer close(flow)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				assert.NoError(t, p.Send(within(t), Order{}))
+				sent++
+			}
+		}
+	}()
+	require.Eventually(t, func() bool { return workers[0].Counts().Handled > 1000 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, p.Disconnect(addrs[0]))
+	require.NoError(t, workers[0].Drain(within(t)))
+	require.NoError(t, workers[0].Shutdown(within(t)))
+	gone := handled.Load()
+	require.Eventually(t, func() bool { return handled.Load() > gone+1000 }, 10*time.Second, time.Millisecond)
+	close(stop)
+	<-flow
+	require.NoError(t, p.Shutdown(within(t)))
+	require.NoError(t, workers[1].Drain(within(t)))
+	require.NoError(t, workers[1].Shutdown(within(t)))
+	assert.NoError(t, <-ended)
+	assert.NoError(t, <-ended)
+	assert.EqualValues(t, sent, handled.Load())
+	assert.Empty(t, p.Stats().Dropped)
+	assert.ErrorIs(t, p.Send(t.Context(), Order{}), socket.ErrClosed)
+}
+
+func TestDrainDeadline(t *testing.T) {
+	t.Parallel()
+	p, w := pair(t, nil, nil)
+	require.NoError(t, p.WaitPeers(within(t), 1))
+	require.NoError(t, w.WaitPeers(within(t), 1))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := w.Drain(ctx)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.ErrorContains(t, err, "1 producers are connected")
+	assert.Empty(t, w.Stats().Endpoints)
+
+	time.AfterFunc(20*time.Millisecond, func() { w.Close() })
+	assert.NoError(t, w.Drain(within(t)), "a closed worker has no producers")
 }
 
 func TestCloseFromAHandler(t *testing.T) {

@@ -76,6 +76,41 @@ func (w *Worker[T]) open(m socket.Msg) (e *codec.Envelope, v T, err error) {
 // Counts returns how the messages fared.
 func (w *Worker[T]) Counts() patterns.Counts { return w.loop.Counts() }
 
+// Drain listens no more and waits until all producers have left, while Run goes on; or until ctx ends, and then the error says
+// how many there are. Producers leave when they are told to, as discovery.Follow does once an
+// announcement is withdrawn: they write out what they have queued first. Withdraw, Drain and
+// Shutdown, in this order, hence lose nothing.
+func (w *Worker[T]) Drain(ctx context.Context) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	events := w.Events(watching) // from before the first look
+	for _, endpoint := range w.Stats().Endpoints {
+		_ = w.Unbind(endpoint) // an error means that somebody else did
+	}
+	if producers(w.Stats()) == 0 {
+		return nil
+	}
+	for e := range events {
+		if e.Kind == socket.Disconnected && producers(w.Stats()) == 0 {
+			return nil
+		}
+	}
+	if ctx.Err() == nil { // closed meanwhile
+		return nil
+	}
+	return fmt.Errorf("drain: %d producers are connected: %w", producers(w.Stats()), ctx.Err())
+}
+
+// producers counts those that are connected.
+func producers(s socket.Stats) (n int) {
+	for _, p := range s.Peers {
+		if p.Connected {
+			n++
+		}
+	}
+	return n
+}
+
 // Shutdown ends the Worker in order: it leaves its producers, has Run handle all that has arrived, and returns when that is done. When
 // ctx ends before, the contexts of the handlers end too, and the error says how many messages were in hand and
 // how many no handler has seen. It must not be called by a handler, for which it would wait.
