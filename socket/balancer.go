@@ -71,51 +71,61 @@ func (b *balancer) stopSending(err error) {
 // and ErrTimeout when ctx's deadline passed) or the socket is closed (ErrClosed). A context that
 // has ended already makes Send a try. Nil means that the message is queued for one peer.
 func (b *balancer) Send(ctx context.Context, frames ...[]byte) error {
-	_, err := b.sendTo(ctx, frames, nil)
-	return err
-}
-
-// sendTo returns the peer that gets the message. head, if given, returns the frames that go before it for that peer.
-func (b *balancer) sendTo(ctx context.Context, frames [][]byte, head func(*pipe) [][]byte) (*pipe, error) {
-	if err := b.c.usable(); err != nil {
-		return nil, &Error{Op: "send", Err: err}
-	}
-	size, err := b.c.sizeOf(frames)
+	size, err := b.admit(frames)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for {
-		b.mu.Lock()
-		if b.err != nil {
-			b.mu.Unlock()
-			return nil, &Error{Op: "send", Err: b.err}
-		}
-		for {
-			p, ok := b.ring.Next()
-			if !ok {
-				break
-			}
-			var envelope [][]byte
-			if head != nil {
-				envelope = head(p)
-			}
-			took, flush := p.out.Append(envelope, frames, size)
-			if !took {
-				b.ring.Deactivate(p)
-				continue
-			}
-			if b.wait.head != nil && b.ring.Active() > 0 {
-				b.wait.wake()
-			}
-			b.mu.Unlock()
+		p, flush, err := b.try(frames, size, nil)
+		if p != nil {
 			if flush {
 				p.out.Flush()
 			}
-			return p, nil
+			return nil
 		}
-		if err := b.block(ctx); err != nil {
-			return nil, &Error{Op: "send", Err: err}
+		if err == nil {
+			err = b.block(ctx)
 		}
+		if err != nil {
+			return &Error{Op: "send", Err: err}
+		}
+	}
+}
+
+func (b *balancer) admit(frames [][]byte) (size int, err error) {
+	if err := b.c.usable(); err != nil {
+		return 0, &Error{Op: "send", Err: err}
+	}
+	return b.c.sizeOf(frames)
+}
+
+// try queues a message of size bytes at the next peer that has room; head, if given, returns the frames that go before it for
+// that peer. With flush the caller flushes the peer's queue. With neither a peer nor an error it leaves b.mu held, for block.
+func (b *balancer) try(frames [][]byte, size int, head func(*pipe) [][]byte) (to *pipe, flush bool, err error) {
+	b.mu.Lock()
+	if err := b.err; err != nil {
+		b.mu.Unlock()
+		return nil, false, err
+	}
+	for {
+		p, ok := b.ring.Next()
+		if !ok {
+			return nil, false, nil
+		}
+		var envelope [][]byte
+		if head != nil {
+			envelope = head(p)
+		}
+		took, flush := p.out.Append(envelope, frames, size)
+		if !took {
+			b.ring.Deactivate(p)
+			continue
+		}
+		if b.wait.head != nil && b.ring.Active() > 0 {
+			b.wait.wake()
+		}
+		b.mu.Unlock()
+		return p, flush, nil
 	}
 }
 

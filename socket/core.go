@@ -43,7 +43,7 @@ type core struct {
 	drained  chan struct{} // a signal that some queue became empty, while shutting down
 	hurried  context.Context
 	hurry    context.CancelFunc // ends the wait for queues to become empty
-	closed   chan struct{} // closed when the socket is
+	closed   chan struct{}      // closed when the socket is
 
 	mu        sync.Mutex // guards the fields below
 	ending    bool       // Shutdown or Close began

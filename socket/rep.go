@@ -33,9 +33,14 @@ func NewRep(opts ...Option) *Rep {
 }
 
 func (s *Rep) attach(p *pipe) error          { s.receiver.attach(p); return nil }
-func (s *Rep) detach(p *pipe)                { s.receiver.detach(p) }
 func (s *Rep) deliver(p *pipe, b link.Batch) { s.receiver.deliver(p, b) }
 func (s *Rep) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
+
+func (s *Rep) detach(p *pipe) {
+	s.askMu.Lock() // whoever is in Send has queued its reply, which then counts as lost; the next one sees that p is gone
+	s.receiver.detach(p)
+	s.askMu.Unlock()
+}
 
 func (s *Rep) stopSending(err error) {
 	s.askMu.Lock()
@@ -103,25 +108,32 @@ func (s *Rep) Send(_ context.Context, frames ...[]byte) error {
 	if err != nil {
 		return err
 	}
+	p, flush, err := s.answer(frames, size)
+	if flush {
+		p.out.Flush()
+	}
+	return err
+}
+
+// answer queues the reply, if its peer is still there.
+func (s *Rep) answer(frames [][]byte, size int) (p *pipe, flush bool, err error) {
 	s.askMu.Lock()
-	p, peer, envelope, stopped := s.asker, s.askedBy, s.envelope, s.stopped
-	s.asker, s.askedBy, s.envelope = nil, nil, nil
-	s.askMu.Unlock()
+	defer s.askMu.Unlock()
+	p, peer, envelope := s.asker, s.askedBy, s.envelope
 	switch {
-	case stopped != nil:
-		return &Error{Op: "send", Err: stopped}
+	case s.stopped != nil:
+		return p, false, &Error{Op: "send", Err: s.stopped}
 	case p == nil:
-		return &Error{Op: "send", Err: fmt.Errorf("%w: no request to answer: Recv first", ErrState)}
-	case p.peer.Load() != peer:
+		return p, false, &Error{Op: "send", Err: fmt.Errorf("%w: no request to answer: Recv first", ErrState)}
+	}
+	s.asker, s.askedBy, s.envelope = nil, nil, nil
+	if !p.live.Load() || p.peer.Load() != peer {
 		s.drop(p, DropPeerGone, 1)
-		return nil
+		return p, false, nil
 	}
 	took, flush := p.out.Append(envelope, frames, size)
 	if !took {
 		s.drop(p, DropFull, 1)
 	}
-	if flush {
-		p.out.Flush()
-	}
-	return nil
+	return p, flush, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -27,11 +28,13 @@ type Req struct {
 	askMu      sync.Mutex // guards the fields below; not held over any wait
 	asked      *pipe      // whose reply is due; nil when a request may be sent
 	askedOf    *Peer
-	abandoned  bool // the reply is not waited for any more
+	abandoned  bool // nobody waits for the reply: another request may be sent
 	correlated bool // the request carried id
 	id         uint32
 	envelope   [2][]byte // id and the empty delimiter
 }
+
+var errBusy = errors.New("another request is under way")
 
 // NewReq returns a REQ socket. It uses nothing until Bind or Connect; Close it in the end.
 func NewReq(opts ...Option) *Req {
@@ -57,8 +60,7 @@ func (s *Req) detach(p *pipe) {
 	s.receiver.detach(p)
 	s.askMu.Lock()
 	defer s.askMu.Unlock()
-	if s.asked == p && !s.abandoned {
-		s.abandoned = true
+	if s.asked == p {
 		s.receiver.notify(ErrPeerGone)
 	}
 }
@@ -72,50 +74,79 @@ func (s *Req) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
 // Send sends a request to the next connected peer. It copies the frames. It blocks while no peer is connected, as
 // Push does. While the reply to the request before is due it is ErrState, unless WithRelaxed was given.
 func (s *Req) Send(ctx context.Context, frames ...[]byte) error {
-	if err := s.usable(); err != nil {
+	size, err := s.balancer.admit(frames)
+	if err != nil {
+		return err
+	}
+	if err := acquire(ctx, s.sending); err != nil {
+		return &Error{Op: "send", Err: &blocked{errBusy, err}}
+	}
+	defer func() { <-s.sending }()
+	if err := s.renew(); err != nil {
 		return &Error{Op: "send", Err: err}
 	}
-	select {
-	case s.sending <- struct{}{}:
-		defer func() { <-s.sending }()
-	case <-ctx.Done():
-		return &Error{Op: "send", Err: &blocked{nil, ctx.Err()}}
+	for {
+		p, flush, err := s.ask(frames, size)
+		if p != nil {
+			if flush {
+				p.out.Flush()
+			}
+			return nil
+		}
+		if err == nil {
+			err = s.balancer.block(ctx)
+		}
+		if err != nil {
+			return &Error{Op: "send", Err: err}
+		}
 	}
+}
+
+// acquire takes the only place in turn. A context that has ended makes it a try.
+func acquire(ctx context.Context, turn chan struct{}) error {
+	select {
+	case turn <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// renew gives up the request before, if that may be.
+func (s *Req) renew() error {
 	s.askMu.Lock()
+	defer s.askMu.Unlock()
 	if s.asked != nil && !s.abandoned && !s.cfg.relaxed {
-		s.askMu.Unlock()
-		return &Error{Op: "send", Err: fmt.Errorf("%w: the reply to the last request is due: Recv first", ErrState)}
+		return fmt.Errorf("%w: the reply to the last request is due: Recv first", ErrState)
 	}
 	s.giveUpLocked()
 	s.id++
 	binary.BigEndian.PutUint32(s.envelope[0], s.id)
-	s.askMu.Unlock()
-	return s.ask(ctx, frames)
+	return nil
 }
 
-// ask sends the request in the envelope that its peer understands. sending is held.
-func (s *Req) ask(ctx context.Context, frames [][]byte) error {
+// ask tries to queue the request, in the envelope that its peer understands. As balancer.try, it leaves balancer.mu held when no
+// peer has room. askMu is held until the request is on record: its reply, and the end of its peer, come after that.
+func (s *Req) ask(frames [][]byte, size int) (to *pipe, flush bool, err error) {
+	s.askMu.Lock()
+	defer s.askMu.Unlock()
 	var correlate bool
-	var peer *Peer
-	p, err := s.balancer.sendTo(ctx, frames, func(p *pipe) [][]byte {
-		peer = p.peer.Load()
-		correlate = s.cfg.correlate || isOurRep(peer)
+	to, flush, err = s.balancer.try(frames, size, func(p *pipe) [][]byte {
+		correlate = s.cfg.correlate || isOurRep(p.peer.Load())
 		if correlate {
 			return s.envelope[:]
 		}
 		return s.envelope[1:]
 	})
-	if err != nil {
-		return err
+	if to != nil {
+		s.asked, s.askedOf, s.correlated, s.abandoned = to, to.peer.Load(), correlate, false
 	}
-	s.askMu.Lock()
-	defer s.askMu.Unlock()
-	s.asked, s.askedOf, s.correlated, s.abandoned = p, peer, correlate, false
-	if p.peer.Load() != peer { // gone since: detach may have looked before
-		s.abandoned = true
-		s.receiver.notify(ErrPeerGone)
-	}
-	return nil
+	return to, flush, err
 }
 
 // isOurRep reports whether a peer gives back frames before the delimiter and hides them from its application.
@@ -139,8 +170,8 @@ func (s *Req) giveUpLocked() {
 	s.receiver.notify(nil)
 }
 
-// Recv returns the reply to the last request. Without one it is ErrState; when the asked peer goes away, ErrPeerGone. After an
-// error the request is given up and another may be sent.
+// Recv returns the reply to the last request. Without a request it is ErrState; when the asked peer goes away it is ErrPeerGone, and the
+// request is over. When ctx ends first, another request may be sent, or Recv called again for the same reply.
 func (s *Req) Recv(ctx context.Context) (Msg, error) {
 	if err := s.usable(); err != nil {
 		return Msg{}, &Error{Op: "recv", Err: err}
@@ -151,20 +182,29 @@ func (s *Req) Recv(ctx context.Context) (Msg, error) {
 			s.askMu.Unlock()
 			return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: no request was sent: Send first", ErrState)}
 		}
+		s.abandoned = false
 		s.askMu.Unlock()
 		m, p, err := s.receiver.recv(ctx)
 		s.askMu.Lock()
-		if err != nil {
-			s.abandoned = true
-			s.askMu.Unlock()
+		done := err != nil && s.failedLocked(err) || err == nil && s.acceptLocked(p, &m)
+		s.askMu.Unlock()
+		if done {
 			return m, err
 		}
-		ok := s.acceptLocked(p, &m)
-		s.askMu.Unlock()
-		if ok {
-			return m, nil
-		}
 	}
+}
+
+// failedLocked takes note of an error of Recv; false if it concerns a request that another one followed meanwhile.
+func (s *Req) failedLocked(err error) bool {
+	if !errors.Is(err, ErrPeerGone) {
+		s.abandoned = true
+		return true
+	}
+	if s.asked != nil && s.asked.live.Load() && s.asked.peer.Load() == s.askedOf {
+		return false
+	}
+	s.asked, s.askedOf = nil, nil
+	return true
 }
 
 // acceptLocked takes a message that is the reply, without its envelope. RFC 28: REQ discards silently what others send; here it is counted.
@@ -190,17 +230,16 @@ func (s *Req) acceptLocked(p *pipe, m *Msg) bool {
 // Messages iterates over Recv until ctx ends or the socket is closed, which end the loop without an error.
 func (s *Req) Messages(ctx context.Context) iter.Seq2[Msg, error] { return messages(ctx, s.Recv) }
 
-// Request sends a request and returns its reply. Callers of Request wait for each other; with ctx's end the request is given up.
+// Request sends a request and returns its reply. Callers of Request wait for each other. Errors are those of Send and Recv; after each of
+// them the next request may follow.
 func (s *Req) Request(ctx context.Context, frames ...[]byte) (Msg, error) {
 	if err := s.usable(); err != nil {
 		return Msg{}, &Error{Op: "request", Err: err}
 	}
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return Msg{}, &Error{Op: "request", Err: &blocked{nil, ctx.Err()}}
+	if err := acquire(ctx, s.turn); err != nil {
+		return Msg{}, &Error{Op: "request", Err: &blocked{errBusy, err}}
 	}
+	defer func() { <-s.turn }()
 	if err := s.Send(ctx, frames...); err != nil {
 		return Msg{}, err
 	}

@@ -28,6 +28,6 @@ type PeerStats struct {
 	MessagesIn    uint64 // read from the peer
 	BytesIn       uint64
 	Dropped       map[DropReason]uint64 // by reason, only reasons that occurred
-	Reconnects    uint64        // connections made after the first
-	LastRTT       time.Duration // of the last PING answered; zero before
+	Reconnects    uint64                // connections made after the first
+	LastRTT       time.Duration         // of the last PING answered; zero before
 }
