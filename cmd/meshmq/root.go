@@ -90,6 +90,7 @@ func newHelp(root *cobra.Command) *cobra.Command {
 			if err != nil || len(args) > 0 && (about == root || len(rest) > 0) {
 				return unknownVerb(root, args)
 			}
+			about.InitDefaultHelpFlag()
 			return about.Help()
 		},
 	}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/discovery"
+	"github.com/meshmq/meshmq/discovery/mdns"
+)
+
+// loopback returns the flags that keep mDNS to this machine, and a service name of the test's own.
+func loopback(t *testing.T) (flag, service string) {
+	t.Helper()
+	all, err := net.Interfaces()
+	require.NoError(t, err)
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback == 0 {
+			continue
+		}
+		if err := mdns.Probe(t.Context(), i.Name); err != nil {
+			t.Skipf("no multicast on the loopback interface: %v", err)
+		}
+		return "--interface=" + i.Name, "test-" + discovery.NewID()
+	}
+	t.Skip("no loopback interface")
+	return "", ""
+}
+
+// TestByName: -c mdns://NAME finds what --announce NAME announced, also if it comes later.
+func TestByName(t *testing.T) {
+	t.Parallel()
+	lo, service := loopback(t)
+	push := start(t, "push", lo, "-c", "mdns://"+service, "one", "two")
+	assert.Equal(t, "one\ntwo\n", ok(t, "pull", lo, "-b", anyPort, "--announce", service, "--count", "2"))
+	r := push.wait()
+	assert.Zero(t, r.code, r.stderr)
+}
+
+func TestByNameNobody(t *testing.T) {
+	t.Parallel()
+	lo, service := loopback(t)
+	r := meshmq(t, "push", lo, "-c", "mdns://"+service, "--timeout", "500ms", "one")
+	assert.Equal(t, 4, r.code, r.stderr)
+}
+
+func TestDiscover(t *testing.T) {
+	t.Parallel()
+	lo, service := loopback(t)
+	pull := start(t, "pull", lo, "-b", anyPort, "--announce", service)
+	ep := pull.endpoint()
+
+	out := lines(ok(t, "discover", lo, "--service", service))
+	require.Len(t, out, 1)
+	fields := strings.Split(out[0], "\t")
+	require.Len(t, fields, 5)
+	assert.Equal(t, service, fields[0])
+	assert.Equal(t, ep, fields[3])
+	assert.Equal(t, "socket=PULL", fields[4])
+	assert.Contains(t, ok(t, "discover", lo, "--timeout", "1s"), out[0]+"\n")
+
+	var in struct {
+		Service, Name, ID string
+		Endpoints         []string
+		Meta              map[string]string
+	}
+	require.NoError(t, json.Unmarshal([]byte(ok(t, "discover", lo, "--service", service, "--json")), &in))
+	assert.Equal(t, service, in.Service)
+	assert.Equal(t, []string{ep}, in.Endpoints)
+	assert.Equal(t, fields[2], in.ID)
+	assert.Equal(t, map[string]string{"socket": "PULL"}, in.Meta)
+}
+
+func TestDiscoverNothing(t *testing.T) {
+	t.Parallel()
+	lo, service := loopback(t)
+	r := meshmq(t, "discover", lo, "--service", service, "--timeout", "200ms")
+	assert.Equal(t, 4, r.code)
+	assert.Empty(t, r.stdout)
+	assert.Contains(t, r.stderr, "no instance of "+service)
+}
+
+func TestDiscoverWatch(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	lo, service := loopback(t)
+	watch := start(t, "discover", lo, "--service", service, "--watch")
+	asJSON := start(t, "discover", lo, "--service", service, "--watch", "--json")
+	pull := start(t, "pull", lo, "-b", anyPort, "--announce", service)
+	watch.prints("+ " + service + "\t")
+	asJSON.prints(`{"event":"up","service":"` + service + `"`)
+	pull.signal(os.Interrupt)
+	watch.prints("- " + service + "\t")
+	asJSON.prints(`{"event":"down"`)
+	watch.signal(os.Interrupt)
+	assert.Equal(t, 130, watch.wait().code)
+}
+
+func TestDiscoverBadInterface(t *testing.T) {
+	t.Parallel()
+	r := meshmq(t, "discover", "--interface", "nosuch0")
+	assert.Equal(t, 1, r.code)
+	assert.Len(t, lines(r.stderr), 1, r.stderr)
+	assert.Contains(t, r.stderr, "nosuch0")
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	anyPort = "tcp://127.0.0.1:0"
+	nobody  = "tcp://127.0.0.1:1" // a port that needs privileges and that no test binds
+)
+
+// TestBadInput: exit code 2, and exactly one line that names what is wrong and what would be right.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 300)
+	tests := []struct {
+		args  string // separated by blanks
+		names string // what is wrong
+		right string // what would be right
+	}{
+		{"", "want a verb", "push"},
+		{"pusch", `"pusch"`, "did you mean push"},
+		{"frobnicate", `"frobnicate"`, "want one of completion"},
+		{"help frobnicate", `"frobnicate"`, "want one of completion"},
+		{"--frobnicate", "--frobnicate", "see meshmq --help"},
+		{"push --frobnicate", "--frobnicate", "see meshmq push --help"},
+		{"push hello", "endpoint", "-b/--bind ENDPOINT or -c/--connect"},
+		{"pull", "endpoint", "-b/--bind ENDPOINT"},
+		{"push -c", "-c", "see meshmq push --help"},
+		{"push -c localhost:5555 x", `"localhost:5555"`, "begin with tcp://"},
+		{"push -c http://localhost:5555 x", `"http"`, "known are tcp, ipc and inproc"},
+		{"push -c tcp://localhost x", `"tcp://localhost"`, "write tcp://host:port"},
+		{"push -c tcp://*:5555 x", `"tcp://*:5555"`, "see meshmq push --help"},
+		{"push -c mdns://No_Good x", `No_Good`, "lower-case"},
+		{"pull -b tcp://127.0.0.1:70000", `"70000"`, "0 to 65535"},
+		{"pull -b tcp://300.1.2.3:1", `"300.1.2.3"`, "0 to 255"},
+		{"pull -b ipc://", `"ipc://"`, "ipc:///path"},
+		{"pull -b mdns://orders", "mdns://orders", "--announce NAME"},
+		{"pull -b " + anyPort + " --announce Not_A_Name", "Not_A_Name", "lower-case"},
+		{"pull -c " + nobody + " --announce work", "--announce work", "-b/--bind"},
+		{"pull -b " + anyPort + " extra", `"extra"`, "takes none"},
+		{"sub -c " + nobody + " extra", `"extra"`, "takes none"},
+		{"router -b " + anyPort + " extra", `"extra"`, "takes none"},
+		{"rep --echo -b " + anyPort + " extra", `"extra"`, "takes none"},
+		{"rep -b " + anyPort, "no answer", "--echo, --exec COMMAND or --reply TEXT"},
+		{"rep --echo --reply x -b " + anyPort, "[echo reply]", "none of the others"},
+		{"req -c " + nobody, "BODY", "see meshmq req --help"},
+		{"req -c " + nobody + " one two", `"two"`, "want 1"},
+		{"req -c " + nobody + " --frame one two", `"two"`, "--frame"},
+		{"pub -b " + anyPort + " hello", "--topic", "--topic TOPIC"},
+		{"push --frame a b -c " + nobody, `"b"`, "--frame"},
+		{"pull --count 0 -b " + anyPort, `"0"`, "from 1"},
+		{"pull --count many -b " + anyPort, `"many"`, "from 1"},
+		{"pull --timeout 5 -b " + anyPort, `"5"`, "such as 500ms"},
+		{"pull --timeout -5s -b " + anyPort, `"-5s"`, "above zero"},
+		{"pull --wait soon -b " + anyPort, `"soon"`, "such as 500ms"},
+		{"pull --hwm -1 -b " + anyPort, "--hwm -1", "0 (no limit) or more"},
+		{"pull --linger -1s -b " + anyPort, "--linger -1s", "0s or more"},
+		{"pull --json --hex -b " + anyPort, "[hex json]", "none of the others"},
+		{"pull -q -v -b " + anyPort, "[quiet verbose]", "none of the others"},
+		{"push --identity x -c " + nobody, "--identity", "see meshmq push --help"},
+		{"dealer --identity " + long + " -c " + nobody, "300 bytes", "at most 255"},
+		{"pub --topic x --wait-subscribers 0 -b " + anyPort, `"0"`, "from 1"},
+		{"discover extra", `"extra"`, "takes none"},
+		{"discover --service No_Good", "No_Good", "lower-case"},
+		{"perf", "local_thr", "remote_lat"},
+		{"perf frobnicate", `"frobnicate"`, "local_thr"},
+		{"perf local_thr", "ENDPOINT", "see meshmq perf local_thr --help"},
+		{"perf local_thr " + anyPort + " 10", "COUNT", "see meshmq perf local_thr --help"},
+		{"perf local_thr " + anyPort + " 10 10 10", `"10"`, "want 3"},
+		{"perf local_thr " + anyPort + " -- -1 10", `"-1"`, "from 0"},
+		{"perf remote_lat " + nobody + " 10 0", `"0"`, "from 1"},
+		{"perf sub 127.0.0.1:1 10 10", `"127.0.0.1:1"`, "begin with tcp://"},
+		{"perf pub " + anyPort + " 10 10", "SUBSCRIBERS", "see meshmq perf pub --help"},
+		{"version extra", `"extra"`, "takes none"},
+		{"completion", "SHELL", "bash, zsh, fish or powershell"},
+		{"completion csh", `"csh"`, "bash, zsh, fish or powershell"},
+		{"demo extra", `"extra"`, "takes none"},
+		{"demo --registry carrier-pigeon", `"carrier-pigeon"`, "mdns:INTERFACE or dir:PATH"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args[:min(len(tt.args), 60)], func(t *testing.T) {
+			t.Parallel()
+			r := meshmq(t, strings.Fields(tt.args)...)
+			assert.Equal(t, 2, r.code)
+			assert.Empty(t, r.stdout)
+			assert.Len(t, lines(r.stderr), 1, r.stderr)
+			assert.Contains(t, r.stderr, "meshmq")
+			assert.Contains(t, r.stderr, tt.names)
+			assert.Contains(t, r.stderr, tt.right)
+		})
+	}
+}
+
+// TestPortInUse: the socket verbs and perf name the endpoint in one line.
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	ep := "tcp://" + l.Addr().String()
+	for _, args := range [][]string{{"pull", "-b", ep}, {"push", "-b", ep, "x"}, {"perf", "local_thr", ep, "1", "1"}} {
+		r := meshmq(t, args...)
+		assert.Equal(t, 1, r.code)
+		assert.Empty(t, r.stdout)
+		assert.Len(t, lines(r.stderr), 1, r.stderr)
+		assert.Contains(t, r.stderr, ep)
+		assert.Contains(t, r.stderr, "in use")
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	help := ok(t, "--help")
+	assert.Equal(t, help, ok(t, "help"))
+	for _, code := range []string{"  0 ", "  1 ", "  2 ", "  3 ", "  4 ", "  5 ", "  6 ", "  130 "} {
+		assert.Contains(t, help, "\n"+code)
+	}
+	for _, verb := range strings.Fields("push pull pub sub req rep pair dealer router discover perf version completion demo") {
+		assert.Contains(t, help, "\n  "+verb+" ")
+		assert.Contains(t, ok(t, "help", verb), "meshmq "+verb)
+	}
+	assert.NotContains(t, help, "demo-peer")
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	out := lines(ok(t, "version"))
+	require.Len(t, out, 4)
+	assert.Regexp(t, `^meshmq \S+$`, out[0])
+	assert.Regexp(t, `^commit \S+`, out[1])
+	assert.Regexp(t, `^go1\.`, out[2])
+	assert.Equal(t, "ZMTP 3.1", out[3])
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		assert.Contains(t, ok(t, "completion", shell), "meshmq", shell)
+	}
+	assert.Contains(t, lines(ok(t, "__complete", "pu")), "push\tSend messages, each to one PULL peer in turn")
+}
