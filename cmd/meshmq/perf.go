@@ -106,9 +106,21 @@ func (m *measure) parse(cmd *cobra.Command, binds bool, args []string) (err erro
 	return nil
 }
 
+// forever is the context of calls that are to cost nothing but themselves: guard ends them.
+var forever = context.Background()
+
+// guard closes the socket at an interrupt, which ends the call it blocks in. done closes it in any case.
+func (m *measure) guard(sock io.Closer) (done func()) {
+	stop := context.AfterFunc(m.ctx, func() { sock.Close() })
+	return func() {
+		stop()
+		sock.Close()
+	}
+}
+
 func localThroughput(m *measure) error {
 	pull := socket.NewPull()
-	defer pull.Close()
+	defer m.guard(pull)()
 	if _, err := pull.Bind(m.endpoint); err != nil {
 		return err
 	}
@@ -119,7 +131,7 @@ func localThroughput(m *measure) error {
 func (m *measure) receive(in receiver) error {
 	var start time.Time
 	for i := range m.count {
-		msg, err := in.Recv(m.ctx)
+		msg, err := in.Recv(forever)
 		if err != nil {
 			return err
 		}
@@ -138,7 +150,7 @@ func (m *measure) receive(in receiver) error {
 
 func remoteThroughput(m *measure) error {
 	push := socket.NewPush()
-	defer push.Close()
+	defer m.guard(push)()
 	if err := push.Connect(m.endpoint); err != nil {
 		return err
 	}
@@ -151,7 +163,7 @@ func remoteThroughput(m *measure) error {
 func (m *measure) send(out sender) error {
 	body := make([]byte, m.size)
 	for range m.count {
-		if err := out.Send(m.ctx, body); err != nil {
+		if err := out.Send(forever, body); err != nil {
 			return err
 		}
 	}
@@ -160,16 +172,16 @@ func (m *measure) send(out sender) error {
 
 func localLatency(m *measure) error {
 	rep := socket.NewRep()
-	defer rep.Close()
+	defer m.guard(rep)()
 	if _, err := rep.Bind(m.endpoint); err != nil {
 		return err
 	}
 	for range m.count {
-		msg, err := rep.Recv(m.ctx)
+		msg, err := rep.Recv(forever)
 		if err != nil {
 			return err
 		}
-		if err := rep.Send(m.ctx, msg.Frames...); err != nil {
+		if err := rep.Send(forever, msg.Frames...); err != nil {
 			return err
 		}
 	}
@@ -178,17 +190,17 @@ func localLatency(m *measure) error {
 
 func remoteLatency(m *measure) error {
 	req := socket.NewReq()
-	defer req.Close()
+	defer m.guard(req)()
 	if err := req.Connect(m.endpoint); err != nil {
 		return err
 	}
 	body := make([]byte, m.size)
 	start := time.Now()
 	for i := range m.count {
-		if err := req.Send(m.ctx, body); err != nil {
+		if err := req.Send(forever, body); err != nil {
 			return err
 		}
-		msg, err := req.Recv(m.ctx)
+		msg, err := req.Recv(forever)
 		if err != nil {
 			return err
 		}
@@ -201,15 +213,15 @@ func remoteLatency(m *measure) error {
 	return written(err)
 }
 
-// publish counts subscriptions, as libzmq's tools can do no better: each subscriber makes one.
+// publish takes each subscription for a subscriber: those of sub make one each.
 func publish(m *measure) error {
 	pub := socket.NewXPub(socket.WithNoDrop(), socket.WithVerbose())
-	defer pub.Close()
+	defer m.guard(pub)()
 	if _, err := pub.Bind(m.endpoint); err != nil {
 		return err
 	}
 	for left := m.subscribers; left > 0; {
-		msg, err := pub.Recv(m.ctx)
+		msg, err := pub.Recv(forever)
 		if err != nil {
 			return err
 		}
@@ -225,7 +237,7 @@ func publish(m *measure) error {
 
 func subscribe(m *measure) error {
 	sub := socket.NewSub()
-	defer sub.Close()
+	defer m.guard(sub)()
 	if err := sub.Subscribe(""); err != nil {
 		return err
 	}
