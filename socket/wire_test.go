@@ -164,6 +164,7 @@ func TestRFC37_PingIsAnswered(t *testing.T) {
 			p.Handshake(peer, minor)
 			p.SendCommand("PING", []byte("\x00\x00context"))
 			assert.Equal(t, "context", string(p.ExpectCommand("PONG")), "to a %s peer", peer)
+			p.Close()
 			require.NoError(t, s.Close())
 		}
 	}
