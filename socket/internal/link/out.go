@@ -186,7 +186,7 @@ func (o *Out) tail(n int, inside bool) *segment {
 		if o.spare == nil {
 			o.spare = make([]byte, 0, smallChunk)
 		}
-		s.b, o.spare = o.spare[:0], nil
+		s.b, s.small, o.spare = o.spare[:0], true, nil
 	case n > chunkSize:
 		s.b = make([]byte, 0, n)
 	default:
@@ -201,7 +201,7 @@ func (o *Out) tail(n int, inside bool) *segment {
 func (o *Out) appendLarge(body []byte) {
 	s := &o.segs[len(o.segs)-1]
 	rest := segment{pooled: s.pooled, b: s.b[len(s.b):]}
-	s.pooled = nil // goes back with the last segment cut from it
+	s.pooled, s.small = nil, false // the chunk goes back with the last segment cut from it
 	s.b = s.b[:len(s.b):len(s.b)]
 	s.whole = false
 	o.segs = append(o.segs, segment{b: body[:len(body):len(body)]}, rest)

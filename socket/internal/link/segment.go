@@ -49,6 +49,7 @@ type segment struct {
 	msgs   int              // messages that end in this segment
 	size   int              // bytes of their bodies
 	whole  bool             // the last message in it ends with it
+	small  bool             // b is the small chunk of the queue, all of it
 }
 
 func (s *segment) recycle() {
@@ -72,19 +73,22 @@ type mark struct {
 // RFC 37, "Socket Semantics": no message is delivered more than once, so the others are not kept.
 func unsent(segs []segment, n int) []segment {
 	var begin mark
-	var offset, skip, size, msgs, bytes int
-	more := false
+	var offset, size, msgs, bytes int
+	more, large := false, false
 	for i := range segs {
-		pos := skip // the end of a body that began in an earlier segment
-		msgs, bytes = 0, 0
-		if skip > 0 && !more {
-			msgs, bytes = 1, size
-			if offset+pos > n {
+		end := offset + len(segs[i].b)
+		if large { // the segment is a body; what ends with it is counted in the next, see queuedLocked
+			large, offset = false, end
+			if more {
+				continue
+			}
+			if end > n {
 				return cut(segs, begin)
 			}
-			size = 0
+			msgs, bytes, size = 1, size, 0
+			continue
 		}
-		for pos < len(segs[i].b) {
+		for pos := 0; pos < len(segs[i].b); {
 			if !more && size == 0 {
 				begin = mark{i, pos, msgs, bytes}
 			}
@@ -95,7 +99,8 @@ func unsent(segs []segment, n int) []segment {
 			pos += h + int(body)
 			size += int(body)
 			more = flags&zmtp.FlagMore != 0
-			if more || pos > len(segs[i].b) {
+			large = offset+pos > end
+			if more || large {
 				continue
 			}
 			if offset+pos > n {
@@ -103,8 +108,7 @@ func unsent(segs []segment, n int) []segment {
 			}
 			msgs, bytes, size = msgs+1, bytes+size, 0
 		}
-		skip = pos - len(segs[i].b)
-		offset += len(segs[i].b)
+		msgs, bytes, offset = 0, 0, end
 	}
 	return nil
 }

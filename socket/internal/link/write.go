@@ -141,7 +141,7 @@ func (o *Out) landLocked() {
 		s := &o.flight[i]
 		o.msgs -= s.msgs
 		o.bytes -= s.size
-		if s.pooled == nil && cap(s.b) == smallChunk && o.spare == nil {
+		if s.small && cap(s.b) == smallChunk {
 			o.spare = s.b[:0]
 		}
 		s.recycle()
