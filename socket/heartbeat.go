@@ -13,9 +13,10 @@ import (
 type heart struct {
 	p        *pipe
 	interval time.Duration // between PINGs, 0 for none
-	dead     time.Duration // silence after which the peer counts as dead, 0 for never
+	began    time.Time
 
-	mu    sync.Mutex // guards the fields below
+	mu    sync.Mutex    // guards the fields below
+	dead  time.Duration // silence after which the peer counts as dead, 0 for never
 	timer *time.Timer
 	seq   uint64 // link.In.Seq at the last look
 	seen  time.Time
@@ -24,8 +25,9 @@ type heart struct {
 
 // beat starts the heart of the pipe's connection and returns what stops it.
 func (p *pipe) beat() (stop func()) {
-	h := &heart{p: p, seen: time.Now()}
-	if peer := p.peer.Load(); peer != nil && peer.minor > 0 {
+	now := time.Now()
+	h := &heart{p: p, began: now, seen: now}
+	if p.c.cfg.pingInterval > 0 && p.peer.Load().minor > 0 {
 		h.interval, h.dead = p.c.cfg.pingInterval, p.c.cfg.pingTimeout
 	}
 	h.mu.Lock()
@@ -67,7 +69,7 @@ func (h *heart) tick() {
 	if h.interval > 0 {
 		// Also a sign of life of ours, when our inbox is full and no PING is answered.
 		context := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
-		h.p.out.Control(zmtp.AppendPing(nil, h.dead, context), false)
+		h.p.out.Control(zmtp.AppendPing(nil, h.p.c.cfg.ttl(), context), false)
 	}
 	if left := h.dead - now.Sub(h.seen); h.dead > 0 && (next == 0 || left < next) {
 		next = max(left, time.Millisecond)
@@ -77,7 +79,20 @@ func (h *heart) tick() {
 	}
 }
 
-// ping answers a PING. Its TTL asks us to hang up after that much silence; the shorter of it and our own limit holds.
+// maxTTL is the longest TTL that a PING carries, see zmtp.AppendPing.
+const maxTTL = 65500 * time.Millisecond
+
+// ttl is the silence after which peers are to hang up on us: as much as we bear of them. It is none when that would have
+// to be cut so short that they hang up because one of our PINGs is late.
+func (c *config) ttl() time.Duration {
+	if c.pingTimeout > maxTTL && 2*c.pingInterval > maxTTL {
+		return 0
+	}
+	return c.pingTimeout
+}
+
+// ping answers a PING. Its TTL asks us to hang up after that much silence from now on; the shorter of it and our own
+// limit holds.
 func (h *heart) ping(ttl time.Duration, context []byte) {
 	h.p.out.Control(zmtp.AppendPong(nil, context), true)
 	h.mu.Lock()
@@ -85,6 +100,7 @@ func (h *heart) ping(ttl time.Duration, context []byte) {
 	if h.ended || ttl == 0 || h.dead > 0 && h.dead <= ttl {
 		return
 	}
+	h.seq, h.seen = h.p.in.Load().Seq(), time.Now()
 	h.dead = ttl
 	if h.timer == nil {
 		h.timer = time.AfterFunc(ttl, h.tick)
@@ -93,12 +109,16 @@ func (h *heart) ping(ttl time.Duration, context []byte) {
 	}
 }
 
-// pong takes the round-trip time from the context of our PING, which the peer sends back.
+// pong takes the round-trip time from the context of our PING, which the peer sends back. It cannot be longer than the
+// connection is old.
 func (h *heart) pong(context []byte) {
-	if len(context) == 8 {
-		if rtt := time.Now().UnixNano() - int64(binary.BigEndian.Uint64(context)); rtt > 0 {
-			h.p.rtt.Store(rtt)
-		}
+	if len(context) != 8 {
+		return
+	}
+	now := time.Now()
+	rtt := now.UnixNano() - int64(binary.BigEndian.Uint64(context))
+	if rtt > 0 && rtt <= int64(now.Sub(h.began)) {
+		h.p.rtt.Store(rtt)
 	}
 }
 

@@ -1,7 +1,6 @@
 package socket_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -102,20 +101,6 @@ func TestSub_TellsAllTopicsAgain(t *testing.T) {
 	}
 }
 
-// Trap 10: the TTL of our PINGs stays within what every peer can count.
-func TestTrap10_PingTTL(t *testing.T) {
-	t.Parallel()
-	push := socket.NewPush(socket.WithHeartbeat(10*time.Millisecond, time.Hour))
-	defer push.Close()
-	ln, endpoint := sockettest.Listen(t)
-	require.NoError(t, push.Connect(endpoint))
-	p := sockettest.AcceptRaw(t, ln)
-	p.Handshake("PULL", 1)
-	ping := p.ExpectCommand("PING")
-	assert.LessOrEqual(t, binary.BigEndian.Uint16(ping), uint16(655))
-	assert.LessOrEqual(t, len(ping), 2+16)
-}
-
 // Trap 11: what is refused for now is refused without a word, since some peers never come back after an ERROR.
 func TestTrap11_TransientRefusalsAreSilent(t *testing.T) {
 	t.Parallel()
@@ -167,58 +152,5 @@ func TestRFC37_PingIsAnswered(t *testing.T) {
 			p.Close()
 			require.NoError(t, s.Close())
 		}
-	}
-}
-
-// RFC 37, PING: a peer that is silent for the time given counts as dead; one of ZMTP 3.0 is sent none.
-func TestHeartbeat(t *testing.T) {
-	t.Parallel()
-	beat := socket.WithHeartbeat(20*time.Millisecond, 100*time.Millisecond)
-	t.Run("silent peer", func(t *testing.T) {
-		v := newVictim(t, beat)
-		p := v.attacker(1)
-		assert.ErrorContains(t, v.event(socket.Disconnected).Err, "silent")
-		p.ExpectClosed()
-	})
-	t.Run("answering peer", func(t *testing.T) {
-		v := newVictim(t, beat)
-		p := v.attacker(1)
-		for range 10 {
-			p.SendCommand("PONG", p.ExpectCommand("PING")[2:])
-		}
-		p.SendMessage("still here")
-		m, err := v.Recv(limit(t))
-		require.NoError(t, err)
-		assert.Equal(t, "still here", m.String())
-		assert.Positive(t, v.Stats().Peers[0].LastRTT)
-	})
-	t.Run("peer of ZMTP 3.0", func(t *testing.T) {
-		v := newVictim(t, beat)
-		v.attacker(0).ExpectSilence(200 * time.Millisecond)
-	})
-	t.Run("TTL of the peer", func(t *testing.T) {
-		v := newVictim(t, socket.WithHeartbeat(0, 0))
-		p := v.attacker(1)
-		p.SendCommand("PING", []byte{0, 1}) // a tenth of a second
-		p.ExpectCommand("PONG")
-		assert.ErrorContains(t, v.event(socket.Disconnected).Err, "silent")
-	})
-}
-
-// While an inbox is full nothing is read, so no PING is answered; our own go on, which tells the peer that we live, and the peer's
-// silence is not held against it.
-func TestHeartbeat_WithAFullInbox(t *testing.T) {
-	t.Parallel()
-	v := newVictim(t, socket.WithHeartbeat(20*time.Millisecond, 100*time.Millisecond), socket.WithRecvHWM(1))
-	p := v.attacker(1)
-	p.SendMessage("1")
-	p.SendMessage("2")
-	for range 20 {
-		p.ExpectCommand("PING")
-	}
-	for want := range 2 {
-		m, err := v.Recv(limit(t))
-		require.NoError(t, err)
-		assert.Equal(t, fmt.Sprint(want+1), m.String())
 	}
 }
