@@ -23,8 +23,8 @@ type heart struct {
 	ended bool
 }
 
-// beat starts the heart of the pipe's connection and returns what stops it.
-func (p *pipe) beat() (stop func()) {
+// beat starts the heart of the pipe's connection, before anybody reads from that: a PING may be there already.
+func (p *pipe) beat() {
 	now := time.Now()
 	h := &heart{p: p, began: now, seen: now}
 	if p.c.cfg.pingInterval > 0 && p.peer.Load().minor > 0 {
@@ -36,7 +36,6 @@ func (p *pipe) beat() (stop func()) {
 	}
 	h.mu.Unlock()
 	p.heart.Store(h)
-	return h.stop
 }
 
 func (h *heart) stop() {
@@ -131,17 +130,13 @@ func (p *pipe) command(name, data []byte) error {
 		if err != nil {
 			return err
 		}
-		if h := p.heart.Load(); h != nil {
-			h.ping(ttl, context)
-		}
+		p.heart.Load().ping(ttl, context)
 	case "PONG":
 		context, err := zmtp.ParsePong(data)
 		if err != nil {
 			return err
 		}
-		if h := p.heart.Load(); h != nil {
-			h.pong(context)
-		}
+		p.heart.Load().pong(context)
 	case "SUBSCRIBE":
 		p.c.pat.subscription(p, data, true)
 	case "CANCEL":

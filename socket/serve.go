@@ -46,9 +46,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 		if ctx.Err() != nil { // it ended before the pipe was to be found
 			p.kill(ErrClosed)
 		}
-		stop := p.beat()
 		err = p.read()
-		stop()
 		p.detach(pumped)
 		c.count(p, -1)
 		c.hub.emit(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: who, Err: err})
@@ -123,6 +121,7 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	p.peer.Store(who)
 	p.out.Attach(conn)
 	p.live.Store(true)
+	p.beat()
 	pumped = make(chan struct{})
 	go func() { // ends at p.out.Detach, in p.detach
 		defer close(pumped)
@@ -197,6 +196,7 @@ func (p *pipe) reason(err error) error {
 
 // detach ends the connection: afterwards nobody reads from it or writes to it.
 func (p *pipe) detach(pumped chan struct{}) {
+	p.heart.Load().stop()
 	p.mu.Lock()
 	conn := p.conn
 	p.mu.Unlock()
