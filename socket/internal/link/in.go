@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -70,13 +71,20 @@ func NewIn(c *Conn, early []byte, max int) *In {
 // Seq changes whenever bytes arrive.
 func (in *In) Seq() uint64 { return in.seq.Load() }
 
+// maxTries is after how many reads that complete no message Fill stops trying: they get whatever a system has in its
+// buffers, and a peer that goes on sending PINGs, or a message without end, cannot keep the caller.
+const maxTries = 64
+
 // Fill returns the next batch. With block it waits for one; without it may return an empty one with
 // transport.ErrWouldBlock. An error with a deadline's timeout leaves everything in place.
 func (in *In) Fill(block bool) (Batch, error) {
-	for {
+	for tries := 0; ; tries++ {
 		b, err := in.parse()
 		if err != nil || b.Msgs > 0 {
 			return b, err
+		}
+		if !block && tries == maxTries {
+			return Batch{}, transport.ErrWouldBlock
 		}
 		if err := in.read(block); err != nil {
 			return Batch{}, err

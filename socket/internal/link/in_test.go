@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -210,4 +211,25 @@ func tail(data []byte, max int) []byte {
 			start = data
 		}
 	}
+}
+
+// endless is a connection on which PINGs never stop.
+type endless struct{ scripted }
+
+func (c *endless) TryWrite([]byte) (int, error) { return 0, transport.ErrWouldBlock }
+
+func (c *endless) TryRead(p []byte) (int, error) {
+	return copy(p, "\x04\x07\x04PING\x00\x00"), nil
+}
+
+// Who only tries is not kept by a peer that never stops and never says anything.
+func TestIn_TryingEnds(t *testing.T) {
+	t.Parallel()
+	pings := 0
+	in := NewIn(NewConn(&endless{}), nil, 1<<20)
+	in.Command = func(_, _ []byte) error { pings++; return nil }
+	b, err := in.Fill(false)
+	require.Equal(t, transport.ErrWouldBlock, err)
+	require.Zero(t, b.Msgs)
+	require.Equal(t, maxTries, pings)
 }
