@@ -58,6 +58,7 @@ type core struct {
 
 func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 	c.typ, c.pat, c.cfg = typ, pat, defaultConfig()
+	c.cfg.typ = typ
 	for _, opt := range opts {
 		if err := opt(&c.cfg); err != nil && c.bad == nil {
 			c.bad = err

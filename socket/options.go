@@ -3,17 +3,32 @@ package socket
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // Option sets one property of a socket at construction. An option with an impossible value, or
-// one that the socket type has no use for, makes the socket unusable: every later call returns
+// one that is for other socket types, makes the socket unusable: every later call returns
 // the same error, which is ErrOption and names the option.
 type Option func(*config) error
 
+// only is an option for some types of sockets.
+func only(option string, set func(*config), types ...zmtp.SocketType) Option {
+	return func(c *config) error {
+		if !slices.Contains(types, c.typ) {
+			return fmt.Errorf("%w: %s on a %s socket: it is for %v", ErrOption, option, c.typ, types)
+		}
+		set(c)
+		return nil
+	}
+}
+
 // config is what the options set. Defaults are in defaultConfig, with their reasons.
 type config struct {
+	typ              zmtp.SocketType
 	identity         []byte
 	sendHWM          int
 	sendHWMBytes     int
@@ -85,8 +100,7 @@ func WithIdentity(id string) Option {
 		if len(id) == 0 || len(id) > 255 || id[0] == 0 {
 			return bad("WithIdentity", fmt.Sprintf("%.20q", id), "want 1 to 255 bytes, the first not zero")
 		}
-		c.identity = []byte(id)
-		return nil
+		return only("WithIdentity", func(c *config) { c.identity = []byte(id) }, zmtp.Req, zmtp.Dealer, zmtp.Router)(c)
 	}
 }
 
@@ -129,7 +143,7 @@ func WithLinger(d time.Duration) Option {
 // WithImmediate makes PUSH, DEALER and PAIR queue only to peers that are connected, as REQ always does.
 // Without it an endpoint given to Connect has a queue at once, which survives reconnects.
 func WithImmediate() Option {
-	return func(c *config) error { c.immediate = true; return nil }
+	return only("WithImmediate", func(c *config) { c.immediate = true }, zmtp.Push, zmtp.Dealer, zmtp.Pair)
 }
 
 // WithHandshakeTimeout bounds greeting and handshake together. Default 30 s; zero means no bound.
@@ -209,23 +223,23 @@ func WithMaxPeers(n int) Option {
 // WithNoDrop makes Send of PUB and XPUB block while a matching subscriber's queue is full, instead of
 // dropping the message for that subscriber (ZMQ_XPUB_NODROP).
 func WithNoDrop() Option {
-	return func(c *config) error { c.noDrop = true; return nil }
+	return only("WithNoDrop", func(c *config) { c.noDrop = true }, zmtp.Pub, zmtp.XPub)
 }
 
 // WithVerbose makes XPUB pass every subscription to Recv, not only the first for a topic
 // (ZMQ_XPUB_VERBOSE).
 func WithVerbose() Option {
-	return func(c *config) error { c.verbose = true; return nil }
+	return only("WithVerbose", func(c *config) { c.verbose = true }, zmtp.XPub)
 }
 
 // WithRelaxed lets REQ send again before the reply has come; the old request is given up
 // (ZMQ_REQ_RELAXED). A request that failed can always be followed by another.
 func WithRelaxed() Option {
-	return func(c *config) error { c.relaxed = true; return nil }
+	return only("WithRelaxed", func(c *config) { c.relaxed = true }, zmtp.Req)
 }
 
 // WithCorrelate makes REQ put a 4-byte request id before the empty delimiter towards every peer
 // (ZMQ_REQ_CORRELATE). Without it, only meshmq REP peers are sent one.
 func WithCorrelate() Option {
-	return func(c *config) error { c.correlate = true; return nil }
+	return only("WithCorrelate", func(c *config) { c.correlate = true }, zmtp.Req)
 }
