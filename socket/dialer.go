@@ -107,7 +107,7 @@ func (d *dialer) leave() {
 	p.flush(ctx)
 	d.cancel()
 	p.hangUp()
-	p.awaitDetached(hangUpGrace)
+	p.awaitDetached(hangUpLimit)
 	p.kill(ErrClosed)
 }
 

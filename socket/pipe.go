@@ -38,6 +38,8 @@ type pipe struct {
 
 	mu       sync.Mutex // guards the fields below
 	conn     *link.Conn
+	quit     time.Time     // after hangUp: when reading ends at the latest
+	late     int           // bytes read after hangUp
 	cause    error         // why we ended the connection, or what a caller of Recv met
 	gone     chan struct{} // closed when the connection has ended
 	attached uint64        // connections so far
@@ -121,10 +123,26 @@ func (p *pipe) hangUp() {
 	if conn == nil {
 		return
 	}
-	p.hung.Store(true)
 	_ = conn.CloseWrite() // an error means that the connection is gone already, which the reader sees
+	p.mu.Lock()
+	p.quit, p.late = time.Now().Add(hangUpLimit), 0
+	p.hung.Store(true)
 	_ = conn.SetReadDeadline(time.Now().Add(hangUpGrace))
+	p.mu.Unlock()
 	p.kick()
+}
+
+// readOn reports whether reading goes on after bytes came from a peer that we hung up on.
+func (p *pipe) readOn(bytes int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.late += bytes
+	if p.late > hangUpBytes || now.After(p.quit) {
+		return false
+	}
+	_ = p.conn.SetReadDeadline(now.Add(hangUpGrace))
+	return true
 }
 
 var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()

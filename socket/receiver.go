@@ -300,7 +300,7 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 	if moved {
 		return true
 	}
-	if p.failed() != nil {
+	if p.failed() != nil || p.hung.Load() {
 		return false
 	}
 	b, err := r.fill(ctx, in)

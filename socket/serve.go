@@ -44,7 +44,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 		c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
 		c.count(p, 1)
 		if ctx.Err() != nil { // it ended before the pipe was to be found
-			p.kill(ErrClosed)
+			p.hangUp()
 		}
 		err = p.read()
 		p.detach(pumped)
@@ -130,11 +130,18 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	return pumped, p.c.pat.attach(p)
 }
 
+// requestID is the size of the id that goes with a request and its reply, unseen by the applications.
+const requestID = 4
+
 func (c *core) maxMessage() int {
-	if c.cfg.maxMessageSize == 0 {
-		return 1 << 48
+	size := c.cfg.maxMessageSize
+	if size == 0 || size > 1<<48 {
+		size = 1 << 48
 	}
-	return c.cfg.maxMessageSize
+	if c.typ == zmtp.Req || c.typ == zmtp.Rep {
+		size += requestID
+	}
+	return size
 }
 
 // read is the read pump: it delivers what arrives until the connection ends. It returns why, nil for an
@@ -158,6 +165,9 @@ func (p *pipe) read() error {
 		in.Baton.Unlock()
 		if err != nil && !interrupted {
 			return p.reason(err)
+		}
+		if err == nil && p.hung.Load() && !p.readOn(b.Bytes) {
+			return nil
 		}
 	}
 }

@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
-// hangUpGrace is how long a peer is given to close its side after we closed ours. Closing at once could make
-// the system discard what the peer has not read yet, if anything of the peer's is unread here.
-const hangUpGrace = 300 * time.Millisecond
+// A peer is given time to close its side after we closed ours. Closing at once could make the system discard what the
+// peer has not read yet, if anything of the peer's is unread here; and what it sent before it knew is still to be received.
+const (
+	hangUpGrace = 300 * time.Millisecond // of silence
+	hangUpLimit = 3 * time.Second        // for a peer that goes on: one of good will has only what is on its way
+	hangUpBytes = 16 << 20               // likewise: more than the buffers of both systems hold
+)
 
 // Close closes the socket. Messages that were sent are still written, for the linger period at most;
 // those left then are dropped and counted. Blocked calls return ErrClosed; Recv first returns
@@ -96,7 +100,7 @@ func (c *core) end() {
 	for _, p := range pipes {
 		p.hangUp()
 	}
-	grace, done := context.WithTimeout(context.Background(), hangUpGrace)
+	grace, done := context.WithTimeout(context.Background(), hangUpLimit)
 	defer done()
 	for _, p := range pipes {
 		select {
