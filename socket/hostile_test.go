@@ -87,7 +87,10 @@ func TestSilentConnectionsDelayNobody(t *testing.T) {
 	for range 1000 {
 		v.event(socket.Accepted)
 	}
+	start := time.Now()
 	v.serves()
+	assert.Less(t, time.Since(start), 2*time.Second)
+	assert.Len(t, v.Stats().Peers, 1, "who says nothing is no peer")
 }
 
 // Connections that do not finish their handshake in time are closed, and the event says so.
