@@ -123,8 +123,7 @@ func TestRFC37_CutMessagesAreNotDelivered(t *testing.T) {
 	t.Parallel()
 	v := newVictim(t)
 	v.serves()
-	var message []byte
-	message = append(message, 1, 2, 'a', 'b', sockettest.Long|sockettest.More)
+	message := []byte{1, 2, 'a', 'b', sockettest.Long | sockettest.More}
 	message = binary.BigEndian.AppendUint64(message, 3)
 	message = append(message, 'c', 'd', 'e', 4, 4, 3, 'H', 'U', 'M', 1, 0, 0, 1, 'f')
 	for _, end := range []func(*sockettest.RawPeer){(*sockettest.RawPeer).Close, (*sockettest.RawPeer).Reset} {
@@ -194,8 +193,7 @@ func longMore(size uint64) []byte {
 // What looks odd and is allowed, or is of no consequence, does not disturb the connection.
 func TestOddButHarmless(t *testing.T) {
 	t.Parallel()
-	var most []byte
-	most = append(bytes.Repeat([]byte{sockettest.More, 0}, 64<<10-1), 0, 0)
+	most := append(bytes.Repeat([]byte{sockettest.More, 0}, 64<<10-1), 0, 0)
 	cases := map[string]struct {
 		send   []byte
 		frames int // of the message it is, if it is one

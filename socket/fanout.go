@@ -123,13 +123,18 @@ func (f *fanout) stopSending(err error) {
 }
 
 // subscribe adds or removes a peer's subscription. It reports whether the topic is now wanted for the first time, or
-// by nobody any more; known is false for a CANCEL of what was not subscribed.
+// by nobody any more; known is false for a CANCEL of what was not subscribed, and for a peer that asks too much.
 func (f *fanout) subscribe(p *pipe, topic []byte, added bool) (edge, known bool) {
 	if len(topic) > maxTopic {
 		p.kill(errLongTopic(len(topic)))
 		return false, false
 	}
 	f.mu.Lock()
+	if added && f.topics.Held(p) >= maxTopics {
+		f.mu.Unlock()
+		p.kill(errManyTopics)
+		return false, false
+	}
 	defer f.mu.Unlock()
 	known = true
 	if added {

@@ -12,6 +12,12 @@ import (
 // maxTopic bounds the length of a topic, and with it what a subscription costs the publisher.
 const maxTopic = 16 << 10
 
+// maxTopics bounds the topics of one subscriber: each costs the publisher some hundred bytes, so one peer up to about
+// 100 MB. What needs more is better served by fewer, shorter prefixes.
+const maxTopics = 1 << 18
+
+var errManyTopics = fmt.Errorf("%w: more than %d topics", ErrTooLarge, maxTopics)
+
 func errLongTopic(n int) error {
 	return fmt.Errorf("%w: topic of %d bytes, at most %d", ErrTooLarge, n, maxTopic)
 }
@@ -34,9 +40,13 @@ type subscriber struct {
 func (s *subscriber) init(c *core) { s.c, s.peers = c, map[*pipe]struct{}{} }
 
 // Subscribe asks publishers, present and future, for messages whose first frame starts with one of the topics; the empty
-// topic matches everything. Subscriptions are counted: a topic subscribed to twice is to be unsubscribed twice.
+// topic matches everything. Subscriptions are counted: a topic subscribed to twice is to be unsubscribed twice. A topic of more than
+// 16 KiB, and more than 2^18 different ones, are ErrTooLarge.
 func (s *subscriber) Subscribe(topics ...string) error {
 	return s.change("subscribe", topics, func(topic []byte) (tell bool, err error) {
+		if s.topics.Len() >= maxTopics {
+			return false, &Error{Op: "subscribe", Err: errManyTopics}
+		}
 		return s.topics.Add(topic), nil
 	}, zmtp.AppendSubscribe)
 }

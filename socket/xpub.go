@@ -44,7 +44,7 @@ func (s *XPub) stopReceiving(err error) { s.receiver.stopReceiving(err) }
 func (s *XPub) subscription(p *pipe, topic []byte, added bool) {
 	edge, known := s.fanout.subscribe(p, topic, added)
 	switch {
-	case added && (edge || s.cfg.verbose):
+	case added && known && (edge || s.cfg.verbose):
 		s.show(p, topic, 1)
 	case !added && edge && known:
 		s.show(p, topic, 0)

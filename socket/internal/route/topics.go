@@ -147,6 +147,14 @@ func (t *Topics[P]) AppendMatch(dst []P, topic []byte) []P {
 	return dst
 }
 
+// Held returns how many distinct topics p is subscribed to.
+func (t *Topics[P]) Held(p P) int {
+	if s := t.slots[p]; s != nil {
+		return len(s.holds)
+	}
+	return 0
+}
+
 // Count returns how many distinct topics are subscribed to.
 func (t *Topics[P]) Count() int { return t.count }
 
