@@ -187,16 +187,19 @@ func (c *core) Disconnect(endpoint string) error {
 		return &Error{Op: "disconnect", Endpoint: endpoint, Err: err}
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ending {
-		return &Error{Op: "disconnect", Endpoint: endpoint, Err: ErrClosed}
+	d, ending := c.dialers[endpoint], c.ending
+	if d != nil && !ending {
+		delete(c.dialers, endpoint)
+		c.wg.Add(1)
 	}
-	d := c.dialers[endpoint]
-	if d == nil {
+	c.mu.Unlock()
+	switch {
+	case ending:
+		return &Error{Op: "disconnect", Endpoint: endpoint, Err: ErrClosed}
+	case d == nil:
 		return &Error{Op: "disconnect", Endpoint: endpoint, Err: fmt.Errorf("%w: not connected here; give the endpoint that Connect was given", ErrEndpoint)}
 	}
-	delete(c.dialers, endpoint)
-	c.wg.Add(1)
+	c.pat.forget(d.pipe)
 	go d.leave()
 	return nil
 }

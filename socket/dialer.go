@@ -103,7 +103,6 @@ func (d *dialer) leave() {
 	defer c.wg.Done()
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.linger)
 	defer cancel()
-	c.pat.forget(p)
 	p.flush(ctx)
 	d.cancel()
 	p.hangUp()

@@ -44,14 +44,7 @@ func (c *core) Shutdown(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	if !first {
-		select {
-		case <-c.closed:
-			return nil
-		case <-ctx.Done():
-			c.hurry()
-			<-c.closed
-			return c.unsent(ctx.Err())
-		}
+		return c.awaitClosed(ctx)
 	}
 	for _, l := range listeners {
 		l.stop()
@@ -60,6 +53,23 @@ func (c *core) Shutdown(ctx context.Context) error {
 	err := c.drain(ctx)
 	c.end()
 	return c.unsent(err)
+}
+
+// awaitClosed waits for the end of a shutdown that another call began.
+func (c *core) awaitClosed(ctx context.Context) error {
+	select {
+	case <-c.closed:
+		return nil
+	default:
+	}
+	select {
+	case <-c.closed:
+		return nil
+	case <-ctx.Done():
+		c.hurry()
+		<-c.closed
+		return c.unsent(ctx.Err())
+	}
 }
 
 // drain waits until every queue is empty. It returns what ended the wait before that.

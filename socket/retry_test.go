@@ -1,0 +1,35 @@
+package socket
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// RFC 37, 4.1: a peer reconnects with increasing, randomised delays.
+func TestRFC37_RetryPause(t *testing.T) {
+	t.Parallel()
+	const lo, hi = 100 * time.Millisecond, 5 * time.Second
+	for _, tc := range []struct {
+		n        int
+		protocol bool
+		random   float64
+		want     time.Duration
+	}{
+		{0, false, 0, 0},
+		{0, false, 0.5, 50 * time.Millisecond},
+		{1, false, 0.5, 100 * time.Millisecond},
+		{4, false, 0.5, 800 * time.Millisecond},
+		{5, false, 0.5, 1600 * time.Millisecond},
+		{6, false, 0.5, 2500 * time.Millisecond},
+		{31, false, 0.5, 2500 * time.Millisecond},
+		{62, false, 0.5, 2500 * time.Millisecond},
+		{1 << 40, false, 0.5, 2500 * time.Millisecond},
+		{0, true, 0.5, 2500 * time.Millisecond},
+		{0, true, 0, 0},
+	} {
+		assert.Equal(t, tc.want, retryPause(lo, hi, tc.n, tc.protocol, tc.random), "%+v", tc)
+	}
+	assert.Equal(t, lo/2, retryPause(lo, lo, 9, false, 0.5), "min and max may be the same")
+}
