@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -133,10 +134,13 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 // requestID is the size of the id that goes with a request and its reply, unseen by the applications.
 const requestID = 4
 
+// largestMessage is the limit where none is set: what can be added up without overflow.
+const largestMessage = min(1<<48, math.MaxInt/2)
+
 func (c *core) maxMessage() int {
 	size := c.cfg.maxMessageSize
-	if size == 0 || size > 1<<48 {
-		size = 1 << 48
+	if size == 0 || size > largestMessage {
+		size = largestMessage
 	}
 	if c.typ == zmtp.Req || c.typ == zmtp.Rep {
 		size += requestID
