@@ -57,7 +57,6 @@ func dialInproc(t *testing.T, endpoint string) *sockettest.RawPeer {
 
 // beating runs test in a bubble with a PULL socket and a raw PUSH peer of ZMTP 3.minor.
 func beating(t *testing.T, minor byte, test func(t *testing.T, pull *socket.Pull, raw *sockettest.RawPeer, ev *events), opts ...socket.Option) {
-	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ev := &events{}
 		pull := socket.NewPull(append(opts, ev.option())...)
@@ -219,6 +218,26 @@ func TestHeartbeat_ZeroTurnsOff(t *testing.T) {
 			}, socket.WithHeartbeat(0, dead))
 		})
 	}
+}
+
+// A peer that says nothing of itself must have time to answer a PING.
+func TestHeartbeat_LeavesTimeForAnAnswer(t *testing.T) {
+	t.Parallel()
+	pull := socket.NewPull(socket.WithHeartbeat(time.Second, time.Second))
+	_, err := pull.Bind("inproc://" + t.Name())
+	require.ErrorIs(t, err, socket.ErrOption)
+	assert.ErrorContains(t, err, "WithHeartbeat(1s, 1s): want 0 <= interval < dead")
+	require.NoError(t, pull.Close())
+
+	beating(t, 1, func(t *testing.T, pull *socket.Pull, raw *sockettest.RawPeer, ev *events) {
+		for range 100 {
+			context := raw.Read(17)[9:]
+			after(99 * time.Millisecond)
+			raw.SendCommand("PONG", context)
+		}
+		synctest.Wait()
+		assert.Empty(t, ev.of(socket.Disconnected))
+	}, socket.WithHeartbeat(time.Second, 1100*time.Millisecond))
 }
 
 // RFC 37: after a PING with a TTL, that much silence means that the peer is gone. The shorter of it and our own limit

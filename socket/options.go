@@ -129,7 +129,8 @@ func WithRecvHWMBytes(bytes int) Option {
 }
 
 // WithMaxMessageSize bounds one message, all frames together: Send refuses a larger one with
-// ErrTooLarge, a peer that sends a larger one is disconnected. Default 64 MiB; zero means 2^48.
+// ErrTooLarge, a peer that sends a larger one is disconnected. Default 64 MiB; zero means 2^48 (2^30 on 32-bit
+// systems).
 func WithMaxMessageSize(bytes int) Option {
 	return count("WithMaxMessageSize", bytes, func(c *config) { c.maxMessageSize = bytes })
 }
@@ -173,8 +174,8 @@ func WithReconnect(min, max time.Duration) Option {
 // ZMTP 3.1 are sent none; TCP keep-alive watches those.
 func WithHeartbeat(interval, dead time.Duration) Option {
 	return func(c *config) error {
-		if interval < 0 || interval > 0 && dead < interval {
-			return bad("WithHeartbeat", fmt.Sprint(interval, ", ", dead), "want 0 <= interval <= dead")
+		if interval < 0 || interval > 0 && dead <= interval {
+			return bad("WithHeartbeat", fmt.Sprint(interval, ", ", dead), "want 0 <= interval < dead, to leave time for an answer")
 		}
 		c.pingInterval, c.pingTimeout = interval, dead
 		return nil
