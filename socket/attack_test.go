@@ -111,9 +111,14 @@ func TestRouter_IdentityChurn(t *testing.T) {
 	defer good.Close()
 	require.NoError(t, good.Connect(bound))
 	require.NoError(t, good.Send(limit(t), []byte("hello")))
-	m, err := good.Recv(limit(t))
-	require.NoError(t, err)
-	assert.Equal(t, "hello", m.String())
+	for m, err := range good.Messages(limit(t)) {
+		require.NoError(t, err)
+		if m.String() == "hello" { // else it is a late answer to the twins, whose name is the same
+			break
+		}
+		require.Equal(t, "x", m.String())
+	}
+	require.NoError(t, limit(t).Err())
 	stop()
 	app.Wait()
 }

@@ -16,6 +16,8 @@ import (
 // made without locks, but for enroll, which Connect calls under core.mu.
 type pattern interface {
 	enroll(p *pipe) error                           // p is an endpoint to connect to, with a queue already
+	reserve(p *pipe) error                          // p is in its handshake; an error refuses the peer before it counts on us
+	release(p *pipe)                                // its handshake failed
 	attach(p *pipe) error                           // p has a connection now; an error refuses the peer
 	detach(p *pipe)                                 // its connection ended
 	forget(p *pipe)                                 // nothing more is to be sent to p
@@ -77,6 +79,8 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 
 // enroll and the other methods here are the defaults of pattern, for types with no use for the call.
 func (c *core) enroll(*pipe) error               { return nil }
+func (c *core) reserve(*pipe) error              { return nil }
+func (c *core) release(*pipe)                    {}
 func (c *core) attach(*pipe) error               { return nil }
 func (c *core) detach(*pipe)                     {}
 func (c *core) forget(*pipe)                     {}
@@ -232,6 +236,13 @@ func (c *core) WaitPeers(ctx context.Context, n int) error {
 			return &Error{Op: "wait for peers", Err: ErrClosed}
 		}
 	}
+}
+
+// isEnding reports whether Shutdown or Close has begun.
+func (c *core) isEnding() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ending
 }
 
 // count changes the number of connected peers.

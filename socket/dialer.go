@@ -40,11 +40,13 @@ func (d *dialer) run() {
 	defer d.c.wg.Done()
 	defer d.remove()
 	for attempt := 0; ; attempt++ {
+		start := time.Now()
 		connected, err := d.try()
 		if d.ctx.Err() != nil {
 			return
 		}
-		if connected {
+		// A connection that ended soon may be one of many that will.
+		if connected && time.Since(start) > d.c.cfg.reconnectMax {
 			attempt = 0
 		}
 		var pause time.Duration

@@ -12,7 +12,8 @@ import (
 // fanout is the sending half of PUB and XPUB: a copy of each message for every peer with a subscription to a prefix
 // of its first frame (RFC 29).
 type fanout struct {
-	c *core
+	c    *core
+	show func(p *pipe, topic []byte, first byte) // has XPUB's Recv return a subscription; called with mu held, in order
 
 	mu      sync.Mutex // guards the fields below
 	topics  route.Topics[*pipe]
@@ -122,35 +123,38 @@ func (f *fanout) stopSending(err error) {
 	f.mu.Unlock()
 }
 
-// subscribe adds or removes a peer's subscription. It reports whether the topic is now wanted for the first time, or
-// by nobody any more; known is false for a CANCEL of what was not subscribed, and for a peer that asks too much.
-func (f *fanout) subscribe(p *pipe, topic []byte, added bool) (edge, known bool) {
+// subscribe adds or removes a peer's subscription, and shows the first of a topic and the last, with WithVerbose all. A peer that asks too
+// much is disconnected.
+func (f *fanout) subscribe(p *pipe, topic []byte, added bool) {
 	if len(topic) > maxTopic {
 		p.kill(errLongTopic(len(topic)))
-		return false, false
+		return
 	}
 	f.mu.Lock()
-	if added && f.topics.Held(p) >= maxTopics {
-		f.mu.Unlock()
-		p.kill(errManyTopics)
-		return false, false
-	}
 	defer f.mu.Unlock()
-	known = true
-	if added {
-		edge = f.topics.Subscribe(p, topic)
-	} else {
-		edge, known = f.topics.Unsubscribe(p, topic)
+	if !added {
+		if last, known := f.topics.Unsubscribe(p, topic); last && known {
+			f.showLocked(p, topic, 0)
+		}
+	} else if f.topics.Held(p) >= maxTopics {
+		p.kill(errManyTopics)
+	} else if f.topics.Subscribe(p, topic) || f.c.cfg.verbose {
+		f.showLocked(p, topic, 1)
 	}
 	f.changedLocked()
-	return edge, known
 }
 
-// remove forgets a peer's subscriptions and calls gone for each topic that nobody wants any more.
-func (f *fanout) remove(p *pipe, gone func(topic []byte)) {
+func (f *fanout) showLocked(p *pipe, topic []byte, first byte) {
+	if f.show != nil {
+		f.show(p, topic, first)
+	}
+}
+
+// remove cancels a peer's subscriptions.
+func (f *fanout) remove(p *pipe) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.topics.RemovePipe(p, gone)
+	f.topics.RemovePipe(p, func(topic []byte) { f.showLocked(p, topic, 0) })
 	f.changedLocked()
 	f.wait.wakeAll()
 }

@@ -42,7 +42,14 @@ func (s *Pair) hold(p *pipe) bool {
 	return s.only == p
 }
 
+// release lets the next peer in, unless p is the endpoint to connect to.
 func (s *Pair) release(p *pipe) {
+	if p.dialer == nil || !s.queueing {
+		s.letGo(p)
+	}
+}
+
+func (s *Pair) letGo(p *pipe) {
 	s.holdMu.Lock()
 	if s.only == p {
 		s.only = nil
@@ -57,10 +64,14 @@ func (s *Pair) enroll(p *pipe) error {
 	return s.balancer.enroll(p)
 }
 
-func (s *Pair) attach(p *pipe) error {
+func (s *Pair) reserve(p *pipe) error {
 	if !s.hold(p) {
 		return errPaired
 	}
+	return nil
+}
+
+func (s *Pair) attach(p *pipe) error {
 	s.balancer.attach(p)
 	s.receiver.attach(p)
 	return nil
@@ -69,14 +80,12 @@ func (s *Pair) attach(p *pipe) error {
 func (s *Pair) detach(p *pipe) {
 	s.balancer.detach(p)
 	s.receiver.detach(p)
-	if p.dialer == nil || !s.queueing {
-		s.release(p)
-	}
+	s.release(p)
 }
 
 func (s *Pair) forget(p *pipe) {
 	s.balancer.forget(p)
-	s.release(p)
+	s.letGo(p)
 }
 
 func (s *Pair) room(p *pipe)                  { s.balancer.room(p) }

@@ -49,6 +49,7 @@ type pipe struct {
 	next     int // the first arrival in inbox that is not used up
 	inMsgs   int
 	inBytes  int
+	inHeld   int  // memory of the batches, which the high-water mark counts
 	seated   bool // in the fair queue
 	totalIn  uint64
 	totalInB uint64
@@ -59,6 +60,7 @@ type pipe struct {
 // arrival is a batch with its sender, who may be gone and followed by another on the same pipe.
 type arrival struct {
 	batch link.Batch
+	held  int
 	peer  *Peer
 }
 

@@ -20,8 +20,8 @@ func NewPub(opts ...Option) *Pub {
 	return s
 }
 
-func (s *Pub) detach(p *pipe)        { s.fanout.remove(p, nil) }
-func (s *Pub) forget(p *pipe)        { s.fanout.remove(p, nil) }
+func (s *Pub) detach(p *pipe)        { s.fanout.remove(p) }
+func (s *Pub) forget(p *pipe)        { s.fanout.remove(p) }
 func (s *Pub) room(p *pipe)          { s.fanout.room(p) }
 func (s *Pub) stopSending(err error) { s.fanout.stopSending(err) }
 

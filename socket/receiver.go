@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/internal/route"
-	"github.com/meshmq/meshmq/transport"
 )
 
 // receiver is the receiving half of a socket: it takes turns over the peers that sent something, one batch
@@ -34,6 +31,8 @@ type receiver struct {
 	wait   waitq
 	peers  map[*pipe]struct{} // connected
 	err    error              // the socket is closed
+	notes  *pipe              // the inbox of note, on XPUB
+	noters []*pipe            // peers paused because it is full
 	notice error              // returned once, when nothing is left to receive
 	msgs   uint64
 	bytes  uint64
@@ -149,6 +148,9 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 			p.paused.Store(false)
 			p.kick()
 		}
+		if len(r.noters) > 0 && p == r.notes && r.low(p) {
+			r.releaseNoters()
+		}
 		if r.wanted != nil && !r.wanted(frames[r.lead]) {
 			continue // unsubscribed meanwhile
 		}
@@ -159,6 +161,14 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		}
 		return m, p, true
 	}
+}
+
+func (r *receiver) releaseNoters() {
+	for _, p := range r.noters {
+		p.paused.Store(false)
+		p.kick()
+	}
+	r.noters = nil
 }
 
 // routingID returns a copy of the peer's routing id for the caller to own, cut from a larger allocation.
@@ -173,6 +183,7 @@ func (r *receiver) routingID(peer *Peer) []byte {
 
 // used removes the batch that is used up and ends the peer's turn.
 func (r *receiver) used(p *pipe) {
+	p.inHeld -= p.inbox[p.next].held
 	p.inbox[p.next] = arrival{}
 	p.next++
 	r.turn = nil
@@ -195,27 +206,42 @@ func (r *receiver) used(p *pipe) {
 
 func (r *receiver) high(p *pipe) bool {
 	cfg := &r.c.cfg
-	return cfg.recvHWM > 0 && p.inMsgs >= cfg.recvHWM || cfg.recvHWMBytes > 0 && p.inBytes >= cfg.recvHWMBytes
+	return cfg.recvHWM > 0 && p.inMsgs >= cfg.recvHWM || cfg.recvHWMBytes > 0 && p.inHeld >= cfg.recvHWMBytes
 }
 
 func (r *receiver) low(p *pipe) bool {
 	cfg := &r.c.cfg
-	return (cfg.recvHWM == 0 || p.inMsgs <= cfg.recvHWM/2) && (cfg.recvHWMBytes == 0 || p.inBytes <= cfg.recvHWMBytes/2)
+	return (cfg.recvHWM == 0 || p.inMsgs <= cfg.recvHWM/2) && (cfg.recvHWMBytes == 0 || p.inHeld <= cfg.recvHWMBytes/2)
 }
 
 // deliver puts a batch into the peer's inbox and wakes one caller, who wakes the next if more is there.
 func (r *receiver) deliver(p *pipe, b link.Batch) {
-	peer := p.peer.Load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.inbox = append(p.inbox, arrival{b, peer})
-	p.inMsgs += b.Msgs
-	p.inBytes += b.Bytes
-	p.totalIn += uint64(b.Msgs)
-	p.totalInB += uint64(b.Bytes)
+	r.put(p, b, p.peer.Load())
 	if r.high(p) {
 		p.paused.Store(true)
 	}
+}
+
+// note delivers what a peer caused and all of whose kind is to be received in order: it goes to an inbox of its own, and the peer is read
+// no further while that one is full.
+func (r *receiver) note(p *pipe, b link.Batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.put(r.notes, b, p.peer.Load())
+	if r.high(r.notes) && !p.paused.Swap(true) {
+		r.noters = append(r.noters, p)
+	}
+}
+
+func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
+	p.inbox = append(p.inbox, arrival{b, b.Held(), peer})
+	p.inMsgs += b.Msgs
+	p.inBytes += b.Bytes
+	p.inHeld += b.Held()
+	p.totalIn += uint64(b.Msgs)
+	p.totalInB += uint64(b.Bytes)
 	if !p.seated {
 		p.seated = true
 		r.fair.Add(p)
@@ -267,135 +293,6 @@ func (r *receiver) chooseLocked() {
 	if sole != nil && sole != old {
 		r.wait.wake()
 	}
-}
-
-// patience is how long the read pump leaves reading to callers of Recv after the last of them. It bounds how late
-// a PING, a CANCEL or the end of a connection is seen while the application is busy.
-const patience = 20 * time.Millisecond
-
-// direct reads the sole peer's connection on the caller's goroutine. It reports whether the caller should
-// look for a message again; if not, it must wait to be woken.
-func (r *receiver) direct(ctx context.Context) (again bool) {
-	p := r.sole.Load()
-	if p == nil {
-		return false
-	}
-	in := p.in.Load()
-	if !in.Baton.TryLock() {
-		p.wish.Store(true)
-		return false
-	}
-	p.reading.Store(true)
-	defer func() {
-		p.directs.Add(1)
-		p.reading.Store(false)
-		in.Baton.Unlock()
-		if p.parked.Load() {
-			p.kick()
-		}
-	}()
-	r.mu.Lock()
-	moved := r.ready() || r.err != nil || r.notice != nil || r.sole.Load() != p || p.in.Load() != in
-	r.mu.Unlock()
-	if moved {
-		return true
-	}
-	if p.failed() != nil || p.hung.Load() {
-		return false
-	}
-	b, err := r.fill(ctx, in)
-	switch {
-	case err == nil:
-		p.out.Spoke()
-		r.c.pat.deliver(p, b)
-		return true
-	case errors.Is(err, transport.ErrWouldBlock):
-		return false // ctx has ended
-	case errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load():
-		p.clearInterrupt()
-		return true
-	}
-	r.sole.CompareAndSwap(p, nil)
-	p.fail(err)
-	return false
-}
-
-// fill reads without waiting first: a context needs preparing only for a wait. The baton is held.
-func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
-	if ctx.Done() == nil {
-		return in.Fill(true)
-	}
-	b, err := in.Fill(false)
-	if !errors.Is(err, transport.ErrWouldBlock) || ctx.Err() != nil {
-		return b, err
-	}
-	r.arm(ctx)
-	if ctx.Err() != nil {
-		return b, err
-	}
-	return in.Fill(true)
-}
-
-// arm has the end of ctx interrupt whoever reads. It stays armed, since callers mostly come back with the same context, and
-// an interrupt that nobody needs does no harm.
-func (r *receiver) arm(ctx context.Context) {
-	r.armMu.Lock()
-	defer r.armMu.Unlock()
-	if r.armed == ctx.Done() {
-		return
-	}
-	if r.disarm != nil {
-		r.disarm()
-	}
-	r.armed = ctx.Done()
-	r.disarm = context.AfterFunc(ctx, func() {
-		if p := r.sole.Load(); p != nil {
-			p.in.Load().Interrupt()
-		}
-	})
-}
-
-// await returns when it is the pump's turn to read p: at once unless callers of Recv wish to read the sole peer
-// themselves, then when none has for a while; never while the inbox stands at the high-water mark.
-func (r *receiver) await(p *pipe) error {
-	for {
-		seen := p.directs.Load()
-		if err := p.failed(); err != nil {
-			return err
-		}
-		if p.hung.Load() {
-			return nil
-		}
-		if p.paused.Load() {
-			<-p.turn
-			continue
-		}
-		if r.sole.Load() != p || !p.wish.Load() {
-			return nil
-		}
-		timer := time.NewTimer(patience)
-		select {
-		case <-timer.C:
-		case <-p.turn:
-			timer.Stop()
-			continue
-		}
-		switch {
-		case p.reading.Load() && p.directs.Load() == seen:
-			p.park()
-		case p.directs.Load() == seen:
-			p.wish.Store(false)
-		}
-	}
-}
-
-// park sleeps until the caller of Recv that reads has left, or something else happened.
-func (p *pipe) park() {
-	p.parked.Store(true)
-	if p.reading.Load() {
-		<-p.turn
-	}
-	p.parked.Store(false)
 }
 
 func (r *receiver) stopReceiving(err error) {

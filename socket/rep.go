@@ -64,6 +64,9 @@ func (s *Rep) Recv(ctx context.Context) (Msg, error) {
 	waiting := s.asker != nil
 	s.askMu.Unlock()
 	if waiting {
+		if s.isEnding() {
+			return Msg{}, &Error{Op: "recv", Err: ErrClosed}
+		}
 		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: the last request awaits its reply: Send first", ErrState)}
 	}
 	for {

@@ -180,6 +180,9 @@ func (s *Req) Recv(ctx context.Context) (Msg, error) {
 		s.askMu.Lock()
 		if s.asked == nil {
 			s.askMu.Unlock()
+			if s.isEnding() {
+				return Msg{}, &Error{Op: "recv", Err: ErrClosed}
+			}
 			return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: no request was sent: Send first", ErrState)}
 		}
 		s.abandoned = false

@@ -28,8 +28,9 @@ const meshProperty = "X-Mesh"
 // the handshake; who ends it later finds the connection among the pipes.
 func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool, err error) {
 	defer nc.Close()
-	peer, early, err := c.handshake(ctx, nc)
+	peer, early, err := c.handshake(ctx, nc, p)
 	if err != nil {
+		c.pat.release(p)
 		if ctx.Err() == nil {
 			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: &Peer{address: nc.RemoteAddr().String(), endpoint: p.endpoint}, Err: err})
 		}
@@ -59,7 +60,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 }
 
 // handshake greets the peer and returns what it said of itself, and the bytes that came behind.
-func (c *core) handshake(ctx context.Context, nc net.Conn) (peer zmtp.Peer, early []byte, err error) {
+func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.Peer, early []byte, err error) {
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
@@ -73,7 +74,7 @@ func (c *core) handshake(ctx context.Context, nc net.Conn) (peer zmtp.Peer, earl
 	if c.cfg.handshakeTimeout > 0 {
 		_ = nc.SetDeadline(time.Now().Add(c.cfg.handshakeTimeout))
 	}
-	early, err = shake(nc, h)
+	early, err = shake(nc, h, func() error { return c.pat.reserve(p) })
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errHandshake
 	}
@@ -81,8 +82,9 @@ func (c *core) handshake(ctx context.Context, nc net.Conn) (peer zmtp.Peer, earl
 	return h.Peer(), early, err
 }
 
-// shake moves bytes between the connection and the handshake until that is done.
-func shake(nc net.Conn, h *zmtp.Handshake) (early []byte, err error) {
+// shake moves bytes between the connection and the handshake until that is done. It asks reserve before it answers the peer's
+// greeting: with our READY the peer may send what is lost if we refuse it then.
+func shake(nc net.Conn, h *zmtp.Handshake, reserve func() error) (early []byte, err error) {
 	if _, err := nc.Write(h.Start()); err != nil {
 		return nil, err
 	}
@@ -97,6 +99,9 @@ func shake(nc net.Conn, h *zmtp.Handshake) (early []byte, err error) {
 		}
 		used, out, err := h.Step(buf[:n])
 		if len(out) > 0 {
+			if err := reserve(); err != nil {
+				return nil, err
+			}
 			if _, werr := nc.Write(out); werr != nil && err == nil {
 				err = werr
 			}
@@ -159,8 +164,7 @@ func (p *pipe) read() error {
 		in.Baton.Lock()
 		b, err := in.Fill(true)
 		if err == nil {
-			p.out.Spoke()
-			p.c.pat.deliver(p, b)
+			p.take(b)
 		}
 		interrupted := errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load()
 		if interrupted {
@@ -173,6 +177,14 @@ func (p *pipe) read() error {
 		if err == nil && p.hung.Load() && !p.readOn(b.Bytes) {
 			return nil
 		}
+	}
+}
+
+// take delivers what was read.
+func (p *pipe) take(b link.Batch) {
+	if b.Msgs > 0 {
+		p.out.Spoke()
+		p.c.pat.deliver(p, b)
 	}
 }
 

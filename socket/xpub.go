@@ -20,6 +20,8 @@ func NewXPub(opts ...Option) *XPub {
 	s.core.init(zmtp.XPub, s, opts)
 	s.fanout.init(&s.core)
 	s.receiver.init(&s.core)
+	s.receiver.notes = newPipe(&s.core, "", nil)
+	s.fanout.show = s.noteTopic
 	return s
 }
 
@@ -33,27 +35,16 @@ func (s *XPub) detach(p *pipe) {
 	s.receiver.detach(p)
 }
 
-func (s *XPub) forget(p *pipe) {
-	s.fanout.remove(p, func(topic []byte) { s.show(p, topic, 0) })
-}
-
+func (s *XPub) forget(p *pipe)          { s.fanout.remove(p) }
 func (s *XPub) room(p *pipe)            { s.fanout.room(p) }
 func (s *XPub) stopSending(err error)   { s.fanout.stopSending(err) }
 func (s *XPub) stopReceiving(err error) { s.receiver.stopReceiving(err) }
 
-func (s *XPub) subscription(p *pipe, topic []byte, added bool) {
-	edge, known := s.fanout.subscribe(p, topic, added)
-	switch {
-	case added && known && (edge || s.cfg.verbose):
-		s.show(p, topic, 1)
-	case !added && edge && known:
-		s.show(p, topic, 0)
-	}
-}
+func (s *XPub) subscription(p *pipe, topic []byte, added bool) { s.fanout.subscribe(p, topic, added) }
 
-// show has Recv return a subscription or cancellation.
-func (s *XPub) show(p *pipe, topic []byte, first byte) {
-	s.receiver.deliver(p, link.One(append([]byte{first}, topic...)))
+// noteTopic has Recv return a subscription or cancellation.
+func (s *XPub) noteTopic(p *pipe, topic []byte, first byte) {
+	s.receiver.note(p, link.One(append([]byte{first}, topic...)))
 }
 
 // deliver takes the subscriptions of ZMTP 3.0 peers, which are messages, and passes the others on.

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asMeshmq) != "" {
 		main()
 	}
-	os.Setenv(asMeshmq, "1") // for all processes the tests start, and those they start
+	os.Setenv(asMeshmq, "1")                                      // for all processes the tests start, and those they start
 	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // the race detector's second at each exit would be most of the time
 	sockettest.LeakCheck(m)
 }

@@ -12,6 +12,17 @@ type Batch struct {
 	frames [][]byte // the one message of a batch without data
 }
 
+// frameCost is what a decoded frame costs beside its body: a slice header.
+const frameCost = 24
+
+// Held returns how much memory the batch holds, however little of it are bodies.
+func (b *Batch) Held() int {
+	if b.data != nil {
+		return len(b.data)
+	}
+	return b.Bytes + frameCost*len(b.frames)
+}
+
 // One returns a batch of a single message.
 func One(frames ...[]byte) Batch {
 	b := Batch{Msgs: 1, frames: frames}

@@ -48,13 +48,14 @@ type In struct {
 	size int    // size of the next chunk
 	last int    // bytes of the last read
 
-	partial [][]byte // frames of a message that outgrew its chunk
-	paid    int      // the largest body that arrived whole
-	large   []byte   // its current frame's body, as far as it arrived
-	want    int      // its size, 0 when there is none
-	more    bool     // frames of the same message follow
-	frames  int      // of the message under way
-	bytes   int
+	partial  [][]byte // frames of a message that outgrew its chunk
+	commands uint64   // that arrived
+	paid     int      // the largest body that arrived whole
+	large    []byte   // its current frame's body, as far as it arrived
+	want     int      // its size, 0 when there is none
+	more     bool     // frames of the same message follow
+	frames   int      // of the message under way
+	bytes    int
 }
 
 // NewIn reads from c, where early was read already, behind the handshake. max bounds the size of a message.
@@ -75,12 +76,13 @@ func (in *In) Seq() uint64 { return in.seq.Load() }
 // buffers, and a peer that goes on sending PINGs, or a message without end, cannot keep the caller.
 const maxTries = 64
 
-// Fill returns the next batch. With block it waits for one; without it may return an empty one with
+// Fill returns the next batch, an empty one when commands came: they may change what its caller does next. With block it waits for one; without it may return an empty one with
 // transport.ErrWouldBlock. An error with a deadline's timeout leaves everything in place.
 func (in *In) Fill(block bool) (Batch, error) {
+	commands := in.commands
 	for tries := 0; ; tries++ {
 		b, err := in.parse()
-		if err != nil || b.Msgs > 0 {
+		if err != nil || b.Msgs > 0 || in.commands != commands {
 			return b, err
 		}
 		if !block && tries == maxTries {
@@ -246,6 +248,7 @@ func (in *In) parseFrame() (done, last bool, err error) {
 		if err != nil {
 			return false, false, err
 		}
+		in.commands++
 		return true, false, in.Command(name, data)
 	}
 	in.frames++

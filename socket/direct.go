@@ -1,0 +1,139 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport"
+)
+
+// patience is how long the read pump leaves reading to callers of Recv after the last of them. It bounds how late
+// a PING, a CANCEL or the end of a connection is seen while the application is busy.
+const patience = 20 * time.Millisecond
+
+// direct reads the sole peer's connection on the caller's goroutine. It reports whether the caller should
+// look for a message again; if not, it must wait to be woken.
+func (r *receiver) direct(ctx context.Context) (again bool) {
+	p := r.sole.Load()
+	if p == nil {
+		return false
+	}
+	in := p.in.Load()
+	if !in.Baton.TryLock() {
+		p.wish.Store(true)
+		return false
+	}
+	p.reading.Store(true)
+	defer func() {
+		p.directs.Add(1)
+		p.reading.Store(false)
+		in.Baton.Unlock()
+		if p.parked.Load() {
+			p.kick()
+		}
+	}()
+	r.mu.Lock()
+	moved := r.ready() || r.err != nil || r.notice != nil || r.sole.Load() != p || p.in.Load() != in
+	r.mu.Unlock()
+	if moved {
+		return true
+	}
+	if p.failed() != nil || p.hung.Load() {
+		return false
+	}
+	b, err := r.fill(ctx, in)
+	switch {
+	case err == nil:
+		p.take(b)
+		return b.Msgs > 0 || ctx.Err() == nil
+	case errors.Is(err, transport.ErrWouldBlock):
+		return false // ctx has ended
+	case errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load():
+		p.clearInterrupt()
+		return true
+	}
+	r.sole.CompareAndSwap(p, nil)
+	p.fail(err)
+	return false
+}
+
+// fill reads without waiting first: a context needs preparing only for a wait. The baton is held.
+func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
+	if ctx.Done() == nil {
+		return in.Fill(true)
+	}
+	b, err := in.Fill(false)
+	if !errors.Is(err, transport.ErrWouldBlock) || ctx.Err() != nil {
+		return b, err
+	}
+	r.arm(ctx)
+	if ctx.Err() != nil {
+		return b, err
+	}
+	return in.Fill(true)
+}
+
+// arm has the end of ctx interrupt whoever reads. It stays armed, since callers mostly come back with the same context, and
+// an interrupt that nobody needs does no harm.
+func (r *receiver) arm(ctx context.Context) {
+	r.armMu.Lock()
+	defer r.armMu.Unlock()
+	if r.armed == ctx.Done() {
+		return
+	}
+	if r.disarm != nil {
+		r.disarm()
+	}
+	r.armed = ctx.Done()
+	r.disarm = context.AfterFunc(ctx, func() {
+		if p := r.sole.Load(); p != nil {
+			p.in.Load().Interrupt()
+		}
+	})
+}
+
+// await returns when it is the pump's turn to read p: at once unless callers of Recv wish to read the sole peer
+// themselves, then when none has for a while; never while the inbox stands at the high-water mark.
+func (r *receiver) await(p *pipe) error {
+	for {
+		seen := p.directs.Load()
+		if err := p.failed(); err != nil {
+			return err
+		}
+		if p.hung.Load() {
+			return nil
+		}
+		if p.paused.Load() {
+			<-p.turn
+			continue
+		}
+		if r.sole.Load() != p || !p.wish.Load() {
+			return nil
+		}
+		timer := time.NewTimer(patience)
+		select {
+		case <-timer.C:
+		case <-p.turn:
+			timer.Stop()
+			continue
+		}
+		switch {
+		case p.reading.Load() && p.directs.Load() == seen:
+			p.park()
+		case p.directs.Load() == seen:
+			p.wish.Store(false)
+		}
+	}
+}
+
+// park sleeps until the caller of Recv that reads has left, or something else happened.
+func (p *pipe) park() {
+	p.parked.Store(true)
+	if p.reading.Load() {
+		<-p.turn
+	}
+	p.parked.Store(false)
+}
