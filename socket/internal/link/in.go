@@ -46,7 +46,7 @@ type In struct {
 	p    int    // parsed to here
 	w    int    // filled to here
 	size int    // size of the next chunk
-	last int    // bytes of the last read
+	most int    // bytes of the largest read into this chunk
 
 	partial  [][]byte // frames of a message that outgrew its chunk
 	commands uint64   // that arrived
@@ -116,7 +116,7 @@ func (in *In) read(block bool) error {
 		return err
 	}
 	in.w += n
-	in.last = n
+	in.most = max(in.most, n)
 	return err
 }
 
@@ -146,15 +146,16 @@ func (in *In) missing() int {
 	return h + int(size) - (in.w - in.p)
 }
 
-// renew moves what is not handed out to a new chunk. Its size follows the traffic: it doubles when
-// reads fill it, and halves when they do not come near.
+// renew moves what is not handed out to a new chunk. Its size follows the traffic, so that a chunk serves about ten
+// reads: it doubles when one brought an eighth of it or more, and halves when none came near.
 func (in *In) renew() {
 	switch {
-	case in.last >= in.size/2 && in.size < maxChunk:
+	case in.most >= in.size/8 && in.size < maxChunk:
 		in.size *= 2
-	case in.last < in.size/16 && in.size > firstChunk:
+	case in.most < in.size/64 && in.size > firstChunk:
 		in.size /= 2
 	}
+	in.most = 0
 	rest := in.w - in.r
 	need := rest + max(in.missing(), 0)
 	buf := make([]byte, max(in.size, need+need/2))

@@ -29,18 +29,19 @@ type Out struct {
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
 
-	mu       sync.Mutex // guards the fields below
-	wake     sync.Cond  // the pump sleeps here, Detach waits here
-	conn     *Conn      // nil while there is no connection
-	err      error      // why conn cannot be written any more
-	ctrl     []byte     // commands: written before messages, lost with the connection
-	segs     []segment  // queued; the last one is open for appending
-	flight   []segment  // taken by the writer, not yet all written
-	sent     int        // bytes of flight that are written
-	control  int        // bytes at the head of flight that are commands
-	vec      [][]byte   // reused for write calls of several segments
-	spare    []byte     // the small chunk, when not in the queue
-	msgs     int        // queued and in flight
+	mu       sync.Mutex  // guards the fields below
+	wake     sync.Cond   // the pump sleeps here, Detach waits here
+	conn     *Conn       // nil while there is no connection
+	err      error       // why conn cannot be written any more
+	ctrl     []byte      // commands: written before messages, lost with the connection
+	segs     []segment   // queued; the last one is open for appending
+	flight   []segment   // taken by the writer, not yet all written
+	sent     int         // bytes of flight that are written
+	control  int         // bytes at the head of flight that are commands
+	vec      [][]byte    // reused for write calls of several segments
+	rest     net.Buffers // what of vec a write call has not written; whoever writes uses it without the lock
+	spare    []byte      // the small chunk, when not in the queue
+	msgs     int         // queued and in flight
 	bytes    int
 	total    uint64 // messages ever queued
 	totalB   uint64
@@ -277,7 +278,7 @@ func (o *Out) Watch() (empty bool) {
 }
 
 // vector lists what of the flight is not written yet.
-func (o *Out) vector() net.Buffers {
+func (o *Out) vector() [][]byte {
 	o.vec = o.vec[:0]
 	skip := o.sent
 	for i := range o.flight {

@@ -1,9 +1,6 @@
 package link
 
-import (
-	"net"
-	"slices"
-)
+import "slices"
 
 // Attach gives the queue a connection and starts writing what is queued. Pump must be running or be
 // started next.
@@ -37,17 +34,19 @@ func (o *Out) Pump() {
 		conn := o.conn
 		vec := o.vector()
 		o.mu.Unlock()
-		n, err := writeAll(conn, vec)
+		n, err := o.writeAll(conn, vec)
 		o.mu.Lock()
 		o.finishLocked(n, err)
 	}
 }
 
-func writeAll(c *Conn, vec net.Buffers) (int, error) {
+// writeAll writes the flight. The list of its parts is a field, since a local one would be allocated for each call.
+func (o *Out) writeAll(c *Conn, vec [][]byte) (int, error) {
 	if len(vec) == 1 {
 		return c.Write(vec[0])
 	}
-	n, err := vec.WriteTo(c.Conn)
+	o.rest = vec
+	n, err := o.rest.WriteTo(c.Conn)
 	return int(n), err
 }
 
