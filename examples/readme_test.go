@@ -30,11 +30,13 @@ type Receipt struct{ Number int }
 func produce(ctx context.Context, addr string) error {
 	// [producer]
 	producer := pushpull.NewProducer[Order]()
-	defer producer.Close()
 	if err := producer.Connect(addr); err != nil { // to any number of workers
 		return err
 	}
-	return producer.Send(ctx, Order{Item: "tea", Count: 2}) // goes to one of them
+	if err := producer.Send(ctx, Order{Item: "tea", Count: 2}); err != nil { // goes to one of them
+		return err
+	}
+	return producer.Shutdown(ctx) // says so if something could not be handed over
 	// [/producer]
 }
 

@@ -31,7 +31,7 @@ type connector interface {
 func join(t *testing.T, transport string, a, b connector) string {
 	t.Helper()
 	ep := map[string]string{"tcp": "tcp://127.0.0.1:0", "ipc": "ipc://*", "inproc": "inproc://" + t.Name()}[transport]
-	t.Cleanup(func() { assert.NoError(t, b.Close()); assert.NoError(t, a.Close()) })
+	closing(t, a, b)
 	real, err := a.Bind(ep)
 	require.NoError(t, err)
 	require.NoError(t, b.Connect(real))

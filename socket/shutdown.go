@@ -15,7 +15,7 @@ const (
 )
 
 // Close closes the socket. Messages that were sent are still written, for the linger period at most;
-// those left then are dropped and counted. Blocked calls return ErrClosed; Recv first returns
+// those left then are dropped and counted, and the error says how many. Blocked calls return ErrClosed; Recv first returns
 // what had arrived. When Close returns, every goroutine of the socket has ended and the
 // addresses it was bound to are free. Closing again does nothing.
 func (c *core) Close() error {
@@ -24,8 +24,7 @@ func (c *core) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.linger)
 	defer cancel()
-	_ = c.Shutdown(ctx)
-	return nil
+	return c.shutdown(ctx, "close")
 }
 
 // Shutdown is Close with the caller's limit in place of the linger period. It returns nil when all
@@ -35,6 +34,10 @@ func (c *core) Shutdown(ctx context.Context) error {
 	if c.pat == nil {
 		return nil
 	}
+	return c.shutdown(ctx, "shutdown")
+}
+
+func (c *core) shutdown(ctx context.Context, op string) error {
 	c.mu.Lock()
 	first := !c.ending
 	c.ending = true
@@ -44,7 +47,7 @@ func (c *core) Shutdown(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	if !first {
-		return c.awaitClosed(ctx)
+		return c.awaitClosed(ctx, op)
 	}
 	for _, l := range listeners {
 		l.stop()
@@ -52,11 +55,11 @@ func (c *core) Shutdown(ctx context.Context) error {
 	c.pat.stopSending(ErrClosed)
 	err := c.drain(ctx)
 	c.end()
-	return c.unsent(err)
+	return c.unsent(op, err)
 }
 
 // awaitClosed waits for the end of a shutdown that another call began.
-func (c *core) awaitClosed(ctx context.Context) error {
+func (c *core) awaitClosed(ctx context.Context, op string) error {
 	select {
 	case <-c.closed:
 		return nil
@@ -68,7 +71,7 @@ func (c *core) awaitClosed(ctx context.Context) error {
 	case <-ctx.Done():
 		c.hurry()
 		<-c.closed
-		return c.unsent(ctx.Err())
+		return c.unsent(op, ctx.Err())
 	}
 }
 
@@ -95,12 +98,12 @@ func (c *core) drain(ctx context.Context) error {
 }
 
 // unsent returns the error of a shutdown that was cut short, if messages were lost by that.
-func (c *core) unsent(cause error) error {
+func (c *core) unsent(op string, cause error) error {
 	left := c.drops[DropClosed].Load()
 	if left == 0 || cause == nil {
 		return nil
 	}
-	return &Error{Op: "shutdown", Err: &blocked{fmt.Errorf("%d messages were not sent", left), cause}}
+	return &Error{Op: op, Err: &blocked{fmt.Errorf("%d messages were not sent", left), cause}}
 }
 
 // end hangs up on all peers, then ends all goroutines. Each pipe drops and counts what it has left.
