@@ -214,3 +214,45 @@ func TestEndpoints_Malformed(t *testing.T) {
 	}
 	assert.Empty(t, s.Stats().Peers)
 }
+
+// Disconnect works for every type: the peer is gone for both sides and gets nothing more.
+func TestDisconnect_EveryType(t *testing.T) {
+	t.Parallel()
+	for _, pair := range [][2]anySocket{
+		{socket.NewPush(), socket.NewPull()}, {socket.NewPull(), socket.NewPush()}, {socket.NewReq(), socket.NewRep()}, {socket.NewRep(), socket.NewReq()},
+		{socket.NewDealer(), socket.NewRouter()}, {socket.NewRouter(), socket.NewDealer(socket.WithIdentity("x"))}, {socket.NewPair(), socket.NewPair()},
+		{socket.NewPub(), socket.NewSub()}, {socket.NewSub(), socket.NewPub()}, {socket.NewXPub(), socket.NewXSub()}, {socket.NewXSub(), socket.NewXPub()},
+	} {
+		near, far := pair[0], pair[1]
+		endpoint := join(t, "tcp", far, near)
+		require.NoError(t, near.WaitPeers(limit(t), 1))
+		require.NoError(t, far.WaitPeers(limit(t), 1))
+		require.NoError(t, near.Disconnect(endpoint))
+		require.Eventually(t, func() bool {
+			return len(near.Stats().Peers) == 0 && len(far.Stats().Peers) == 0
+		}, 10*time.Second, time.Millisecond, "%T", near)
+		require.Error(t, near.WaitPeers(try(), 1))
+		require.NoError(t, near.Connect(endpoint), "%T", near)
+		require.NoError(t, near.WaitPeers(limit(t), 1))
+	}
+}
+
+// WithImmediate gives an endpoint no queue before it is connected, nor after: what it has not written when the connection ends is counted.
+func TestWithImmediate(t *testing.T) {
+	t.Parallel()
+	push := socket.NewPush(socket.WithImmediate(), socket.WithSendHWM(10), swift())
+	closing(t, push)
+	ln, endpoint := sockettest.Listen(t)
+	require.NoError(t, push.Connect(endpoint))
+	require.ErrorIs(t, push.Send(try(), text("x")), socket.ErrNoPeer)
+	raw := sockettest.AcceptRaw(t, ln)
+	raw.Handshake("PULL", 1)
+	require.NoError(t, push.WaitPeers(limit(t), 1))
+	sent := fill(t, push, 64<<10)
+	await := watch(t, push)
+	require.NoError(t, raw.Conn().(*net.TCPConn).CloseWrite())
+	dropped := await(socket.Dropped)
+	assert.Equal(t, socket.DropPeerGone, dropped.Reason)
+	assert.Contains(t, dropped.String(), fmt.Sprintf("dropped %s peer %s %d (peer gone)", endpoint, raw.Conn().LocalAddr(), dropped.Count))
+	assert.Equal(t, sent, wholeMessages(t, raw.Conn())+int(dropped.Count))
+}

@@ -1,0 +1,117 @@
+package socket_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Recv may read the connection itself, or the pump; which one changes when peers come and go and when callers give up. No message is lost or
+// overtaken by that.
+func TestRecv_ReaderChanges(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		const messages = 6000
+		pull, first := socket.NewPull(), socket.NewPush()
+		endpoint := join(t, transport, pull, first)
+		require.NoError(t, pull.WaitPeers(limit(t), 1))
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { // peers that come and go while a caller reads
+			for range 30 {
+				other := socket.NewPush()
+				assert.NoError(t, other.Connect(endpoint))
+				assert.NoError(t, other.Send(limit(t), text("other")))
+				assert.NoError(t, other.Shutdown(limit(t)))
+			}
+		})
+		wg.Go(func() { // bursts, with pauses in which callers wait
+			for i := range messages {
+				if i%50 == 0 {
+					<-shortly(t, time.Duration(i%7)*time.Millisecond/2).Done()
+				}
+				assert.NoError(t, first.Send(limit(t), ordinal(i, 9)))
+			}
+		})
+		others := 0
+		for next := 0; next < messages || others < 30; {
+			m, err := pull.Recv(shortly(t, time.Duration(next%5)*100*time.Microsecond))
+			if errors.Is(err, context.DeadlineExceeded) {
+				continue
+			}
+			require.NoError(t, err)
+			if m.String() == "other" {
+				others++
+				continue
+			}
+			require.Equal(t, next, ordinalOf(m))
+			next++
+		}
+	})
+}
+
+func shortly(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A caller that waits for a sole peer must hear of a second one's messages at once, and of the end of its context.
+func TestRecv_SecondPeerWhileReading(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		for range 20 {
+			func() {
+				pull, silent, other := socket.NewPull(), socket.NewPush(), socket.NewPush()
+				defer closeAll(t, other, silent, pull)
+				endpoint := bind(t, pull, fresh(t, transport))
+				require.NoError(t, silent.Connect(endpoint))
+				require.NoError(t, pull.WaitPeers(limit(t), 1))
+				got := make(chan error)
+				go func() {
+					_, err := pull.Recv(context.Background())
+					got <- err
+				}()
+				require.NoError(t, other.Connect(endpoint))
+				send(t, other, "x")
+				require.NoError(t, <-got)
+
+				ctx, cancel := context.WithCancel(t.Context())
+				go func() {
+					_, err := pull.Recv(ctx)
+					got <- err
+				}()
+				cancel()
+				require.ErrorIs(t, <-got, context.Canceled)
+			}()
+		}
+	})
+}
+
+func closeAll(t *testing.T, sockets ...interface{ Close() error }) {
+	for _, s := range sockets {
+		assert.NoError(t, s.Close())
+	}
+}
+
+// A context that has ended makes Recv a try: it returns what is there.
+func TestRecv_Try(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		push, pull := socket.NewPush(), socket.NewPull()
+		join(t, transport, pull, push)
+		_, err := pull.Recv(try())
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = pull.Recv(soon(t))
+		require.ErrorIs(t, err, socket.ErrTimeout)
+		send(t, push, "there")
+		require.Eventually(t, func() bool {
+			m, err := pull.Recv(try())
+			return err == nil && m.String() == "there"
+		}, 10*time.Second, time.Millisecond)
+	})
+}
