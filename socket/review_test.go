@@ -117,3 +117,15 @@ func TestRecv_AfterCloseIsErrClosed(t *testing.T) {
 		t.Fatal("the loop ends with the socket")
 	}
 }
+
+// A socket that its options made unusable says so once in a loop over its messages.
+func TestMessages_EndWithAnUnusableSocket(t *testing.T) {
+	t.Parallel()
+	pull := socket.NewPull(socket.WithRecvHWM(-1))
+	seen := 0
+	for _, err := range pull.Messages(limit(t)) {
+		require.ErrorIs(t, err, socket.ErrOption)
+		seen++
+	}
+	require.Equal(t, 1, seen)
+}
