@@ -38,7 +38,8 @@ type pipe struct {
 
 	mu       sync.Mutex // guards the fields below
 	conn     *link.Conn
-	quit     time.Time     // after hangUp: when reading ends at the latest
+	silence  time.Time     // after hangUp: when reading ends unless bytes come
+	quit     time.Time     // when it ends at the latest
 	late     int           // bytes read after hangUp
 	cause    error         // why we ended the connection, or what a caller of Recv met
 	gone     chan struct{} // closed when the connection has ended
@@ -127,9 +128,10 @@ func (p *pipe) hangUp() {
 	}
 	_ = conn.CloseWrite() // an error means that the connection is gone already, which the reader sees
 	p.mu.Lock()
-	p.quit, p.late = time.Now().Add(hangUpLimit), 0
+	now := time.Now()
+	p.silence, p.quit, p.late = now.Add(hangUpGrace), now.Add(hangUpLimit), 0
 	p.hung.Store(true)
-	_ = conn.SetReadDeadline(time.Now().Add(hangUpGrace))
+	_ = conn.SetReadDeadline(p.silence)
 	p.mu.Unlock()
 	p.kick()
 }
@@ -143,8 +145,26 @@ func (p *pipe) readOn(bytes int) bool {
 	if p.late > hangUpBytes || now.After(p.quit) {
 		return false
 	}
-	_ = p.conn.SetReadDeadline(now.Add(hangUpGrace))
+	p.silence = now.Add(hangUpGrace)
+	_ = p.conn.SetReadDeadline(p.silence)
 	return true
+}
+
+// lookAgain reads on when a read after hangUp ended by its deadline, which says less than that nothing came: it may have
+// been an interrupt, or have passed while the system had no time for us and bytes were waiting.
+func (p *pipe) lookAgain(in *link.In) (link.Batch, error) {
+	now := time.Now()
+	p.mu.Lock()
+	interrupted := now.Before(p.silence)
+	if !interrupted {
+		p.silence = now.Add(hangUpGrace)
+	}
+	_ = p.conn.SetReadDeadline(p.silence)
+	p.mu.Unlock()
+	if interrupted || !in.CanTry() {
+		return in.Fill(true)
+	}
+	return in.Fill(false)
 }
 
 var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()

@@ -163,6 +163,9 @@ func (p *pipe) read() error {
 		}
 		in.Baton.Lock()
 		b, err := in.Fill(true)
+		if errors.Is(err, os.ErrDeadlineExceeded) && p.hung.Load() {
+			b, err = p.lookAgain(in)
+		}
 		if err == nil {
 			p.take(b)
 		}

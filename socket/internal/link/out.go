@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -12,6 +13,9 @@ const (
 	// flushBytes is how much is queued before the caller of Append writes itself: one full chunk,
 	// the size beyond which a write call gets no cheaper per byte.
 	flushBytes = chunkSize
+	// hotPause is how long the pump holds back while the caller writes full chunks: small writes in between would cost more than
+	// they bring. It is the delay of the last messages of a burst.
+	hotPause = 100 * time.Microsecond
 	// flightBytes bounds what one write call takes, so that room is reported in portions.
 	flightBytes = 512 << 10
 	// maxPongs bounds the commands that wait for a peer which asks and does not read.
@@ -50,6 +54,7 @@ type Out struct {
 	refused  bool // Append said no; Room is owed
 	watched  bool // Drained is owed
 	pumping  bool
+	hot      bool // the caller of Append writes full chunks: the pump holds back
 	stopping bool
 }
 
@@ -227,6 +232,7 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 			return true
 		}
 		if o.bytes >= flushBytes || o.HWM > 0 && o.msgs >= o.HWM {
+			o.hot = true
 			return true
 		}
 	}

@@ -1,6 +1,9 @@
 package link
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Attach gives the queue a connection and starts writing what is queued. Pump must be running or be
 // started next.
@@ -20,7 +23,17 @@ func (o *Out) Pump() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for {
-		for !o.stopping && (o.writing || !o.takeLocked()) {
+		for !o.stopping {
+			if o.hot {
+				o.hot, o.asleep = false, false
+				o.mu.Unlock()
+				time.Sleep(hotPause)
+				o.mu.Lock()
+				continue
+			}
+			if !o.writing && o.takeLocked() {
+				break
+			}
 			o.asleep = true
 			o.wake.Wait()
 		}
