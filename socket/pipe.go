@@ -3,6 +3,8 @@ package socket
 import (
 	"cmp"
 	"context"
+	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,7 @@ type pipe struct {
 	in     atomic.Pointer[link.In] // of the connection, or of the last one
 	paused atomic.Bool             // the inbox stands at the high-water mark; written under receiver.mu
 	hung   atomic.Bool             // we closed our side: reading ends at the deadline
+	late   int                     // bytes read after that, by the read pump
 
 	// Who reads: see receiver.direct and receiver.await.
 	turn    chan struct{} // wakes the pump to look again
@@ -40,7 +43,6 @@ type pipe struct {
 	conn     *link.Conn
 	silence  time.Time     // after hangUp: when reading ends unless bytes come
 	quit     time.Time     // when it ends at the latest
-	late     int           // bytes read after hangUp
 	cause    error         // why we ended the connection, or what a caller of Recv met
 	gone     chan struct{} // closed when the connection has ended
 	attached uint64        // connections so far
@@ -129,42 +131,50 @@ func (p *pipe) hangUp() {
 	_ = conn.CloseWrite() // an error means that the connection is gone already, which the reader sees
 	p.mu.Lock()
 	now := time.Now()
-	p.silence, p.quit, p.late = now.Add(hangUpGrace), now.Add(hangUpLimit), 0
+	p.silence, p.quit = now.Add(hangUpGrace), now.Add(hangUpLimit)
 	p.hung.Store(true)
 	_ = conn.SetReadDeadline(p.silence)
 	p.mu.Unlock()
 	p.kick()
 }
 
-// readOn reports whether reading goes on after bytes came from a peer that we hung up on.
+// readOn reports whether reading goes on after bytes came from a peer that we hung up on. It makes the peer wait the longer
+// the more it sends: one that is busy sending must get the time to see that we hung up.
 func (p *pipe) readOn(bytes int) bool {
+	before := p.late >> 20
+	p.late += bytes
+	if p.late > hangUpBytes {
+		return false
+	}
+	if after := p.late >> 20; after > before {
+		time.Sleep(hangUpPace * time.Duration(after-before))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	p.late += bytes
-	if p.late > hangUpBytes || now.After(p.quit) {
-		return false
-	}
 	p.silence = now.Add(hangUpGrace)
 	_ = p.conn.SetReadDeadline(p.silence)
-	return true
+	return now.Before(p.quit)
 }
 
 // lookAgain reads on when a read after hangUp ended by its deadline, which says less than that nothing came: it may have
 // been an interrupt, or have passed while the system had no time for us and bytes were waiting.
 func (p *pipe) lookAgain(in *link.In) (link.Batch, error) {
-	now := time.Now()
-	p.mu.Lock()
-	interrupted := now.Before(p.silence)
-	if !interrupted {
-		p.silence = now.Add(hangUpGrace)
+	for {
+		p.mu.Lock()
+		interrupted := time.Now().Before(p.silence)
+		if !interrupted {
+			p.silence = time.Now().Add(hangUpGrace)
+		}
+		_ = p.conn.SetReadDeadline(p.silence)
+		p.mu.Unlock()
+		if !interrupted && in.CanTry() {
+			return in.Fill(false)
+		}
+		if b, err := in.Fill(true); !interrupted || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return b, err
+		}
 	}
-	_ = p.conn.SetReadDeadline(p.silence)
-	p.mu.Unlock()
-	if interrupted || !in.CanTry() {
-		return in.Fill(true)
-	}
-	return in.Fill(false)
 }
 
 var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()

@@ -157,6 +157,7 @@ func (c *core) maxMessage() int {
 // orderly end.
 func (p *pipe) read() error {
 	in := p.in.Load()
+	p.late = 0
 	for {
 		if err := p.await(); err != nil {
 			return p.reason(err)

@@ -9,9 +9,10 @@ import (
 // A peer is given time to close its side after we closed ours. Closing at once could make the system discard what the
 // peer has not read yet, if anything of the peer's is unread here; and what it sent before it knew is still to be received.
 const (
-	hangUpGrace = 300 * time.Millisecond // of silence
-	hangUpLimit = 3 * time.Second        // for a peer that goes on: one of good will has only what is on its way
-	hangUpBytes = 16 << 20               // likewise: more than the buffers of both systems hold
+	hangUpGrace = 1500 * time.Millisecond // of silence: longer than three retransmissions of TCP in a row (0.2, 0.4, 0.8 s)
+	hangUpLimit = 4 * time.Second         // for a peer that goes on: one of good will has only what is on its way
+	hangUpBytes = 64 << 20                // likewise, by far: it is read slowly, so that the peer can notice
+	hangUpPace  = 10 * time.Millisecond   // the pause after each MiB of that
 )
 
 // Close closes the socket. Messages that were sent are still written, for the linger period at most;
