@@ -66,6 +66,9 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 			c.bad = err
 		}
 	}
+	if c.bad == nil {
+		c.bad = c.cfg.check()
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.hurried, c.hurry = context.WithCancel(context.Background())
 	c.drained = make(chan struct{}, 1)

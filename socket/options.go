@@ -26,8 +26,11 @@ func only(option string, set func(*config), types ...zmtp.SocketType) Option {
 	}
 }
 
-// config is what the options set. Defaults are in defaultConfig, with their reasons.
+// config is what the options set. Defaults are in defaultConfig, with their reasons. What goes together is embedded.
 type config struct {
+	netConfig
+	topicConfig
+	routeConfig
 	typ              zmtp.SocketType
 	identity         []byte
 	sendHWM          int
@@ -45,11 +48,6 @@ type config struct {
 	pingTimeout      time.Duration
 	properties       map[string]string
 	onEvent          func(Event)
-	noDrop           bool
-	verbose          bool
-	relaxed          bool
-	correlate        bool
-	maxPeers         int
 }
 
 func defaultConfig() config {
@@ -67,6 +65,16 @@ func defaultConfig() config {
 		pingInterval:     10 * time.Second,
 		pingTimeout:      30 * time.Second, // three PINGs unanswered
 	}
+}
+
+// check returns why options that are each right do not go together, if so.
+func (c *config) check() error {
+	for _, check := range []func() error{c.checkNet, c.checkTopics, c.checkRoute} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func bad(option string, value any, want string) error {
@@ -213,34 +221,4 @@ func WithEventHandler(f func(Event)) Option {
 		c.onEvent = f
 		return nil
 	}
-}
-
-// WithMaxPeers bounds the number of accepted peers at a time; further ones are refused before the
-// handshake. Default and zero: no bound.
-func WithMaxPeers(n int) Option {
-	return count("WithMaxPeers", n, func(c *config) { c.maxPeers = n })
-}
-
-// WithNoDrop makes Send of PUB and XPUB block while a matching subscriber's queue is full, instead of
-// dropping the message for that subscriber (ZMQ_XPUB_NODROP).
-func WithNoDrop() Option {
-	return only("WithNoDrop", func(c *config) { c.noDrop = true }, zmtp.Pub, zmtp.XPub)
-}
-
-// WithVerbose makes XPUB pass every subscription to Recv, not only the first for a topic
-// (ZMQ_XPUB_VERBOSE).
-func WithVerbose() Option {
-	return only("WithVerbose", func(c *config) { c.verbose = true }, zmtp.XPub)
-}
-
-// WithRelaxed lets REQ send again before the reply has come; the old request is given up
-// (ZMQ_REQ_RELAXED). A request that failed can always be followed by another.
-func WithRelaxed() Option {
-	return only("WithRelaxed", func(c *config) { c.relaxed = true }, zmtp.Req)
-}
-
-// WithCorrelate makes REQ put a 4-byte request id before the empty delimiter towards every peer
-// (ZMQ_REQ_CORRELATE). Without it, only meshmq REP peers are sent one.
-func WithCorrelate() Option {
-	return only("WithCorrelate", func(c *config) { c.correlate = true }, zmtp.Req)
 }
