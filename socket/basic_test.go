@@ -12,14 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // limit is how long a test waits for what must happen soon.
-func limit(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
+func limit(t *testing.T) context.Context { return sockettest.Limit(t) }
 
 type connector interface {
 	Bind(string) (string, error)

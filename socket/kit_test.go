@@ -18,18 +18,10 @@ import (
 )
 
 // try is a context that has ended: it makes each call a try.
-func try() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}
+func try() context.Context { return sockettest.Try() }
 
 // soon is a limit for what is expected not to happen.
-func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	t.Cleanup(cancel)
-	return ctx
-}
+func soon(t *testing.T) context.Context { return sockettest.Soon(t) }
 
 // swift makes sockets reconnect without keeping a test waiting.
 func swift() socket.Option { return socket.WithReconnect(time.Millisecond, 5*time.Millisecond) }
@@ -60,13 +52,7 @@ func bind(t *testing.T, s connector, endpoint string) string {
 }
 
 // unused is a tcp endpoint that nobody listens on, nor will by chance.
-func unused(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return "tcp://" + ln.Addr().String()
-}
+func unused(t *testing.T) string { t.Helper(); return sockettest.Unused(t) }
 
 type recver interface {
 	Recv(context.Context) (socket.Msg, error)

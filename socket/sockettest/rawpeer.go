@@ -2,6 +2,7 @@ package sockettest
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ const Timeout = 10 * time.Second
 // TB is what the helpers need of a testing.TB.
 type TB interface {
 	Helper()
+	Context() context.Context
 	Cleanup(func())
 	Fatalf(format string, args ...any)
 }
