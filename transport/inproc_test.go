@@ -219,3 +219,74 @@ func TestInprocDeadlines(t *testing.T) {
 		require.NoError(t, far.Close())
 	})
 }
+
+// givingConn is what the conns of inproc have for bodies that are not to be copied.
+type givingConn interface {
+	tryConn
+	WriteBody(b []byte) error
+	ReadBody(n int, block bool) ([]byte, error)
+}
+
+func givingPair(t *testing.T) (near, far givingConn) {
+	a, b := inprocPair(t)
+	return a.(givingConn), b.(givingConn)
+}
+
+func TestInprocBodyIsNotCopied(t *testing.T) {
+	t.Parallel()
+	near, far := givingPair(t)
+	first, second := []byte("first body"), []byte("second")
+	_, err := near.Write([]byte("head"))
+	require.NoError(t, err)
+	require.NoError(t, near.WriteBody(first))
+	require.NoError(t, near.WriteBody(second))
+	_, err = near.Write([]byte("tail"))
+	require.NoError(t, err)
+
+	b, err := far.ReadBody(len(first), true)
+	require.NoError(t, err)
+	assert.Nil(t, b, "bytes come before it")
+	buf := make([]byte, 100)
+	n, err := far.Read(buf)
+	require.NoError(t, err)
+	assert.Equal(t, "head", string(buf[:n]), "a read ends where a body begins")
+	b, err = far.ReadBody(len(first), false)
+	require.NoError(t, err)
+	assert.Same(t, &first[0], &b[0])
+	b, err = far.ReadBody(3, true)
+	require.NoError(t, err)
+	assert.Nil(t, b, "it has another size")
+	n, err = far.TryRead(buf[:3])
+	require.NoError(t, err)
+	assert.Equal(t, "sec", string(buf[:n]), "a body may be read like any bytes")
+	rest, err := io.ReadAll(io.LimitReader(far, 7))
+	require.NoError(t, err)
+	assert.Equal(t, "ondtail", string(rest))
+	_, err = far.ReadBody(1, false)
+	assert.Equal(t, transport.ErrWouldBlock, err)
+}
+
+func TestInprocBodiesAreBounded(t *testing.T) {
+	t.Parallel()
+	near, far := givingPair(t)
+	require.NoError(t, near.WriteBody(make([]byte, 1<<20)), "one of any size")
+	require.NoError(t, near.SetWriteDeadline(time.Unix(1, 0)))
+	require.ErrorIs(t, near.WriteBody(make([]byte, 1)), os.ErrDeadlineExceeded)
+	require.NoError(t, near.SetWriteDeadline(time.Time{}))
+	done := make(chan error)
+	go func() { done <- near.WriteBody(make([]byte, 2)) }()
+	b, err := far.ReadBody(1<<20, true)
+	require.NoError(t, err)
+	assert.Len(t, b, 1<<20)
+	require.NoError(t, <-done)
+	require.NoError(t, far.SetReadDeadline(time.Unix(1, 0)))
+	_, err = far.ReadBody(2, true)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, near.Close())
+	b, err = far.ReadBody(2, false)
+	require.NoError(t, err)
+	assert.Len(t, b, 2)
+	_, err = far.ReadBody(2, false)
+	assert.Equal(t, io.EOF, err)
+	assert.ErrorIs(t, far.WriteBody(b), syscall.EPIPE)
+}

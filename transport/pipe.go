@@ -52,6 +52,17 @@ func (c *pipeConn) TryWrite(p []byte) (int, error) {
 	return n, c.wrap("write", err)
 }
 
+// WriteBody is Write without a copy: b belongs to the peer from here on, unless there is an error.
+func (c *pipeConn) WriteBody(b []byte) error { return c.wrap("write", c.out.give(b)) }
+
+// ReadBody is Read without a copy: it returns the next n bytes, for the caller to keep, if the peer wrote just these by
+// WriteBody. Else it returns nil once there is something for Read. Without block it returns ErrWouldBlock
+// where it would wait.
+func (c *pipeConn) ReadBody(n int, block bool) ([]byte, error) {
+	b, err := c.in.readBody(n, block)
+	return b, c.wrap("read", err)
+}
+
 // CloseWrite ends what the peer reads; reading from the peer goes on.
 func (c *pipeConn) CloseWrite() error {
 	c.out.closeWriter()

@@ -17,7 +17,8 @@ const (
 // largeBuffers is shared, so that memory grows with the streams that are behind, not with all that ever were.
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 
-// stream is one direction of an inproc connection: a ring of bytes with a writer's and a reader's end.
+// stream is one direction of an inproc connection: a ring of bytes with a writer's and a reader's end. Bodies that
+// the writer gives away stand between the bytes without being copied.
 type stream struct {
 	writing sync.Mutex // held for a whole Write, so that Writes do not mix; before mu
 
@@ -31,6 +32,16 @@ type stream struct {
 	head, size int
 	small      []byte // kept once allocated
 	large      *[largeBuffer]byte
+
+	bodies []givenBody
+	given  int // bytes of bodies
+	behind int // bytes in the ring behind the last of bodies
+}
+
+// givenBody is a run of bytes that the reader may keep.
+type givenBody struct {
+	before int // bytes in the ring between the body before this one, if any, and this one
+	b      []byte
 }
 
 // end is the state of a stream's reader or writer.
@@ -51,18 +62,44 @@ func newStream() *stream {
 func (s *stream) read(p []byte, block bool) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := s.awaitLocked(block); err != nil {
+		return 0, err
+	}
+	return s.take(p), nil
+}
+
+// readBody returns the body that comes next, if it has n bytes; else nil, and the bytes are to be read.
+func (s *stream) readBody(n int, block bool) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.awaitLocked(block); err != nil {
+		return nil, err
+	}
+	if len(s.bodies) == 0 || s.bodies[0].before > 0 || len(s.bodies[0].b) != n {
+		return nil, nil
+	}
+	b := s.bodies[0].b
+	s.takenLocked(n)
+	return b, nil
+}
+
+// awaitLocked returns when there is something to read.
+func (s *stream) awaitLocked(block bool) error {
 	for {
 		switch {
 		case s.reader.closed:
-			return 0, net.ErrClosed
+			return net.ErrClosed
 		case s.reader.expired && block:
-			return 0, os.ErrDeadlineExceeded
-		case s.size > 0 || len(p) == 0:
-			return s.take(p), nil
+			return os.ErrDeadlineExceeded
+		case s.size > 0 || len(s.bodies) > 0:
+			return nil
 		case s.writer.closed:
-			return 0, io.EOF
+			return io.EOF
 		case !block:
-			return 0, ErrWouldBlock
+			return ErrWouldBlock
 		}
 		s.reader.wake.Wait()
 	}
@@ -83,6 +120,30 @@ func (s *stream) write(p []byte) (n int, err error) {
 		n += s.put(p[n:])
 		if n == len(p) {
 			return n, nil
+		}
+		s.writer.wake.Wait()
+	}
+}
+
+// give is write for a body that the reader may keep. As much may wait as in the ring, and one body always.
+func (s *stream) give(b []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if err := s.writeError(); err != nil {
+			return err
+		}
+		if s.writer.expired {
+			return os.ErrDeadlineExceeded
+		}
+		if s.given == 0 || s.given+len(b) <= largeBuffer {
+			s.bodies = append(s.bodies, givenBody{s.behind, b})
+			s.given += len(b)
+			s.behind = 0
+			s.reader.wake.Broadcast()
+			return nil
 		}
 		s.writer.wake.Wait()
 	}
@@ -128,6 +189,7 @@ func (s *stream) put(p []byte) int {
 	first := copy(s.buf[tail:], p[:n])
 	copy(s.buf, p[first:n])
 	s.size += n
+	s.behind += n
 	s.reader.wake.Broadcast()
 	return n
 }
@@ -135,7 +197,19 @@ func (s *stream) put(p []byte) int {
 // take moves bytes from the ring to p, and wakes the writer once half of the ring is free: at each read it would
 // wake for crumbs.
 func (s *stream) take(p []byte) int {
-	n := min(len(p), s.size)
+	ahead := s.size
+	if len(s.bodies) > 0 {
+		ahead = s.bodies[0].before
+		if ahead == 0 {
+			n := copy(p, s.bodies[0].b)
+			s.takenLocked(n)
+			return n
+		}
+		s.bodies[0].before -= min(len(p), ahead)
+	} else {
+		s.behind -= min(len(p), ahead)
+	}
+	n := min(len(p), ahead)
 	first := copy(p[:n], s.buf[s.head:])
 	copy(p[first:n], s.buf)
 	s.size -= n
@@ -148,6 +222,19 @@ func (s *stream) take(p []byte) int {
 		s.writer.wake.Broadcast()
 	}
 	return n
+}
+
+// takenLocked removes the first n bytes of the first body.
+func (s *stream) takenLocked(n int) {
+	s.given -= n
+	s.bodies[0].b = s.bodies[0].b[n:]
+	if len(s.bodies[0].b) == 0 {
+		s.bodies[0] = givenBody{}
+		s.bodies = s.bodies[1:]
+	}
+	if s.given <= largeBuffer/2 {
+		s.writer.wake.Broadcast()
+	}
 }
 
 // grow makes room for n more bytes, as far as the buffers go.
@@ -187,6 +274,7 @@ func (s *stream) closeReader() {
 	defer s.mu.Unlock()
 	s.close(&s.reader)
 	s.shrink()
+	s.bodies, s.given, s.behind = nil, 0, 0
 }
 
 func (s *stream) close(e *end) {

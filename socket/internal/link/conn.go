@@ -11,7 +11,8 @@ import (
 // Conn is a connection as the two ends use it. One goroutine at a time reads and one writes.
 type Conn struct {
 	net.Conn
-	try nonblocking
+	try  nonblocking
+	give giving
 }
 
 // nonblocking reads and writes only as far as it can at once: transport.ErrWouldBlock is not an
@@ -21,12 +22,20 @@ type nonblocking interface {
 	TryWrite(p []byte) (int, error)
 }
 
+// giving passes large bodies on within the process, without a copy.
+type giving interface {
+	WriteBody(b []byte) error
+	ReadBody(n int, block bool) ([]byte, error)
+}
+
 // NewConn prepares c. Connections that offer no way to try are served by the pumps alone.
 func NewConn(c net.Conn) *Conn {
-	if try, ok := c.(nonblocking); ok {
-		return &Conn{c, try}
+	give, _ := c.(giving)
+	try, ok := c.(nonblocking)
+	if !ok {
+		try = newNonblocking(c)
 	}
-	return &Conn{c, newNonblocking(c)}
+	return &Conn{c, try, give}
 }
 
 // CloseWrite tells the peer that nothing follows, where the transport can.

@@ -99,6 +99,17 @@ func (in *In) CanTry() bool { return in.conn.try != nil }
 
 // read reads once, into the large body under way or into the chunk.
 func (in *In) read(block bool) error {
+	if in.want > 0 && in.large == nil && in.conn.give != nil {
+		b, err := in.conn.give.ReadBody(in.want, block)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			in.large = b
+			in.seq.Add(1)
+			return nil
+		}
+	}
 	dst := in.space()
 	var n int
 	var err error
@@ -124,7 +135,7 @@ func (in *In) read(block bool) error {
 func (in *In) space() []byte {
 	if in.want > 0 {
 		if len(in.large) == cap(in.large) {
-			grown := make([]byte, len(in.large), min(in.want, 4*cap(in.large)))
+			grown := make([]byte, len(in.large), min(in.want, max(4*cap(in.large), firstBody, in.paid)))
 			copy(grown, in.large)
 			in.large = grown
 		}
@@ -310,7 +321,9 @@ func (in *In) split() {
 }
 
 func (in *In) startLarge(flags byte, size, h int) {
-	in.large = append(make([]byte, 0, min(size, max(firstBody, in.paid))), in.buf[in.p+h:in.w]...)
+	if rest := in.buf[in.p+h : in.w]; len(rest) > 0 {
+		in.large = append(make([]byte, 0, min(size, max(firstBody, in.paid))), rest...)
+	}
 	in.want = size
 	in.more = flags&zmtp.FlagMore != 0
 	in.frames++

@@ -162,9 +162,14 @@ func (o *Out) appendFrame(body []byte, more, inside bool) {
 	if n > largeBody {
 		s := o.tail(zmtp.MaxHeaderSize, inside)
 		s.b = zmtp.AppendHeader(s.b, flags, n)
-		copied, buf := copyBody(body)
-		o.appendLarge(copied)
-		o.segs[len(o.segs)-2].copied = buf
+		if o.conn != nil && o.conn.give != nil {
+			o.appendLarge(append([]byte(nil), body...))
+		} else {
+			copied, buf := copyBody(body)
+			o.appendLarge(copied)
+			o.segs[len(o.segs)-2].copied = buf
+		}
+		o.segs[len(o.segs)-2].own = true
 		return
 	}
 	s := o.tail(n+zmtp.MaxHeaderSize, inside)
@@ -283,7 +288,7 @@ func (o *Out) Watch() (empty bool) {
 	return o.msgs == 0
 }
 
-// vector lists what of the flight is not written yet.
+// vector lists what of the flight is not written yet, until the first body that can be given away.
 func (o *Out) vector() [][]byte {
 	o.vec = o.vec[:0]
 	skip := o.sent
@@ -292,6 +297,9 @@ func (o *Out) vector() [][]byte {
 		if skip >= len(b) {
 			skip -= len(b)
 			continue
+		}
+		if o.flight[i].own && o.conn.give != nil && skip == 0 {
+			break
 		}
 		o.vec = append(o.vec, b[skip:])
 		skip = 0

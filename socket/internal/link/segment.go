@@ -46,6 +46,7 @@ type segment struct {
 	b      []byte
 	pooled *[chunkSize]byte // what b is cut from, nil if it does not go back to the pool
 	copied *[]byte          // the copy of a large body, nil if it does not go back
+	own    bool             // a large body that no other queue shares
 	msgs   int              // messages that end in this segment
 	size   int              // bytes of their bodies
 	whole  bool             // the last message in it ends with it

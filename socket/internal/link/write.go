@@ -55,12 +55,32 @@ func (o *Out) Pump() {
 
 // writeAll writes the flight. The list of its parts is a field, since a local one would be allocated for each call.
 func (o *Out) writeAll(c *Conn, vec [][]byte) (int, error) {
-	if len(vec) == 1 {
+	switch len(vec) {
+	case 0:
+		return o.giveBody(c)
+	case 1:
 		return c.Write(vec[0])
 	}
 	o.rest = vec
 	n, err := o.rest.WriteTo(c.Conn)
 	return int(n), err
+}
+
+// giveBody gives away the body that is next in the flight.
+func (o *Out) giveBody(c *Conn) (int, error) {
+	skip := o.sent
+	for i := range o.flight {
+		s := &o.flight[i]
+		if skip == 0 && s.own {
+			if err := c.give.WriteBody(s.b); err != nil {
+				return 0, err
+			}
+			s.copied = nil
+			return len(s.b), nil
+		}
+		skip -= len(s.b)
+	}
+	return 0, nil // never: the vector ended at a body
 }
 
 // Flush writes what is queued as far as it can without blocking, unless somebody writes already. The
