@@ -7,7 +7,7 @@ import (
 	"github.com/meshmq/meshmq/socket/internal/route"
 )
 
-// balancer is the sending half of PUSH, DEALER, REQ and PAIR: it deals messages out over the peers that have room
+// balancer is the sending half of PUSH, DEALER, REQ, PAIR, CLIENT, SCATTER and CHANNEL: it deals messages out over the peers that have room
 // and blocks when none has (RFC 28, RFC 30).
 type balancer struct {
 	c *core

@@ -157,3 +157,56 @@ func BenchmarkPubSub(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkClientServer makes one request after another, which the server answers by number.
+func BenchmarkClientServer(b *testing.B) {
+	ctx := context.Background()
+	client, server := socket.NewClient(), socket.NewServer()
+	bound, err := server.Bind("tcp://127.0.0.1:0")
+	must(b, err)
+	must(b, client.Connect(bound))
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		for m := range server.Messages(ctx) {
+			if server.Send(ctx, m.RoutingID(), m.Bytes()) != nil {
+				return
+			}
+		}
+	}()
+	body := make([]byte, 16)
+	pass := func() {
+		must(b, client.Send(ctx, body))
+		_, err := client.Recv(ctx)
+		must(b, err)
+	}
+	checkAllocs(b, 0.1, pass)
+	for b.Loop() {
+		pass()
+	}
+	must(b, client.Close())
+	must(b, server.Close())
+	<-answered
+}
+
+// BenchmarkScatterGather sends and receives one message after another; both ends are in this process.
+func BenchmarkScatterGather(b *testing.B) {
+	ctx := context.Background()
+	scatter, gather := socket.NewScatter(), socket.NewGather()
+	defer scatter.Close()
+	defer gather.Close()
+	bound, err := gather.Bind("tcp://127.0.0.1:0")
+	must(b, err)
+	must(b, scatter.Connect(bound))
+	body := make([]byte, 100)
+	pass := func() {
+		must(b, scatter.Send(ctx, body))
+		_, err := gather.Recv(ctx)
+		must(b, err)
+	}
+	checkAllocs(b, 0.1, pass)
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		pass()
+	}
+}

@@ -1,5 +1,6 @@
 // Package socket has the socket types that services embed: PUSH and PULL, REQ and REP, DEALER and ROUTER, PUB and SUB,
-// XPUB and XSUB, and PAIR. On the wire they speak ZMTP 3.1, and 3.0 to older peers (RFC 37, RFC 23).
+// XPUB and XSUB, and PAIR; and those of one frame a message: CLIENT and SERVER, SCATTER and GATHER, CHANNEL, and PEER, which is
+// P2P here. On the wire they speak ZMTP 3.1, and 3.0 to older peers (RFC 37, RFC 23).
 //
 // A socket binds to and connects to any number of endpoints, in any order. Connect is asynchronous and never gives
 // up. All methods of all types may be called by any number of goroutines at the same time. Only methods that take a
@@ -7,7 +8,7 @@
 //
 // # How a message moves
 //
-// Send picks a peer under the lock of the type's sending half (balancer, fanout, the table of Router) and encodes the
+// Send picks a peer under the lock of the type's sending half (balancer, fanout, the table of Router or of numbered) and encodes the
 // frames into that peer's queue (link.Out), which counts messages and bytes against the high-water marks. The bytes are written by
 // the caller itself when the peer spoke last or a chunk is full, else by the connection's write pump.
 //
@@ -31,7 +32,7 @@
 //
 // Whoever holds one takes only those to its right, and none during I/O or a callback:
 //
-//	link.In.Baton > Req.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu > receiver.mu > subscriber.mu > pipe.mu, link.Out.mu, hub.mu
+//	link.In.Baton > Req.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > pipe.mu, link.Out.mu, hub.mu
 //
 // The baton is the right to read a connection, held while reading it.
 package socket

@@ -40,7 +40,7 @@ const (
 	DropPeerGone                           // queued for a peer that left (accepted connections, replies)
 	DropClosed                             // still queued when Close or the end of the linger period came
 	DropUnwanted                           // a reply nobody waits for, or a message the pattern does not take
-	DropMalformed                          // a message without the envelope its pattern demands
+	DropMalformed                          // a message without the envelope its pattern demands, or of more frames than it allows
 	DropDisconnected                       // queued for an endpoint that Disconnect removed
 	dropReasons
 )

@@ -23,6 +23,15 @@ func (m Msg) String() string { return string(m.Bytes()) }
 // Peer returns who sent the message. It is nil for a zero Msg.
 func (m Msg) Peer() *Peer { return m.peer }
 
+// RoutingID returns the number of who sent the message, which Server and P2P take to send to it (zmq_msg_routing_id). It is zero, which
+// is nobody's, for messages of other sockets and for a zero Msg.
+func (m Msg) RoutingID() uint32 {
+	if m.peer == nil {
+		return 0
+	}
+	return m.peer.number
+}
+
 // Size returns the number of bytes in all frames.
 func (m Msg) Size() int {
 	n := 0

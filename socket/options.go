@@ -149,10 +149,11 @@ func WithLinger(d time.Duration) Option {
 	return period("WithLinger", d, func(c *config) { c.linger = d })
 }
 
-// WithImmediate makes PUSH, DEALER and PAIR queue only to peers that are connected, as REQ always does.
+// WithImmediate makes PUSH, DEALER, PAIR, CLIENT, SCATTER and CHANNEL queue only to peers that are connected, as REQ always does.
 // Without it an endpoint given to Connect has a queue at once, which survives reconnects.
 func WithImmediate() Option {
-	return only("WithImmediate", func(c *config) { c.immediate = true }, zmtp.Push, zmtp.Dealer, zmtp.Pair)
+	return only("WithImmediate", func(c *config) { c.immediate = true },
+		zmtp.Push, zmtp.Dealer, zmtp.Pair, zmtp.Client, zmtp.Scatter, zmtp.Channel)
 }
 
 // WithHandshakeTimeout bounds greeting and handshake together. Default 30 s; zero means no bound.

@@ -6,6 +6,7 @@ import "github.com/meshmq/meshmq/transport/zmtp"
 type Peer struct {
 	identity   string
 	routingID  string
+	number     uint32
 	address    string
 	endpoint   string
 	socketType string
@@ -19,6 +20,10 @@ func (p *Peer) Identity() string { return p.identity }
 // RoutingID returns the first frame that a Router shows and expects for this peer: its identity, or
 // one made up by this socket. Empty on sockets that do not route by id.
 func (p *Peer) RoutingID() string { return p.routingID }
+
+// Number returns the number by which a Server or P2P sends to this peer: Msg.RoutingID of the peer's messages. Zero on sockets of other
+// types.
+func (p *Peer) Number() uint32 { return p.number }
 
 // Address returns the peer's network address, such as "127.0.0.1:40312".
 func (p *Peer) Address() string { return p.address }

@@ -57,7 +57,8 @@ type pipe struct {
 	totalIn  uint64
 	totalInB uint64
 
-	id string // routing id, guarded by the lock of byID
+	id     string // routing id, guarded by the lock of byID
+	number uint32 // routing id of SERVER and PEER, guarded by numbered.seatMu
 }
 
 // arrival is a batch with its sender, who may be gone and followed by another on the same pipe.

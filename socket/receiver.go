@@ -16,6 +16,7 @@ import (
 type receiver struct {
 	c      *core
 	lead   int                     // places left free before the frames of each message
+	frames int                     // how many a message has, others being malformed; 0 for any number
 	wanted func(topic []byte) bool // filter on the first frame, called with mu held; nil for all
 	sole   atomic.Pointer[pipe]    // the only connected peer, when callers may read it themselves
 
@@ -150,6 +151,10 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		}
 		if len(r.noters) > 0 && p == r.notes && r.low(p) {
 			r.releaseNoters()
+		}
+		if r.frames > 0 && len(frames) != r.frames {
+			r.c.drop(p, DropMalformed, 1)
+			continue
 		}
 		if r.wanted != nil && !r.wanted(frames[r.lead]) {
 			continue // unsubscribed meanwhile

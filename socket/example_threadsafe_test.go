@@ -1,0 +1,148 @@
+package socket_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+func ExampleNewServer() {
+	ctx := context.Background()
+	server := socket.NewServer()
+	defer server.Close()
+	endpoint, err := server.Bind("tcp://127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := socket.NewClient()
+	defer client.Close()
+	client.Connect(endpoint)
+	client.Send(ctx, []byte("who am I?"))
+
+	m, err := server.Recv(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	server.Send(ctx, m.RoutingID(), []byte("a "+m.Peer().SocketType())) // now, later, or more than once
+	m, err = client.Recv(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m)
+	// Output: a CLIENT
+}
+
+func ExampleNewClient() {
+	ctx := context.Background()
+	server := socket.NewServer()
+	defer server.Close()
+	endpoint, _ := server.Bind("inproc://square")
+	go func() {
+		for m := range server.Messages(ctx) {
+			server.Send(ctx, m.RoutingID(), append(m.Bytes(), m.Bytes()...))
+		}
+	}()
+
+	client := socket.NewClient()
+	defer client.Close()
+	client.Connect(endpoint)
+	for _, body := range []string{"a", "b"} { // no lockstep: send as many as you like before the first answer
+		client.Send(ctx, []byte(body))
+	}
+	for range 2 {
+		m, err := client.Recv(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(m)
+	}
+	// Output:
+	// aa
+	// bb
+}
+
+func ExampleNewScatter() {
+	ctx := context.Background()
+	scatter := socket.NewScatter()
+	defer scatter.Close()
+	endpoint, _ := scatter.Bind("inproc://stage-1")
+	gather := socket.NewGather()
+	defer gather.Close()
+	gather.Connect(endpoint)
+
+	scatter.Send(ctx, []byte("job"))
+	m, err := gather.Recv(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m)
+	// Output: job
+}
+
+func ExampleNewGather() {
+	ctx := context.Background()
+	gather := socket.NewGather() // collects from any number of stages
+	endpoint, _ := gather.Bind("inproc://results")
+	for _, result := range []string{"one", "two"} {
+		scatter := socket.NewScatter()
+		scatter.Connect(endpoint)
+		scatter.Send(ctx, []byte(result))
+		m, err := gather.Recv(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(m)
+		scatter.Close()
+	}
+	gather.Close()
+	// Output:
+	// one
+	// two
+}
+
+func ExampleNewChannel() {
+	ctx := context.Background()
+	left, right := socket.NewChannel(), socket.NewChannel()
+	defer left.Close()
+	defer right.Close()
+	endpoint, _ := left.Bind("inproc://door")
+	right.Connect(endpoint)
+
+	right.Send(ctx, []byte("knock"))
+	m, err := left.Recv(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m)
+	// Output: knock
+}
+
+func ExampleP2P_ConnectPeer() {
+	ctx := context.Background()
+	alice, bob := socket.NewP2P(), socket.NewP2P()
+	defer alice.Close()
+	defer bob.Close()
+	endpoint, _ := bob.Bind("tcp://127.0.0.1:0")
+	id, err := alice.ConnectPeer(endpoint)
+	if err != nil {
+		log.Fatal(err)
+	}
+	alice.Send(ctx, id, []byte("hello, bob")) // by the number of ours for bob
+
+	m, err := bob.Recv(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m)
+	bob.Send(ctx, m.RoutingID(), []byte("hello, alice")) // by the number of his for us
+	m, err = alice.Recv(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m, m.RoutingID() == id)
+	// Output:
+	// hello, bob
+	// hello, alice true
+}

@@ -1,0 +1,158 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// numbered is what SERVER and PEER share: each peer has a number, made up here, and each message sent names the one that it is for
+// (RFC 41, RFC 51).
+type numbered struct {
+	core
+	receiver
+
+	seatMu  sync.Mutex // guards the fields below
+	seats   map[uint32]*seat
+	last    uint32 // the number given last
+	stopped error  // the socket is closed
+}
+
+// seat is a peer under its number, and who waits for room in its queue.
+type seat struct {
+	pipe *pipe
+	wait waitq
+}
+
+// init starts with a random number, as libzmq does: one that is remembered from a socket before this then hardly names a peer of this one.
+func (n *numbered) init(typ zmtp.SocketType, opts []Option) {
+	n.core.init(typ, n, opts)
+	n.receiver.init(&n.core)
+	n.receiver.frames = 1
+	n.queueing = true
+	n.seats, n.last = map[uint32]*seat{}, rand.Uint32()
+}
+
+// enroll gives a number to an endpoint of Connect, which keeps it from one connection to the next.
+func (n *numbered) enroll(p *pipe) error {
+	n.seatMu.Lock()
+	n.addLocked(p)
+	n.seatMu.Unlock()
+	return nil
+}
+
+// addLocked gives p the next number that is free and not zero.
+func (n *numbered) addLocked(p *pipe) {
+	for taken := true; taken; {
+		n.last++
+		_, taken = n.seats[n.last]
+		taken = taken || n.last == 0
+	}
+	p.number = n.last
+	n.seats[p.number] = &seat{pipe: p}
+}
+
+// attach notes the number of a peer that connected in its Peer.
+func (n *numbered) attach(p *pipe) error {
+	peer := *p.peer.Load()
+	n.seatMu.Lock()
+	if p.number == 0 {
+		n.addLocked(p)
+	}
+	peer.number = p.number
+	n.seatMu.Unlock()
+	p.peer.Store(&peer)
+	n.receiver.attach(p)
+	return nil
+}
+
+func (n *numbered) detach(p *pipe) {
+	if p.dialer == nil || !n.queueing {
+		n.forget(p)
+	}
+	n.receiver.detach(p)
+}
+
+func (n *numbered) forget(p *pipe) {
+	n.seatMu.Lock()
+	if s := n.seats[p.number]; s != nil {
+		delete(n.seats, p.number)
+		s.wait.wakeAll()
+	}
+	n.seatMu.Unlock()
+}
+
+func (n *numbered) room(p *pipe) {
+	n.seatMu.Lock()
+	if s := n.seats[p.number]; s != nil {
+		s.wait.wakeAll()
+	}
+	n.seatMu.Unlock()
+}
+
+func (n *numbered) stopSending(err error) {
+	n.seatMu.Lock()
+	n.stopped = err
+	for _, s := range n.seats {
+		s.wait.wakeAll()
+	}
+	n.seatMu.Unlock()
+}
+
+func (n *numbered) deliver(p *pipe, b link.Batch) { n.receiver.deliver(p, b) }
+func (n *numbered) stopReceiving(err error)       { n.receiver.stopReceiving(err) }
+
+// Send sends one message of one frame to the peer of the given number, which Msg.RoutingID returns for those it sent. It copies the body.
+// It is ErrNoPeer when there is no such peer; while the peer's queue is full it blocks, until ctx ends (ErrFull, and ErrTimeout when
+// ctx's deadline passed), the peer leaves (ErrNoPeer) or the socket is closed (ErrClosed). Sends to other peers go on
+// meanwhile.
+func (n *numbered) Send(ctx context.Context, id uint32, body []byte) error {
+	if err := n.usable(); err != nil {
+		return &Error{Op: "send", Err: err}
+	}
+	frames := [][]byte{body}
+	size, err := n.sizeOf(frames)
+	if err != nil {
+		return err
+	}
+	for {
+		n.seatMu.Lock()
+		if n.stopped != nil {
+			n.seatMu.Unlock()
+			return &Error{Op: "send", Err: n.stopped}
+		}
+		s := n.seats[id]
+		if s == nil {
+			n.seatMu.Unlock()
+			return &Error{Op: "send", Err: fmt.Errorf("%w: routing id %d is not connected", ErrNoPeer, id)}
+		}
+		if took, flush := s.pipe.out.Append(nil, frames, size); took {
+			n.seatMu.Unlock()
+			if flush {
+				s.pipe.out.Flush()
+			}
+			return nil
+		}
+		if err := n.block(ctx, s); err != nil {
+			return &Error{Op: "send", Err: err}
+		}
+	}
+}
+
+// block waits for room in one queue. It is entered with seatMu held and leaves without.
+func (n *numbered) block(ctx context.Context, s *seat) error {
+	if err := ctx.Err(); err != nil {
+		n.seatMu.Unlock()
+		return &blocked{ErrFull, err}
+	}
+	w := s.wait.add()
+	n.seatMu.Unlock()
+	if err := s.wait.wait(ctx, &n.seatMu, w); err != nil {
+		return &blocked{ErrFull, err}
+	}
+	return nil
+}

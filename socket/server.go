@@ -1,0 +1,15 @@
+package socket
+
+import "github.com/meshmq/meshmq/transport/zmtp"
+
+// Server talks to CLIENT peers by number (RFC 41, SERVER): Msg.RoutingID of a message received is what Send takes to answer it. Messages have
+// one frame; others that arrive are dropped and counted (DropMalformed). It is safe for use by any number of goroutines, who may answer the
+// messages of a peer in any order.
+type Server struct{ numbered }
+
+// NewServer returns a SERVER socket. It uses nothing until Bind or Connect; Close it in the end.
+func NewServer(opts ...Option) *Server {
+	s := &Server{}
+	s.numbered.init(zmtp.Server, opts)
+	return s
+}
