@@ -15,17 +15,17 @@ import (
 // pattern is what a socket type adds to core. The calls come from the goroutines of connections and are
 // made without locks, but for enroll, which Connect calls under core.mu.
 type pattern interface {
-	enroll(p *pipe) error                           // p is an endpoint to connect to, with a queue already
-	reserve(p *pipe) error                          // p is in its handshake; an error refuses the peer before it counts on us
-	release(p *pipe)                                // its handshake failed
-	attach(p *pipe) error                           // p has a connection now; an error refuses the peer
-	detach(p *pipe)                                 // its connection ended
-	forget(p *pipe)                                 // nothing more is to be sent to p
-	room(p *pipe)                                   // its queue, once full, is half empty
-	deliver(p *pipe, b link.Batch)                  // messages arrived; p.in's baton is held
-	subscription(p *pipe, topic []byte, added bool) // a SUBSCRIBE or CANCEL arrived
-	stopSending(err error)                          // Send returns err from now on
-	stopReceiving(err error)                        // Recv returns err once the inbox is empty
+	enroll(p *pipe) error               // p is an endpoint to connect to, with a queue already
+	reserve(p *pipe) error              // p is in its handshake; an error refuses the peer before it counts on us
+	release(p *pipe)                    // its handshake failed
+	attach(p *pipe) error               // p has a connection now; an error refuses the peer
+	detach(p *pipe)                     // its connection ended
+	forget(p *pipe)                     // nothing more is to be sent to p
+	room(p *pipe)                       // its queue, once full, is half empty
+	deliver(p *pipe, b link.Batch)      // messages arrived; p.in's baton is held
+	command(p *pipe, name, data []byte) // a command of the pattern arrived, such as SUBSCRIBE; others are ignored
+	stopSending(err error)              // Send returns err from now on
+	stopReceiving(err error)            // Recv returns err once the inbox is empty
 }
 
 // core is what all socket types share: endpoints, connections and their life. Its methods may be called
@@ -81,17 +81,17 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 }
 
 // enroll and the other methods here are the defaults of pattern, for types with no use for the call.
-func (c *core) enroll(*pipe) error               { return nil }
-func (c *core) reserve(*pipe) error              { return nil }
-func (c *core) release(*pipe)                    {}
-func (c *core) attach(*pipe) error               { return nil }
-func (c *core) detach(*pipe)                     {}
-func (c *core) forget(*pipe)                     {}
-func (c *core) room(*pipe)                       {}
-func (c *core) subscription(*pipe, []byte, bool) {}
-func (c *core) stopSending(error)                {}
-func (c *core) stopReceiving(error)              {}
-func (c *core) deliver(p *pipe, b link.Batch)    { c.drop(p, DropUnwanted, b.Msgs) }
+func (c *core) enroll(*pipe) error            { return nil }
+func (c *core) reserve(*pipe) error           { return nil }
+func (c *core) release(*pipe)                 {}
+func (c *core) attach(*pipe) error            { return nil }
+func (c *core) detach(*pipe)                  {}
+func (c *core) forget(*pipe)                  {}
+func (c *core) room(*pipe)                    {}
+func (c *core) command(*pipe, []byte, []byte) {}
+func (c *core) stopSending(error)             {}
+func (c *core) stopReceiving(error)           {}
+func (c *core) deliver(p *pipe, b link.Batch) { c.drop(p, DropUnwanted, b.Msgs) }
 
 // usable returns why the socket cannot be used, if it cannot.
 func (c *core) usable() error {

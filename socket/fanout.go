@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/internal/route"
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // fanout is the sending half of PUB and XPUB: a copy of each message for every peer with a subscription to a prefix
@@ -121,6 +122,16 @@ func (f *fanout) stopSending(err error) {
 	f.err = err
 	f.wait.wakeAll()
 	f.mu.Unlock()
+}
+
+// command takes the subscriptions of ZMTP 3.1 peers.
+func (f *fanout) command(p *pipe, name, data []byte) {
+	switch string(name) {
+	case zmtp.CommandSubscribe:
+		f.subscribe(p, data, true)
+	case zmtp.CommandCancel:
+		f.subscribe(p, data, false)
+	}
 }
 
 // subscribe adds or removes a peer's subscription, and shows the first of a topic and the last, with WithVerbose all. A peer that asks too

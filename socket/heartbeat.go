@@ -137,16 +137,14 @@ func (p *pipe) command(name, data []byte) error {
 			return err
 		}
 		p.heart.Load().pong(context)
-	case "SUBSCRIBE":
-		p.c.pat.subscription(p, data, true)
-	case "CANCEL":
-		p.c.pat.subscription(p, data, false)
 	case "ERROR":
 		reason, err := zmtp.ParseError(data)
 		if err != nil {
 			return err
 		}
 		return &zmtp.HandshakeError{Reason: zmtp.PeerError, Detail: reason}
+	default:
+		p.c.pat.command(p, name, data)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func (s *Pub) forget(p *pipe)        { s.fanout.remove(p) }
 func (s *Pub) room(p *pipe)          { s.fanout.room(p) }
 func (s *Pub) stopSending(err error) { s.fanout.stopSending(err) }
 
-func (s *Pub) subscription(p *pipe, topic []byte, added bool) { s.fanout.subscribe(p, topic, added) }
+func (s *Pub) command(p *pipe, name, data []byte) { s.fanout.command(p, name, data) }
 
 // deliver takes the subscriptions of ZMTP 3.0 peers, which are messages. RFC 29: PUB discards all others.
 func (s *Pub) deliver(p *pipe, b link.Batch) {

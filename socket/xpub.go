@@ -40,7 +40,7 @@ func (s *XPub) room(p *pipe)            { s.fanout.room(p) }
 func (s *XPub) stopSending(err error)   { s.fanout.stopSending(err) }
 func (s *XPub) stopReceiving(err error) { s.receiver.stopReceiving(err) }
 
-func (s *XPub) subscription(p *pipe, topic []byte, added bool) { s.fanout.subscribe(p, topic, added) }
+func (s *XPub) command(p *pipe, name, data []byte) { s.fanout.command(p, name, data) }
 
 // noteTopic has Recv return a subscription or cancellation.
 func (s *XPub) noteTopic(p *pipe, topic []byte, first byte) {
@@ -51,7 +51,7 @@ func (s *XPub) noteTopic(p *pipe, topic []byte, first byte) {
 func (s *XPub) deliver(p *pipe, b link.Batch) {
 	eachMessage(b, func(frames [][]byte) {
 		if topic, added, ok := asSubscription(frames); ok {
-			s.subscription(p, topic, added)
+			s.fanout.subscribe(p, topic, added)
 		} else {
 			s.receiver.deliver(p, link.One(frames...))
 		}
