@@ -1,11 +1,22 @@
 package socket
 
+import "github.com/meshmq/meshmq/socket/internal/link"
+
 // Msg is one received message. Its frames belong to the caller, who may keep and change them;
 // small messages that arrived together share one underlying buffer (each frame's capacity ends
 // where it ends), so keep a Clone of a small message that is to live long.
 type Msg struct {
 	Frames [][]byte
 	peer   *Peer
+	lease  *link.Lease
+}
+
+// Release gives the memory of large frames (above 32 KiB) back, for messages to come: a receiver of many large messages that
+// calls it when it is done with each spares the garbage collector most of its work. Neither m nor a copy of it, nor any of its frames, may be used
+// afterwards. Calling it is never necessary, and calling it again, also on a copy, does nothing.
+func (m *Msg) Release() {
+	m.lease.Release()
+	*m = Msg{}
 }
 
 // Bytes returns the last frame: the body of a message of one frame, and the body behind the

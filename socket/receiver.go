@@ -136,7 +136,7 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		p := r.turn
 		a := &p.inbox[p.next]
 		frames, size := a.batch.Next(&r.slab, r.lead)
-		m := Msg{Frames: frames, peer: a.peer}
+		m := Msg{Frames: frames, peer: a.peer, lease: a.batch.Lease}
 		if r.lead > 0 {
 			frames[0] = r.routingID(a.peer)
 		}

@@ -138,6 +138,7 @@ func (m *measure) receive(in receiver) error {
 		if msg.Size() != m.size || len(msg.Frames) != 1 {
 			return fail(exitCheck, "message %d has %d frames of %d bytes together, want one of %d", i+1, len(msg.Frames), msg.Size(), m.size)
 		}
+		msg.Release()
 		if i == 0 {
 			start = time.Now()
 		}

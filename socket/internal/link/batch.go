@@ -5,8 +5,9 @@ import "github.com/meshmq/meshmq/transport/zmtp"
 // Batch is a number of whole messages as they arrived: a run of frames to be decoded one by one, or
 // one message that is decoded already.
 type Batch struct {
-	Msgs  int // messages left in it
-	Bytes int // bytes of their bodies, when the batch was made
+	Msgs  int    // messages left in it
+	Bytes int    // bytes of their bodies, when the batch was made
+	Lease *Lease // memory of the large bodies of a single message, nil where there is none
 
 	data   []byte   // frames; commands among them have been dealt with
 	frames [][]byte // the one message of a batch without data

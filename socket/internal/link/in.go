@@ -48,19 +48,22 @@ type In struct {
 	size int    // size of the next chunk
 	most int    // bytes of the largest read into this chunk
 
-	partial  [][]byte // frames of a message that outgrew its chunk
-	commands uint64   // that arrived
-	paid     int      // the largest body that arrived whole
-	large    []byte   // its current frame's body, as far as it arrived
-	want     int      // its size, 0 when there is none
-	more     bool     // frames of the same message follow
-	frames   int      // of the message under way
+	partial  [][]byte     // frames of a message that outgrew its chunk
+	commands uint64       // that arrived
+	paid     int          // the largest body that arrived whole
+	large    []byte       // its current frame's body, as far as it arrived
+	largeBuf *[]byte      // what large is cut from, if its memory can be used again
+	lease    *Lease       // of the message under way
+	reuse    *atomic.Bool // its memory is given back: see Lease
+	want     int          // its size, 0 when there is none
+	more     bool         // frames of the same message follow
+	frames   int          // of the message under way
 	bytes    int
 }
 
 // NewIn reads from c, where early was read already, behind the handshake. max bounds the size of a message.
 func NewIn(c *Conn, early []byte, max int) *In {
-	in := &In{conn: c, max: max, size: firstChunk}
+	in := &In{conn: c, max: max, size: firstChunk, reuse: new(atomic.Bool)}
 	if len(early) > 0 {
 		in.buf = append(make([]byte, 0, firstChunk), early...)
 		in.w = len(in.buf)
@@ -135,9 +138,7 @@ func (in *In) read(block bool) error {
 func (in *In) space() []byte {
 	if in.want > 0 {
 		if len(in.large) == cap(in.large) {
-			grown := make([]byte, len(in.large), min(in.want, max(4*cap(in.large), firstBody, in.paid)))
-			copy(grown, in.large)
-			in.large = grown
+			in.grow()
 		}
 		return in.large[len(in.large):min(cap(in.large), in.want)]
 	}
@@ -181,6 +182,7 @@ func (in *In) parse() (Batch, error) {
 		if len(in.large) < in.want {
 			return Batch{}, nil
 		}
+		in.leaseBody()
 		in.partial = append(in.partial, in.large)
 		in.paid = max(in.paid, in.want)
 		in.large, in.want = nil, 0
@@ -321,14 +323,43 @@ func (in *In) split() {
 }
 
 func (in *In) startLarge(flags byte, size, h int) {
-	if rest := in.buf[in.p+h : in.w]; len(rest) > 0 {
-		in.large = append(make([]byte, 0, min(size, max(firstBody, in.paid))), rest...)
-	}
 	in.want = size
+	if rest := in.buf[in.p+h : in.w]; len(rest) > 0 {
+		in.grow()
+		in.large = append(in.large, rest...)
+	}
 	in.more = flags&zmtp.FlagMore != 0
 	in.frames++
 	in.bytes += size
 	in.r, in.p = in.w, in.w
+}
+
+// grow makes room for more of the large body under way: for all of it if one as large was paid for.
+func (in *In) grow() {
+	n := min(in.want, max(4*cap(in.large), firstBody, in.paid))
+	old := in.large
+	in.largeBuf = nil
+	if n == in.want && in.reuse.Load() {
+		in.large, in.largeBuf = newBody(n)
+	} else {
+		in.large = make([]byte, 0, n)
+	}
+	in.large = append(in.large, old...)
+}
+
+// leaseBody notes the memory of a large body that arrived whole.
+func (in *In) leaseBody() {
+	if in.lease == nil {
+		in.lease = &Lease{reuse: in.reuse}
+	}
+	buf := in.largeBuf
+	if buf == nil {
+		whole := in.large
+		buf = &whole
+	}
+	in.lease.bodies = append(in.lease.bodies, buf)
+	in.large = in.large[:in.want:in.want]
+	in.largeBuf = nil
 }
 
 // parsePartial goes on with a message that outgrew its chunk, frame by frame.
@@ -357,8 +388,8 @@ func (in *In) parsePartial() (Batch, error) {
 
 // assembled returns the message that outgrew its chunk.
 func (in *In) assembled() Batch {
-	b := Batch{Msgs: 1, Bytes: in.bytes, frames: in.partial}
-	in.partial = nil
+	b := Batch{Msgs: 1, Bytes: in.bytes, Lease: in.lease, frames: in.partial}
+	in.partial, in.lease = nil, nil
 	in.frames, in.bytes = 0, 0
 	return b
 }

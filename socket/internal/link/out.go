@@ -165,8 +165,8 @@ func (o *Out) appendFrame(body []byte, more, inside bool) {
 		if o.conn != nil && o.conn.give != nil {
 			o.appendLarge(append([]byte(nil), body...))
 		} else {
-			copied, buf := copyBody(body)
-			o.appendLarge(copied)
+			copied, buf := newBody(n)
+			o.appendLarge(append(copied, body...))
 			o.segs[len(o.segs)-2].copied = buf
 		}
 		o.segs[len(o.segs)-2].own = true

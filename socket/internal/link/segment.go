@@ -1,7 +1,6 @@
 package link
 
 import (
-	"math/bits"
 	"sync"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -21,26 +20,6 @@ const (
 
 var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
-// largest is the size class of the largest body whose copy is kept for another: 1 MiB.
-const largest = 20
-
-// bodies holds copies of large bodies for reuse, by the power of two that they fit in.
-var bodies [largest + 1]sync.Pool
-
-// copyBody returns a copy of a large body, and what goes back to bodies once it is written.
-func copyBody(body []byte) ([]byte, *[]byte) {
-	class := bits.Len(uint(len(body) - 1))
-	if class > largest {
-		return append([]byte(nil), body...), nil
-	}
-	buf, ok := bodies[class].Get().(*[]byte)
-	if !ok {
-		b := make([]byte, 1<<class)
-		buf = &b
-	}
-	return append((*buf)[:0], body...), buf
-}
-
 // segment is a run of encoded bytes in a queue.
 type segment struct {
 	b      []byte
@@ -58,7 +37,7 @@ func (s *segment) recycle() {
 		chunks.Put(s.pooled)
 	}
 	if s.copied != nil {
-		bodies[bits.Len(uint(cap(*s.copied)-1))].Put(s.copied)
+		recycleBody(s.copied)
 	}
 	*s = segment{}
 }

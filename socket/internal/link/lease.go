@@ -1,0 +1,53 @@
+package link
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// largest is the size class of the largest body whose memory is kept for another: 64 MiB.
+const largest = 26
+
+// bodies holds the memory of large bodies for reuse, by the power of two that it is at least.
+var bodies [largest + 1]sync.Pool
+
+// newBody returns memory for a body of up to size bytes and, if it may go back to bodies, what goes there.
+func newBody(size int) ([]byte, *[]byte) {
+	class := bits.Len(uint(size - 1))
+	if class > largest {
+		return make([]byte, 0, size), nil
+	}
+	buf, ok := bodies[class].Get().(*[]byte)
+	if !ok {
+		b := make([]byte, 0, 1<<class)
+		buf = &b
+	}
+	return (*buf)[:0], buf
+}
+
+// recycleBody gives memory back that nobody uses any more.
+func recycleBody(buf *[]byte) {
+	if class := bits.Len(uint(cap(*buf))) - 1; class > 0 && class <= largest {
+		bodies[class].Put(buf)
+	}
+}
+
+// Lease is the memory of the large bodies of one message that was received.
+type Lease struct {
+	reuse  *atomic.Bool // of the link: its reader gives memory back
+	bodies []*[]byte
+	gone   atomic.Bool
+}
+
+// Release gives the memory back for messages to come. Only the first call does. A nil Lease holds nothing.
+func (l *Lease) Release() {
+	if l == nil || l.gone.Swap(true) {
+		return
+	}
+	l.reuse.Store(true)
+	for _, buf := range l.bodies {
+		recycleBody(buf)
+	}
+	l.bodies = nil
+}

@@ -1,0 +1,74 @@
+package link
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// reader reads a stream with commands in it.
+func reader(data []byte) *In {
+	in := NewIn(NewConn(&scripted{data: data}), nil, 1<<20)
+	in.Command = func(_, _ []byte) error { return nil }
+	return in
+}
+
+// next reads the next message.
+func next(t *testing.T, in *In) (Batch, [][]byte) {
+	t.Helper()
+	var b Batch
+	for b.Msgs == 0 { // else commands came
+		var err error
+		b, err = in.Fill(true)
+		require.NoError(t, err)
+	}
+	var slab Slab
+	frames, _ := b.Next(&slab, 0)
+	return b, frames
+}
+
+func TestLease_MemoryIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	const size, messages = 100 << 10, 100
+	var sizes [][]int
+	for range messages {
+		sizes = append(sizes, []int{size, 10, size + 1})
+	}
+	in := reader(stream(sizes...))
+	seen := map[*byte]bool{}
+	again := 0
+	for range messages {
+		b, frames := next(t, in)
+		require.Len(t, frames, 3)
+		if seen[&frames[0][0]] {
+			again++
+		}
+		seen[&frames[0][0]] = true
+		b.Lease.Release()
+		b.Lease.Release() // only once: else two messages would share memory
+	}
+	assert.Positive(t, again) // the pool is free to drop some
+}
+
+func TestLease_KeptMemoryIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	in := reader(stream([]int{100 << 10}, []int{100 << 10}, []int{100 << 10}))
+	b, _ := next(t, in)
+	b.Lease.Release()
+	_, kept := next(t, in)
+	want := bytes.Clone(kept[0])
+	_, other := next(t, in)
+	clear(other[0])
+	assert.True(t, bytes.Equal(want, kept[0]))
+	assert.Equal(t, len(kept[0]), cap(kept[0]))
+}
+
+func TestLease_SmallMessagesHaveNone(t *testing.T) {
+	t.Parallel()
+	in := reader(stream([]int{100}))
+	b, _ := next(t, in)
+	assert.Nil(t, b.Lease)
+	b.Lease.Release()
+}
