@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -179,11 +181,16 @@ func (o *own) requireNoEvent(kind socket.EventKind) {
 	}
 }
 
-// freshEndpoint returns an endpoint to bind that nobody else uses.
+// freshEndpoint returns an endpoint to bind that nobody else uses. Where the system has more than one loopback address, a port
+// that is free for a moment, while its owner restarts, is not taken by another test.
 func freshEndpoint(t *testing.T, transport string) string {
 	t.Helper()
-	if transport == "tcp" {
-		return "tcp://127.0.0.1:*"
+	if transport != "ipc" {
+		host := "127.0.0.1"
+		if runtime.GOOS == "linux" {
+			host = fmt.Sprintf("127.%d.%d.%d", 1+rand.N(250), rand.N(250), 1+rand.N(250))
+		}
+		return strings.Fields(transport)[0] + "://" + host + ":*"
 	}
 	dir, err := os.MkdirTemp("", "mesh") // t.TempDir may be too long for the path of a socket
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"os/exec"
@@ -35,14 +36,17 @@ type peerRequest struct {
 	Options  map[string]any `json:"options,omitempty"`
 	Endpoint string         `json:"endpoint,omitempty"`
 	Frames   []peerFrame    `json:"frames,omitempty"`
+	From     int            `json:"from"`
+	Until    int            `json:"until"`
 	Timeout  int64          `json:"timeout"` // milliseconds
 }
 
 type peerReply struct {
-	Error    string      `json:"error,omitempty"`
-	Socket   int         `json:"socket,omitempty"`
-	Endpoint string      `json:"endpoint,omitempty"`
-	Frames   []peerFrame `json:"frames,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	Socket   int           `json:"socket,omitempty"`
+	Endpoint string        `json:"endpoint,omitempty"`
+	Frames   []peerFrame   `json:"frames,omitempty"`
+	Messages [][]peerFrame `json:"messages,omitempty"`
 }
 
 type peerFrame struct {
@@ -101,27 +105,58 @@ func decodeFrames(encoded []peerFrame) (frames [][]byte, ok bool) {
 // startLibzmq starts a process with libzmq in it, or skips the test where there is none.
 func startLibzmq(t *testing.T) *peerProcess {
 	t.Helper()
-	python := findPython()
-	switch {
-	case python != "":
-		return startPeer(t, exec.Command(python, filepath.Join("testdata", "peer.py")))
-	case os.Getenv("CI") == "true":
-		t.Fatal("libzmq: no python3 can import zmq; install python3-zmq")
-	default:
-		t.Skipf("skipped %s: it talks to libzmq, and no python3 can import zmq (Debian: python3-zmq)", t.Name())
+	if why := systemLibzmq(); why != nil {
+		missing(t, why, "python3 and libzmq.so.5 (Debian: python3-zmq)")
+	}
+	return startPeer(t, python(systemLibrary))
+}
+
+// startDraftLibzmq starts a process with a libzmq that has the draft types and ws, or skips the test where there is none.
+func startDraftLibzmq(t *testing.T) *peerProcess {
+	t.Helper()
+	if why := draftLibzmq(); why != nil {
+		missing(t, why, "a libzmq with drafts, which .ci/libzmq-draft builds on Debian")
+	}
+	return startPeer(t, python(draftLibrary()))
+}
+
+// missing skips the test for want of what it talks to. In continuous integration nothing may be wanting.
+func missing(t *testing.T, why error, wanted string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("needs %s: %v", wanted, why)
+	}
+	t.Skipf("skipped %s: it needs %s: %v", t.Name(), wanted, why)
+}
+
+const systemLibrary = "libzmq.so.5"
+
+func draftLibrary() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "(no cache directory)"
+	}
+	return filepath.Join(cache, "meshmq", "libzmq-draft", "libzmq.so.5")
+}
+
+var (
+	systemLibzmq = sync.OnceValue(func() error { return loads(systemLibrary) })
+	draftLibzmq  = sync.OnceValue(func() error { return loads(draftLibrary()) })
+)
+
+// loads returns why the peer program does not run with this library, if so.
+func loads(library string) error {
+	out, err := python(library).CombinedOutput() // it ends at once, for nobody asks anything
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
 	}
 	return nil
 }
 
-// findPython returns a Python that has pyzmq: the system's or the first on PATH.
-var findPython = sync.OnceValue(func() string {
-	for _, python := range []string{"/usr/bin/python3", "python3"} {
-		if exec.Command(python, "-c", "import zmq").Run() == nil {
-			return python
-		}
-	}
-	return ""
-})
+// python is the peer program with this libzmq: without the site packages, for a quick start.
+func python(library string) *exec.Cmd {
+	return exec.Command("python3", "-S", "-E", filepath.Join("testdata", "peer.py"), library)
+}
 
 // startPeer starts cmd and ends it with the test, after what the test opens in it has been closed.
 func startPeer(t *testing.T, cmd *exec.Cmd) *peerProcess {

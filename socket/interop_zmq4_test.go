@@ -93,7 +93,7 @@ func openZMQ4(socketType string, o map[string]any) (*zmq4Socket, error) {
 func (s *zmq4Socket) do(request peerRequest, reply *peerReply) error {
 	switch request.Op {
 	case "close":
-		_ = s.Close() // it complains of connections that are closed already
+		go func() { _ = s.Close() }() // it takes its time, and complains of connections that are closed already
 		return nil
 	case "bind":
 		if err := s.Listen(request.Endpoint); err != nil {
