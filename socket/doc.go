@@ -25,6 +25,7 @@
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
 //	leaving, per Disconnect  Disconnect             linger, core.cancel             core.wg
 //	event handler            New... with a handler  hub.close                       hub.close
+//	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
 // Timers (heartbeats, collected drops) run for a moment on goroutines of the runtime and are stopped by their owners.
 //
@@ -32,7 +33,7 @@
 //
 // Whoever holds one takes only those to its right, and none during I/O or a callback:
 //
-//	link.In.Baton > Req.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > pipe.mu, link.Out.mu, hub.mu
+//	Proxy.mu > way.taking > link.In.Baton > Req.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > pipe.mu, link.Out.mu, hub.mu
 //
 // The baton is the right to read a connection, held while reading it.
 package socket
