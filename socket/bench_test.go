@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/meshmq/meshmq/socket"
@@ -208,5 +209,33 @@ func BenchmarkScatterGather(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		pass()
+	}
+}
+
+// BenchmarkRadioDish sends to a group and receives, one message after another; both ends are in this process.
+func BenchmarkRadioDish(b *testing.B) {
+	for _, group := range []string{"group", strings.Repeat("g", 255)} {
+		b.Run(fmt.Sprint(len(group)), func(b *testing.B) {
+			ctx := context.Background()
+			radio, dish := socket.NewRadio(), socket.NewDish()
+			defer radio.Close()
+			defer dish.Close()
+			bound, err := radio.Bind("tcp://127.0.0.1:0")
+			must(b, err)
+			must(b, dish.Join(group))
+			must(b, dish.Connect(bound))
+			must(b, radio.WaitSubscribers(ctx, group, 1))
+			body := make([]byte, 100)
+			pass := func() {
+				must(b, radio.Send(ctx, group, body))
+				_, err := dish.Recv(ctx)
+				must(b, err)
+			}
+			checkAllocs(b, 0.2, pass) // a chunk for each ten reads or so, and slices of frames
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				pass()
+			}
+		})
 	}
 }

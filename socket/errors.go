@@ -25,6 +25,8 @@ var (
 	ErrPeerGone = errors.New("peer gone")
 	// ErrOption: an option has an impossible value.
 	ErrOption = errors.New("invalid option")
+	// ErrGroup: a group of Radio and Dish has more than 255 bytes, or a zero byte among them.
+	ErrGroup = errors.New("invalid group")
 	// ErrEndpoint: an endpoint is malformed, of an unknown scheme, or not known to the socket.
 	ErrEndpoint = transport.ErrEndpoint
 	// ErrTimeout: the context's deadline passed. Such an error is also context.DeadlineExceeded.

@@ -146,3 +146,49 @@ func ExampleP2P_ConnectPeer() {
 	// hello, bob
 	// hello, alice true
 }
+
+func ExampleNewRadio() {
+	ctx := context.Background()
+	radio := socket.NewRadio()
+	defer radio.Close()
+	endpoint, _ := radio.Bind("tcp://127.0.0.1:0")
+	dish := socket.NewDish()
+	defer dish.Close()
+	dish.Join("weather")
+	dish.Connect(endpoint)
+	if err := radio.WaitSubscribers(ctx, "weather", 1); err != nil { // else what is sent before it joined is lost to it
+		log.Fatal(err)
+	}
+	radio.Send(ctx, "weather/alps", []byte("snow")) // another group, though it starts the same
+	radio.Send(ctx, "weather", []byte("sunny"))
+
+	m, err := dish.Recv(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(m.Group(), m)
+	// Output: weather sunny
+}
+
+func ExampleNewDish() {
+	ctx := context.Background()
+	dish := socket.NewDish() // may bind as well, for radios that come and go
+	endpoint, _ := dish.Bind("inproc://channels")
+	if err := dish.Join("1", "2"); err != nil {
+		log.Fatal(err)
+	}
+	radio := socket.NewRadio()
+	defer radio.Close()
+	radio.Connect(endpoint)
+	radio.WaitSubscribers(ctx, "2", 1)
+	radio.Send(ctx, "2", []byte("news at ten"))
+
+	for m, err := range dish.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("channel %s: %s\n", m.Group(), m)
+		dish.Close()
+	}
+	// Output: channel 2: news at ten
+}

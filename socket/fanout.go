@@ -11,10 +11,11 @@ import (
 )
 
 // fanout is the sending half of PUB and XPUB: a copy of each message for every peer with a subscription to a prefix
-// of its first frame (RFC 29).
+// of its first frame (RFC 29); and of RADIO, where it is a subscription to all of that frame (RFC 48).
 type fanout struct {
-	c    *core
-	show func(p *pipe, topic []byte, first byte) // has XPUB's Recv return a subscription; called with mu held, in order
+	c     *core
+	exact bool                                    // a topic is not a prefix
+	show  func(p *pipe, topic []byte, first byte) // has XPUB's Recv return a subscription; called with mu held, in order
 
 	mu      sync.Mutex // guards the fields below
 	topics  route.Topics[*pipe]
@@ -50,7 +51,7 @@ func (f *fanout) Send(ctx context.Context, frames ...[]byte) error {
 			f.mu.Unlock()
 			return &Error{Op: "send", Err: f.err}
 		}
-		f.matched = f.topics.AppendMatch(f.matched[:0], frames[0])
+		f.matchLocked(frames[0])
 		if !f.c.cfg.noDrop || f.roomForAll(size) {
 			break
 		}
@@ -72,6 +73,15 @@ func (f *fanout) Send(ctx context.Context, frames ...[]byte) error {
 		p.out.Flush()
 	}
 	return nil
+}
+
+// matchLocked finds who is to get a message of this topic.
+func (f *fanout) matchLocked(topic []byte) {
+	if f.exact {
+		f.matched = f.topics.AppendExact(f.matched[:0], topic)
+	} else {
+		f.matched = f.topics.AppendMatch(f.matched[:0], topic)
+	}
 }
 
 // roomForAll reports whether every matched subscriber has room; if not, room will be called. f.mu is held.
@@ -176,14 +186,15 @@ func (f *fanout) changedLocked() {
 }
 
 // WaitSubscribers blocks until at least n connected peers have a subscription that matches topic, so that a message
-// sent then reaches all of them.
+// sent then reaches all of them. For a Radio, topic is a group that they joined.
 func (f *fanout) WaitSubscribers(ctx context.Context, topic string, n int) error {
 	if err := f.c.usable(); err != nil {
 		return &Error{Op: "wait for subscribers", Err: err}
 	}
 	for {
 		f.mu.Lock()
-		have, changed := f.topics.Subscribers([]byte(topic)), f.changed
+		f.matchLocked([]byte(topic))
+		have, changed := len(f.matched), f.changed
 		f.mu.Unlock()
 		if have >= n {
 			return nil

@@ -1,6 +1,10 @@
 package socket
 
-import "github.com/meshmq/meshmq/socket/internal/link"
+import (
+	"slices"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+)
 
 // Msg is one received message. Its frames belong to the caller, who may keep and change them;
 // small messages that arrived together share one underlying buffer (each frame's capacity ends
@@ -8,6 +12,7 @@ import "github.com/meshmq/meshmq/socket/internal/link"
 type Msg struct {
 	Frames [][]byte
 	peer   *Peer
+	group  *[]byte // on a Dish; a pointer keeps Msg small enough for registers
 	lease  *link.Lease
 }
 
@@ -43,6 +48,14 @@ func (m Msg) RoutingID() uint32 {
 	return m.peer.number
 }
 
+// Group returns the group that a Dish got the message for (zmq_msg_group). It is empty for messages of other sockets.
+func (m Msg) Group() string {
+	if m.group == nil {
+		return ""
+	}
+	return string(*m.group)
+}
+
 // Size returns the number of bytes in all frames.
 func (m Msg) Size() int {
 	n := 0
@@ -60,6 +73,10 @@ func (m Msg) Clone() Msg {
 		start := len(body)
 		body = append(body, f...)
 		c.Frames[i] = body[start:len(body):len(body)]
+	}
+	if m.group != nil {
+		group := slices.Clone(*m.group)
+		c.group = &group
 	}
 	return c
 }

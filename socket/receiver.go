@@ -152,9 +152,12 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		if len(r.noters) > 0 && p == r.notes && r.low(p) {
 			r.releaseNoters()
 		}
-		if r.frames > 0 && len(frames) != r.frames {
-			r.c.drop(p, DropMalformed, 1)
-			continue
+		if r.frames > 0 {
+			if len(frames) != r.frames {
+				r.c.drop(p, DropMalformed, 1)
+				continue
+			}
+			m.group, m.Frames = &frames[0], frames[r.frames-1:]
 		}
 		if r.wanted != nil && !r.wanted(frames[r.lead]) {
 			continue // unsubscribed meanwhile

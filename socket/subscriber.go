@@ -26,10 +26,11 @@ func errNotSubscribed(topic []byte) error {
 	return fmt.Errorf("%w: not subscribed to %q", ErrState, topic)
 }
 
-// subscriber is what SUB and XSUB want: a counted set of topic prefixes, of which every publisher is told. It is told
+// subscriber is what SUB and XSUB want, and DISH with groups: a counted set of topic prefixes, of which every publisher is told. It is told
 // again in full after a reconnect, outside the high-water marks.
 type subscriber struct {
-	c *core
+	c   *core
+	add func(dst []byte, minor byte, topic []byte) []byte // appends what asks for a topic
 
 	mu     sync.Mutex // guards the fields below; taken under receiver.mu
 	topics route.Prefixes
@@ -37,7 +38,9 @@ type subscriber struct {
 	closed bool
 }
 
-func (s *subscriber) init(c *core) { s.c, s.peers = c, map[*pipe]struct{}{} }
+func (s *subscriber) init(c *core) {
+	s.c, s.add, s.peers = c, zmtp.AppendSubscribe, map[*pipe]struct{}{}
+}
 
 // Subscribe asks publishers, present and future, for messages whose first frame starts with one of the topics; the empty
 // topic matches everything. Subscriptions are counted: a topic subscribed to twice is to be unsubscribed twice. A topic of more than
@@ -101,7 +104,7 @@ func (s *subscriber) attach(p *pipe) {
 	s.topics.Each(func(topic []byte) { all = append(all, slices.Clone(topic)) })
 	var frames []byte
 	for _, topic := range all {
-		frames = zmtp.AppendSubscribe(frames, minor, topic)
+		frames = s.add(frames, minor, topic)
 	}
 	if len(frames) > 0 {
 		p.out.Control(frames, false)
@@ -118,6 +121,12 @@ func (s *subscriber) stop() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
+}
+
+func (s *subscriber) has(topic []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.topics.Has(topic)
 }
 
 func (s *subscriber) wants(topic []byte) bool {

@@ -13,6 +13,8 @@ const (
 	CommandPong      = "PONG"
 	CommandSubscribe = "SUBSCRIBE"
 	CommandCancel    = "CANCEL"
+	CommandJoin      = "JOIN"
+	CommandLeave     = "LEAVE"
 )
 
 // ErrCommand is wrapped by every error about the inside of a command: its name, PING, PONG, ERROR.

@@ -27,6 +27,12 @@ func (s *Prefixes) Match(topic []byte) bool {
 	return false
 }
 
+// Has reports whether just this topic is one of the set. It does not allocate.
+func (s *Prefixes) Has(topic []byte) bool {
+	n := s.topics.root.find(topic)
+	return n != nil && len(n.subs) > 0
+}
+
 // Each calls yield for each topic of the set once, in no particular order. The slice is valid during the
 // call only, and yield must not change the set.
 func (s *Prefixes) Each(yield func(topic []byte)) {

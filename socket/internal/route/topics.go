@@ -147,6 +147,16 @@ func (t *Topics[P]) AppendMatch(dst []P, topic []byte) []P {
 	return dst
 }
 
+// AppendExact is AppendMatch for those alone who subscribed to just this topic: RFC 48 compares groups as a whole.
+func (t *Topics[P]) AppendExact(dst []P, topic []byte) []P {
+	if n := t.root.find(topic); n != nil {
+		for _, s := range n.subs {
+			dst = append(dst, s.pipe)
+		}
+	}
+	return dst
+}
+
 // Held returns how many distinct topics p is subscribed to.
 func (t *Topics[P]) Held(p P) int {
 	if s := t.slots[p]; s != nil {
