@@ -44,11 +44,11 @@ func newRoot() *cobra.Command {
 		cmd.GroupID = groupSocket
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newDiscover(), newPerf(), newDemo()} {
+	for _, cmd := range []*cobra.Command{newDiscover(), newPerf(), newBench(), newDemo()} {
 		cmd.GroupID = groupMesh
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(newDemoPeer(), newVersion(), newCompletion())
+	root.AddCommand(newDemoPeer(), newBenchPeer(), newVersion(), newCompletion())
 	root.SetHelpCommand(newHelp(root))
 	return root
 }

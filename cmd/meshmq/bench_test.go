@@ -1,0 +1,38 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestBench has the far side in a process of its own.
+func TestBench(t *testing.T) {
+	t.Parallel()
+	out := ok(t, "bench", "--size", "100", "--duration", "20ms", "--rounds", "1", "--peers", "2", "--json")
+	measured := lines(out)
+	require.Len(t, measured, 4)
+	for i, pattern := range []string{"throughput", "latency", "fanout", "fanin"} {
+		var r struct {
+			Pattern string
+			Rate    float64 `json:"msgs_per_second"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(measured[i]), &r))
+		assert.Equal(t, pattern, r.Pattern)
+		assert.Positive(t, r.Rate)
+	}
+}
+
+func TestBenchInterrupt(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	p := start(t, "bench", "throughput", "--duration", "1h", "--size", "100")
+	p.says("1/3: throughput, 100 B")
+	p.signal(os.Interrupt)
+	r := p.wait()
+	assert.Equal(t, 130, r.code, r.stderr)
+	assert.Empty(t, r.stdout)
+}

@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/sockettest"
+)
+
+func TestMain(m *testing.M) { sockettest.LeakCheck(m) }
+
+func TestParseSize(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{
+		"0": 0, "16": 16, "100B": 100, "1KiB": 1 << 10, "16 KiB": 16 << 10, "4K": 4 << 10, "1MiB": 1 << 20, "64MiB": 64 << 20,
+	} {
+		got, err := ParseSize(text)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, got, text)
+	}
+	for _, text := range []string{"", "KiB", "-1", "1.5", "1GiB", "65MiB", "99999999999999999999", "sixteen"} {
+		_, err := ParseSize(text)
+		assert.ErrorContains(t, err, "want bytes such as 100", text)
+	}
+	assert.Equal(t, "100 B", FormatSize(100))
+	assert.Equal(t, "1 KiB", FormatSize(1024))
+	assert.Equal(t, "1025 B", FormatSize(1025))
+	assert.Equal(t, "2 MiB", FormatSize(2<<20))
+}
+
+func quick() *Config {
+	return &Config{
+		Patterns: Patterns, Transport: "inproc", Sizes: []int{0, 100}, Duration: 20 * time.Millisecond, Rounds: 1, Peers: 3, Rate: 1000,
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, quick().Check())
+	for want, spoil := range map[string]func(*Config){
+		`unknown pattern "push": want throughput, latency, fanout, fanin`: func(c *Config) { c.Patterns = []string{"push"} },
+		`unknown transport "udp": want tcp, ipc, inproc`:                  func(c *Config) { c.Transport = "udp" },
+		"rounds: 0, want at least 1":                                      func(c *Config) { c.Rounds = 0 },
+		"peers: -1, want at least 1":                                      func(c *Config) { c.Peers = -1 },
+		"rate: 0, want at least 1":                                        func(c *Config) { c.Rate = 0 },
+		"sizes: 0, want at least 1":                                       func(c *Config) { c.Sizes = nil },
+		"duration: 1ms, want at least 10ms":                               func(c *Config) { c.Duration = time.Millisecond },
+	} {
+		c := quick()
+		spoil(c)
+		assert.EqualError(t, c.Check(), want)
+		assert.EqualError(t, Run(t.Context(), c, nil), want)
+	}
+}
+
+func TestRun_MeasuresEverything(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"inproc", "tcp", "ipc"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			c := quick()
+			c.Transport, c.OneProcess = transport, true
+			steps := 0
+			c.Progress = func(s Step) {
+				assert.Equal(t, steps, s.Done)
+				assert.Equal(t, 8, s.Of)
+				steps++
+			}
+			var all []Result
+			require.NoError(t, Run(t.Context(), c, func(r Result) error { all = append(all, r); return nil }))
+			require.Len(t, all, 8)
+			for _, r := range all {
+				assert.Positive(t, r.Rate, r.Pattern)
+				assert.Equal(t, r.Pattern == Latency, r.Times != nil)
+				if r.Times != nil {
+					assert.LessOrEqual(t, r.Times.P50, r.Times.Max)
+					assert.Positive(t, r.Times.P50)
+				}
+			}
+		})
+	}
+}
+
+func TestRun_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range Patterns {
+		c := quick()
+		c.Patterns, c.Duration = []string{pattern}, time.Hour
+		ctx, cancel := context.WithCancel(t.Context())
+		c.Progress = func(Step) { time.AfterFunc(20*time.Millisecond, cancel) }
+		assert.ErrorIs(t, Run(ctx, c, nil), context.Canceled, pattern)
+	}
+}
+
+var sample = []Result{
+	{Pattern: Throughput, Transport: "tcp", Size: 16, Round: 1, Rate: 4e6, Bytes: 64e6},
+	{Pattern: Fanin, Transport: "tcp", Size: 16, Peers: 8, Round: 1, Rate: 1e6, Bytes: 16e6},
+	{Pattern: Latency, Transport: "tcp", Size: 16, Round: 1, Rate: 1000, Times: &Times{P50: 40, P90: 50, P99: 60.5, P999: 70, Max: 80}},
+	{Pattern: Throughput, Transport: "tcp", Size: 16, Round: 2, Rate: 2e6, Bytes: 32e6},
+	{Pattern: Throughput, Transport: "tcp", Size: 16, Round: 3, Rate: 5e6, Bytes: 80e6},
+	{Pattern: Throughput, Transport: "tcp", Size: 1024, Round: 1, Rate: 1e6, Bytes: 1024e6},
+}
+
+func TestMedians(t *testing.T) {
+	t.Parallel()
+	m := Medians(sample)
+	require.Len(t, m, 4)
+	assert.Equal(t, Result{Pattern: Throughput, Transport: "tcp", Size: 16, Rate: 4e6, Bytes: 64e6}, m[0])
+	assert.Equal(t, *sample[2].Times, *m[2].Times)
+	even := Medians(sample[:4])
+	assert.Equal(t, 3e6, even[0].Rate)
+}
+
+func TestReports(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	require.NoError(t, WriteTable(&out, sample))
+	for _, want := range []string{"4 000 000", "fanin 8", "1 KiB", "60.5", "1024.0"} {
+		assert.Contains(t, out.String(), want)
+	}
+
+	out.Reset()
+	require.NoError(t, WriteJSON(&out, sample))
+	var back Result
+	require.NoError(t, json.Unmarshal(bytes.Split(out.Bytes(), []byte("\n"))[2], &back))
+	assert.Equal(t, sample[2], back)
+
+	out.Reset()
+	require.NoError(t, WriteCSV(&out, sample))
+	rows, err := csv.NewReader(&out).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 1+len(sample))
+	assert.Equal(t, []string{"fanin", "tcp", "16", "8", "1", "1000000.000", "16000000.000", "", "", "", "", ""}, rows[2])
+
+	out.Reset()
+	require.NoError(t, WriteBenchstat(&out, sample))
+	assert.Contains(t, out.String(), "BenchmarkThroughput/tcp/size=16 1 250.00 ns/op 64.00 MB/s\n")
+	assert.Contains(t, out.String(), "BenchmarkFanin/tcp/peers=8/size=16 1 1000.00 ns/op")
+	assert.Contains(t, out.String(), "BenchmarkLatency/tcp/size=16 1 40000 p50-ns/op 60500 p99-ns/op 80000 max-ns/op\n")
+}
+
+func TestPlot(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "curve.svg")
+	require.NoError(t, Plot(file, "all of it", sample))
+	svg, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for _, want := range []string{"<svg", "all of it", "throughput", "1 KiB", "messages a second"} {
+		assert.Contains(t, string(svg), want)
+	}
+
+	file = filepath.Join(t.TempDir(), "curve.png")
+	require.NoError(t, Plot(file, "latencies", sample[2:3]))
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = png.Decode(f)
+	require.NoError(t, err)
+
+	assert.NoError(t, CheckPlot("x.SVG"))
+	assert.ErrorContains(t, CheckPlot("x.gif"), "want a name that ends in .svg or .png")
+	assert.Error(t, Plot(filepath.Join(t.TempDir(), "no", "folder.svg"), "", sample))
+}

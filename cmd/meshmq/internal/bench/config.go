@@ -1,0 +1,132 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The patterns that can be measured.
+const (
+	Throughput = "throughput"
+	Latency    = "latency"
+	Fanout     = "fanout"
+	Fanin      = "fanin"
+)
+
+// Patterns lists them in the order in which they are measured.
+var Patterns = []string{Throughput, Latency, Fanout, Fanin}
+
+// Transports lists what can be measured over.
+var Transports = []string{"tcp", "ipc", "inproc"}
+
+// Config says what to measure.
+type Config struct {
+	Patterns   []string
+	Transport  string
+	Sizes      []int         // bytes of each message
+	Duration   time.Duration // of each measurement, after a tenth of it to warm up
+	Rounds     int           // measurements of each kind; they take turns
+	Peers      int           // of fanout and fanin
+	Rate       int           // requests a second of latency
+	OneProcess bool          // both sides in this process, as always over inproc
+
+	Self     string     // this program, to run the far side
+	Progress func(Step) // called before each measurement
+	Stderr   io.Writer  // what the far side says
+}
+
+// Step is one measurement to come.
+type Step struct {
+	Pattern     string
+	Size, Round int
+	Done, Of    int // measurements
+}
+
+// Check returns what is wrong with the configuration.
+func (c *Config) Check() error {
+	for _, p := range c.Patterns {
+		if !slices.Contains(Patterns, p) {
+			return fmt.Errorf("unknown pattern %.40q: want %s", p, strings.Join(Patterns, ", "))
+		}
+	}
+	if !slices.Contains(Transports, c.Transport) {
+		return fmt.Errorf("unknown transport %.40q: want %s", c.Transport, strings.Join(Transports, ", "))
+	}
+	for _, least := range []struct {
+		name string
+		n    int
+	}{{"rounds", c.Rounds}, {"peers", c.Peers}, {"rate", c.Rate}, {"patterns", len(c.Patterns)}, {"sizes", len(c.Sizes)}} {
+		if least.n < 1 {
+			return fmt.Errorf("%s: %d, want at least 1", least.name, least.n)
+		}
+	}
+	if c.Duration < 10*time.Millisecond {
+		return fmt.Errorf("duration: %s, want at least 10ms", c.Duration)
+	}
+	return nil
+}
+
+// units are those of sizes; the longer ones first, since KiB ends in B.
+var units = []struct {
+	name string
+	n    int
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"K", 1 << 10}, {"M", 1 << 20}, {"B", 1}, {"", 1}}
+
+// maxSize is what a message may have at most by default.
+const maxSize = 64 << 20
+
+// ParseSize reads a size such as 100, 1KiB or 16MiB.
+func ParseSize(s string) (int, error) {
+	for _, u := range units {
+		number, ok := strings.CutSuffix(strings.TrimSpace(s), u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(number))
+		if err != nil || n < 0 || n > maxSize/u.n {
+			break
+		}
+		return n * u.n, nil
+	}
+	return 0, fmt.Errorf("size %.40q: want bytes such as 100, 1KiB or 16MiB, at most 64MiB", s)
+}
+
+// FormatSize writes a size as people say it.
+func FormatSize(n int) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// Result is one measurement.
+type Result struct {
+	Pattern   string  `json:"pattern"`
+	Transport string  `json:"transport"`
+	Size      int     `json:"size"`
+	Peers     int     `json:"peers,omitempty"` // fanout, fanin
+	Round     int     `json:"round"`
+	Rate      float64 `json:"msgs_per_second"`
+	Bytes     float64 `json:"bytes_per_second"`
+	Times     *Times  `json:"round_trip_us,omitempty"` // latency
+}
+
+// Times are percentiles of round trips in microseconds.
+type Times struct {
+	P50  float64 `json:"p50"`
+	P90  float64 `json:"p90"`
+	P99  float64 `json:"p99"`
+	P999 float64 `json:"p99.9"`
+	Max  float64 `json:"max"`
+}
+
+// ErrLost is the error of a measurement in which messages or answers are missing.
+var ErrLost = errors.New("messages are missing")

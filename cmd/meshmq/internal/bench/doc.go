@@ -1,0 +1,12 @@
+// Package bench is the work of `meshmq bench`: it measures sockets against each other on this machine. The near side is this process; the
+// far side is another process of the same program, or a goroutine where both are to share one.
+//
+//	pattern      near side           far side           measured
+//	throughput   PULL                PUSH               messages received in a time
+//	fanin        PULL                many PUSH          the same
+//	fanout       PUB, drops nothing  many SUB           messages received by all of them in a time
+//	latency      DEALER              ROUTER, echoing    round trips from the time that each was due, at a fixed rate
+//
+// Latencies are those of an open loop: a request is due at its time whether or not the one before was answered, and what it waits
+// because something is late counts. So a pause shows in as many requests as it held up (no coordinated omission).
+package bench

@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// Medians returns one result for each kind of measurement, in the order in which they first came: every figure is
+// the median of those of the rounds.
+func Medians(all []Result) []Result {
+	type kind struct {
+		pattern string
+		size    int
+	}
+	var order []kind
+	rounds := map[kind][]Result{}
+	for _, r := range all {
+		k := kind{r.Pattern, r.Size}
+		if rounds[k] == nil {
+			order = append(order, k)
+		}
+		rounds[k] = append(rounds[k], r)
+	}
+	medians := make([]Result, 0, len(order))
+	for _, k := range order {
+		rs := rounds[k]
+		m := rs[0]
+		m.Round = 0
+		m.Rate = median(rs, func(r Result) float64 { return r.Rate })
+		m.Bytes = median(rs, func(r Result) float64 { return r.Bytes })
+		if m.Times != nil {
+			m.Times = &Times{
+				P50:  median(rs, func(r Result) float64 { return r.Times.P50 }),
+				P90:  median(rs, func(r Result) float64 { return r.Times.P90 }),
+				P99:  median(rs, func(r Result) float64 { return r.Times.P99 }),
+				P999: median(rs, func(r Result) float64 { return r.Times.P999 }),
+				Max:  median(rs, func(r Result) float64 { return r.Times.Max }),
+			}
+		}
+		medians = append(medians, m)
+	}
+	return medians
+}
+
+func median(rs []Result, of func(Result) float64) float64 {
+	values := make([]float64, len(rs))
+	for i, r := range rs {
+		values[i] = of(r)
+	}
+	slices.SortFunc(values, cmp.Compare)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// WriteTable writes the medians for people.
+func WriteTable(w io.Writer, all []Result) error {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.AppendHeader(table.Row{"pattern", "size", "msg/s", "MB/s", "p50 us", "p90 us", "p99 us", "p99.9 us", "max us"})
+	for _, r := range Medians(all) {
+		name := r.Pattern
+		if r.Peers > 0 {
+			name += fmt.Sprintf(" %d", r.Peers)
+		}
+		row := table.Row{name, FormatSize(r.Size), grouped(r.Rate), fmt.Sprintf("%.1f", r.Bytes/1e6)}
+		if r.Times != nil {
+			for _, us := range []float64{r.Times.P50, r.Times.P90, r.Times.P99, r.Times.P999, r.Times.Max} {
+				row = append(row, fmt.Sprintf("%.1f", us))
+			}
+		}
+		t.AppendRow(row)
+	}
+	var right []table.ColumnConfig
+	for n := 2; n <= 9; n++ {
+		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight})
+	}
+	t.SetColumnConfigs(right)
+	_, err := fmt.Fprintln(w, t.Render())
+	return err
+}
+
+// grouped writes a number with its thousands set apart.
+func grouped(f float64) string {
+	s := strconv.FormatInt(int64(f+0.5), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + " " + s[i:]
+	}
+	return s
+}
+
+// WriteJSON writes every measurement as a line.
+func WriteJSON(w io.Writer, all []Result) error {
+	enc := json.NewEncoder(w)
+	for _, r := range all {
+		if err := enc.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteCSV writes every measurement as a row.
+func WriteCSV(w io.Writer, all []Result) error {
+	out := csv.NewWriter(w)
+	rows := [][]string{{"pattern", "transport", "size", "peers", "round", "msgs_per_second", "bytes_per_second", "p50_us", "p90_us", "p99_us", "p99.9_us", "max_us"}}
+	number := func(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) }
+	for _, r := range all {
+		row := []string{r.Pattern, r.Transport, strconv.Itoa(r.Size), strconv.Itoa(r.Peers), strconv.Itoa(r.Round), number(r.Rate), number(r.Bytes)}
+		if r.Times == nil {
+			row = append(row, "", "", "", "", "")
+		} else {
+			row = append(row, number(r.Times.P50), number(r.Times.P90), number(r.Times.P99), number(r.Times.P999), number(r.Times.Max))
+		}
+		rows = append(rows, row)
+	}
+	return out.WriteAll(rows)
+}
+
+// WriteBenchstat writes every measurement as a line of a Go benchmark, which benchstat compares with those of another run.
+func WriteBenchstat(w io.Writer, all []Result) error {
+	for _, r := range all {
+		name := "Benchmark" + strings.ToUpper(r.Pattern[:1]) + r.Pattern[1:] + "/" + r.Transport
+		if r.Peers > 0 {
+			name += fmt.Sprintf("/peers=%d", r.Peers)
+		}
+		line := fmt.Sprintf("%s/size=%d 1 %.2f ns/op %.2f MB/s", name, r.Size, 1e9/r.Rate, r.Bytes/1e6)
+		if r.Times != nil {
+			line = fmt.Sprintf("%s/size=%d 1 %.0f p50-ns/op %.0f p99-ns/op %.0f max-ns/op", name, r.Size, r.Times.P50*1e3, r.Times.P99*1e3, r.Times.Max*1e3)
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
