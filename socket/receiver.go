@@ -171,6 +171,15 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 	}
 }
 
+// discard drops all that has arrived. The lock is held throughout, so that a peer that goes on sending does not keep it going.
+func (r *receiver) discard(reason DropReason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p, ok := r.pop(); ok; _, p, ok = r.pop() {
+		r.c.drop(p, reason, 1)
+	}
+}
+
 func (r *receiver) releaseNoters() {
 	for _, p := range r.noters {
 		p.paused.Store(false)

@@ -117,7 +117,8 @@ func acquire(ctx context.Context, turn chan struct{}) error {
 	}
 }
 
-// renew gives up the request before, if that may be.
+// renew gives up the request before, if that may be. What has arrived until now is no reply to the next one: without an id it
+// could not be told apart if that went to its sender.
 func (s *Req) renew() error {
 	s.askMu.Lock()
 	defer s.askMu.Unlock()
@@ -125,6 +126,7 @@ func (s *Req) renew() error {
 		return fmt.Errorf("%w: the reply to the last request is due: Recv first", ErrState)
 	}
 	s.giveUpLocked()
+	s.receiver.discard(DropUnwanted)
 	s.id++
 	binary.BigEndian.PutUint32(s.envelope[0], s.id)
 	return nil

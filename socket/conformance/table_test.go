@@ -130,7 +130,8 @@ func parseTest(name, doc string) (proven []requirement, err error) {
 			return nil, fmt.Errorf("%s: want a comment that begins like %q", name, "RFC 28, REQ: SHALL ...")
 		}
 	}
-	named := func(r requirement) bool { return r.source == parts[1] && strconv.Itoa(r.number) == parts[2] }
+	number, _ := strconv.Atoi(parts[2])
+	named := func(r requirement) bool { return r.source == parts[1] && r.number == number }
 	if !slices.ContainsFunc(proven, named) {
 		return nil, fmt.Errorf("%s: its comment has no line on %s %s", name, parts[1], parts[2])
 	}
