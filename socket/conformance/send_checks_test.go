@@ -44,7 +44,10 @@ func fill(t *testing.T, s sender, head ...string) (n int) {
 	t.Helper()
 	frames := bodies(append(head, strings.Repeat("f", 64<<10))...)
 	for {
-		if err := s.Send(soon(t), frames...); err != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond) // in which what is being written arrives
+		err := s.Send(ctx, frames...)
+		cancel()
+		if err != nil {
 			require.ErrorIs(t, err, socket.ErrFull)
 			return n
 		}
