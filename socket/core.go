@@ -118,7 +118,7 @@ func (c *core) Bind(endpoint string) (string, error) {
 	if c.ctx.Err() != nil {
 		return "", &Error{Op: "bind", Endpoint: endpoint, Err: ErrClosed}
 	}
-	l, err := ep.Listen(c.ctx)
+	l, err := c.cfg.transport().Listen(c.ctx, ep)
 	if err != nil {
 		return "", err
 	}

@@ -72,7 +72,7 @@ func (d *dialer) try() (connected bool, err error) {
 		ctx, cancel = context.WithTimeout(ctx, d.c.cfg.connectTimeout)
 		defer cancel()
 	}
-	conn, err := d.ep.Dial(ctx)
+	conn, err := d.c.cfg.transport().Dial(ctx, d.ep)
 	if err != nil {
 		return false, err
 	}

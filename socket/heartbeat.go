@@ -27,7 +27,7 @@ type heart struct {
 func (p *pipe) beat() {
 	now := time.Now()
 	h := &heart{p: p, began: now, seen: now}
-	if p.c.cfg.pingInterval > 0 && p.peer.Load().minor > 0 {
+	if p.c.cfg.pingInterval > 0 && (p.peer.Load().minor > 0 || p.conn.Pings()) {
 		h.interval, h.dead = p.c.cfg.pingInterval, p.c.cfg.pingTimeout
 	}
 	h.mu.Lock()

@@ -68,7 +68,9 @@ func (l *listener) accept(conn net.Conn) {
 	c.hub.emit(Event{Kind: Accepted, Endpoint: l.l.Endpoint(), Peer: &Peer{address: conn.RemoteAddr().String(), endpoint: l.l.Endpoint()}})
 	go func() {
 		defer c.wg.Done()
-		c.serve(c.ctx, conn, newPipe(c, l.l.Endpoint(), nil))
+		if c.admit(conn, l.l.Endpoint()) {
+			c.serve(c.ctx, conn, newPipe(c, l.l.Endpoint(), nil))
+		}
 		c.mu.Lock()
 		c.accepted--
 		c.mu.Unlock()

@@ -12,6 +12,8 @@ type Peer struct {
 	socketType string
 	minor      byte
 	metadata   zmtp.Metadata
+
+	credentials *Credentials
 }
 
 // Identity returns the identity that the peer announced, empty if it announced none.
@@ -27,6 +29,15 @@ func (p *Peer) Number() uint32 { return p.number }
 
 // Address returns the peer's network address, such as "127.0.0.1:40312".
 func (p *Peer) Address() string { return p.address }
+
+// Credentials returns who the peer's process runs as, and whether that is known: over ipc on Linux. It is the system that says so, as of
+// the moment when the peer connected, or bound.
+func (p *Peer) Credentials() (Credentials, bool) {
+	if p.credentials == nil {
+		return Credentials{}, false
+	}
+	return *p.credentials, true
+}
 
 // Endpoint returns the endpoint of ours that the connection belongs to: as given to Connect, or
 // the bound address it was accepted on.

@@ -38,7 +38,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	}
 	who := &Peer{
 		identity: string(peer.Identity), address: nc.RemoteAddr().String(), endpoint: p.endpoint,
-		socketType: string(peer.SocketType), minor: peer.Minor, metadata: peer.Metadata,
+		socketType: string(peer.SocketType), minor: peer.Minor, metadata: peer.Metadata, credentials: credentialsOf(nc),
 	}
 	pumped, err := p.attach(link.NewConn(nc), who, early)
 	who = p.peer.Load() // Router has added the routing id

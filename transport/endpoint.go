@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"strings"
 )
@@ -11,9 +10,9 @@ import (
 // Endpoint is none: its Listen and Dial fail.
 type Endpoint struct {
 	scheme string
-	addr   hostPort // tcp only
+	addr   hostPort // tcp, ws and wss
 	source hostPort // tcp only, and only to dial: where to leave from; zero if anywhere
-	name   string   // ipc: the path, @name or *; inproc: the name
+	name   string   // ipc: the path, @name or *; inproc: the name; ws and wss: the path, empty for /
 }
 
 // ParseBind parses an endpoint to listen on, wildcards allowed. The error is an *EndpointError.
@@ -44,7 +43,7 @@ func ParseConnect(s string) (Endpoint, error) {
 	return e, nil
 }
 
-// Scheme returns the name of the transport: "tcp", "ipc" or "inproc".
+// Scheme returns the name of the transport: "tcp", "ipc", "inproc", "ws" or "wss".
 func (e Endpoint) Scheme() string { return e.scheme }
 
 // String returns the endpoint's canonical form, which parses to an equal Endpoint. A free port is 0.
@@ -52,59 +51,26 @@ func (e Endpoint) String() string {
 	switch {
 	case e.scheme == "":
 		return ""
-	case e.scheme != "tcp":
+	case !e.remote():
 		return e.scheme + "://" + e.name
 	case e.source != hostPort{}:
 		return "tcp://" + e.source.String() + ";" + e.addr.String()
 	default:
-		return "tcp://" + e.addr.String()
+		return e.scheme + "://" + e.addr.String() + e.name
 	}
 }
 
-// Listen binds the endpoint and listens on it. ctx bounds only the call, not the listener's life. If another
-// listener has the address the error is syscall.EADDRINUSE.
-func (e Endpoint) Listen(ctx context.Context) (Listener, error) {
-	if problem := e.bindProblem(); problem != "" {
-		return nil, &EndpointError{Endpoint: e.String(), Problem: problem}
-	}
-	var ln Listener
-	var err error
-	switch e.scheme {
-	case "tcp":
-		ln, err = listenTCP(ctx, e)
-	case "ipc":
-		ln, err = listenIPC(ctx, e)
-	case "inproc":
-		ln, err = listenInproc(e)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("bind %s: %w", e, callError(ctx, err))
-	}
-	return ln, nil
-}
+// remote reports whether the endpoint has a host and a port.
+func (e Endpoint) remote() bool { return e.scheme == "tcp" || e.web() }
 
-// Dial connects to the endpoint; it blocks until connected, refused, or ctx ends, and the error is then
-// ctx.Err(). A host name is resolved at each call and all its addresses are tried. An inproc name that
-// nobody has bound yet is waited for.
-func (e Endpoint) Dial(ctx context.Context) (net.Conn, error) {
-	if problem := e.dialProblem(); problem != "" {
-		return nil, &EndpointError{Endpoint: e.String(), Problem: problem}
-	}
-	var conn net.Conn
-	var err error
-	switch e.scheme {
-	case "tcp":
-		conn, err = dialTCP(ctx, e)
-	case "ipc":
-		conn, err = dialIPC(ctx, e)
-	case "inproc":
-		conn, err = dialInproc(ctx, e)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", e, callError(ctx, err))
-	}
-	return conn, nil
-}
+// web reports whether the endpoint is one of WebSocket.
+func (e Endpoint) web() bool { return e.scheme == "ws" || e.scheme == "wss" }
+
+// Listen is Config.Listen with the zero Config.
+func (e Endpoint) Listen(ctx context.Context) (Listener, error) { return (&Config{}).Listen(ctx, e) }
+
+// Dial is Config.Dial with the zero Config.
+func (e Endpoint) Dial(ctx context.Context) (net.Conn, error) { return (&Config{}).Dial(ctx, e) }
 
 // bindProblem says why a well-formed endpoint cannot be listened on; empty if it can.
 func (e Endpoint) bindProblem() string {
@@ -113,6 +79,8 @@ func (e Endpoint) bindProblem() string {
 		return "it is empty; get one from ParseBind"
 	case e.source != hostPort{}:
 		return "a source address (before the ;) is for connect only; bind tcp://host:port"
+	case e.web() && strings.Contains(e.name, "?"):
+		return "a query (after the ?) is for connect only"
 	}
 	return ""
 }
@@ -124,7 +92,7 @@ func (e Endpoint) dialProblem() string {
 		return "it is empty; get one from ParseConnect"
 	case e.addr.host == "*":
 		return "* is for bind only; name the host to connect to"
-	case e.scheme == "tcp" && e.addr.port == 0:
+	case e.remote() && e.addr.port == 0:
 		return "port 0 or * is for bind only; give the peer's port, 1 to 65535"
 	case e.scheme == "ipc" && e.name == "*":
 		return "* is for bind only; give the path the listener reports"

@@ -63,10 +63,10 @@ func TestNonsenseIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ text, problem string }{
 		{"", "scheme is missing"},
-		{"127.0.0.1:5555", "scheme is missing; begin with tcp://, ipc:// or inproc://"},
+		{"127.0.0.1:5555", "scheme is missing; begin with tcp://, ipc://, inproc://, ws:// or wss://"},
 		{"tcp:/127.0.0.1:5555", "scheme is missing"},
 		{"://127.0.0.1:5555", "scheme is missing"},
-		{"udp://127.0.0.1:5555", `unknown scheme "udp"; known are tcp, ipc and inproc`},
+		{"udp://127.0.0.1:5555", `unknown scheme "udp"; known are tcp, ipc, inproc, ws and wss`},
 		{"TCP://127.0.0.1:5555", "unknown scheme"},
 		{"tcp://", "port is missing"},
 		{"tcp://localhost", "port is missing"},

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-func listenIPC(ctx context.Context, e Endpoint) (Listener, error) {
+func (c *Config) listenIPC(ctx context.Context, e Endpoint) (Listener, error) {
 	if e.name == "*" {
 		// Parsed like any other, because the folder for temporary files may have an odd or long name.
 		var err error
@@ -22,15 +22,15 @@ func listenIPC(ctx context.Context, e Endpoint) (Listener, error) {
 		}
 	}
 	if e.name[0] == '@' {
-		return listenAbstract(ctx, e)
+		return c.listenAbstract(ctx, e)
 	}
 	// Bind, listen and the look at a stale file are three steps; the lock keeps those of two processes apart.
 	unlock := lockFolder(ctx, filepath.Dir(e.name))
 	defer unlock()
-	ln, err := listenUnix(ctx, e.name)
+	ln, err := c.listenUnix(ctx, e.name)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if err = removeStale(e.name); err == nil {
-			ln, err = listenUnix(ctx, e.name)
+			ln, err = c.listenUnix(ctx, e.name)
 		}
 	}
 	if err != nil {
@@ -45,23 +45,22 @@ func listenIPC(ctx context.Context, e Endpoint) (Listener, error) {
 		// While ln listens nobody takes the path for stale: the file goes first.
 		return errors.Join(removeOwn(e.name, own), ln.Close())
 	}
-	return &netListener{ln: ln, endpoint: e.String(), close: sync.OnceValue(release)}, nil
+	return &netListener{ln: ln, endpoint: e.String(), wrap: c.tune, close: sync.OnceValue(release)}, nil
 }
 
-func listenAbstract(ctx context.Context, e Endpoint) (Listener, error) {
+func (c *Config) listenAbstract(ctx context.Context, e Endpoint) (Listener, error) {
 	if err := abstractSupport(); err != nil {
 		return nil, err
 	}
-	ln, err := listenUnix(ctx, e.name)
+	ln, err := c.listenUnix(ctx, e.name)
 	if err != nil {
 		return nil, err
 	}
-	return &netListener{ln: ln, endpoint: e.String(), close: sync.OnceValue(ln.Close)}, nil
+	return &netListener{ln: ln, endpoint: e.String(), wrap: c.tune, close: sync.OnceValue(ln.Close)}, nil
 }
 
-func listenUnix(ctx context.Context, path string) (*net.UnixListener, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "unix", path)
+func (c *Config) listenUnix(ctx context.Context, path string) (*net.UnixListener, error) {
+	ln, err := c.listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +103,11 @@ func removeOwn(path string, own fs.FileInfo) error {
 	return os.Remove(path)
 }
 
-func dialIPC(ctx context.Context, e Endpoint) (net.Conn, error) {
+func (c *Config) dialIPC(ctx context.Context, e Endpoint) (net.Conn, error) {
 	if e.name[0] == '@' {
 		if err := abstractSupport(); err != nil {
 			return nil, err
 		}
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", e.name)
+	return c.dial(ctx, nil, "unix", e.name)
 }

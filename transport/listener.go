@@ -23,6 +23,7 @@ type Listener interface {
 type netListener struct {
 	ln       net.Listener
 	endpoint string
+	wrap     func(net.Conn) net.Conn
 	close    func() error // may be called any number of times
 }
 
@@ -31,7 +32,7 @@ func (l *netListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accept %s: %w", l.endpoint, cause(err))
 	}
-	return conn, nil
+	return l.wrap(conn), nil
 }
 
 func (l *netListener) Endpoint() string { return l.endpoint }

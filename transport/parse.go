@@ -11,12 +11,13 @@ import (
 )
 
 const (
-	maxInprocName = 255 // what a line of a log or a table can still show; libzmq's limit is 256
-	maxHostName   = 253 // RFC 1035, 2.3.4: 255 octets on the wire
-	maxHostLabel  = 63  // RFC 1035, 2.3.4
+	maxInprocName = 255  // what a line of a log or a table can still show; libzmq's limit is 256
+	maxHostName   = 253  // RFC 1035, 2.3.4: 255 octets on the wire
+	maxHostLabel  = 63   // RFC 1035, 2.3.4
+	maxPath       = 1024 // with the rest of an HTTP request it is far below what servers take
 )
 
-// hostPort is one end of a tcp endpoint. The host is an IP address in canonical form, without brackets,
+// hostPort is one end of a tcp, ws or wss endpoint. The host is an IP address in canonical form, without brackets,
 // a name, or * for all interfaces; port 0 is any free port.
 type hostPort struct {
 	host string
@@ -34,18 +35,20 @@ func parse(s string) (e Endpoint, problem string) {
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || scheme == "" {
-		return e, "the scheme is missing; begin with tcp://, ipc:// or inproc://"
+		return e, "the scheme is missing; begin with tcp://, ipc://, inproc://, ws:// or wss://"
 	}
 	e.scheme = scheme
 	switch scheme {
 	case "tcp":
 		problem = e.parseTCP(rest)
+	case "ws", "wss":
+		problem = e.parseWS(rest)
 	case "ipc":
 		e.name, problem = rest, ipcProblem(rest)
 	case "inproc":
 		e.name, problem = rest, inprocProblem(rest)
 	default:
-		problem = fmt.Sprintf("unknown scheme %.20q; known are tcp, ipc and inproc", scheme)
+		problem = fmt.Sprintf("unknown scheme %.20q; known are tcp, ipc, inproc, ws and wss", scheme)
 	}
 	return e, problem
 }
@@ -59,28 +62,73 @@ func (e *Endpoint) parseTCP(s string) (problem string) {
 		return fmt.Sprintf("nothing may follow the port; write tcp://%.80s without %.40q", address, "/"+tail)
 	}
 	if source, address, found := strings.Cut(s, ";"); found {
-		if e.source, problem = parseHostPort(source); problem != "" {
+		if e.source, problem = e.parseHostPort(source); problem != "" {
 			return "source address: " + problem
 		}
 		s = address
 	}
-	e.addr, problem = parseHostPort(s)
+	e.addr, problem = e.parseHostPort(s)
 	return problem
 }
 
-func parseHostPort(s string) (a hostPort, problem string) {
+// wellKnown are the ports of endpoints that name none (RFC 6455, 3).
+var wellKnown = map[string]uint16{"ws": 80, "wss": 443}
+
+func (e *Endpoint) parseWS(s string) (problem string) {
+	address, path, _ := strings.Cut(s, "/")
+	if strings.Contains(address, ";") {
+		return "a source address (before the ;) is for tcp only"
+	}
+	if e.addr, problem = e.parseHostPort(address); problem != "" {
+		return problem
+	}
+	if path != "" {
+		e.name = "/" + path
+	}
+	return pathProblem(e.name)
+}
+
+// pathProblem looks at the path and query of a URL (RFC 3986, 3.3 and 3.4).
+func pathProblem(path string) string {
+	if len(path) > maxPath {
+		return fmt.Sprintf("the path is %d bytes long; at most %d are allowed", len(path), maxPath)
+	}
+	if strings.HasPrefix(path, "//") {
+		return "the path begins with two slashes; write ws://host:port/path"
+	}
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c == '%' && !(i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2])):
+			return "a % in the path without two hexadecimal digits behind it"
+		case c >= 0x80 || strings.IndexByte(`"#<>\^`+"`{|}", c) >= 0:
+			return fmt.Sprintf("%q in the path; write it as %%%02X", c, c)
+		}
+	}
+	return ""
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+}
+
+func (e *Endpoint) parseHostPort(s string) (a hostPort, problem string) {
+	a.port = wellKnown[e.scheme]
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 || colon < strings.LastIndexByte(s, ']') {
-		return a, "the port is missing; write tcp://host:port"
-	}
-	if a.host, problem = parseHost(s[:colon]); problem != "" {
+		if a.port == 0 || s == "" {
+			return a, "the port is missing; write " + e.scheme + "://host:port"
+		}
+		a.host, problem = parseHost(s, e.scheme)
 		return a, problem
 	}
-	a.port, problem = parsePort(s[colon+1:])
+	if a.host, problem = parseHost(s[:colon], e.scheme); problem != "" {
+		return a, problem
+	}
+	a.port, problem = parsePort(s[colon+1:], e.scheme)
 	return a, problem
 }
 
-func parseHost(s string) (host, problem string) {
+func parseHost(s, scheme string) (host, problem string) {
 	literal, bracketed := strings.CutPrefix(s, "[")
 	if bracketed {
 		if literal, bracketed = strings.CutSuffix(literal, "]"); !bracketed {
@@ -90,13 +138,13 @@ func parseHost(s string) (host, problem string) {
 	addr, err := netip.ParseAddr(literal)
 	switch {
 	case s == "":
-		return "", "the host is missing; write tcp://host:port, or tcp://*:port to bind all interfaces"
+		return "", "the host is missing; write " + scheme + "://host:port, or " + scheme + "://*:port to bind all interfaces"
 	case s == "*":
 		return s, ""
 	case bracketed && (err != nil || !addr.Is6() || addr.Zone() != "" && !isName(addr.Zone())):
 		return "", fmt.Sprintf("%.60q is not an IPv6 address, which is what brackets are for", literal)
 	case !bracketed && strings.Contains(s, ":"):
-		return "", "a colon in the host; an IPv6 address needs brackets: tcp://[address]:port"
+		return "", "a colon in the host; an IPv6 address needs brackets: " + scheme + "://[address]:port"
 	case err == nil:
 		return addr.Unmap().String(), ""
 	}
@@ -129,10 +177,10 @@ func isName(s string) bool {
 	})
 }
 
-func parsePort(s string) (port uint16, problem string) {
+func parsePort(s, scheme string) (port uint16, problem string) {
 	switch s {
 	case "":
-		return 0, "the port is missing; write tcp://host:port"
+		return 0, "the port is missing; write " + scheme + "://host:port"
 	case "*":
 		return 0, ""
 	}

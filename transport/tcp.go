@@ -11,19 +11,30 @@ import (
 	"time"
 )
 
-// keepAlive finds a peer that is gone without a word, for peers that speak no heartbeats: a minute after the
+// defaultKeepAlive finds a peer that is gone without a word, for peers that speak no heartbeats: a minute after the
 // last byte, instead of the two hours that most systems wait before they ask.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+var defaultKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
+
+// keepAlive returns the two fields of net.Dialer and net.ListenConfig: the first one, negative, turns it off.
+func (c *Config) keepAlive() (time.Duration, net.KeepAliveConfig) {
+	if c.KeepAlive == nil {
+		return 0, defaultKeepAlive
+	}
+	if !c.KeepAlive.Enable {
+		return -1, net.KeepAliveConfig{}
+	}
+	return 0, *c.KeepAlive
+}
 
 var errNoInterface = errors.New("no such interface")
 
-func listenTCP(ctx context.Context, e Endpoint) (Listener, error) {
+// listenTCP also listens for the transports on top of TCP, whose connections are what wrap makes of them.
+func (c *Config) listenTCP(ctx context.Context, e Endpoint, wrap func(net.Conn) net.Conn) (Listener, error) {
 	network, address, err := listenAddress(e.addr)
 	if err != nil {
 		return nil, err
 	}
-	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-	ln, err := lc.Listen(ctx, network, address)
+	ln, err := c.listen(ctx, network, address)
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return nil, fmt.Errorf("%q is no interface of this host and does not resolve: %w", e.addr.host, dns)
 	}
@@ -31,11 +42,11 @@ func listenTCP(ctx context.Context, e Endpoint) (Listener, error) {
 		return nil, err
 	}
 	at := ln.Addr().(*net.TCPAddr).AddrPort()
-	bound := Endpoint{scheme: "tcp", addr: hostPort{host: at.Addr().Unmap().String(), port: at.Port()}}
+	bound := Endpoint{scheme: e.scheme, addr: hostPort{host: at.Addr().Unmap().String(), port: at.Port()}, name: e.name}
 	if e.addr.host == "*" {
 		bound.addr.host = netip.IPv4Unspecified().String()
 	}
-	return &netListener{ln: ln, endpoint: bound.String(), close: sync.OnceValue(ln.Close)}, nil
+	return &netListener{ln: ln, endpoint: bound.String(), wrap: wrap, close: sync.OnceValue(ln.Close)}, nil
 }
 
 // listenAddress turns a into what package net listens on. A name that is no interface is left for it to resolve.
@@ -58,20 +69,20 @@ func listenAddress(a hostPort) (network, address string, err error) {
 }
 
 // dialTCP leaves the choice among the host's addresses to net.Dialer: RFC 6555, happy eyeballs.
-func dialTCP(ctx context.Context, e Endpoint) (net.Conn, error) {
-	d := net.Dialer{KeepAliveConfig: keepAlive}
+func (c *Config) dialTCP(ctx context.Context, e Endpoint) (net.Conn, error) {
+	var local net.Addr
 	switch e.source.host {
 	case "":
 	case "*":
-		d.LocalAddr = &net.TCPAddr{Port: int(e.source.port)}
+		local = &net.TCPAddr{Port: int(e.source.port)}
 	default:
 		ip, err := localAddr(e.source.host)
 		if err != nil {
 			return nil, fmt.Errorf("source %q: %w", e.source.host, err)
 		}
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, e.source.port))
+		local = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, e.source.port))
 	}
-	return d.DialContext(ctx, "tcp", e.addr.String())
+	return c.dialVia(ctx, local, e.addr.String())
 }
 
 // localAddr returns the address that host is: a literal as it stands, of an interface the first IPv4

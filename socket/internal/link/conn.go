@@ -46,6 +46,12 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
+// Pings reports whether PING may be sent whatever version the peer speaks: the connection has a form of it of its own.
+func (c *Conn) Pings() bool {
+	own, ok := c.Conn.(interface{ Pings() bool })
+	return ok && own.Pings()
+}
+
 // past is a deadline that has struck whenever it is set.
 var past = time.Unix(1, 0)
 

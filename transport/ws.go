@@ -1,0 +1,60 @@
+package transport
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+
+	"github.com/meshmq/meshmq/transport/internal/ws"
+)
+
+// largestFragmented is what a message in fragments may have where nothing else is said: as much as a socket takes by default.
+const largestFragmented = 64 << 20
+
+var errNoCertificate = errors.New("wss needs a certificate to listen: give one in the TLS configuration (WithTLS)")
+
+// listenWS leaves TLS and the HTTP upgrade to the first Read or Write of each connection, so that Accept waits for none.
+func (c *Config) listenWS(ctx context.Context, e Endpoint) (Listener, error) {
+	cfg := c.web(e)
+	if !cfg.Secure {
+		return c.listenTCP(ctx, e, func(conn net.Conn) net.Conn { return ws.Server(c.tune(conn), cfg) })
+	}
+	if c.TLS == nil || len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
+		return nil, errNoCertificate
+	}
+	return c.listenTCP(ctx, e, func(conn net.Conn) net.Conn {
+		return ws.Server(tls.Server(c.tune(conn), c.TLS), cfg)
+	})
+}
+
+// dialWS dials like listenWS listens: what comes on top of TCP happens in the first Read or Write.
+func (c *Config) dialWS(ctx context.Context, e Endpoint) (net.Conn, error) {
+	conn, err := c.dialTCP(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.web(e)
+	cfg.Path = cmp.Or(cfg.Path, "/")
+	if cfg.Secure {
+		t := &tls.Config{}
+		if c.TLS != nil {
+			t = c.TLS.Clone()
+		}
+		t.ServerName = cmp.Or(t.ServerName, e.addr.host)
+		conn = tls.Client(conn, t)
+	}
+	return ws.Client(conn, cfg), nil
+}
+
+func (c *Config) web(e Endpoint) ws.Config {
+	return ws.Config{
+		Mechanism:  c.Mechanism,
+		Secure:     e.scheme == "wss",
+		Host:       e.addr.String(),
+		Path:       e.name,
+		Origins:    c.Origins,
+		MaxMessage: cmp.Or(c.MaxMessage, largestFragmented),
+	}
+}
