@@ -30,6 +30,9 @@ type Out struct {
 	HWMBytes int    // most bytes queued, 0 for no limit; one message always fits
 	Room     func() // called with no lock held once the queue, having refused, is half empty
 	Drained  func() // called with no lock held when Watch was called and the queue is empty
+	// Shed, if set, makes a full queue drop its oldest messages instead of refusing the newest. It is called by
+	// Append with no lock of the queue's held, and told how many were dropped.
+	Shed func(msgs int)
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
 
@@ -70,11 +73,14 @@ func (o *Out) fullLocked(size int) bool {
 // them. ok is false when the queue is full; Room will be called. When flush is true the caller
 // calls Flush as soon as it holds no locks.
 func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
+	shed := 0
 	o.mu.Lock()
 	if o.fullLocked(size) {
-		o.refused = true
-		o.mu.Unlock()
-		return false, false
+		if shed, ok = o.shedLocked(size); !ok {
+			o.refused = true
+			o.mu.Unlock()
+			return false, false
+		}
 	}
 	last := len(head) + len(frames) - 1
 	for i, f := range head {
@@ -86,16 +92,22 @@ func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
 	}
 	flush = o.queuedLocked(size)
 	o.mu.Unlock()
+	if shed > 0 {
+		o.Shed(shed)
+	}
 	return true, flush
 }
 
 // AppendEncoded queues a message that Encode made. Its large bodies are shared, not copied.
 func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
+	shed := 0
 	o.mu.Lock()
 	if o.fullLocked(size) {
-		o.refused = true
-		o.mu.Unlock()
-		return false, false
+		if shed, ok = o.shedLocked(size); !ok {
+			o.refused = true
+			o.mu.Unlock()
+			return false, false
+		}
 	}
 	for i, p := range parts {
 		if i%2 == 1 {
@@ -107,6 +119,9 @@ func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
 	}
 	flush = o.queuedLocked(size)
 	o.mu.Unlock()
+	if shed > 0 {
+		o.Shed(shed)
+	}
 	return true, flush
 }
 
@@ -148,7 +163,7 @@ func Encode(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
 func (o *Out) Full(size int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	full := o.fullLocked(size)
+	full := o.Shed == nil && o.fullLocked(size)
 	o.refused = o.refused || full
 	return full
 }

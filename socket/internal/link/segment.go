@@ -48,13 +48,18 @@ type mark struct {
 	msgs, size int // what ended in that segment before pos
 }
 
-// unsent returns what is left of queued segments when their first n bytes went to a connection that is
-// no more: the messages of which not every byte was written, from the first byte of each on.
-// RFC 37, "Socket Semantics": no message is delivered more than once, so the others are not kept.
-func unsent(segs []segment, n int) []segment {
+// queued is one message in a list of segments.
+type queued struct {
+	begin mark
+	end   int // bytes of the list up to its end
+	size  int // bytes of its bodies
+}
+
+// messages yields what a list of whole messages consists of, one by one.
+func messages(segs []segment, yield func(queued) bool) {
 	var begin mark
 	var offset, size, msgs, bytes int
-	more, large := false, false
+	more, large, inside := false, false, false
 	for i := range segs {
 		end := offset + len(segs[i].b)
 		if large { // the segment is a body; what ends with it is counted in the next, see queuedLocked
@@ -62,19 +67,19 @@ func unsent(segs []segment, n int) []segment {
 			if more {
 				continue
 			}
-			if end > n {
-				return cut(segs, begin)
+			if !yield(queued{begin, end, size}) {
+				return
 			}
-			msgs, bytes, size = 1, size, 0
+			msgs, bytes, size, inside = 1, size, 0, false
 			continue
 		}
 		for pos := 0; pos < len(segs[i].b); {
-			if !more && size == 0 {
-				begin = mark{i, pos, msgs, bytes}
+			if !inside {
+				begin, inside = mark{i, pos, msgs, bytes}, true
 			}
 			flags, body, h, err := zmtp.ParseHeader(segs[i].b[pos:])
 			if err != nil || h == 0 {
-				return nil // never: a queue holds whole headers of our own making
+				return // never: a queue holds whole headers of our own making
 			}
 			pos += h + int(body)
 			size += int(body)
@@ -83,14 +88,26 @@ func unsent(segs []segment, n int) []segment {
 			if more || large {
 				continue
 			}
-			if offset+pos > n {
-				return cut(segs, begin)
+			if !yield(queued{begin, offset + pos, size}) {
+				return
 			}
-			msgs, bytes, size = msgs+1, bytes+size, 0
+			msgs, bytes, size, inside = msgs+1, bytes+size, 0, false
 		}
 		msgs, bytes, offset = 0, 0, end
 	}
-	return nil
+}
+
+// unsent returns what is left of queued segments when their first n bytes went to a connection that is
+// no more: the messages of which not every byte was written, from the first byte of each on.
+// RFC 37, "Socket Semantics": no message is delivered more than once, so the others are not kept.
+func unsent(segs []segment, n int) (left []segment) {
+	messages(segs, func(m queued) bool {
+		if m.end > n {
+			left = cut(segs, m.begin)
+		}
+		return m.end <= n
+	})
+	return left
 }
 
 // cut drops what is before m.

@@ -173,13 +173,18 @@ func (o *Out) landLocked() {
 		s := &o.flight[i]
 		o.msgs -= s.msgs
 		o.bytes -= s.size
-		if s.small && cap(s.b) == smallChunk {
-			o.spare = s.b[:0]
-		}
-		s.recycle()
+		o.releaseLocked(s)
 	}
 	o.flight = o.flight[:0]
 	o.sent, o.control = 0, 0
+}
+
+// releaseLocked gives back what a segment is made of.
+func (o *Out) releaseLocked(s *segment) {
+	if s.small && cap(s.b) == smallChunk {
+		o.spare = s.b[:0]
+	}
+	s.recycle()
 }
 
 // reportLocked calls Room and Drained where they are owed. o.mu is given up meanwhile.

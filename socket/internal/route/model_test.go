@@ -93,7 +93,12 @@ func compare(t testing.TB, m model, topics *Topics[int], set *Prefixes, op byte,
 		}
 	case 6:
 		var gone []string
-		topics.RemovePipe(pipe, func(topic []byte) { gone = append(gone, string(topic)) })
+		topics.RemovePipe(pipe, func(topic []byte, times int, last bool) {
+			require.Equal(t, m[pipe][string(topic)], times)
+			if last {
+				gone = append(gone, string(topic))
+			}
+		})
 		slices.Sort(gone)
 		require.Equal(t, m.remove(pipe), gone)
 		if pipe == 0 {
@@ -103,6 +108,9 @@ func compare(t testing.TB, m model, topics *Topics[int], set *Prefixes, op byte,
 	want := m.matches(topic)
 	require.Equal(t, want, matches(topics, topic), "topic %q", topic)
 	require.Equal(t, len(want), topics.Subscribers([]byte(topic)))
+	for pipe := range m {
+		require.Equal(t, slices.Contains(want, pipe), topics.Found(pipe))
+	}
 	require.Equal(t, slices.Contains(want, 0), set.Match([]byte(topic)))
 	require.Equal(t, m.count(), topics.Count())
 	require.Len(t, m[0], set.Len())
@@ -114,11 +122,19 @@ func finish(t testing.TB, m model, topics *Topics[int], set *Prefixes) {
 	check(t, topics)
 	check(t, &set.topics)
 	listed := map[string]bool{}
-	set.Each(func(topic []byte) { listed[string(topic)] = true })
+	set.Each(func(topic []byte, times int) {
+		listed[string(topic)] = true
+		require.Equal(t, m[0][string(topic)], times)
+	})
 	require.Len(t, listed, set.Len())
-	for topic := range m[0] {
-		require.True(t, listed[topic], "topic %q", topic)
+	var all []string
+	topics.Each(func(topic []byte) { all = append(all, string(topic)) })
+	require.Len(t, all, topics.Count())
+	for _, topic := range all {
+		require.NotZero(t, m.holders(topic), "topic %q", topic)
 	}
+	slices.Sort(all)
+	require.Len(t, slices.Compact(all), topics.Count(), "each once")
 }
 
 func TestTopicsAgainstModel(t *testing.T) {

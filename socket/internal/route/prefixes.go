@@ -33,17 +33,17 @@ func (s *Prefixes) Has(topic []byte) bool {
 	return n != nil && len(n.subs) > 0
 }
 
-// Each calls yield for each topic of the set once, in no particular order. The slice is valid during the
-// call only, and yield must not change the set.
-func (s *Prefixes) Each(yield func(topic []byte)) {
+// Each calls yield for each topic of the set once, in no particular order, with how often it was added. The slice is
+// valid during the call only, and yield must not change the set.
+func (s *Prefixes) Each(yield func(topic []byte, times int)) {
 	own := s.topics.slots[struct{}{}]
 	if own == nil {
 		return
 	}
 	var topic []byte
-	for n := range own.holds {
+	for n, h := range own.holds {
 		topic = n.topic(topic)
-		yield(topic)
+		yield(topic, h.times)
 	}
 }
 

@@ -80,10 +80,10 @@ func (t *Topics[P]) Unsubscribe(p P, topic []byte) (last, known bool) {
 	return last, true
 }
 
-// RemovePipe takes all subscriptions of p back. For each topic that nobody has any more it calls gone,
-// unless that is nil, in no particular order; the slice is valid during the call only, and gone must not
-// change the Topics. It takes time proportional to what p itself subscribed.
-func (t *Topics[P]) RemovePipe(p P, gone func(topic []byte)) {
+// RemovePipe takes all subscriptions of p back. For each topic it calls gone, unless that is nil, in no particular
+// order, with how often p was subscribed to it and whether nobody has it any more; the slice is valid during the call
+// only, and gone must not change the Topics. It takes time proportional to what p itself subscribed.
+func (t *Topics[P]) RemovePipe(p P, gone func(topic []byte, times int, last bool)) {
 	s := t.slots[p]
 	if s == nil {
 		return
@@ -91,12 +91,11 @@ func (t *Topics[P]) RemovePipe(p P, gone func(topic []byte)) {
 	delete(t.slots, p)
 	var topic []byte
 	for n, h := range s.holds {
-		// Before the drop, which may take n off its parents.
-		if gone != nil && len(n.subs) == 1 {
-			topic = n.topic(topic)
+		if gone != nil {
+			topic = n.topic(topic) // before the drop, which may take n off its parents
 		}
-		if t.drop(n, h.at) && gone != nil {
-			gone(topic)
+		if last := t.drop(n, h.at); gone != nil {
+			gone(topic, h.times, last)
 		}
 	}
 }
@@ -155,6 +154,26 @@ func (t *Topics[P]) AppendExact(dst []P, topic []byte) []P {
 		}
 	}
 	return dst
+}
+
+// Found reports whether the latest match found p.
+func (t *Topics[P]) Found(p P) bool {
+	s := t.slots[p]
+	return s != nil && s.stamp == t.stamp
+}
+
+// Each calls yield for each topic that is subscribed to once, in no particular order. The slice is valid during the
+// call only, and yield must not change the Topics.
+func (t *Topics[P]) Each(yield func(topic []byte)) {
+	var topic []byte
+	for _, s := range t.slots {
+		for n, h := range s.holds {
+			if h.at == 0 {
+				topic = n.topic(topic)
+				yield(topic)
+			}
+		}
+	}
 }
 
 // Held returns how many distinct topics p is subscribed to.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -115,13 +116,16 @@ func TestRemovePipe(t *testing.T) {
 	topics.Subscribe(2, []byte("own"))
 
 	var gone []string
-	topics.RemovePipe(1, func(topic []byte) { gone = append(gone, string(topic)) })
-	assert.ElementsMatch(t, []string{"", "own.a", "own.ab"}, gone)
+	note := func(topic []byte, times int, last bool) {
+		gone = append(gone, fmt.Sprintf("%s %d %t", topic, times, last))
+	}
+	topics.RemovePipe(1, note)
+	assert.ElementsMatch(t, []string{" 1 true", "shared 1 false", "own.a 1 true", "own.ab 2 true"}, gone)
 	assert.Equal(t, []int{2}, matches(&topics, "own.abc"))
 	assert.Equal(t, 2, topics.Count())
 	check(t, &topics)
 
-	topics.RemovePipe(1, func([]byte) { t.Error("1 is gone already") })
+	topics.RemovePipe(1, func([]byte, int, bool) { t.Error("1 is gone already") })
 	topics.RemovePipe(2, nil)
 	assert.Zero(t, topics.Count())
 	check(t, &topics)
@@ -154,7 +158,7 @@ func TestDeepTrie(t *testing.T) {
 	assert.Equal(t, depth+1, topics.Count())
 	assert.Equal(t, []int{1}, matches(&topics, string(long)+"b"))
 	gone := 0
-	topics.RemovePipe(1, func([]byte) { gone++ })
+	topics.RemovePipe(1, func([]byte, int, bool) { gone++ })
 	assert.Equal(t, depth+1, gone)
 	check(t, &topics)
 }
@@ -184,7 +188,11 @@ func TestPrefixes(t *testing.T) {
 	t.Parallel()
 	var set Prefixes
 	each := func() (out []string) {
-		set.Each(func(topic []byte) { out = append(out, string(topic)) })
+		set.Each(func(topic []byte, times int) {
+			for range times {
+				out = append(out, string(topic))
+			}
+		})
 		slices.Sort(out)
 		return out
 	}
@@ -195,7 +203,7 @@ func TestPrefixes(t *testing.T) {
 	assert.False(t, set.Add([]byte("ab")))
 	assert.True(t, set.Add([]byte("abc")))
 	assert.True(t, set.Add([]byte("x")))
-	assert.Equal(t, []string{"ab", "abc", "x"}, each())
+	assert.Equal(t, []string{"ab", "ab", "abc", "x"}, each())
 	assert.Equal(t, 3, set.Len())
 	for topic, want := range map[string]bool{"": false, "a": false, "ab": true, "abd": true, "xy": true, "y": false} {
 		assert.Equal(t, want, set.Match([]byte(topic)), "topic %q", topic)
