@@ -301,6 +301,9 @@ func (c *core) sizeOf(frames [][]byte) (int, error) {
 	if len(frames) == 0 {
 		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: no frames; an empty message has one empty frame", ErrState)}
 	}
+	if c.cfg.conflate && len(frames) > 1 {
+		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames; with WithConflate messages have one", ErrState, len(frames))}
+	}
 	size := 0
 	for _, f := range frames {
 		size += len(f)

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
@@ -63,6 +64,10 @@ func (s *Dish) Leave(groups ...string) error {
 	}, appendLeave)
 }
 
+// WaitJoined blocks until at least n connected radios have dealt with all that was joined so far, so that nothing is missed of what they
+// send from then on. See Sub.WaitSubscribed for what radios of others and older ones confirm.
+func (s *Dish) WaitJoined(ctx context.Context, n int) error { return s.groups.WaitSubscribed(ctx, n) }
+
 // change is subscriber.change for groups.
 func (s *Dish) change(op string, groups []string, apply func([]byte) (bool, error), frame func([]byte, byte, []byte) []byte) error {
 	for _, group := range groups {
@@ -84,7 +89,8 @@ func (s *Dish) detach(p *pipe) {
 	s.receiver.detach(p)
 }
 
-func (s *Dish) forget(p *pipe)                { s.groups.detach(p) }
-func (s *Dish) deliver(p *pipe, b link.Batch) { s.receiver.deliver(p, b) }
-func (s *Dish) stopSending(error)             { s.groups.stop() }
-func (s *Dish) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
+func (s *Dish) forget(p *pipe)                     { s.groups.detach(p) }
+func (s *Dish) deliver(p *pipe, b link.Batch)      { s.receiver.deliver(p, b) }
+func (s *Dish) command(p *pipe, name, data []byte) { s.groups.command(p, name, data) }
+func (s *Dish) stopSending(error)                  { s.groups.stop() }
+func (s *Dish) stopReceiving(err error)            { s.receiver.stopReceiving(err) }

@@ -19,9 +19,13 @@ const (
 	AcceptFailed                         // accepting failed, for example for want of file descriptors; it is tried again
 	Dropped                              // Count messages were dropped since the last such event, for Reason
 	Unbound                              // Unbind or Close released Endpoint
+	Subscribed                           // PUB and XPUB: Peer is subscribed to Topic now
+	Unsubscribed                         // PUB and XPUB: Peer is not subscribed to Topic any more, or it left
+	Confirmed                            // SUB and XSUB: Peer has dealt with all subscriptions so far, see WaitSubscribed
 )
 
-var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound"}
+var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
+	"subscribed", "unsubscribed", "subscriptions confirmed"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {
@@ -42,10 +46,11 @@ const (
 	DropUnwanted                           // a reply nobody waits for, or a message the pattern does not take
 	DropMalformed                          // a message without the envelope its pattern demands, or of more frames than it allows
 	DropDisconnected                       // queued for an endpoint that Disconnect removed
+	DropConflated                          // a later message took its place (WithConflate, the policy Conflate)
 	dropReasons
 )
 
-var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected"}
+var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated"}
 
 // String returns the reason in words.
 func (r DropReason) String() string {
@@ -63,6 +68,7 @@ type Event struct {
 	Peer     *Peer         // the peer concerned, where there is one
 	Err      error         // the cause, where there is one
 	RetryIn  time.Duration // Retrying: when the next attempt starts
+	Topic    string        // Subscribed and Unsubscribed
 	Reason   DropReason    // Dropped
 	Count    uint64        // Dropped
 }
@@ -77,6 +83,8 @@ func (e Event) String() string {
 		s += " peer " + e.Peer.Address()
 	}
 	switch e.Kind {
+	case Subscribed, Unsubscribed:
+		s += fmt.Sprintf(" %q", e.Topic)
 	case Retrying:
 		s += fmt.Sprintf(" in %s", e.RetryIn.Round(time.Millisecond))
 	case Dropped:

@@ -2,12 +2,10 @@ package socket
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/internal/route"
-	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // fanout is the sending half of PUB and XPUB: a copy of each message for every peer with a subscription to a prefix
@@ -19,22 +17,41 @@ type fanout struct {
 
 	mu      sync.Mutex // guards the fields below
 	topics  route.Topics[*pipe]
-	wait    waitq   // Send with WithNoDrop
-	matched []*pipe // reused by each Send, as are parts and small
+	asked   route.Topics[*pipe] // with WithManual: what the peers asked for, where topics is what they got
+	peers   map[*Peer]*pipe     // connected
+	greeted map[*pipe]struct{}  // with WithWelcomeMessage: the peers that had it
+	wait    waitq               // Send where the policy is to block
+	matched []*pipe             // reused by each Send, as are parts and small
 	parts   [][]byte
 	small   []byte
 	changed chan struct{} // closed and replaced when subscriptions change
 	err     error         // the socket is closed
 }
 
-func (f *fanout) init(c *core) { f.c, f.changed = c, make(chan struct{}) }
+func (f *fanout) init(c *core) {
+	f.c, f.changed = c, make(chan struct{})
+	f.peers, f.greeted = map[*Peer]*pipe{}, map[*pipe]struct{}{}
+}
+
+// attach takes in a peer, which is subscribed to nothing yet.
+func (f *fanout) attach(p *pipe) {
+	peer := p.peer.Load()
+	policy := f.c.cfg.policy
+	if choose := f.c.cfg.peerPolicy; choose != nil {
+		policy = choose(peer)
+	}
+	f.mu.Lock()
+	f.peers[peer] = p
+	p.setPolicy(policy)
+	f.mu.Unlock()
+}
 
 // inlineFlushes is to how many subscribers the caller of Send writes itself when their queues are long; the others'
 // pumps do it. With more, the caller would be kept too long.
 const inlineFlushes = 8
 
 // Send sends one message to every subscriber whose subscriptions match its first frame. It copies the frames. It does
-// not block: for a subscriber whose queue is full the message is dropped and counted (DropFull);
+// not block: for a subscriber whose queue is full the message is dropped and counted (DropFull), unless WithDropPolicy says otherwise;
 // without a subscriber it goes nowhere, which is not a drop (RFC 29). With WithNoDrop it blocks while a matching subscriber's
 // queue is full, until ctx ends (ErrFull).
 func (f *fanout) Send(ctx context.Context, frames ...[]byte) error {
@@ -52,19 +69,15 @@ func (f *fanout) Send(ctx context.Context, frames ...[]byte) error {
 			return &Error{Op: "send", Err: f.err}
 		}
 		f.matchLocked(frames[0])
-		if !f.c.cfg.noDrop || f.roomForAll(size) {
+		if f.c.cfg.invert {
+			f.invertLocked()
+		}
+		if !f.c.cfg.blocks() || f.roomForAll(size) {
 			break
 		}
-		if err := ctx.Err(); err != nil {
-			f.mu.Unlock()
-			return &Error{Op: "send", Err: &blocked{ErrFull, err}}
+		if err := f.blockLocked(ctx); err != nil {
+			return &Error{Op: "send", Err: err}
 		}
-		w := f.wait.add()
-		f.mu.Unlock()
-		if err := f.wait.wait(ctx, &f.mu, w); err != nil {
-			return &Error{Op: "send", Err: &blocked{ErrFull, err}}
-		}
-		f.mu.Lock()
 	}
 	var flush [inlineFlushes]*pipe
 	n := f.distribute(frames, size, &flush)
@@ -84,10 +97,87 @@ func (f *fanout) matchLocked(topic []byte) {
 	}
 }
 
-// roomForAll reports whether every matched subscriber has room; if not, room will be called. f.mu is held.
+// sendTo is SendTo of PUB and XPUB.
+func (f *fanout) sendTo(ctx context.Context, peer *Peer, frames [][]byte) error {
+	if err := f.c.usable(); err != nil {
+		return &Error{Op: "send", Err: err}
+	}
+	size, err := f.c.sizeOf(frames)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	for {
+		p, err := f.pipeLocked(peer)
+		if err != nil {
+			f.mu.Unlock()
+			return &Error{Op: "send", Err: err}
+		}
+		took, flush := p.out.Append(nil, frames, size)
+		if took {
+			f.mu.Unlock()
+			if flush {
+				p.out.Flush()
+			}
+			return nil
+		}
+		switch p.policy {
+		case Block:
+			err = f.blockLocked(ctx)
+		case Disconnect:
+			p.kill(errSlow)
+			fallthrough
+		default:
+			f.mu.Unlock()
+			err = ErrFull
+		}
+		if err != nil {
+			return &Error{Op: "send", Peer: peer.address, Err: err}
+		}
+	}
+}
+
+// pipeLocked returns the way to a peer.
+func (f *fanout) pipeLocked(peer *Peer) (*pipe, error) {
+	p := f.peers[peer]
+	switch {
+	case f.err != nil:
+		return nil, f.err
+	case p == nil:
+		return nil, ErrPeerGone
+	}
+	return p, nil
+}
+
+// blockLocked waits for room. It gives f.mu up meanwhile, and for good when it returns an error.
+func (f *fanout) blockLocked(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		f.mu.Unlock()
+		return &blocked{ErrFull, err}
+	}
+	w := f.wait.add()
+	f.mu.Unlock()
+	if err := f.wait.wait(ctx, &f.mu, w); err != nil {
+		return &blocked{ErrFull, err}
+	}
+	f.mu.Lock()
+	return nil
+}
+
+// invertLocked replaces who was matched by who was not.
+func (f *fanout) invertLocked() {
+	f.matched = f.matched[:0]
+	for _, p := range f.peers {
+		if !f.topics.Found(p) {
+			f.matched = append(f.matched, p)
+		}
+	}
+}
+
+// roomForAll reports whether every matched subscriber that is waited for has room; if not, room will be called. f.mu is held.
 func (f *fanout) roomForAll(size int) bool {
 	for _, p := range f.matched {
-		if p.out.Full(size) {
+		if p.policy == Block && p.out.Full(size) {
 			return false
 		}
 	}
@@ -109,7 +199,7 @@ func (f *fanout) distribute(frames [][]byte, size int, flush *[inlineFlushes]*pi
 		}
 		switch {
 		case !took:
-			f.c.drop(p, DropFull, 1)
+			p.overflow()
 		case full && n < len(flush):
 			flush[n] = p
 			n++
@@ -132,79 +222,4 @@ func (f *fanout) stopSending(err error) {
 	f.err = err
 	f.wait.wakeAll()
 	f.mu.Unlock()
-}
-
-// command takes the subscriptions of ZMTP 3.1 peers.
-func (f *fanout) command(p *pipe, name, data []byte) {
-	switch string(name) {
-	case zmtp.CommandSubscribe:
-		f.subscribe(p, data, true)
-	case zmtp.CommandCancel:
-		f.subscribe(p, data, false)
-	}
-}
-
-// subscribe adds or removes a peer's subscription, and shows the first of a topic and the last, with WithVerbose all. A peer that asks too
-// much is disconnected.
-func (f *fanout) subscribe(p *pipe, topic []byte, added bool) {
-	if len(topic) > maxTopic {
-		p.kill(errLongTopic(len(topic)))
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !added {
-		if last, known := f.topics.Unsubscribe(p, topic); last && known {
-			f.showLocked(p, topic, 0)
-		}
-	} else if f.topics.Held(p) >= maxTopics {
-		p.kill(errManyTopics)
-	} else if f.topics.Subscribe(p, topic) || f.c.cfg.verbose {
-		f.showLocked(p, topic, 1)
-	}
-	f.changedLocked()
-}
-
-func (f *fanout) showLocked(p *pipe, topic []byte, first byte) {
-	if f.show != nil {
-		f.show(p, topic, first)
-	}
-}
-
-// remove cancels a peer's subscriptions.
-func (f *fanout) remove(p *pipe) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.topics.RemovePipe(p, func(topic []byte) { f.showLocked(p, topic, 0) })
-	f.changedLocked()
-	f.wait.wakeAll()
-}
-
-func (f *fanout) changedLocked() {
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-// WaitSubscribers blocks until at least n connected peers have a subscription that matches topic, so that a message
-// sent then reaches all of them. For a Radio, topic is a group that they joined.
-func (f *fanout) WaitSubscribers(ctx context.Context, topic string, n int) error {
-	if err := f.c.usable(); err != nil {
-		return &Error{Op: "wait for subscribers", Err: err}
-	}
-	for {
-		f.mu.Lock()
-		f.matchLocked([]byte(topic))
-		have, changed := len(f.matched), f.changed
-		f.mu.Unlock()
-		if have >= n {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return &Error{Op: "wait for subscribers", Err: &blocked{fmt.Errorf("%w: %d of %d subscribed to %q", ErrNoPeer, have, n, topic), ctx.Err()}}
-		case <-f.c.closed:
-			return &Error{Op: "wait for subscribers", Err: ErrClosed}
-		}
-	}
 }

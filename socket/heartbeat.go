@@ -108,12 +108,12 @@ func (h *heart) ping(ttl time.Duration, context []byte) {
 	}
 }
 
+// heartContext is the length of the context of our PINGs, which is when they were sent.
+const heartContext = 8
+
 // pong takes the round-trip time from the context of our PING, which the peer sends back. It cannot be longer than the
 // connection is old.
 func (h *heart) pong(context []byte) {
-	if len(context) != 8 {
-		return
-	}
 	now := time.Now()
 	rtt := now.UnixNano() - int64(binary.BigEndian.Uint64(context))
 	if rtt > 0 && rtt <= int64(now.Sub(h.began)) {
@@ -136,7 +136,11 @@ func (p *pipe) command(name, data []byte) error {
 		if err != nil {
 			return err
 		}
-		p.heart.Load().pong(context)
+		if len(context) == heartContext {
+			p.heart.Load().pong(context)
+		} else {
+			p.c.pat.command(p, name, context)
+		}
 	case "ERROR":
 		reason, err := zmtp.ParseError(data)
 		if err != nil {

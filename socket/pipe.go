@@ -18,7 +18,8 @@ type pipe struct {
 	c        *core
 	out      link.Out
 	endpoint string
-	dialer   *dialer // nil when accepted
+	dialer   *dialer    // nil when accepted
+	policy   DropPolicy // what to do when out is full, where the pattern drops messages; set before any is queued
 	dropped  [dropReasons]atomic.Uint64
 	rtt      atomic.Int64
 	empty    chan struct{} // a signal that the queue became empty, once flush or drain asked for it
@@ -70,7 +71,7 @@ type arrival struct {
 
 func newPipe(c *core, endpoint string, d *dialer) *pipe {
 	p := &pipe{c: c, endpoint: endpoint, dialer: d, empty: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
-	p.out.HWM, p.out.HWMBytes = c.cfg.sendHWM, c.cfg.sendHWMBytes
+	p.setPolicy(c.cfg.policy)
 	p.out.Room = func() { c.pat.room(p) }
 	p.out.Drained = func() {
 		signal(p.empty)

@@ -63,6 +63,7 @@ func (s *Radio) command(p *pipe, name, data []byte) {
 	s.fanout.subscribe(p, data, joined)
 }
 
+func (s *Radio) attach(p *pipe) error  { s.fanout.attach(p); return nil }
 func (s *Radio) detach(p *pipe)        { s.fanout.remove(p) }
 func (s *Radio) forget(p *pipe)        { s.fanout.remove(p) }
 func (s *Radio) room(p *pipe)          { s.fanout.room(p) }

@@ -235,6 +235,10 @@ func (r *receiver) low(p *pipe) bool {
 func (r *receiver) deliver(p *pipe, b link.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.c.cfg.conflate {
+		r.conflate(p, b)
+		return
+	}
 	r.put(p, b, p.peer.Load())
 	if r.high(p) {
 		p.paused.Store(true)
@@ -250,6 +254,21 @@ func (r *receiver) note(p *pipe, b link.Batch) {
 	if r.high(r.notes) && !p.paused.Swap(true) {
 		r.noters = append(r.noters, p)
 	}
+}
+
+// conflate has the last message of a batch take the place of what waits in the peer's inbox. r.mu is held.
+func (r *receiver) conflate(p *pipe, b link.Batch) {
+	msgs, bytes := b.Msgs, b.Bytes
+	wanted := b.Last(r.wanted)
+	if wanted == 0 {
+		return
+	}
+	p.totalIn += uint64(msgs - b.Msgs)
+	p.totalInB += uint64(bytes - b.Bytes)
+	r.c.drop(p, DropConflated, p.inMsgs+wanted-1)
+	clear(p.inbox)
+	p.inbox, p.next, p.inMsgs, p.inBytes, p.inHeld = p.inbox[:0], 0, 0, 0, 0
+	r.put(p, b, p.peer.Load())
 }
 
 func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
@@ -295,7 +314,7 @@ func (r *receiver) detach(p *pipe) {
 // chooseLocked decides whether callers may read themselves. Who reads or waits now looks again.
 func (r *receiver) chooseLocked() {
 	var sole *pipe
-	if len(r.peers) == 1 {
+	if len(r.peers) == 1 && !r.c.cfg.conflate { // whoever takes the last message wants all read that has come
 		for p := range r.peers {
 			if p.in.Load().CanTry() {
 				sole = p

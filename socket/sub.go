@@ -35,7 +35,8 @@ func (s *Sub) detach(p *pipe) {
 	s.receiver.detach(p)
 }
 
-func (s *Sub) forget(p *pipe)                { s.subscriber.detach(p) }
-func (s *Sub) deliver(p *pipe, b link.Batch) { s.receiver.deliver(p, b) }
-func (s *Sub) stopSending(error)             { s.subscriber.stop() }
-func (s *Sub) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
+func (s *Sub) forget(p *pipe)                     { s.subscriber.detach(p) }
+func (s *Sub) deliver(p *pipe, b link.Batch)      { s.receiver.deliver(p, b) }
+func (s *Sub) command(p *pipe, name, data []byte) { s.subscriber.command(p, name, data) }
+func (s *Sub) stopSending(error)                  { s.subscriber.stop() }
+func (s *Sub) stopReceiving(err error)            { s.receiver.stopReceiving(err) }

@@ -2,7 +2,6 @@ package socket
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/meshmq/meshmq/socket/internal/route"
@@ -32,14 +31,17 @@ type subscriber struct {
 	c   *core
 	add func(dst []byte, minor byte, topic []byte) []byte // appends what asks for a topic
 
-	mu     sync.Mutex // guards the fields below; taken under receiver.mu
-	topics route.Prefixes
-	peers  map[*pipe]struct{}
-	closed bool
+	mu      sync.Mutex // guards the fields below; taken under receiver.mu
+	topics  route.Prefixes
+	peers   map[*pipe]*told
+	version uint64        // of topics, which changes with each of them
+	waiting int           // calls of WaitSubscribed
+	changed chan struct{} // closed and replaced when a publisher has confirmed, or peers changes
+	closed  bool
 }
 
 func (s *subscriber) init(c *core) {
-	s.c, s.add, s.peers = c, zmtp.AppendSubscribe, map[*pipe]struct{}{}
+	s.c, s.add, s.peers, s.changed = c, zmtp.AppendSubscribe, map[*pipe]*told{}, make(chan struct{})
 }
 
 // Subscribe asks publishers, present and future, for messages whose first frame starts with one of the topics; the empty
@@ -77,6 +79,7 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 	if s.closed {
 		return &Error{Op: op, Err: ErrClosed}
 	}
+	defer s.askLocked()
 	for _, topic := range topics {
 		if len(topic) > maxTopic {
 			return &Error{Op: op, Err: errLongTopic(len(topic))}
@@ -85,10 +88,12 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 		if err != nil {
 			return err
 		}
+		if !tell && !s.c.cfg.verboseUnsubscribe {
+			continue
+		}
+		s.version++
 		for p := range s.peers {
-			if tell {
-				p.out.Control(frame(nil, p.peer.Load().minor, []byte(topic)), false)
-			}
+			p.out.Control(frame(nil, p.peer.Load().minor, []byte(topic)), false)
 		}
 	}
 	return nil
@@ -98,22 +103,28 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 func (s *subscriber) attach(p *pipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.peers[p] = struct{}{}
+	s.peers[p] = &told{}
 	minor := p.peer.Load().minor
-	var all [][]byte
-	s.topics.Each(func(topic []byte) { all = append(all, slices.Clone(topic)) })
 	var frames []byte
-	for _, topic := range all {
-		frames = s.add(frames, minor, topic)
-	}
+	s.topics.Each(func(topic []byte, times int) {
+		if !s.c.cfg.verboseUnsubscribe {
+			times = 1
+		}
+		for range times {
+			frames = s.add(frames, minor, topic)
+		}
+	})
 	if len(frames) > 0 {
 		p.out.Control(frames, false)
 	}
+	s.changedLocked()
+	s.askLocked()
 }
 
 func (s *subscriber) detach(p *pipe) {
 	s.mu.Lock()
 	delete(s.peers, p)
+	s.changedLocked()
 	s.mu.Unlock()
 }
 
@@ -123,14 +134,32 @@ func (s *subscriber) stop() {
 	s.mu.Unlock()
 }
 
+// has is the filter of DISH.
 func (s *subscriber) has(topic []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.topics.Has(topic)
 }
 
+// wants is the filter of SUB.
 func (s *subscriber) wants(topic []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.topics.Match(topic)
+	return s.topics.Match(topic) != s.c.cfg.invert
+}
+
+// TopicCount returns how many different topics the socket is subscribed to (ZMQ_TOPICS_COUNT).
+func (s *subscriber) TopicCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.topics.Len()
+}
+
+// Topics returns the topics the socket is subscribed to, each once, in order.
+func (s *subscriber) Topics() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sortedTopics(s.topics.Len(), func(yield func([]byte)) {
+		s.topics.Each(func(topic []byte, _ int) { yield(topic) })
+	})
 }

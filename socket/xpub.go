@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"context"
+
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -27,6 +29,7 @@ func NewXPub(opts ...Option) *XPub {
 
 func (s *XPub) attach(p *pipe) error {
 	s.receiver.attach(p)
+	s.fanout.attach(p)
 	return nil
 }
 
@@ -42,6 +45,21 @@ func (s *XPub) stopReceiving(err error) { s.receiver.stopReceiving(err) }
 
 func (s *XPub) command(p *pipe, name, data []byte) { s.fanout.command(p, name, data) }
 
+// SendTo sends one message to one subscriber alone, whatever that is subscribed to: the last value of a topic to one that is new to it,
+// for example (ZMQ_XPUB_MANUAL_LAST_VALUE). The peer is that of a message or of an event; it is ErrPeerGone when it is not connected
+// any more. A SUB returns only what it subscribed to. Where Send would drop the message, SendTo returns ErrFull and has sent nothing.
+func (s *XPub) SendTo(ctx context.Context, peer *Peer, frames ...[]byte) error {
+	return s.fanout.sendTo(ctx, peer, frames)
+}
+
+// Grant subscribes a peer to topics, with WithManual (ZMQ_SUBSCRIBE on an XPUB). The peer is the one whose subscription Recv returned: Msg.Peer. The topics need not be
+// those that it asked for, but a SUB returns only what it did. They are counted, as in Subscribe, and end with the connection. A
+// peer that is not connected any more is ErrPeerGone, XPUB without WithManual ErrState, too many topics or too long ones ErrTooLarge.
+func (s *XPub) Grant(peer *Peer, topics ...string) error { return s.fanout.grant(peer, topics) }
+
+// Revoke takes back what Grant gave (ZMQ_UNSUBSCRIBE on an XPUB). A topic that the peer was not granted is ErrState.
+func (s *XPub) Revoke(peer *Peer, topics ...string) error { return s.fanout.revoke(peer, topics) }
+
 // noteTopic has Recv return a subscription or cancellation.
 func (s *XPub) noteTopic(p *pipe, topic []byte, first byte) {
 	s.receiver.note(p, link.One(append([]byte{first}, topic...)))
@@ -50,9 +68,11 @@ func (s *XPub) noteTopic(p *pipe, topic []byte, first byte) {
 // deliver takes the subscriptions of ZMTP 3.0 peers, which are messages, and passes the others on.
 func (s *XPub) deliver(p *pipe, b link.Batch) {
 	eachMessage(b, func(frames [][]byte) {
-		if topic, added, ok := asSubscription(frames); ok {
+		if topic, added, ok := asSubscription(frames, s.cfg.onlyFirstSubscribe); ok {
 			s.fanout.subscribe(p, topic, added)
-		} else {
+			frames = frames[1:]
+		}
+		if len(frames) > 0 {
 			s.receiver.deliver(p, link.One(frames...))
 		}
 	})

@@ -28,14 +28,18 @@ func NewXSub(opts ...Option) *XSub {
 // and counted. A message of one frame that starts with 1 or 0 is Subscribe or Unsubscribe of the topic behind it, as an
 // XPUB socket shows them, so that a proxy can pass those on.
 func (s *XSub) Send(_ context.Context, frames ...[]byte) error {
-	if topic, added, ok := asSubscription(frames); ok {
-		if added {
-			return s.Subscribe(string(topic))
-		}
-		return s.Unsubscribe(string(topic))
-	}
 	if err := s.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
+	}
+	if topic, added, ok := asSubscription(frames, s.cfg.onlyFirstSubscribe); ok {
+		change := s.Subscribe
+		if !added {
+			change = s.Unsubscribe
+		}
+		if err := change(string(topic)); err != nil || len(frames) == 1 {
+			return err
+		}
+		frames = frames[1:]
 	}
 	size, err := s.sizeOf(frames)
 	if err != nil {
@@ -73,7 +77,8 @@ func (s *XSub) detach(p *pipe) {
 	s.receiver.detach(p)
 }
 
-func (s *XSub) forget(p *pipe)                { s.subscriber.detach(p) }
-func (s *XSub) deliver(p *pipe, b link.Batch) { s.receiver.deliver(p, b) }
-func (s *XSub) stopSending(error)             { s.subscriber.stop() }
-func (s *XSub) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
+func (s *XSub) forget(p *pipe)                     { s.subscriber.detach(p) }
+func (s *XSub) deliver(p *pipe, b link.Batch)      { s.receiver.deliver(p, b) }
+func (s *XSub) command(p *pipe, name, data []byte) { s.subscriber.command(p, name, data) }
+func (s *XSub) stopSending(error)                  { s.subscriber.stop() }
+func (s *XSub) stopReceiving(err error)            { s.receiver.stopReceiving(err) }

@@ -71,6 +71,41 @@ func (b *Batch) Next(slab *Slab, lead int) (frames [][]byte, size int) {
 	return b.next(slab, lead)
 }
 
+// Last leaves only the last message in the batch whose first frame is wanted, nil wanting all. It returns how many messages
+// were wanted; when none was, the batch is of no use any more.
+func (b *Batch) Last(wanted func(first []byte) bool) (count int) {
+	if b.data == nil {
+		if b.Msgs > 0 && (wanted == nil || wanted(b.frames[0])) {
+			count = 1
+		}
+		return count
+	}
+	var last []byte
+	for rest := b.data; b.Msgs > 0; b.Msgs-- {
+		var first []byte
+		pos, size := 0, 0
+		for inside, more := false, true; more; {
+			flags, n, h, _ := zmtp.ParseHeader(rest[pos:])
+			body := rest[pos+h : pos+h+int(n)]
+			pos += h + int(n)
+			if flags&zmtp.FlagCommand == 0 {
+				if !inside {
+					first, inside = body, true
+				}
+				size += int(n)
+				more = flags&zmtp.FlagMore != 0
+			}
+		}
+		if wanted == nil || wanted(first) {
+			last, b.Bytes = rest[:pos:pos], size
+			count++
+		}
+		rest = rest[pos:]
+	}
+	b.data, b.Msgs = last, 1
+	return count
+}
+
 // next is Next for long frames and messages of several frames.
 func (b *Batch) next(slab *Slab, lead int) (frames [][]byte, size int) {
 	count := 0

@@ -109,6 +109,11 @@ func compare(t testing.TB, m model, topics *Topics[int], set *Prefixes, op byte,
 	require.Equal(t, want, matches(topics, topic), "topic %q", topic)
 	require.Equal(t, len(want), topics.Subscribers([]byte(topic)))
 	for pipe := range m {
+		total := 0
+		for _, times := range m[pipe] {
+			total += times
+		}
+		require.Equal(t, []int{len(m[pipe]), total}, []int{topics.Held(pipe), topics.Total(pipe)})
 		require.Equal(t, slices.Contains(want, pipe), topics.Found(pipe))
 	}
 	require.Equal(t, slices.Contains(want, 0), set.Match([]byte(topic)))

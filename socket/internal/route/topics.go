@@ -21,6 +21,7 @@ type slot[P comparable] struct {
 	pipe  P
 	stamp uint64            // the latest match that found this pipe
 	holds map[*node[P]]hold // its subscriptions
+	total int               // how many those are, repeated ones included
 }
 
 // hold is one subscription of a pipe. Invariant: node.subs[at] is the pipe's slot.
@@ -47,6 +48,7 @@ func (t *Topics[P]) Subscribe(p P, topic []byte) (first bool) {
 		n.subs = append(n.subs, s)
 	}
 	h.times++
+	s.total++
 	s.holds[n] = h
 	first = !again && len(n.subs) == 1
 	if first {
@@ -67,6 +69,7 @@ func (t *Topics[P]) Unsubscribe(p P, topic []byte) (last, known bool) {
 	if !known {
 		return false, false
 	}
+	s.total--
 	if h.times > 1 {
 		h.times--
 		s.holds[n] = h
@@ -180,6 +183,14 @@ func (t *Topics[P]) Each(yield func(topic []byte)) {
 func (t *Topics[P]) Held(p P) int {
 	if s := t.slots[p]; s != nil {
 		return len(s.holds)
+	}
+	return 0
+}
+
+// Total returns how many subscriptions p has, those that repeat a topic included.
+func (t *Topics[P]) Total(p P) int {
+	if s := t.slots[p]; s != nil {
+		return s.total
 	}
 	return 0
 }
