@@ -86,6 +86,9 @@ func TestOption_Impossible(t *testing.T) {
 		{socket.WithProperty("Identity", "x"), `WithProperty("Identity")`},
 		{socket.WithProperty("X-ä", "x"), `WithProperty("X-ä")`},
 		{socket.WithEventHandler(nil), "WithEventHandler(nil)"},
+		{socket.WithDropPolicy(99), "WithDropPolicy(policy 99)"},
+		{socket.WithPeerDropPolicy(nil), "WithPeerDropPolicy(nil)"},
+		{socket.WithWelcomeMessage(), "WithWelcomeMessage()"},
 	} {
 		for _, s := range allTypes(tc.option) {
 			for op, err := range calls(s) {
@@ -117,8 +120,17 @@ func TestOption_WrongType(t *testing.T) {
 	}{
 		{"WithIdentity", socket.WithIdentity("x"), "REQ DEALER ROUTER"},
 		{"WithImmediate", socket.WithImmediate(), "PUSH DEALER PAIR"},
-		{"WithNoDrop", socket.WithNoDrop(), "PUB XPUB"},
+		{"WithNoDrop", socket.WithNoDrop(), "PUB XPUB RADIO"},
+		{"WithDropPolicy", socket.WithDropPolicy(socket.DropOldest), "PUB XPUB RADIO"},
+		{"WithPeerDropPolicy", socket.WithPeerDropPolicy(func(*socket.Peer) socket.DropPolicy { return socket.Block }), "PUB XPUB RADIO"},
+		{"WithConflate", socket.WithConflate(), "PUSH PULL PUB SUB DEALER"},
 		{"WithVerbose", socket.WithVerbose(), "XPUB"},
+		{"WithVerboser", socket.WithVerboser(), "XPUB"},
+		{"WithManual", socket.WithManual(), "XPUB"},
+		{"WithWelcomeMessage", socket.WithWelcomeMessage(text("x")), "PUB XPUB"},
+		{"WithInvertMatching", socket.WithInvertMatching(), "PUB XPUB SUB"},
+		{"WithOnlyFirstSubscribe", socket.WithOnlyFirstSubscribe(), "XPUB XSUB"},
+		{"WithVerboseUnsubscribe", socket.WithVerboseUnsubscribe(), "XSUB"},
 		{"WithRelaxed", socket.WithRelaxed(), "REQ"},
 		{"WithCorrelate", socket.WithCorrelate(), "REQ"},
 	} {
