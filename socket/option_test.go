@@ -119,7 +119,7 @@ func TestOption_WrongType(t *testing.T) {
 		types  string
 	}{
 		{"WithIdentity", socket.WithIdentity("x"), "REQ DEALER ROUTER"},
-		{"WithImmediate", socket.WithImmediate(), "PUSH DEALER PAIR"},
+		{"WithImmediate", socket.WithImmediate(), "PUSH DEALER PAIR CLIENT SCATTER CHANNEL"},
 		{"WithNoDrop", socket.WithNoDrop(), "PUB XPUB RADIO"},
 		{"WithDropPolicy", socket.WithDropPolicy(socket.DropOldest), "PUB XPUB RADIO"},
 		{"WithPeerDropPolicy", socket.WithPeerDropPolicy(func(*socket.Peer) socket.DropPolicy { return socket.Block }), "PUB XPUB RADIO"},
