@@ -27,6 +27,8 @@ var layers = map[string][]string{
 	"cmd":       {"patterns", "socket", "transport", "codec", "discovery", "examples"},
 }
 
+var ofSocket = []string{"golang.org/x/crypto", "golang.org/x/net", "golang.org/x/sys", "github.com/gobwas/ws", "github.com/gobwas/httphead"}
+
 // dependencies lists, by folder, the modules that what users import may bring along. A folder without
 // an entry of its own goes by the one it lies in; the kits for tests (...test) may use what they like.
 var dependencies = map[string][]string{
@@ -34,7 +36,9 @@ var dependencies = map[string][]string{
 	"codec":          {"github.com/vmihailenco/msgpack/v5", "github.com/vmihailenco/tagparser/v2"},
 	"discovery":      {},
 	"discovery/mdns": {"github.com/hashicorp/mdns", "github.com/miekg/dns", "golang.org/x/net", "golang.org/x/sys"},
-	"socket":         {"golang.org/x/crypto", "golang.org/x/net", "golang.org/x/sys", "github.com/gobwas/ws", "github.com/gobwas/httphead"},
+	"socket":         ofSocket,
+	// The vocabulary of go-zeromq, and what its package imports.
+	"socket/zmq4compat": append([]string{"github.com/go-zeromq/zmq4", "golang.org/x/sync", "golang.org/x/text"}, ofSocket...),
 }
 
 // pure lists packages and the standard packages that would end their purity: connections, goroutines

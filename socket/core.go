@@ -55,6 +55,7 @@ type core struct {
 	accepted  int
 	connected int
 	changed   chan struct{} // closed and replaced when connected changes
+	hwm       *int          // of SetSendHWM, nil before
 	everOut   [2]uint64     // messages and bytes queued for pipes that are no more
 }
 
@@ -255,7 +256,7 @@ func (c *core) count(p *pipe, by int) {
 	c.connected += by
 	switch {
 	case by > 0:
-		c.pipes[p] = struct{}{}
+		c.limitLocked(p)
 	case p.dialer == nil:
 		c.removeLocked(p)
 	}

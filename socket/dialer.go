@@ -32,7 +32,7 @@ func newDialer(c *core, ep transport.Endpoint, endpoint string) (*dialer, error)
 			return nil, err
 		}
 	}
-	c.pipes[d.pipe] = struct{}{}
+	c.limitLocked(d.pipe)
 	return d, nil
 }
 

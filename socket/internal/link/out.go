@@ -25,7 +25,7 @@ const (
 // Out is the write end of a link: a queue of encoded messages, and whoever writes it. The queue lives
 // on when its connection ends; Attach gives it another. All methods may be called concurrently.
 type Out struct {
-	// Set before use, not changed after.
+	// Set before use, not changed after but by SetHWM.
 	HWM      int    // most messages queued, 0 for no limit
 	HWMBytes int    // most bytes queued, 0 for no limit; one message always fits
 	Room     func() // called with no lock held once the queue, having refused, is half empty

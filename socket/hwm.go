@@ -1,0 +1,32 @@
+package socket
+
+// SetSendHWM changes what WithSendHWM set, for peers connected now and later (ZMQ_SNDHWM at any time). Lowering it drops nothing that is
+// queued. Zero means no limit in messages; a negative number is ErrOption.
+func (c *core) SetSendHWM(messages int) error {
+	err := c.usable()
+	if err == nil && messages < 0 {
+		err = bad("SetSendHWM", messages, "want 0 (no limit) or more")
+	}
+	if err != nil {
+		return &Error{Op: "set send HWM", Err: err}
+	}
+	c.mu.Lock()
+	c.hwm = &messages
+	pipes := make([]*pipe, 0, len(c.pipes))
+	for p := range c.pipes {
+		pipes = append(pipes, p)
+	}
+	c.mu.Unlock()
+	for _, p := range pipes {
+		p.out.SetHWM(messages)
+	}
+	return nil
+}
+
+// limitLocked takes a pipe into the books, with the mark that SetSendHWM set.
+func (c *core) limitLocked(p *pipe) {
+	c.pipes[p] = struct{}{}
+	if c.hwm != nil {
+		p.out.SetHWM(*c.hwm)
+	}
+}

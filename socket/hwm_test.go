@@ -1,0 +1,74 @@
+package socket_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// TestSetSendHWM: it may be changed at any time, and nothing is lost by that.
+func TestSetSendHWM(t *testing.T) {
+	t.Parallel()
+	push, pull := socket.NewPush(socket.WithSendHWM(5)), socket.NewPull()
+	closing(t, push)
+	endpoint := unused(t)
+	require.NoError(t, push.Connect(endpoint)) // nobody is there: the queue is all there is
+	put := func() (n int) {
+		for push.Send(try(), ordinal(n, 8)) == nil {
+			n++
+		}
+		return n
+	}
+	assert.Equal(t, 5, put())
+	require.NoError(t, push.SetSendHWM(8))
+	assert.Equal(t, 3, put())
+	require.NoError(t, push.SetSendHWM(2))
+	assert.Zero(t, put())
+	waiting := make(chan error, 1)
+	ctx := limit(t)
+	go func() { waiting <- push.Send(ctx, ordinal(0, 8)) }()
+	require.NoError(t, push.SetSendHWM(0))
+	require.NoError(t, <-waiting, "whoever waits for room gets it")
+	require.NoError(t, push.SetSendHWM(3))
+	require.NoError(t, push.Connect(unused(t)))
+	assert.Equal(t, 3, put(), "it holds for later peers, too")
+
+	closing(t, pull)
+	_, err := pull.Bind(endpoint)
+	require.NoError(t, err)
+	for range 9 {
+		recv(t, pull)
+	}
+}
+
+func TestSetSendHWM_BadInput(t *testing.T) {
+	t.Parallel()
+	push := socket.NewPush()
+	closing(t, push)
+	assert.ErrorIs(t, push.SetSendHWM(-1), socket.ErrOption)
+	assert.ErrorContains(t, push.SetSendHWM(-1), "SetSendHWM(-1)")
+	assert.ErrorIs(t, new(socket.Push).SetSendHWM(1), socket.ErrState)
+	assert.NoError(t, push.Close())
+	assert.NoError(t, push.SetSendHWM(1), "there is nothing it could apply to")
+}
+
+func TestPub_Topics(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		pub, a, b := socket.NewPub(), socket.NewSub(), socket.NewSub()
+		require.NoError(t, a.Subscribe("x", "", "x.y"))
+		require.NoError(t, b.Subscribe("x", "x"))
+		assert.Empty(t, pub.Topics())
+		joinAt(t, transport, "", pub, a, b)
+		require.NoError(t, pub.WaitSubscribers(limit(t), "x", 2))
+		require.Eventually(t, func() bool { return len(pub.Topics()) == 3 }, 10*time.Second, time.Millisecond)
+		assert.Equal(t, []string{"", "x", "x.y"}, pub.Topics())
+		require.NoError(t, a.Close())
+		require.Eventually(t, func() bool { return len(pub.Topics()) == 1 }, 10*time.Second, time.Millisecond)
+		assert.Equal(t, []string{"x"}, pub.Topics())
+		assert.Empty(t, new(socket.Pub).Topics())
+	})
+}
