@@ -1,7 +1,7 @@
 package socket
 
 // SetSendHWM changes what WithSendHWM set, for peers connected now and later (ZMQ_SNDHWM at any time). Lowering it drops nothing that is
-// queued. Zero means no limit in messages; a negative number is ErrOption.
+// queued. Zero means no limit in messages; a negative number is ErrOption. What is conflated has no use for it.
 func (c *core) SetSendHWM(messages int) error {
 	err := c.usable()
 	if err == nil && messages < 0 {

@@ -2,7 +2,6 @@ package socket_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,19 +55,22 @@ func TestSetSendHWM_BadInput(t *testing.T) {
 	assert.NoError(t, push.SetSendHWM(1), "there is nothing it could apply to")
 }
 
-func TestPub_Topics(t *testing.T) {
-	eachTransport(t, func(t *testing.T, transport string) {
-		pub, a, b := socket.NewPub(), socket.NewSub(), socket.NewSub()
-		require.NoError(t, a.Subscribe("x", "", "x.y"))
-		require.NoError(t, b.Subscribe("x", "x"))
-		assert.Empty(t, pub.Topics())
-		joinAt(t, transport, "", pub, a, b)
-		require.NoError(t, pub.WaitSubscribers(limit(t), "x", 2))
-		require.Eventually(t, func() bool { return len(pub.Topics()) == 3 }, 10*time.Second, time.Millisecond)
-		assert.Equal(t, []string{"", "x", "x.y"}, pub.Topics())
-		require.NoError(t, a.Close())
-		require.Eventually(t, func() bool { return len(pub.Topics()) == 1 }, 10*time.Second, time.Millisecond)
-		assert.Equal(t, []string{"x"}, pub.Topics())
-		assert.Empty(t, new(socket.Pub).Topics())
-	})
+// TestSetSendHWM_Conflate: who is to get the last message only does not get more.
+func TestSetSendHWM_Conflate(t *testing.T) {
+	t.Parallel()
+	pub, sub := socket.NewPub(socket.WithDropPolicy(socket.Conflate), socket.WithSendHWMBytes(0)), socket.NewSub(socket.WithRecvHWM(1))
+	require.NoError(t, sub.Subscribe(""))
+	require.NoError(t, pub.SetSendHWM(1000))
+	join(t, "tcp", pub, sub)
+	require.NoError(t, pub.WaitSubscribers(limit(t), "", 1))
+	require.NoError(t, pub.SetSendHWM(1000))
+	const n = 100
+	for i := range n {
+		require.NoError(t, pub.Send(limit(t), ordinal(i, 1<<20)))
+	}
+	got := 0
+	for last := -1; last < n-1; got++ {
+		last = ordinalOf(recv(t, sub))
+	}
+	assert.Less(t, got, n)
 }

@@ -40,7 +40,7 @@ func (p *pipe) setPolicy(policy DropPolicy) {
 	cfg := &p.c.cfg
 	switch policy {
 	case Conflate:
-		p.out.Limit(1, 0, func(n int) { p.c.drop(p, DropConflated, n) })
+		p.out.Conflate(func(n int) { p.c.drop(p, DropConflated, n) })
 	case DropOldest:
 		p.out.Limit(cfg.sendHWM, cfg.sendHWMBytes, func(n int) { p.c.drop(p, DropFull, n) })
 	default:

@@ -25,7 +25,7 @@ const (
 // Out is the write end of a link: a queue of encoded messages, and whoever writes it. The queue lives
 // on when its connection ends; Attach gives it another. All methods may be called concurrently.
 type Out struct {
-	// Set before use, not changed after but by SetHWM.
+	// Set before use, not changed after but by Limit, Conflate and SetHWM.
 	HWM      int    // most messages queued, 0 for no limit
 	HWMBytes int    // most bytes queued, 0 for no limit; one message always fits
 	Room     func() // called with no lock held once the queue, having refused, is half empty
@@ -36,29 +36,30 @@ type Out struct {
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
 
-	mu       sync.Mutex  // guards the fields below
-	wake     sync.Cond   // the pump sleeps here, Detach waits here
-	conn     *Conn       // nil while there is no connection
-	err      error       // why conn cannot be written any more
-	ctrl     []byte      // commands: written before messages, lost with the connection
-	segs     []segment   // queued; the last one is open for appending
-	flight   []segment   // taken by the writer, not yet all written
-	sent     int         // bytes of flight that are written
-	control  int         // bytes at the head of flight that are commands
-	vec      [][]byte    // reused for write calls of several segments
-	rest     net.Buffers // what of vec a write call has not written; whoever writes uses it without the lock
-	spare    []byte      // the small chunk, when not in the queue
-	msgs     int         // queued and in flight
-	bytes    int
-	total    uint64 // messages ever queued
-	totalB   uint64
-	writing  bool // the baton: somebody writes
-	asleep   bool // the pump waits for a signal
-	refused  bool // Append said no; Room is owed
-	watched  bool // Drained is owed
-	pumping  bool
-	hot      bool // the caller of Append writes full chunks: the pump holds back
-	stopping bool
+	mu        sync.Mutex  // guards the fields below
+	wake      sync.Cond   // the pump sleeps here, Detach waits here
+	conn      *Conn       // nil while there is no connection
+	err       error       // why conn cannot be written any more
+	ctrl      []byte      // commands: written before messages, lost with the connection
+	segs      []segment   // queued; the last one is open for appending
+	flight    []segment   // taken by the writer, not yet all written
+	sent      int         // bytes of flight that are written
+	control   int         // bytes at the head of flight that are commands
+	vec       [][]byte    // reused for write calls of several segments
+	rest      net.Buffers // what of vec a write call has not written; whoever writes uses it without the lock
+	spare     []byte      // the small chunk, when not in the queue
+	msgs      int         // queued and in flight
+	bytes     int
+	total     uint64 // messages ever queued
+	totalB    uint64
+	writing   bool // the baton: somebody writes
+	asleep    bool // the pump waits for a signal
+	conflates bool // see Conflate
+	refused   bool // Append said no; Room is owed
+	watched   bool // Drained is owed
+	pumping   bool
+	hot       bool // the caller of Append writes full chunks: the pump holds back
+	stopping  bool
 }
 
 // fullLocked reports whether a message of size bytes has no place. o.mu must be held.

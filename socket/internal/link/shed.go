@@ -3,8 +3,29 @@ package link
 // Limit sets HWM, HWMBytes and Shed of a queue that may be in use.
 func (o *Out) Limit(hwm, hwmBytes int, shed func(msgs int)) {
 	o.mu.Lock()
-	o.HWM, o.HWMBytes, o.Shed = hwm, hwmBytes, shed
+	o.HWM, o.HWMBytes, o.Shed, o.conflates = hwm, hwmBytes, shed, false
 	o.mu.Unlock()
+}
+
+// Conflate is Limit for a queue that keeps the last message only, whatever SetHWM says.
+func (o *Out) Conflate(shed func(msgs int)) {
+	o.mu.Lock()
+	o.HWM, o.HWMBytes, o.Shed, o.conflates = 1, 0, shed, true
+	o.mu.Unlock()
+}
+
+// SetHWM changes the high-water mark in messages of a queue in use. What is queued beyond it stays.
+func (o *Out) SetHWM(messages int) {
+	o.mu.Lock()
+	if !o.conflates {
+		o.HWM = messages
+	}
+	refused := o.refused
+	o.refused = false // whoever waits for room looks again
+	o.mu.Unlock()
+	if refused {
+		o.Room()
+	}
 }
 
 // shedLocked drops the oldest messages that wait, where Shed says so, until one of size bytes has its place behind the rest. What is
