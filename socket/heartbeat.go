@@ -121,9 +121,15 @@ func (h *heart) pong(context []byte) {
 	}
 }
 
+// errNoCommands is about a bit that RFC 15 reserves.
+var errNoCommands = fmt.Errorf("%w: ZMTP 2.0 has no commands", zmtp.ErrFrameFlags)
+
 // command handles a command that arrived behind the handshake. RFC 37 is silent on unknown ones; libzmq ignores them
 // and so do we.
 func (p *pipe) command(name, data []byte) error {
+	if p.peer.Load().major < 3 {
+		return errNoCommands
+	}
 	switch string(name) {
 	case "PING":
 		ttl, context, err := zmtp.ParsePing(data)

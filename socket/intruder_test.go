@@ -14,8 +14,8 @@ import (
 	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
-// Trap 1, G3: libzmq holds its tenth octet back until it has ten of ours, so we say the whole greeting at once and
-// wait for nothing, whoever connected. READY follows as soon as the peer's greeting is there (N1).
+// Trap 1, G3: libzmq holds its eleventh octet back until it has ten of ours, so we say ten at once, whoever connected, and go on as it
+// does. READY follows as soon as the peer's greeting is there (N1).
 func TestTrap01_GreetingAtOnce(t *testing.T) {
 	t.Parallel()
 	push, pull := socket.NewPush(), socket.NewPull()
@@ -26,12 +26,36 @@ func TestTrap01_GreetingAtOnce(t *testing.T) {
 	bound, err := pull.Bind("tcp://127.0.0.1:0")
 	require.NoError(t, err)
 	for typ, p := range map[string]*sockettest.RawPeer{"PUSH": sockettest.AcceptRaw(t, ln), "PULL": sockettest.DialRaw(t, bound)} {
-		p.Expect(greeting)
-		p.ExpectSilence(10 * time.Millisecond)
-		p.SendGreeting(1, "NULL")
+		p.Expect("ff 00 00 00 00 00 00 00 01 7f")
+		p.Send("ff 00 00 00 00 00 00 00 01 7f")
+		p.Expect("03")
+		p.Send("03")
+		p.Expect("01 'NULL'" + strings.Repeat("00", 48))
+		p.Send("01 'NULL'" + strings.Repeat("00", 48))
 		// Trap 4, N3: libzmq knows the name in this spelling only.
 		p.Expect("04 26 05 'READY' 0b 'Socket-Type' 00 00 00 04 '" + typ + "' 06 'X-Mesh' 00 00 00 01 '1'")
 	}
+}
+
+// Trap 1: a peer that waits for all of our greeting before it says anything gets it.
+func TestTrap01_NobodyWaitsForever(t *testing.T) {
+	t.Parallel()
+	push, pull := socket.NewPush(), socket.NewPull()
+	defer push.Close()
+	defer pull.Close()
+	ln, endpoint := sockettest.Listen(t)
+	require.NoError(t, push.Connect(endpoint))
+	bound, err := pull.Bind("tcp://127.0.0.1:0")
+	require.NoError(t, err)
+	for typ, p := range map[string]*sockettest.RawPeer{"PULL": sockettest.AcceptRaw(t, ln), "PUSH": sockettest.DialRaw(t, bound)} {
+		p.ReadGreeting()
+		p.SendGreeting(1, "NULL")
+		p.ReadReady()
+		p.SendReady(sockettest.Property{Name: "Socket-Type", Value: typ})
+		defer p.Close()
+	}
+	require.NoError(t, push.WaitPeers(limit(t), 1))
+	require.NoError(t, pull.WaitPeers(limit(t), 1))
 }
 
 // Trap 4: property names are sent as libzmq spells them and understood in any spelling.
@@ -107,8 +131,12 @@ func TestFailedHandshakes(t *testing.T) {
 	cases := map[string]struct{ send, reason string }{
 		"garbage":                       {"\x00\x01\x02\x03 this is no greeting", "0x00"},
 		"SSH":                           {"SSH-2.0-OpenSSH_9.9\r\n", "SSH"},
-		"ZMTP 1.0":                      {"\x01\x00\x05\x00body", "ZMTP 1.0"},
-		"ZMTP 2.0":                      {"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01\x07", "ZMTP 2.0"},
+		"identity of ZMTP 1.0":          {"\x05\x00\x00abc", "identity"},
+		"2^62 octets of ZMTP 1.0":       {"\xff\x40\x00\x00\x00\x00\x00\x00\x00\x00", "identity"},
+		"half an identity":              {"\x05\x00ab", "closed"},
+		"ZMTP 2.0 of the wrong type":    {"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01\x07\x00\x00", "PULL"},
+		"ZMTP 2.0 of no type":           {"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01\xff\x00\x00", "255"},
+		"ZMTP 2.0 without an identity":  {"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01\x08\x01\x00", "identity"},
 		"signature":                     {"\xff\x00\x00\x00\x00\x00\x00\x00\x00\x7d", "0x7d"},
 		"mechanism":                     {strings.Replace(hello, "NULL\x00", "CURVE", 1), "CURVE"},
 		"mechanism with a tail":         {strings.Replace(hello, "NULL\x00", "NULLX", 1), "NULLX"},

@@ -1,6 +1,10 @@
 package socket
 
-import "github.com/meshmq/meshmq/transport/zmtp"
+import (
+	"fmt"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
 
 // Peer describes one connected peer. It is immutable; a reconnected peer is another Peer.
 type Peer struct {
@@ -10,6 +14,7 @@ type Peer struct {
 	address    string
 	endpoint   string
 	socketType string
+	major      byte
 	minor      byte
 	metadata   zmtp.Metadata
 
@@ -43,16 +48,12 @@ func (p *Peer) Credentials() (Credentials, bool) {
 // the bound address it was accepted on.
 func (p *Peer) Endpoint() string { return p.endpoint }
 
-// SocketType returns the peer's ZeroMQ socket type in upper case, such as "PULL".
+// SocketType returns the peer's ZeroMQ socket type in upper case, such as "PULL"; empty if the peer did not say, as
+// ZMTP 1.0 peers cannot.
 func (p *Peer) SocketType() string { return p.socketType }
 
-// Version returns the ZMTP version that the connection speaks, "3.1" or "3.0".
-func (p *Peer) Version() string {
-	if p.minor == 0 {
-		return "3.0"
-	}
-	return "3.1"
-}
+// Version returns the ZMTP version that the connection speaks: "3.1", "3.0", "2.0" or "1.0".
+func (p *Peer) Version() string { return fmt.Sprintf("%d.%d", p.major, p.minor) }
 
 // Property returns a metadata property the peer announced in its handshake (RFC 37, names are
 // case-insensitive; those starting X- are the application's), and whether there is one.

@@ -38,7 +38,11 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	}
 	who := &Peer{
 		identity: string(peer.Identity), address: nc.RemoteAddr().String(), endpoint: p.endpoint,
-		socketType: string(peer.SocketType), minor: peer.Minor, metadata: peer.Metadata, credentials: credentialsOf(nc),
+		socketType: string(peer.SocketType), major: peer.Major, minor: peer.Minor, metadata: peer.Metadata,
+		credentials: credentialsOf(nc),
+	}
+	if peer.Major == 1 {
+		nc, early = newOldConn(nc, early), nil
 	}
 	pumped, err := p.attach(link.NewConn(nc), who, early)
 	who = p.peer.Load() // Router has added the routing id
@@ -67,14 +71,21 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 	for name, value := range c.cfg.properties {
 		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
 	}
-	h, err := zmtp.NewHandshake(zmtp.Config{SocketType: c.typ, Identity: c.cfg.identity, Properties: props})
+	h, err := zmtp.NewHandshake(zmtp.Config{
+		SocketType: c.typ, Identity: c.cfg.identity, Properties: props,
+		Downgrade: true,
+		// With our READY the peer may send what is lost if we refuse it then.
+		Admit: func() error { return c.pat.reserve(p) },
+	})
 	if err != nil {
 		return peer, nil, err
 	}
+	var deadline time.Time
 	if c.cfg.handshakeTimeout > 0 {
-		_ = nc.SetDeadline(time.Now().Add(c.cfg.handshakeTimeout))
+		deadline = time.Now().Add(c.cfg.handshakeTimeout)
 	}
-	early, err = shake(nc, h, func() error { return c.pat.reserve(p) })
+	_ = nc.SetDeadline(deadline)
+	early, err = shake(nc, h, deadline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errHandshake
 	}
@@ -82,26 +93,35 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 	return h.Peer(), early, err
 }
 
-// shake moves bytes between the connection and the handshake until that is done. It asks reserve before it answers the peer's
-// greeting: with our READY the peer may send what is lost if we refuse it then.
-func shake(nc net.Conn, h *zmtp.Handshake, reserve func() error) (early []byte, err error) {
+// holdBack is how long part of our greeting is held back for peers of ZMTP 1.0 and 2.0, which speak at once: longer than
+// a way around the world, short enough to bear for a peer that waits for all of it.
+const holdBack = 300 * time.Millisecond
+
+// shake moves bytes between the connection and the handshake until that is done, or the deadline strikes.
+func shake(nc net.Conn, h *zmtp.Handshake, deadline time.Time) (early []byte, err error) {
 	if _, err := nc.Write(h.Start()); err != nil {
 		return nil, err
 	}
+	rest := time.Now().Add(holdBack)
 	buf := make([]byte, 512) // a greeting and a READY
 	for !h.Done() {
-		n, err := nc.Read(buf)
-		if n == 0 && err != nil {
-			if errors.Is(err, io.EOF) {
-				err = fmt.Errorf("peer closed the connection during the handshake: %w", io.ErrUnexpectedEOF)
-			}
-			return nil, err
+		until := deadline
+		if h.HoldsBack() && (until.IsZero() || rest.Before(until)) {
+			until = rest
 		}
-		used, out, err := h.Step(buf[:n])
+		_ = nc.SetReadDeadline(until)
+		n, err := nc.Read(buf)
+		var used int
+		var out []byte
+		switch {
+		case n > 0:
+			used, out, err = h.Step(buf[:n])
+		case errors.Is(err, os.ErrDeadlineExceeded) && until == rest:
+			out, err = h.Rest(), nil
+		case errors.Is(err, io.EOF):
+			err = fmt.Errorf("peer closed the connection during the handshake: %w", io.ErrUnexpectedEOF)
+		}
 		if len(out) > 0 {
-			if err := reserve(); err != nil {
-				return nil, err
-			}
 			if _, werr := nc.Write(out); werr != nil && err == nil {
 				err = werr
 			}
@@ -133,7 +153,13 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 		defer close(pumped)
 		p.out.Pump()
 	}()
-	return pumped, p.c.pat.attach(p)
+	if err := p.c.pat.attach(p); err != nil {
+		return pumped, err
+	}
+	if who.major == 1 { // RFC 13: its subscribers say nothing and filter themselves
+		p.c.pat.command(p, []byte(zmtp.CommandSubscribe), nil)
+	}
+	return pumped, nil
 }
 
 // requestID is the size of the id that goes with a request and its reply, unseen by the applications.

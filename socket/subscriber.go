@@ -99,8 +99,11 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 	return nil
 }
 
-// attach tells a publisher all topics.
+// attach tells a publisher all topics. One of ZMTP 1.0 wants to hear nothing: it sends everything (RFC 13).
 func (s *subscriber) attach(p *pipe) {
+	if p.peer.Load().major == 1 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peers[p] = &told{}

@@ -1,10 +1,10 @@
-// Package zmtp is the ZeroMQ Message Transport Protocol, version 3.1 (RFC 37), with its 3.0 dialect (RFC 23),
-// as pure functions on bytes. It holds no connection, starts no goroutine and reads no clock: the engine in
+// Package zmtp is the ZeroMQ Message Transport Protocol, version 3.1 (RFC 37), with its 3.0 dialect (RFC 23) and the
+// older versions 2.0 and 1.0 (RFC 15, RFC 13), as pure functions on bytes. It holds no connection, starts no goroutine and reads no clock: the engine in
 // socket does the reading, writing and timing, and asks this package what the octets mean.
 //
 // # Greeting
 //
-// Each side sends 64 octets as soon as the connection is there, without waiting for the other:
+// Each side sends 64 octets, of which at least ten as soon as the connection is there, without waiting for the other:
 //
 //	 0    1           9    10      11      12            32         33            63
 //	+----+-----------+----+-------+-------+-------------+----------+--------------+
@@ -12,7 +12,7 @@
 //	|    |           |    | 3     | 1     | 20, NUL pad | 0 or 1   | 31 times 00  |
 //	+----+-----------+----+-------+-------+-------------+----------+--------------+
 //
-// Padding, as-server and filler are never interpreted on receipt.
+// Padding, as-server and filler are never interpreted on receipt. Older versions begin otherwise, see old.go.
 //
 // # Frame
 //
@@ -51,7 +51,9 @@
 // A [Handshake] is one side of greeting and security mechanism as a state machine: octets in, octets out.
 //
 //	            we send                       the peer sends
-//	Start       greeting                      greeting
+//	Start       its first octets, or all      greeting
+//	Step        the rest, once the peer's
+//	            show its version
 //	Step        READY, once its greeting      READY
 //	            is complete
 //	Done        messages and commands         messages and commands
@@ -69,5 +71,9 @@
 //   - Property names are matched without case and sent in the exact case libzmq asks for. Duplicates are refused.
 //   - The identity of a peer is refused above 255 octets or with a leading zero, which would let it pose as an
 //     identity made by a ROUTER. Types that have no identity have theirs ignored.
-//   - ZMTP 1.0 and 2.0 are recognised and refused: they have no mechanism, hence no protection against downgrade.
+//   - ZMTP 1.0 and 2.0 are spoken where Config.Downgrade allows it and nobody asked for security, which they have none
+//     of. A 1.0 peer is known by an identity frame with the flags that libzmq 2 sends; any others are taken for
+//     something that is not ZMTP.
+//   - RFC 37 gives two sizes for the part of the greeting that finds out about older versions: eleven octets, and ten
+//     where 1.0 is among them, since its identity frame would have the eleventh in it. We send ten, as libzmq does.
 package zmtp

@@ -21,16 +21,21 @@ func FuzzGreeting(f *testing.F) {
 	f.Add(append(bytes.Repeat([]byte{0xff}, 9), 0x00))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = b[:min(len(b), GreetingSize)]
-		whole := checkGreeting(b, "NULL")
+		major, whole := versionOf(b)
 		var first *HandshakeError
-		for i := 0; i <= len(b) && first == nil; i++ {
-			first = checkGreeting(b[:i], "NULL")
+		var shown byte
+		for i := 0; i <= len(b) && first == nil && shown == 0; i++ {
+			shown, first = versionOf(b[:i])
 		}
 		require.Equal(t, whole, first)
+		require.Equal(t, major, shown)
+		if major == 3 {
+			whole = checkMechanism(b, "NULL")
+		}
 		if whole != nil {
 			assert.NotContains(t, whole.Reason.String(), "reason")
 			assertPrintable(t, whole.Detail)
-		} else if len(b) == GreetingSize {
+		} else if major == 3 && len(b) == GreetingSize {
 			assert.Equal(t, byte(0xff), b[0])
 			assert.Equal(t, byte(0x7f), b[9])
 			assert.Equal(t, "NULL", string(bytes.TrimRight(b[12:32], "\x00")))
@@ -41,14 +46,18 @@ func FuzzGreeting(f *testing.F) {
 // Any octets in any pieces give what they give whole, and never more is held than the limit and what has arrived.
 func FuzzHandshake(f *testing.F) {
 	good := append(greetingOf(1, 0), readyPush...)
-	f.Add(good, []byte{64})
-	f.Add(append(good, "\x00\x05hello"...), []byte{10, 1, 53, 1, 1})
-	f.Add(append(greetingOf(0, 0), readyPull...), []byte{})
-	f.Add(append(greetingOf(1, 0), "\x04\x0a\x05ERROR\x03400"...), []byte{70})
-	f.Add(append(greetingOf(1, 0), "\x06\x00\x00\x00\x00\x00\x00\x00\x06\x05READY"...), []byte{65, 3})
-	f.Add([]byte("POST / HTTP/1.1"), []byte{2})
-	f.Fuzz(func(t *testing.T, in, cuts []byte) {
-		config := Config{SocketType: Pull, MaxCommand: 100}
+	f.Add(good, []byte{64}, false)
+	f.Add(good, []byte{10, 1, 1}, true)
+	f.Add(append(good, "\x00\x05hello"...), []byte{10, 1, 53, 1, 1}, false)
+	f.Add(append(greetingOf(0, 0), readyPull...), []byte{}, true)
+	f.Add(append(greetingOf(1, 0), "\x04\x0a\x05ERROR\x03400"...), []byte{70}, false)
+	f.Add(append(greetingOf(1, 0), "\x06\x00\x00\x00\x00\x00\x00\x00\x06\x05READY"...), []byte{65, 3}, false)
+	f.Add([]byte("POST / HTTP/1.1"), []byte{2}, true)
+	f.Add([]byte("\x01\x00\x02\x00x"), []byte{1}, true)
+	f.Add([]byte("\xff\x00\x00\x00\x00\x00\x00\x00\x03\x7eid\x01\x00"), []byte{1}, true)
+	f.Add([]byte("\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01\x08\x00\x02id\x00\x00"), []byte{10}, true)
+	f.Fuzz(func(t *testing.T, in, cuts []byte, downgrade bool) {
+		config := Config{SocketType: Pull, MaxCommand: 100, Downgrade: downgrade}
 		whole, cut := newHandshake(t, config), newHandshake(t, config)
 		n, out, err := whole.Step(in)
 		var (
@@ -64,7 +73,7 @@ func FuzzHandshake(f *testing.F) {
 			piece := in[cutN:min(cutN+size, len(in))]
 			used, more, err := cut.Step(piece)
 			require.True(t, used == len(piece) || err != nil || cut.Done(), "took %d of %d", used, len(piece))
-			require.LessOrEqual(t, len(cut.buf), MaxHeaderSize+config.MaxCommand)
+			require.LessOrEqual(t, len(cut.buf), max(oldLongStart+maxIdentity, MaxHeaderSize+config.MaxCommand))
 			cutN, cutOut, cutErr = cutN+used, append(cutOut, more...), err
 		}
 		require.Equal(t, err, cutErr)
@@ -80,6 +89,7 @@ func FuzzHandshake(f *testing.F) {
 		}
 		require.Equal(t, n, cutN)
 		require.True(t, n == len(in) || whole.Done())
+		require.True(t, downgrade || whole.Peer().Major != 1 && whole.Peer().Major != 2)
 	})
 }
 

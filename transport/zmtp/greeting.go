@@ -2,6 +2,7 @@ package zmtp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 )
 
@@ -17,41 +18,51 @@ const (
 	greetingServer    = 32
 )
 
-// appendGreeting appends our greeting. Its padding is zero, as RFC 37 wants of a peer that does not downgrade: ZMTP
-// 1.0 reads it as the length of a frame, for which zero is not allowed, and closes. As-server is zero, as NULL wants.
-func appendGreeting(dst []byte, mechanism string) []byte {
-	var g [GreetingSize]byte
+// ourGreeting is the greeting of a side with this mechanism. padding is what stands in its octets 1 to 8: zero where no
+// older version is spoken, as RFC 37 wants, since ZMTP 1.0 reads it as the length of a frame, for which zero is not
+// allowed, and closes. As-server is zero, as NULL wants.
+func ourGreeting(mechanism string, padding uint64) (g [GreetingSize]byte) {
 	g[0], g[greetingSigned] = 0xff, 0x7f
+	binary.BigEndian.PutUint64(g[1:greetingSigned], padding)
 	g[greetingMajor], g[greetingMinor] = 3, 1
 	copy(g[greetingMechanism:greetingServer], mechanism)
-	return append(dst, g[:]...)
+	return g
 }
 
-// checkGreeting looks at the first octets of a greeting, up to all of it, and refuses it as early as they allow.
-// It looks at them in order, so that the verdict on any beginning is the verdict on the whole.
-func checkGreeting(b []byte, mechanism string) *HandshakeError {
-	if len(b) > 0 && b[0] != 0xff {
-		return checkForeign(b)
+// versionOf tells from a peer's first octets which ZMTP it speaks: 1, 2, or 3 for that and all that is newer, and 0
+// while they do not show it. It looks at them in order, so that the verdict on any beginning is that on the whole.
+func versionOf(b []byte) (major byte, refused *HandshakeError) {
+	switch {
+	case len(b) == 0:
+		return 0, nil
+	case b[0] != 0xff:
+		return versionOfShort(b)
+	case len(b) <= greetingSigned:
+		return 0, nil // RFC 37, "Version Negotiation": the padding, octets 1 to 8, is not significant
+	case b[greetingSigned]&1 == 0:
+		return 1, nil // a final flag of zero: FF begins a long frame of ZMTP 1.0
+	case b[greetingSigned] != 0x7f:
+		return 0, refuse(NotZMTP, "octet 9 of its greeting is 0x%02x, want 0x7f", b[greetingSigned])
+	case len(b) <= greetingMajor:
+		return 0, nil
+	case b[greetingMajor] == 0:
+		return 0, refuse(OldVersion, "the peer announces version 0, want 1 or later")
+	case b[greetingMajor] < 3:
+		return 2, nil // libzmq takes 1 and 2 both for ZMTP 2.0
 	}
-	// RFC 37, "Version Negotiation": the padding, octets 1 to 8, is not significant.
-	if len(b) > greetingSigned && b[greetingSigned] != 0x7f {
-		if b[greetingSigned]&1 == 0 { // a final flag of zero: FF begins a long ZMTP 1.0 frame
-			return refuse(OldVersion, "the peer speaks ZMTP 1.0, want 3.0 or later")
-		}
-		return refuse(NotZMTP, "octet 9 of its greeting is 0x%02x, want 0x7f", b[greetingSigned])
+	return 3, nil
+}
+
+// checkMechanism holds the mechanism in the peer's greeting, as far as that has come, against ours. As-server is not
+// looked at: libzmq sends 0 even as the server of PLAIN and CURVE, and ignores what it gets.
+func checkMechanism(greeting []byte, ours string) *HandshakeError {
+	if len(greeting) < greetingServer {
+		return nil
 	}
-	if len(b) > greetingMajor && b[greetingMajor] < 3 {
-		// libzmq takes 1 and 2 both for ZMTP 2.0.
-		version := [...]string{"1.0", "2.0", "2.0"}[b[greetingMajor]]
-		return refuse(OldVersion, "the peer speaks ZMTP %s, want 3.0 or later", version)
+	name := bytes.TrimRight(greeting[greetingMechanism:greetingServer], "\x00")
+	if string(name) != ours {
+		return refuse(MechanismMismatch, "the peer wants mechanism %q, this side %q", printable(name), ours)
 	}
-	if len(b) >= greetingServer {
-		name := bytes.TrimRight(b[greetingMechanism:greetingServer], "\x00")
-		if string(name) != mechanism {
-			return refuse(MechanismMismatch, "the peer wants mechanism %q, this side %q", printable(name), mechanism)
-		}
-	}
-	// As-server is not looked at: libzmq sends 0 even as the server of PLAIN and CURVE, and ignores what it gets.
 	return nil
 }
 
@@ -71,23 +82,25 @@ var foreign = []struct{ start, name string }{
 	{"PRI * ", "HTTP/2"}, {"\x16\x03", "TLS"}, {"SSH-", "SSH"},
 }
 
-// checkForeign names a stream that does not begin with FF. It returns nil while b is the beginning of a name it
+// versionOfShort judges a stream that does not begin with FF. It returns 0 while b is the beginning of a name it
 // knows; that ends after eight octets.
-func checkForeign(b []byte) *HandshakeError {
+func versionOfShort(b []byte) (major byte, refused *HandshakeError) {
 	for _, f := range foreign {
 		if bytes.HasPrefix(b, []byte(f.start)) {
-			return refuse(NotZMTP, "this is %s", f.name)
+			return 0, refuse(NotZMTP, "this is %s", f.name)
 		}
 		if strings.HasPrefix(f.start, string(b)) {
-			return nil
+			return 0, nil
 		}
 	}
-	// A ZMTP 1.0 peer opens with its identity: length plus one, which is never zero, and flags of zero.
-	if b[0] != 0 && len(b) == 1 {
-		return nil
+	switch {
+	case b[0] == 0:
+	case len(b) == 1:
+		return 0, nil
+	// A ZMTP 1.0 peer opens with its identity: length plus one, which is never zero, and flags. RFC 13 wants those
+	// unchecked, since libzmq 2 sends 7e; but if any flags would do, whatever comes to a port would be a peer.
+	case b[1] == 0 || b[1] == 0x7e:
+		return 1, nil
 	}
-	if b[0] != 0 && b[1] == 0 {
-		return refuse(OldVersion, "this looks like ZMTP 1.0, want 3.0 or later")
-	}
-	return refuse(NotZMTP, "it begins with 0x%02x, want 0xff", b[0])
+	return 0, refuse(NotZMTP, "it begins with 0x%02x, want 0xff", b[0])
 }

@@ -1,6 +1,7 @@
 package zmtp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,6 +12,9 @@ import (
 // connections that never finish their handshake hold no more than 4 MiB.
 const defaultMaxCommand = 4096
 
+// maxIdentity is the longest identity (RFC 37, "The Identity Property").
+const maxIdentity = 255
+
 // Config is what one side brings into a handshake.
 type Config struct {
 	SocketType SocketType
@@ -20,31 +24,46 @@ type Config struct {
 	// MaxCommand is the size of the largest handshake command accepted, and the most our own may have; 0 means
 	// 4096. It is apart from any limit on messages: a small message limit must not refuse a READY.
 	MaxCommand int
+	// Downgrade lets peers in that speak no more than ZMTP 2.0 or 1.0, which have no security and no metadata. It
+	// counts only where there is nothing to downgrade: RFC 37 has any mechanism but NULL refuse them. Socket types
+	// that came after them refuse them too.
+	Downgrade bool
+	// Admit, if not nil, is asked when the peer has greeted us, before anything is said that lets it send messages.
+	// An error ends the handshake; Step returns it as it is.
+	Admit func() error
 }
 
 // Peer is what a finished handshake has learnt. Its slices are shared and must not be changed.
 type Peer struct {
-	// Major and Minor are the version both sides speak: 3.0, or 3.1 with all that is newer.
+	// Major and Minor are the version both sides speak: 1.0, 2.0, 3.0, or 3.1 with all that is newer. The octets behind
+	// the handshake with a peer of 1.0 go through Upgrader and Downgrader.
 	Major, Minor byte
 	Mechanism    string
-	SocketType   SocketType // empty if the peer announced none
+	SocketType   SocketType // empty if the peer announced none; 1.0 has no way to
 	Identity     []byte     // empty if the peer announced none or its type has none
-	Metadata     Metadata   // all properties as received
+	Metadata     Metadata   // all properties as received; none before 3.0
 }
 
 // Handshake is one side of greeting and mechanism as a state machine: octets in, octets out. It buffers at most the
 // greeting or one command of the peer, and never more than has arrived. It is not safe for concurrent use.
 type Handshake struct {
 	socketType SocketType
+	identity   []byte // ours, as far as our type announces it
 	maxCommand int
 	metadata   []byte // ours, encoded
 	mechanism  mechanism
+	downgrade  bool
+	admit      func() error
 
-	buf     []byte // the greeting or frame being received; bytes that belong to neither are never taken
-	greeted bool   // the peer's greeting is complete
-	out     []byte // what the Step under way will return
-	peer    Peer
-	err     error // why it ended
+	greeting [GreetingSize]byte // ours
+	start    []byte             // the part of it that goes out at once
+	sent     int                // octets of it that were returned
+	buf      []byte             // the greeting or frame being received; bytes that belong to neither are never taken
+	greeted  bool               // the peer's greeting is complete
+	agreed   bool               // the peer is of an older version, and all is said
+	out      []byte             // what the Step under way will return
+	peer     Peer
+	err      error // why it ended
 }
 
 // NewHandshake prepares a handshake. It copies what it needs of c, and fails if c could not be announced: an unknown
@@ -66,9 +85,13 @@ func NewHandshake(c Config) (*Handshake, error) {
 	h := &Handshake{
 		socketType: c.SocketType,
 		maxCommand: c.MaxCommand,
-		mechanism:  &null{},
 		metadata:   appendOwnMetadata(nil, c),
+		admit:      c.Admit,
 	}
+	if c.SocketType.announces() {
+		h.identity = bytes.Clone(c.Identity)
+	}
+	h.secure(&null{}, c.Downgrade)
 	if size := 1 + len(CommandReady) + len(h.metadata); size > c.MaxCommand {
 		return nil, fmt.Errorf("zmtp: READY would have %d octets, want at most %d: shorten the properties",
 			size, c.MaxCommand)
@@ -76,23 +99,60 @@ func NewHandshake(c Config) (*Handshake, error) {
 	return h, nil
 }
 
-// Start returns the octets to send at once: the whole greeting. libzmq holds its own back until it has seen ten.
-func (h *Handshake) Start() []byte {
-	return appendGreeting(nil, h.mechanism.name())
+// secure sets the mechanism and, with it, whether older versions are spoken.
+func (h *Handshake) secure(m mechanism, downgrade bool) {
+	h.mechanism = m
+	_, old := oldCodes[h.socketType]
+	// RFC 37, "Detecting ZMTP 1.0 and 2.0 Peers": with any other mechanism such a peer is refused at once.
+	h.downgrade = downgrade && old && m.name() == "NULL"
+	padding := uint64(0)
+	h.sent = GreetingSize
+	if h.downgrade {
+		padding = uint64(len(h.identity)) + 1
+		h.sent = greetingMajor
+	}
+	h.greeting = ourGreeting(m.name(), padding)
+	h.start = h.greeting[:h.sent:h.sent]
+}
+
+// Start returns the octets to send at once. That is the whole greeting, or, with Downgrade, the ten octets that a peer of
+// 1.0 takes for the header of its identity frame and libzmq waits for; Step returns the rest as soon as the peer has shown
+// its version.
+func (h *Handshake) Start() []byte { return h.start }
+
+// HoldsBack reports whether part of our greeting waits for the peer to show its version. A peer that waits for all of it
+// before it says anything would wait forever: see Rest.
+func (h *Handshake) HoldsBack() bool {
+	return h.err == nil && h.peer.Major == 0 && h.sent < GreetingSize
+}
+
+// Rest returns the part of our greeting that was held back, to be sent when the peer has said nothing for a while. An
+// older peer that speaks up after it is refused: it has been greeted in words it does not know.
+func (h *Handshake) Rest() []byte {
+	h.out = nil
+	if h.HoldsBack() {
+		h.greet(GreetingSize)
+	}
+	return h.out
+}
+
+// greet appends our greeting up to its octet number end.
+func (h *Handshake) greet(end int) {
+	if end > h.sent {
+		h.out = append(h.out, h.greeting[h.sent:end]...)
+		h.sent = end
+	}
 }
 
 // Step takes octets from the peer, cut anywhere. The first n of in were used; the rest belongs to later frames, since
 // a message may ride right behind READY. out is to be sent now, also when err is not nil: then it may hold the
-// ERROR command that tells the peer why. err is a *HandshakeError and final: further calls return it again.
+// ERROR command that tells the peer why. err is a *HandshakeError, or what Admit returned, and final: further calls
+// return it again.
 func (h *Handshake) Step(in []byte) (n int, out []byte, err error) {
 	h.out = nil
 	for h.err == nil && !h.Done() && n < len(in) {
-		take := h.stepCommand
-		if !h.greeted {
-			take = h.stepGreeting
-		}
 		var used int
-		used, h.err = take(in[n:])
+		used, h.err = h.take(in[n:])
 		n += used
 	}
 	if h.err != nil || h.Done() {
@@ -102,45 +162,101 @@ func (h *Handshake) Step(in []byte) (n int, out []byte, err error) {
 }
 
 // Done reports whether both sides may send messages: our READY has been returned by Step, the peer's is accepted.
-func (h *Handshake) Done() bool { return h.err == nil && h.mechanism.done() }
+func (h *Handshake) Done() bool { return h.err == nil && (h.agreed || h.mechanism.done()) }
 
 // Peer is valid once Done.
 func (h *Handshake) Peer() Peer { return h.peer }
 
-// stepGreeting takes what it can of the peer's greeting.
-func (h *Handshake) stepGreeting(in []byte) (n int, err error) {
-	n = min(GreetingSize-len(h.buf), len(in))
-	h.buf = append(h.buf, in[:n]...)
-	if refused := checkGreeting(h.buf, h.mechanism.name()); refused != nil {
-		return n, refused
+// take takes what it can of what comes next.
+func (h *Handshake) take(in []byte) (n int, err error) {
+	switch {
+	case h.greeted:
+		return h.stepCommand(in)
+	case h.peer.Major == 0:
+		return h.stepVersion(in)
+	case h.peer.Major < 3:
+		return h.stepOld(in)
 	}
-	if len(h.buf) == GreetingSize {
-		h.peer.Major, h.peer.Minor = 3, spokenMinor(h.buf)
-		h.peer.Mechanism = h.mechanism.name()
-		h.greeted, h.buf = true, h.buf[:0]
-		h.mechanism.start(h)
+	return h.stepGreeting(in)
+}
+
+// stepVersion takes the octets that show the peer's version, and none beyond: what follows them differs.
+func (h *Handshake) stepVersion(in []byte) (n int, err error) {
+	for n < len(in) {
+		h.buf = append(h.buf, in[n])
+		n++
+		major, refused := versionOf(h.buf)
+		switch {
+		case refused != nil:
+			return n, refused
+		case major >= 3:
+			h.peer.Major = 3
+			h.greet(GreetingSize)
+			return n, nil
+		case major > 0:
+			if err := h.startOld(major); err != nil {
+				return n, err
+			}
+			used, err := h.stepOld(in[n:])
+			return n + used, err
+		case len(h.buf) == greetingMajor: // no ZMTP 1.0, which has no version
+			h.greet(greetingMinor)
+		}
 	}
 	return n, nil
 }
 
+// stepGreeting takes what it can of the rest of the peer's greeting.
+func (h *Handshake) stepGreeting(in []byte) (n int, err error) {
+	n = min(GreetingSize-len(h.buf), len(in))
+	h.buf = append(h.buf, in[:n]...)
+	if refused := checkMechanism(h.buf, h.mechanism.name()); refused != nil {
+		return n, refused
+	}
+	if len(h.buf) < GreetingSize {
+		return n, nil
+	}
+	h.peer.Minor, h.peer.Mechanism = spokenMinor(h.buf), h.mechanism.name()
+	h.greeted, h.buf = true, h.buf[:0]
+	if err := h.admitted(); err != nil {
+		return n, err
+	}
+	h.mechanism.start(h)
+	return n, nil
+}
+
+func (h *Handshake) admitted() error {
+	if h.admit == nil {
+		return nil
+	}
+	return h.admit()
+}
+
 // stepCommand takes what it can of one frame and acts on it when it is whole.
 func (h *Handshake) stepCommand(in []byte) (n int, err error) {
-	header, missing, err := h.frame()
-	for err == nil && missing > 0 {
-		if n == len(in) {
-			return n, nil
-		}
-		take := min(missing, len(in)-n)
-		h.buf = append(h.buf, in[n:n+take]...)
-		n += take
-		header, missing, err = h.frame()
-	}
-	if err != nil {
+	n, header, err := h.collect(in, h.frame)
+	if err != nil || header == 0 {
 		return n, err
 	}
 	body := h.buf[header:]
 	h.buf = h.buf[:0]
 	return n, h.command(body)
+}
+
+// collect takes what is missing of the frame in buf, by the word of measure, and nothing behind it. header is 0 while the
+// frame is not whole.
+func (h *Handshake) collect(in []byte, measure func() (header, missing int, err error)) (n, header int, err error) {
+	header, missing, err := measure()
+	for err == nil && missing > 0 {
+		if n == len(in) {
+			return n, 0, nil
+		}
+		take := min(missing, len(in)-n)
+		h.buf = append(h.buf, in[n:n+take]...)
+		n += take
+		header, missing, err = measure()
+	}
+	return n, header, err
 }
 
 // frame looks at the frame in buf: how long its header is and how many octets of it are certainly still missing.
@@ -214,8 +330,8 @@ func appendOwnMetadata(dst []byte, c Config) []byte {
 
 // checkIdentity holds an identity against RFC 37, "The Identity Property": a leading zero is a ROUTER's to give.
 func checkIdentity(identity []byte) error {
-	if len(identity) > 255 {
-		return fmt.Errorf("an identity of %d octets, want at most 255", len(identity))
+	if len(identity) > maxIdentity {
+		return fmt.Errorf("an identity of %d octets, want at most %d", len(identity), maxIdentity)
 	}
 	if len(identity) > 0 && identity[0] == 0 {
 		return errors.New("an identity begins with a zero octet")

@@ -89,10 +89,18 @@ func (s *script) run(verb, args string) {
 	switch verb {
 	case "let": // let NAME OCTETS
 		s.names[first] = s.octets(rest)
-	case "new": // new TYPE [identity=OCTETS] [max=N] [X-...=OCTETS]
+	case "new": // new TYPE [identity=OCTETS] [max=N] [downgrade] [X-...=OCTETS]
 		s.newHandshake(first, rest)
 	case "start":
 		s.printf("send %s", show(s.handshake.Start()))
+	case "rest":
+		s.printf("send %s", show(s.handshake.Rest()))
+	case "upgrade": // upgrade OCTETS: from a ZMTP 1.0 peer
+		out, err := new(Upgrader).Append(nil, s.octets(args))
+		s.result(err, "%s", show(out))
+	case "downgrade": // downgrade OCTETS: to a ZMTP 1.0 peer
+		out, err := new(Downgrader).Append(nil, s.octets(args))
+		s.result(err, "%s", show(out))
 	case "in": // in OCTETS: one Step
 		s.step(s.octets(args))
 	case "bytewise": // bytewise OCTETS: a Step for each octet
@@ -145,6 +153,8 @@ func (s *script) newHandshake(socketType, options string) {
 		switch name {
 		case "identity":
 			c.Identity = s.octets(value)
+		case "downgrade":
+			c.Downgrade = true
 		case "max":
 			var err error
 			c.MaxCommand, err = strconv.Atoi(value)
