@@ -73,7 +73,7 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 	}
 	h, err := zmtp.NewHandshake(zmtp.Config{
 		SocketType: c.typ, Identity: c.cfg.identity, Properties: props,
-		Downgrade: true,
+		Downgrade: bare(nc),
 		// With our READY the peer may send what is lost if we refuse it then.
 		Admit: func() error { return c.pat.reserve(p) },
 	})
@@ -91,6 +91,16 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 	}
 	_ = nc.SetDeadline(time.Time{})
 	return h.Peer(), early, err
+}
+
+// bare reports whether a connection carries octets as they are. Nothing else is where old peers come from, and others may not
+// bear that a read is given up before they are open.
+func bare(nc net.Conn) bool {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return nc.LocalAddr().Network() == "inproc"
 }
 
 // holdBack is how long part of our greeting is held back for peers of ZMTP 1.0 and 2.0, which speak at once: longer than
