@@ -86,7 +86,7 @@ func (c *core) admit(conn net.Conn, endpoint string) bool {
 			continue
 		}
 		conn.Close()
-		peer := &Peer{address: conn.RemoteAddr().String(), endpoint: endpoint, credentials: credentialsOf(conn)}
+		peer := &Peer{address: addressOf(conn), endpoint: endpoint, credentials: credentialsOf(conn)}
 		c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: endpoint, Peer: peer, Err: fmt.Errorf("%w: %w", ErrRefused, err)})
 		return false
 	}

@@ -123,19 +123,11 @@ func (c *core) Bind(endpoint string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c.mu.Lock()
-	if c.ending {
-		c.mu.Unlock()
+	real, err := c.listenOn(l)
+	if err != nil {
 		l.Close()
-		return "", &Error{Op: "bind", Endpoint: endpoint, Err: ErrClosed}
 	}
-	ls := newListener(c, l)
-	c.listeners[l.Endpoint()] = ls
-	c.wg.Add(1)
-	c.mu.Unlock()
-	c.hub.emit(Event{Kind: Listening, Endpoint: l.Endpoint()})
-	go ls.run()
-	return l.Endpoint(), nil
+	return real, err
 }
 
 // Unbind stops listening on an endpoint that Bind returned, and returns when the address is free.

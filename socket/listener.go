@@ -65,7 +65,7 @@ func (l *listener) accept(conn net.Conn) {
 		}
 		return
 	}
-	c.hub.emit(Event{Kind: Accepted, Endpoint: l.l.Endpoint(), Peer: &Peer{address: conn.RemoteAddr().String(), endpoint: l.l.Endpoint()}})
+	c.hub.emit(Event{Kind: Accepted, Endpoint: l.l.Endpoint(), Peer: &Peer{address: addressOf(conn), endpoint: l.l.Endpoint()}})
 	go func() {
 		defer c.wg.Done()
 		if c.admit(conn, l.l.Endpoint()) {

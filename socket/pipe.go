@@ -130,7 +130,11 @@ func (p *pipe) hangUp() {
 	if conn == nil {
 		return
 	}
-	_ = conn.CloseWrite() // an error means that the connection is gone already, which the reader sees
+	// Any other error means that the connection is gone already, which the reader sees.
+	if errors.Is(conn.CloseWrite(), errors.ErrUnsupported) {
+		p.kill(ErrClosed)
+		return
+	}
 	p.mu.Lock()
 	now := time.Now()
 	p.silence, p.quit = now.Add(hangUpGrace), now.Add(hangUpLimit)

@@ -32,12 +32,12 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	if err != nil {
 		c.pat.release(p)
 		if ctx.Err() == nil {
-			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: &Peer{address: nc.RemoteAddr().String(), endpoint: p.endpoint}, Err: err})
+			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: &Peer{address: addressOf(nc), endpoint: p.endpoint}, Err: err})
 		}
 		return false, err
 	}
 	who := &Peer{
-		identity: string(peer.Identity), address: nc.RemoteAddr().String(), endpoint: p.endpoint,
+		identity: string(peer.Identity), address: addressOf(nc), endpoint: p.endpoint,
 		socketType: string(peer.SocketType), major: peer.Major, minor: peer.Minor, metadata: peer.Metadata,
 		credentials: credentialsOf(nc),
 	}
@@ -85,7 +85,7 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 		deadline = time.Now().Add(c.cfg.handshakeTimeout)
 	}
 	_ = nc.SetDeadline(deadline)
-	early, err = shake(nc, h, deadline)
+	early, err = meet(nc, h, deadline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errHandshake
 	}
@@ -100,7 +100,8 @@ func bare(nc net.Conn) bool {
 	case *net.TCPConn, *net.UnixConn:
 		return true
 	}
-	return nc.LocalAddr().Network() == "inproc"
+	local := nc.LocalAddr()
+	return local != nil && local.Network() == "inproc"
 }
 
 // holdBack is how long part of our greeting is held back for peers of ZMTP 1.0 and 2.0, which speak at once: longer than

@@ -38,12 +38,13 @@ func NewConn(c net.Conn) *Conn {
 	return &Conn{c, try, give}
 }
 
-// CloseWrite tells the peer that nothing follows, where the transport can.
+// CloseWrite tells the peer that nothing follows. Where that is not possible without closing all, the error is
+// errors.ErrUnsupported.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return nil
+	return errors.ErrUnsupported
 }
 
 // Pings reports whether PING may be sent whatever version the peer speaks: the connection has a form of it of its own.

@@ -168,9 +168,9 @@ type exchange struct {
 }
 
 func (x *exchange) Write(p []byte) (int, error) {
-	n, err := x.nc.Write(p)
-	x.err = err
-	return n, err
+	n, err := x.nc.Write(p) // with TLS below it is the handshake of that which may fail
+	x.err = lost(err)
+	return n, x.err
 }
 
 func (x *exchange) Read(p []byte) (int, error) {
@@ -200,15 +200,20 @@ func (x *exchange) more() error {
 	n, err := x.nc.Read(x.buf[old:cap(x.buf)])
 	x.buf = x.buf[:old+n]
 	if n == 0 && err != nil {
-		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("websocket upgrade: the peer closed the connection: %w", io.ErrUnexpectedEOF)
-		}
-		return err
+		return lost(err)
 	}
 	if at := bytes.Index(x.buf[max(0, old-3):], []byte("\r\n\r\n")); at >= 0 {
 		x.end = max(0, old-3) + at + 4
 	}
 	return x.foreign()
+}
+
+// lost puts the end of the connection into words.
+func lost(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("websocket upgrade: the peer closed the connection: %w", io.ErrUnexpectedEOF)
+	}
+	return err
 }
 
 // foreign refuses at once what is not HTTP: such a peer waits for an answer, not for the handshake's time limit.
@@ -218,13 +223,17 @@ func (x *exchange) foreign() error {
 		want = "HTTP/"
 	}
 	n := min(len(want), len(x.buf))
-	switch {
-	case string(x.buf[:n]) == want[:n]:
+	if string(x.buf[:n]) == want[:n] {
 		return nil
-	case x.buf[0] == 0xff:
-		return errors.New("websocket upgrade: this is ZMTP without WebSocket; the peer wants tcp://")
-	case x.buf[0] == 0x16:
-		return errors.New("websocket upgrade: this is TLS; the peer wants wss://")
+	}
+	if !x.client { // ours is the answer that all of them can tell apart
+		_, _ = io.WriteString(x.nc, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+	}
+	switch x.buf[0] {
+	case 0xff:
+		return errors.New("websocket upgrade: this is ZMTP without WebSocket; the endpoint for that is tcp://")
+	case 0x15, 0x16: // an alert, a handshake
+		return errors.New("websocket upgrade: this is TLS; the endpoint for that is wss://")
 	}
 	return fmt.Errorf("websocket upgrade: this is not HTTP: it begins with %q, want %q", x.buf[:n], want)
 }
