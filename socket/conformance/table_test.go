@@ -147,35 +147,39 @@ func parseTest(name, doc string) (proven []requirement, err error) {
 
 // transportsOf tells which transports a test runs over, by what it and the functions it calls say.
 func transportsOf(functions map[string]*ast.FuncDecl, test string) string {
-	both, inproc := false, false
-	seen := map[string]bool{}
+	said := map[string]bool{} // identifiers, and the transports in strings
 	var look func(name string)
 	look = func(name string) {
 		fn := functions[name]
-		both = both || name == "eachTransport"
-		if fn == nil || fn.Body == nil || seen[name] || both {
+		if said[name] || fn == nil || fn.Body == nil || slices.Contains(kit, name) {
+			said[name] = true
 			return
 		}
-		seen[name] = true
+		said[name] = true
 		ast.Inspect(fn.Body, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.Ident:
 				look(n.Name)
 			case *ast.BasicLit:
-				inproc = inproc || name == test && strings.Contains(n.Value, "inproc")
+				for _, transport := range []string{"tcp", "ipc", "inproc"} {
+					said[transport] = said[transport] || strings.Contains(n.Value, transport)
+				}
 			}
 			return true
 		})
 	}
 	look(test)
 	switch {
-	case both:
+	case said["eachTransport"]:
 		return "tcp, inproc"
-	case inproc:
-		return "inproc"
+	case said["Listen"] || said["Unused"]: // of sockettest
+		said["tcp"] = true
 	}
-	return "tcp"
+	return strings.Join(slices.DeleteFunc([]string{"tcp", "ipc", "inproc"}, func(s string) bool { return !said[s] }), ", ")
 }
+
+// kit lists functions that mention transports without using them.
+var kit = []string{"eachTransport", "fresh", "unbound"}
 
 func readNotApplicable(t *testing.T) (excused []requirement, problems []string) {
 	text, err := os.ReadFile("notapplicable.txt")
