@@ -84,11 +84,15 @@ func (d *dialer) try() (connected bool, err error) {
 }
 
 // retryPause is the pause before attempt number n+1: evenly drawn (by random, in [0,1)) below a bound that doubles
-// from min to max. RFC 37, 4.1: increasing, randomised delays. After a protocol error the bound is
-// max at once, since the peer will hardly be another one a moment later.
+// from min to max. RFC 37, 4.1: increasing, randomised delays. After a protocol error, an ERROR command among them, it is the
+// longer half of max at once: the peer will hardly be another one a moment later. RFC 37 would have us not come back with the
+// same credentials; but who mends the other end should not have to restart this one too.
 func retryPause(min, max time.Duration, n int, protocol bool, random float64) time.Duration {
+	if protocol {
+		return time.Duration((1 + random) / 2 * float64(max))
+	}
 	bound := max
-	if !protocol && n < 32 && min<<n > 0 && min<<n < max {
+	if n < 32 && min<<n > 0 && min<<n < max {
 		bound = min << n
 	}
 	return time.Duration(random * float64(bound))

@@ -21,6 +21,8 @@ type heart struct {
 	seq   uint64 // link.In.Seq at the last look
 	seen  time.Time
 	ended bool
+
+	unanswered int // PINGs since the last PONG
 }
 
 // beat starts the heart of the pipe's connection, before anybody reads from that: a PING may be there already.
@@ -66,9 +68,7 @@ func (h *heart) tick() {
 	}
 	next := h.interval
 	if h.interval > 0 {
-		// Also a sign of life of ours, when our inbox is full and no PING is answered.
-		context := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
-		h.p.out.Control(zmtp.AppendPing(nil, h.p.c.cfg.ttl(), context), false)
+		h.beatLocked(now)
 	}
 	if left := h.dead - now.Sub(h.seen); h.dead > 0 && (next == 0 || left < next) {
 		next = max(left, time.Millisecond)
@@ -81,9 +81,40 @@ func (h *heart) tick() {
 // maxTTL is the longest TTL that a PING carries, see zmtp.AppendPing.
 const maxTTL = 65500 * time.Millisecond
 
+// maxPings is how many PINGs go out before one is answered. RFC 37: a small number, lest the answers become a storm when a peer that was
+// busy gets to them. More than the dead time of the default settings has room for.
+const maxPings = 5
+
+// beatLocked gives a sign of life, also when our inbox is full and no PING is answered: a PING, or, when there are enough of those to be
+// answered, a PONG to none, which asks for nothing.
+func (h *heart) beatLocked(now time.Time) {
+	if h.unanswered >= maxPings {
+		h.p.out.Control(zmtp.AppendPong(nil, nil), true)
+		return
+	}
+	h.unanswered++
+	context := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
+	h.p.out.Control(zmtp.AppendPing(nil, h.p.c.cfg.ttl(), context), false)
+}
+
+// checkHeartbeat returns what of the options on heartbeats does not go together.
+func (c *config) checkHeartbeat() error {
+	switch {
+	case c.pingTTL == nil || *c.pingTTL == 0:
+	case c.pingInterval == 0:
+		return bad("WithHeartbeatTTL", *c.pingTTL, "nothing carries it with an interval of 0 in WithHeartbeat")
+	case *c.pingTTL <= c.pingInterval:
+		return bad("WithHeartbeatTTL", *c.pingTTL, fmt.Sprintf("want more than the interval of WithHeartbeat, %s: peers would hang up between two PINGs", c.pingInterval))
+	}
+	return nil
+}
+
 // ttl is the silence after which peers are to hang up on us: as much as we bear of them. It is none when that would have
 // to be cut so short that they hang up because one of our PINGs is late.
 func (c *config) ttl() time.Duration {
+	if c.pingTTL != nil {
+		return *c.pingTTL
+	}
 	if c.pingTimeout > maxTTL && 2*c.pingInterval > maxTTL {
 		return 0
 	}
@@ -114,6 +145,9 @@ const heartContext = 8
 // pong takes the round-trip time from the context of our PING, which the peer sends back. It cannot be longer than the
 // connection is old.
 func (h *heart) pong(context []byte) {
+	h.mu.Lock()
+	h.unanswered = 0
+	h.mu.Unlock()
 	now := time.Now()
 	rtt := now.UnixNano() - int64(binary.BigEndian.Uint64(context))
 	if rtt > 0 && rtt <= int64(now.Sub(h.began)) {

@@ -46,6 +46,7 @@ type config struct {
 	reconnectMax     time.Duration
 	pingInterval     time.Duration
 	pingTimeout      time.Duration
+	pingTTL          *time.Duration // nil for what pingTimeout makes of it
 	properties       map[string]string
 	onEvent          func(Event)
 }
@@ -69,7 +70,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkNet, c.checkTopics, c.checkRoute} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -180,13 +181,28 @@ func WithReconnect(min, max time.Duration) Option {
 
 // WithHeartbeat sets how often peers are sent a PING and after how much silence they count as
 // dead. Default 10 s and 30 s. A zero interval turns heartbeats off. Peers that speak less than
-// ZMTP 3.1 are sent none; TCP keep-alive watches those.
+// ZMTP 3.1 are sent none; TCP keep-alive watches those. A PING of the peer's is answered, and the time to live in it
+// obeyed, whatever is set here. libzmq: ZMQ_HEARTBEAT_IVL (off by default) and ZMQ_HEARTBEAT_TIMEOUT.
 func WithHeartbeat(interval, dead time.Duration) Option {
 	return func(c *config) error {
 		if interval < 0 || interval > 0 && dead <= interval {
 			return bad("WithHeartbeat", fmt.Sprint(interval, ", ", dead), "want 0 <= interval < dead, to leave time for an answer")
 		}
 		c.pingInterval, c.pingTimeout = interval, dead
+		return nil
+	}
+}
+
+// WithHeartbeatTTL sets the silence of ours after which peers are asked to take us for dead: the time to live that a PING carries. It is
+// rounded up to tenths of a second. At most 65.5 s, beyond which libzmq wraps to something short, and more than the interval of
+// WithHeartbeat. Default: the dead time of WithHeartbeat, as far as that fits; zero asks for nothing.
+// libzmq: ZMQ_HEARTBEAT_TTL, zero by default.
+func WithHeartbeatTTL(ttl time.Duration) Option {
+	return func(c *config) error {
+		if ttl < 0 || ttl > maxTTL {
+			return bad("WithHeartbeatTTL", ttl, fmt.Sprintf("want 0 (none) to %s", maxTTL))
+		}
+		c.pingTTL = &ttl
 		return nil
 	}
 }

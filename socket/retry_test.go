@@ -26,8 +26,9 @@ func TestRFC37_RetryPause(t *testing.T) {
 		{31, false, 0.5, 2500 * time.Millisecond},
 		{62, false, 0.5, 2500 * time.Millisecond},
 		{1 << 40, false, 0.5, 2500 * time.Millisecond},
-		{0, true, 0.5, 2500 * time.Millisecond},
-		{0, true, 0, 0},
+		{0, true, 0, 2500 * time.Millisecond},
+		{0, true, 0.5, 3750 * time.Millisecond},
+		{9, true, 0.5, 3750 * time.Millisecond},
 	} {
 		assert.Equal(t, tc.want, retryPause(lo, hi, tc.n, tc.protocol, tc.random), "%+v", tc)
 	}
