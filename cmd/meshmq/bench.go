@@ -23,9 +23,9 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [PATTERN...]",
 		Short: "Measure rates and latencies on this machine",
-		Long: `bench measures PUSH/PULL (throughput), a DEALER and an echoing ROUTER (latency), one PUB with many SUBs (fanout) and many PUSHes
-with one PULL (fanin), or those PATTERNs that are given. The far side is a process of its own, but over inproc. Figures are
-medians of the rounds.
+		Long: `bench measures PUSH/PULL (throughput), a DEALER and an echoing ROUTER (latency), one PUB with many SUBs (fanout), many PUSHes
+with one PULL (fanin), many REQs with one REP (requests) and many DEALERs with one ROUTER (router), or those PATTERNs that are given. The
+far side is a process of its own, but over inproc. Figures are medians of the rounds.
 
 Latencies are of an open loop: requests are due at a fixed rate, and each is timed from when it was due.
 
@@ -58,7 +58,7 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 	flags.StringVar(&cfg.Transport, "transport", "tcp", "`NAME` of the transport: "+strings.Join(bench.Transports, ", "))
 	flags.DurationVar(&cfg.Duration, "duration", time.Second, "measure each for this `LONG`")
 	flags.IntVar(&cfg.Rounds, "rounds", 3, "measure everything `N` times, in turns")
-	flags.IntVar(&cfg.Peers, "peers", 8, "`N` subscribers of fanout, pushers of fanin")
+	flags.IntVar(&cfg.Peers, "peers", 8, "`N` peers of the patterns that have many")
 	flags.IntVar(&cfg.Rate, "rate", 1000, "`N` requests a second for latency")
 	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process")
 	flags.BoolVar(&out.json, "json", false, "print each measurement as a JSON object")

@@ -14,8 +14,8 @@ func TestBench(t *testing.T) {
 	t.Parallel()
 	out := ok(t, "bench", "--size", "100", "--duration", "20ms", "--rounds", "1", "--peers", "2", "--json")
 	measured := lines(out)
-	require.Len(t, measured, 4)
-	for i, pattern := range []string{"throughput", "latency", "fanout", "fanin"} {
+	require.Len(t, measured, 6)
+	for i, pattern := range []string{"throughput", "latency", "fanout", "fanin", "requests", "router"} {
 		var r struct {
 			Pattern string
 			Rate    float64 `json:"msgs_per_second"`

@@ -48,13 +48,13 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, quick().Check())
 	for want, spoil := range map[string]func(*Config){
-		`unknown pattern "push": want throughput, latency, fanout, fanin`: func(c *Config) { c.Patterns = []string{"push"} },
-		`unknown transport "udp": want tcp, ipc, inproc`:                  func(c *Config) { c.Transport = "udp" },
-		"rounds: 0, want at least 1":                                      func(c *Config) { c.Rounds = 0 },
-		"peers: -1, want at least 1":                                      func(c *Config) { c.Peers = -1 },
-		"rate: 0, want at least 1":                                        func(c *Config) { c.Rate = 0 },
-		"sizes: 0, want at least 1":                                       func(c *Config) { c.Sizes = nil },
-		"duration: 1ms, want at least 10ms":                               func(c *Config) { c.Duration = time.Millisecond },
+		`unknown pattern "push": want throughput, latency, fanout, fanin, requests, router`: func(c *Config) { c.Patterns = []string{"push"} },
+		`unknown transport "udp": want tcp, ipc, inproc`:                                    func(c *Config) { c.Transport = "udp" },
+		"rounds: 0, want at least 1":                                                        func(c *Config) { c.Rounds = 0 },
+		"peers: -1, want at least 1":                                                        func(c *Config) { c.Peers = -1 },
+		"rate: 0, want at least 1":                                                          func(c *Config) { c.Rate = 0 },
+		"sizes: 0, want at least 1":                                                         func(c *Config) { c.Sizes = nil },
+		"duration: 1ms, want at least 10ms":                                                 func(c *Config) { c.Duration = time.Millisecond },
 	} {
 		c := quick()
 		spoil(c)
@@ -73,12 +73,12 @@ func TestRun_MeasuresEverything(t *testing.T) {
 			steps := 0
 			c.Progress = func(s Step) {
 				assert.Equal(t, steps, s.Done)
-				assert.Equal(t, 8, s.Of)
+				assert.Equal(t, 2*len(Patterns), s.Of)
 				steps++
 			}
 			var all []Result
 			require.NoError(t, Run(t.Context(), c, func(r Result) error { all = append(all, r); return nil }))
-			require.Len(t, all, 8)
+			require.Len(t, all, 2*len(Patterns))
 			for _, r := range all {
 				assert.Positive(t, r.Rate, r.Pattern)
 				assert.Equal(t, r.Pattern == Latency, r.Times != nil)

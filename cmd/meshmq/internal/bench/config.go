@@ -16,10 +16,12 @@ const (
 	Latency    = "latency"
 	Fanout     = "fanout"
 	Fanin      = "fanin"
+	Requests   = "requests"
+	Routing    = "router"
 )
 
 // Patterns lists them in the order in which they are measured.
-var Patterns = []string{Throughput, Latency, Fanout, Fanin}
+var Patterns = []string{Throughput, Latency, Fanout, Fanin, Requests, Routing}
 
 // Transports lists what can be measured over.
 var Transports = []string{"tcp", "ipc", "inproc"}
@@ -31,7 +33,7 @@ type Config struct {
 	Sizes      []int         // bytes of each message
 	Duration   time.Duration // of each measurement, after a tenth of it to warm up
 	Rounds     int           // measurements of each kind; they take turns
-	Peers      int           // of fanout and fanin
+	Peers      int           // of all but throughput and latency
 	Rate       int           // requests a second of latency
 	OneProcess bool          // both sides in this process, as always over inproc
 
@@ -112,7 +114,7 @@ type Result struct {
 	Pattern   string  `json:"pattern"`
 	Transport string  `json:"transport"`
 	Size      int     `json:"size"`
-	Peers     int     `json:"peers,omitempty"` // fanout, fanin
+	Peers     int     `json:"peers,omitempty"` // none for throughput and latency
 	Round     int     `json:"round"`
 	Rate      float64 `json:"msgs_per_second"`
 	Bytes     float64 `json:"bytes_per_second"`

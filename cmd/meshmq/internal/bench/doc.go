@@ -5,6 +5,8 @@
 //	throughput   PULL                PUSH               messages received in a time
 //	fanin        PULL                many PUSH          the same
 //	fanout       PUB, drops nothing  many SUB           messages received by all of them in a time
+//	requests     REP                 many REQ           requests answered in a time
+//	router       ROUTER, echoing     many DEALER        messages echoed in a time, one under way for each
 //	latency      DEALER              ROUTER, echoing    round trips from the time that each was due, at a fixed rate
 //
 // Latencies are those of an open loop: a request is due at its time whether or not the one before was answered, and what it waits

@@ -61,6 +61,12 @@ func (c *Config) measure(ctx context.Context, pattern string, size int) (Result,
 	case Fanout:
 		r.Peers = c.Peers
 		r.Rate, err = c.spread(ctx, size)
+	case Requests:
+		r.Peers = c.Peers
+		r.Rate, err = c.serve(ctx, size)
+	case Routing:
+		r.Peers = c.Peers
+		r.Rate, err = c.route(ctx, size)
 	case Latency:
 		r.Rate, r.Times, err = c.ask(ctx, size)
 	}
@@ -120,39 +126,78 @@ func (c *Config) meet(ctx context.Context, near bound, p Peer) (other *far, end 
 }
 
 // work has pushers send as fast as they can and counts what arrives.
-func (c *Config) work(ctx context.Context, size, pushers int) (rate float64, err error) {
+func (c *Config) work(ctx context.Context, size, pushers int) (float64, error) {
 	pull := socket.NewPull()
-	defer pull.Close()
-	_, end, err := c.meet(ctx, pull, Peer{Kind: kindPush, Size: size, Sockets: pushers})
+	return c.count(ctx, pull, Peer{Kind: kindPush, Size: size, Sockets: pushers}, func() error {
+		m, err := pull.Recv(context.Background())
+		if err != nil {
+			return err
+		}
+		defer m.Release()
+		return checkSize(m, size, 1)
+	})
+}
+
+// serve has requesters ask, each when it has its answer, and counts the answers.
+func (c *Config) serve(ctx context.Context, size int) (float64, error) {
+	rep := socket.NewRep()
+	return c.count(ctx, rep, Peer{Kind: kindReq, Size: size, Sockets: c.Peers}, func() error {
+		m, err := rep.Recv(context.Background())
+		if err != nil {
+			return err
+		}
+		defer m.Release()
+		return errors.Join(checkSize(m, size, 1), rep.Send(context.Background(), m.Frames...))
+	})
+}
+
+// route echoes what dealers send, each when it has its answer, and counts the echoes.
+func (c *Config) route(ctx context.Context, size int) (float64, error) {
+	router := socket.NewRouter()
+	return c.count(ctx, router, Peer{Kind: kindDeal, Size: size, Sockets: c.Peers}, func() error {
+		m, err := router.Recv(context.Background())
+		if err != nil {
+			return err
+		}
+		defer m.Release()
+		return errors.Join(checkSize(m, size, 2), router.Send(context.Background(), m.Frames...))
+	})
+}
+
+func checkSize(m socket.Msg, size, frames int) error {
+	if len(m.Bytes()) != size || len(m.Frames) != frames {
+		return fmt.Errorf("%w: a message has %d frames, the last of %d bytes, want %d and %d", ErrLost, len(m.Frames), len(m.Bytes()), frames, size)
+	}
+	return nil
+}
+
+// count lets the far side work and returns how often one succeeds in a second.
+func (c *Config) count(ctx context.Context, near bound, p Peer, one func() error) (rate float64, err error) {
+	defer near.Close()
+	_, end, err := c.meet(ctx, near, p)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	if _, _, err := receive(pull, size, c.Duration/10); err != nil {
+	if _, err := repeat(one, perLook(p.Size), c.Duration/10); err != nil {
 		return 0, err
 	}
 	runtime.GC()
-	n, took, err := receive(pull, size, c.Duration)
-	return float64(n) / took.Seconds(), err
+	return repeat(one, perLook(p.Size), c.Duration)
 }
 
-// receive takes messages for a time.
-func receive(pull *socket.Pull, size int, d time.Duration) (n int64, took time.Duration, err error) {
-	look := perLook(size)
+// repeat does one thing for a time and returns how often a second.
+func repeat(one func() error, look int64, d time.Duration) (rate float64, err error) {
+	n := int64(0)
 	for start := time.Now(); ; {
 		for range look {
-			m, err := pull.Recv(context.Background())
-			if err != nil {
-				return n, took, err
+			if err := one(); err != nil {
+				return 0, err
 			}
-			if m.Size() != size || len(m.Frames) != 1 {
-				return n, took, fmt.Errorf("%w: a message has %d bytes in %d frames, want %d in one", ErrLost, m.Size(), len(m.Frames), size)
-			}
-			m.Release()
 		}
 		n += look
-		if took = time.Since(start); took >= d {
-			return n, took, nil
+		if took := time.Since(start); took >= d {
+			return float64(n) / took.Seconds(), nil
 		}
 	}
 }

@@ -18,6 +18,8 @@ const (
 	kindPush = "push"
 	kindSub  = "sub"
 	kindEcho = "echo"
+	kindReq  = "req"
+	kindDeal = "dealer"
 )
 
 // Peer is a far side.
@@ -40,7 +42,7 @@ type worker struct {
 // Run works until in ends. It answers each line with what was counted so far.
 func (p Peer) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	w := &worker{Peer: p}
-	work := map[string]func(context.Context) error{kindPush: w.push, kindSub: w.sub, kindEcho: w.echo}[p.Kind]
+	work := map[string]func(context.Context) error{kindPush: w.push, kindSub: w.sub, kindEcho: w.echo, kindReq: w.request, kindDeal: w.deal}[p.Kind]
 	if work == nil {
 		return fmt.Errorf("unknown kind %q of a far side", p.Kind)
 	}
@@ -130,6 +132,44 @@ func (w *worker) echo(ctx context.Context) error {
 			return err
 		}
 		if err := s.Send(context.Background(), m.Frames...); err != nil {
+			return err
+		}
+		m.Release()
+	}
+}
+
+func (w *worker) request(ctx context.Context) error {
+	s := socket.NewReq(socket.WithLinger(0))
+	defer s.Close()
+	defer closeAt(ctx, s)()
+	if err := s.Connect(w.Endpoint); err != nil {
+		return err
+	}
+	return w.pingPong(s)
+}
+
+func (w *worker) deal(ctx context.Context) error {
+	s := socket.NewDealer(socket.WithLinger(0))
+	defer s.Close()
+	defer closeAt(ctx, s)()
+	if err := s.Connect(w.Endpoint); err != nil {
+		return err
+	}
+	return w.pingPong(s)
+}
+
+// pingPong sends the next message when the one before has come back.
+func (w *worker) pingPong(s interface {
+	Send(ctx context.Context, frames ...[]byte) error
+	Recv(ctx context.Context) (socket.Msg, error)
+}) error {
+	body := make([]byte, w.Size)
+	for {
+		if err := s.Send(context.Background(), body); err != nil {
+			return err
+		}
+		m, err := s.Recv(context.Background())
+		if err != nil {
 			return err
 		}
 		m.Release()
