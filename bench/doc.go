@@ -1,0 +1,11 @@
+// Command bench measures meshmq against its peers in one run, in turns, and writes a table in Markdown. It is a module of its own, so that
+// nobody who uses meshmq downloads what it is measured against.
+//
+//	libzmq       needs a C compiler and libzmq with headers (Debian: libzmq3-dev)
+//	zmq4         go-zeromq/zmq4
+//	nats         NATS core, with its server
+//
+// Each prints what `meshmq bench --json` prints. Run it on a machine that does nothing else:
+//
+//	cd bench && go run . [-rounds 5] [-seconds 1] [-only fanin]
+package main
