@@ -36,6 +36,7 @@ type core struct {
 	pat      pattern
 	recv     *receiver // nil for types that receive nothing
 	queueing bool      // an endpoint has a queue before it is connected
+	raw      bool      // peers speak no ZMTP
 	bad      error     // what the options did wrong
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -200,7 +201,7 @@ func (c *core) Disconnect(endpoint string) error {
 		return &Error{Op: "disconnect", Endpoint: endpoint, Err: fmt.Errorf("%w: not connected here; give the endpoint that Connect was given", ErrEndpoint)}
 	}
 	c.pat.forget(d.pipe)
-	go d.leave()
+	go d.pipe.leave(d.cancel)
 	return nil
 }
 

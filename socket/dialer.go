@@ -103,19 +103,6 @@ func isProtocol(err error) bool {
 	return errors.As(err, &h)
 }
 
-// leave writes what is queued, for the linger period at most, and ends the connection.
-func (d *dialer) leave() {
-	c, p := d.c, d.pipe
-	defer c.wg.Done()
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.linger)
-	defer cancel()
-	p.flush(ctx)
-	d.cancel()
-	p.hangUp()
-	p.awaitDetached(hangUpLimit)
-	p.kill(ErrClosed)
-}
-
 // remove drops what is queued for an endpoint that is connected to no more.
 func (d *dialer) remove() {
 	d.c.drop(d.pipe, d.pipe.lossReason(), d.pipe.out.Drop())

@@ -1,6 +1,7 @@
 // Package socket has the socket types that services embed: PUSH and PULL, REQ and REP, DEALER and ROUTER, PUB and SUB,
 // XPUB and XSUB, and PAIR; and those of one frame a message: CLIENT and SERVER, RADIO and DISH, SCATTER and GATHER, CHANNEL, and
 // PEER, which is P2P here. On the wire they speak ZMTP 3.1, and 3.0, 2.0 or 1.0 to peers that know no better (RFC 37, 23, 15, 13).
+// STREAM carries plain bytes, to and from anybody.
 //
 // A socket binds to and connects to any number of endpoints, in any order. Connect is asynchronous and never gives
 // up. All methods of all types may be called by any number of goroutines at the same time. Only methods that take a
@@ -23,7 +24,7 @@
 //	connection, per peer     the accept loop        the end of the connection       core.wg
 //	  (handshake, then read pump; the dialer's own goroutine is its connection's)
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
-//	leaving, per Disconnect  Disconnect             linger, core.cancel             core.wg
+//	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //

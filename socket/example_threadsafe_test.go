@@ -3,7 +3,10 @@ package socket_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
+	"net"
+	"strings"
 
 	"github.com/meshmq/meshmq/socket"
 )
@@ -191,4 +194,43 @@ func ExampleNewDish() {
 		dish.Close()
 	}
 	// Output: channel 2: news at ten
+}
+
+func ExampleNewStream() {
+	ctx := context.Background()
+	stream := socket.NewStream()
+	defer stream.Close()
+	endpoint, err := stream.Bind("tcp://127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		names := map[string]string{}
+		for m, err := range stream.Messages(ctx) {
+			if err != nil {
+				return
+			}
+			id, data := m.Frames[0], m.Frames[1]
+			switch {
+			case len(data) > 0: // some bytes, perhaps not all of a line
+				names[string(id)] += string(data)
+			case names[string(id)] == "": // it has just connected
+				stream.Send(ctx, id, []byte("your name? "))
+			}
+			if name, whole := strings.CutSuffix(names[string(id)], "\n"); whole {
+				stream.Send(ctx, id, []byte("hello, "+name))
+				stream.Send(ctx, id, nil) // that was all
+			}
+		}
+	}()
+
+	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://")) // it could be telnet
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintln(conn, "Ada")
+	answer, _ := io.ReadAll(conn)
+	fmt.Println(string(answer))
+	// Output: your name? hello, Ada
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
-// numbered is what SERVER and PEER share: each peer has a number, made up here, and each message sent names the one that it is for
+// numbered is what SERVER, PEER and STREAM share: each peer has a number, made up here, and each message sent names the one that it is for
 // (RFC 41, RFC 51).
 type numbered struct {
 	core
@@ -29,8 +29,8 @@ type seat struct {
 }
 
 // init starts with a random number, as libzmq does: one that is remembered from a socket before this then hardly names a peer of this one.
-func (n *numbered) init(typ zmtp.SocketType, opts []Option) {
-	n.core.init(typ, n, opts)
+func (n *numbered) init(typ zmtp.SocketType, pat pattern, opts []Option) {
+	n.core.init(typ, pat, opts)
 	n.receiver.init(&n.core)
 	n.receiver.frames = 1
 	n.queueing = true
@@ -56,15 +56,19 @@ func (n *numbered) addLocked(p *pipe) {
 	n.seats[p.number] = &seat{pipe: p}
 }
 
-// attach notes the number of a peer that connected in its Peer.
-func (n *numbered) attach(p *pipe) error {
-	peer := *p.peer.Load()
+// seat returns the number of a peer that connected.
+func (n *numbered) seat(p *pipe) uint32 {
 	n.seatMu.Lock()
-	if p.number == 0 {
+	defer n.seatMu.Unlock()
+	if p.number == 0 || !n.queueing {
 		n.addLocked(p)
 	}
-	peer.number = p.number
-	n.seatMu.Unlock()
+	return p.number
+}
+
+func (n *numbered) attach(p *pipe) error {
+	peer := *p.peer.Load()
+	peer.number = n.seat(p)
 	p.peer.Store(&peer)
 	n.receiver.attach(p)
 	return nil
@@ -79,7 +83,7 @@ func (n *numbered) detach(p *pipe) {
 
 func (n *numbered) forget(p *pipe) {
 	n.seatMu.Lock()
-	if s := n.seats[p.number]; s != nil {
+	if s := n.seats[p.number]; s != nil && s.pipe == p {
 		delete(n.seats, p.number)
 		s.wait.wakeAll()
 	}
@@ -121,14 +125,10 @@ func (n *numbered) Send(ctx context.Context, id uint32, body []byte) error {
 	}
 	for {
 		n.seatMu.Lock()
-		if n.stopped != nil {
+		s, err := n.seatOf(id)
+		if err != nil {
 			n.seatMu.Unlock()
-			return &Error{Op: "send", Err: n.stopped}
-		}
-		s := n.seats[id]
-		if s == nil {
-			n.seatMu.Unlock()
-			return &Error{Op: "send", Err: fmt.Errorf("%w: routing id %d is not connected", ErrNoPeer, id)}
+			return &Error{Op: "send", Err: err}
 		}
 		if took, flush := s.pipe.out.Append(nil, frames, size); took {
 			n.seatMu.Unlock()
@@ -141,6 +141,17 @@ func (n *numbered) Send(ctx context.Context, id uint32, body []byte) error {
 			return &Error{Op: "send", Err: err}
 		}
 	}
+}
+
+// seatOf returns the peer with a number. seatMu is held.
+func (n *numbered) seatOf(id uint32) (*seat, error) {
+	if n.stopped != nil {
+		return nil, n.stopped
+	}
+	if s := n.seats[id]; s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: routing id %d is not connected", ErrNoPeer, id)
 }
 
 // block waits for room in one queue. It is entered with seatMu held and leaves without.

@@ -13,7 +13,7 @@ type P2P struct{ numbered }
 // NewP2P returns a PEER socket. It uses nothing until Bind or Connect; Close it in the end.
 func NewP2P(opts ...Option) *P2P {
 	s := &P2P{}
-	s.numbered.init(zmtp.PeerType, opts)
+	s.numbered.init(zmtp.PeerType, s, opts)
 	return s
 }
 

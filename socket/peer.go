@@ -25,7 +25,7 @@ type Peer struct {
 func (p *Peer) Identity() string { return p.identity }
 
 // RoutingID returns the first frame that a Router shows and expects for this peer: its identity, or
-// one made up by this socket. Empty on sockets that do not route by id.
+// one made up by this socket. For a Stream it is the id of the connection. Empty on sockets that do not route by id.
 func (p *Peer) RoutingID() string { return p.routingID }
 
 // Number returns the number by which a Server or P2P sends to this peer: Msg.RoutingID of the peer's messages. Zero on sockets of other
@@ -52,8 +52,13 @@ func (p *Peer) Endpoint() string { return p.endpoint }
 // ZMTP 1.0 peers cannot.
 func (p *Peer) SocketType() string { return p.socketType }
 
-// Version returns the ZMTP version that the connection speaks: "3.1", "3.0", "2.0" or "1.0".
-func (p *Peer) Version() string { return fmt.Sprintf("%d.%d", p.major, p.minor) }
+// Version returns the ZMTP version that the connection speaks: "3.1", "3.0", "2.0" or "1.0"; empty on a Stream, which speaks none.
+func (p *Peer) Version() string {
+	if p.major == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d", p.major, p.minor)
+}
 
 // Property returns a metadata property the peer announced in its handshake (RFC 37, names are
 // case-insensitive; those starting X- are the application's), and whether there is one.

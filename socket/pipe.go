@@ -59,7 +59,7 @@ type pipe struct {
 	totalInB uint64
 
 	id     string // routing id, guarded by the lock of byID
-	number uint32 // routing id of SERVER and PEER, guarded by numbered.seatMu
+	number uint32 // routing id of SERVER, PEER and STREAM, guarded by numbered.seatMu
 }
 
 // arrival is a batch with its sender, who may be gone and followed by another on the same pipe.
@@ -217,6 +217,19 @@ func (p *pipe) flush(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// leave writes what is queued, for the linger period at most, and ends the connection; stop is called before that.
+func (p *pipe) leave(stop func()) {
+	c := p.c
+	defer c.wg.Done()
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.linger)
+	defer cancel()
+	p.flush(ctx)
+	stop()
+	p.hangUp()
+	p.awaitDetached(hangUpLimit)
+	p.kill(ErrClosed)
 }
 
 func (p *pipe) stats() PeerStats {

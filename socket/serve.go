@@ -44,7 +44,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	if peer.Major == 1 {
 		nc, early = newOldConn(nc, early), nil
 	}
-	pumped, err := p.attach(link.NewConn(nc), who, early)
+	pumped, err := p.attach(c.link(nc), who, early)
 	who = p.peer.Load() // Router has added the routing id
 	if err == nil {
 		c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
@@ -63,8 +63,18 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	return false, err
 }
 
+func (c *core) link(nc net.Conn) *link.Conn {
+	if c.raw {
+		return link.NewRawConn(nc)
+	}
+	return link.NewConn(nc)
+}
+
 // handshake greets the peer and returns what it said of itself, and the bytes that came behind.
 func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.Peer, early []byte, err error) {
+	if c.raw {
+		return peer, nil, nil
+	}
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
@@ -181,7 +191,7 @@ const largestMessage = min(1<<48, math.MaxInt/2)
 
 func (c *core) maxMessage() int {
 	size := c.cfg.maxMessageSize
-	if size == 0 || size > largestMessage {
+	if c.raw || size == 0 || size > largestMessage {
 		size = largestMessage
 	}
 	if c.typ == zmtp.Req || c.typ == zmtp.Rep {

@@ -10,6 +10,6 @@ type Server struct{ numbered }
 // NewServer returns a SERVER socket. It uses nothing until Bind or Connect; Close it in the end.
 func NewServer(opts ...Option) *Server {
 	s := &Server{}
-	s.numbered.init(zmtp.Server, opts)
+	s.numbered.init(zmtp.Server, s, opts)
 	return s
 }
