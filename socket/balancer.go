@@ -108,7 +108,7 @@ func (b *balancer) try(frames [][]byte, size int, head func(*pipe) [][]byte) (to
 		return nil, false, err
 	}
 	for {
-		p, ok := b.ring.Next()
+		p, ok := b.next()
 		if !ok {
 			return nil, false, nil
 		}
@@ -127,6 +127,24 @@ func (b *balancer) try(frames [][]byte, size int, head func(*pipe) [][]byte) (to
 		b.mu.Unlock()
 		return p, flush, nil
 	}
+}
+
+// scanned is how many peers WithLeastOutstanding looks at for one message: enough to find an idle one among those that a
+// service has, few enough to bound what a message costs.
+const scanned = 32
+
+// next returns whose turn it is. b.mu is held.
+func (b *balancer) next() (*pipe, bool) {
+	if b.c.cfg.leastOutstanding {
+		return b.ring.Least(scanned, queued)
+	}
+	return b.ring.Next()
+}
+
+// queued returns how many messages wait to be written to p.
+func queued(p *pipe) int {
+	msgs, _ := p.out.Depth()
+	return msgs
 }
 
 // block waits for room. It is entered with b.mu held and leaves without.

@@ -15,17 +15,18 @@ import (
 // pattern is what a socket type adds to core. The calls come from the goroutines of connections and are
 // made without locks, but for enroll, which Connect calls under core.mu.
 type pattern interface {
-	enroll(p *pipe) error               // p is an endpoint to connect to, with a queue already
-	reserve(p *pipe) error              // p is in its handshake; an error refuses the peer before it counts on us
-	release(p *pipe)                    // its handshake failed
-	attach(p *pipe) error               // p has a connection now; an error refuses the peer
-	detach(p *pipe)                     // its connection ended
-	forget(p *pipe)                     // nothing more is to be sent to p
-	room(p *pipe)                       // its queue, once full, is half empty
-	deliver(p *pipe, b link.Batch)      // messages arrived; p.in's baton is held
-	command(p *pipe, name, data []byte) // a command of the pattern arrived, such as SUBSCRIBE; others are ignored
-	stopSending(err error)              // Send returns err from now on
-	stopReceiving(err error)            // Recv returns err once the inbox is empty
+	enroll(p *pipe) error                  // p is an endpoint to connect to, with a queue already
+	reserve(p *pipe) error                 // p is in its handshake; an error refuses the peer before it counts on us
+	identify(p *pipe, who zmtp.Peer) error // p has said who it is; an error refuses the peer
+	release(p *pipe)                       // its handshake failed
+	attach(p *pipe) error                  // p has a connection now; an error refuses the peer
+	detach(p *pipe)                        // its connection ended
+	forget(p *pipe)                        // nothing more is to be sent to p
+	room(p *pipe)                          // its queue, once full, is half empty
+	deliver(p *pipe, b link.Batch)         // messages arrived; p.in's baton is held
+	command(p *pipe, name, data []byte)    // a command of the pattern arrived, such as SUBSCRIBE; others are ignored
+	stopSending(err error)                 // Send returns err from now on
+	stopReceiving(err error)               // Recv returns err once the inbox is empty
 }
 
 // core is what all socket types share: endpoints, connections and their life. Its methods may be called
@@ -83,17 +84,18 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 }
 
 // enroll and the other methods here are the defaults of pattern, for types with no use for the call.
-func (c *core) enroll(*pipe) error            { return nil }
-func (c *core) reserve(*pipe) error           { return nil }
-func (c *core) release(*pipe)                 {}
-func (c *core) attach(*pipe) error            { return nil }
-func (c *core) detach(*pipe)                  {}
-func (c *core) forget(*pipe)                  {}
-func (c *core) room(*pipe)                    {}
-func (c *core) command(*pipe, []byte, []byte) {}
-func (c *core) stopSending(error)             {}
-func (c *core) stopReceiving(error)           {}
-func (c *core) deliver(p *pipe, b link.Batch) { c.drop(p, DropUnwanted, b.Msgs) }
+func (c *core) enroll(*pipe) error              { return nil }
+func (c *core) reserve(*pipe) error             { return nil }
+func (c *core) identify(*pipe, zmtp.Peer) error { return nil }
+func (c *core) release(*pipe)                   {}
+func (c *core) attach(*pipe) error              { return nil }
+func (c *core) detach(*pipe)                    {}
+func (c *core) forget(*pipe)                    {}
+func (c *core) room(*pipe)                      {}
+func (c *core) command(*pipe, []byte, []byte)   {}
+func (c *core) stopSending(error)               {}
+func (c *core) stopReceiving(error)             {}
+func (c *core) deliver(p *pipe, b link.Batch)   { c.drop(p, DropUnwanted, b.Msgs) }
 
 // usable returns why the socket cannot be used, if it cannot.
 func (c *core) usable() error {
@@ -154,8 +156,11 @@ func (c *core) Unbind(endpoint string) error {
 // Connect keeps a connection to endpoint from now on: it returns at once, connects in the background,
 // and tries again with growing, random pauses whenever that fails or the connection ends, until
 // Disconnect or Close. Names are resolved at each attempt. Only a malformed endpoint is an error, ErrEndpoint; everything else
-// is an event. Connecting again to the same endpoint changes nothing.
-func (c *core) Connect(endpoint string) error {
+// is an event. Connecting again to the same endpoint changes nothing, unless its connection was given up (GaveUp): then it is sought again.
+func (c *core) Connect(endpoint string) error { return c.connectAs("", endpoint) }
+
+// connectAs is Connect with a routing id for the peer, on sockets that route by id.
+func (c *core) connectAs(id, endpoint string) error {
 	if err := c.usable(); err != nil {
 		return &Error{Op: "connect", Endpoint: endpoint, Err: err}
 	}
@@ -168,10 +173,10 @@ func (c *core) Connect(endpoint string) error {
 	if c.ending {
 		return &Error{Op: "connect", Endpoint: endpoint, Err: ErrClosed}
 	}
-	if c.dialers[endpoint] != nil {
-		return nil
+	if d := c.dialers[endpoint]; d != nil {
+		return d.again(id)
 	}
-	d, err := newDialer(c, ep, endpoint)
+	d, err := newDialer(c, ep, endpoint, id)
 	if err != nil {
 		return &Error{Op: "connect", Endpoint: endpoint, Err: err}
 	}
@@ -201,6 +206,7 @@ func (c *core) Disconnect(endpoint string) error {
 		return &Error{Op: "disconnect", Endpoint: endpoint, Err: fmt.Errorf("%w: not connected here; give the endpoint that Connect was given", ErrEndpoint)}
 	}
 	c.pat.forget(d.pipe)
+	d.quit()
 	go d.pipe.leave(d.cancel)
 	return nil
 }

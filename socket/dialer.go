@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshmq/meshmq/transport"
@@ -19,14 +20,19 @@ type dialer struct {
 	pipe     *pipe
 	ctx      context.Context
 	cancel   context.CancelFunc
+	dialed   bool          // the last attempt came as far as the handshake; used by run alone
+	leaving  atomic.Bool   // Disconnect was called
+	idle     atomic.Bool   // it gave up; written under c.mu
+	resumed  chan struct{} // a signal that Connect was called while idle
 }
 
 // newDialer is called with c.mu held.
-func newDialer(c *core, ep transport.Endpoint, endpoint string) (*dialer, error) {
-	d := &dialer{c: c, ep: ep, endpoint: endpoint}
+func newDialer(c *core, ep transport.Endpoint, endpoint, id string) (*dialer, error) {
+	d := &dialer{c: c, ep: ep, endpoint: endpoint, resumed: make(chan struct{}, 1)}
 	d.ctx, d.cancel = context.WithCancel(c.ctx)
 	d.pipe = newPipe(c, endpoint, d)
-	if c.queueing {
+	d.pipe.id, d.pipe.named = id, id != ""
+	if d.pipe.queues() {
 		if err := c.pat.enroll(d.pipe); err != nil {
 			d.cancel()
 			return nil, err
@@ -44,6 +50,13 @@ func (d *dialer) run() {
 		connected, err := d.try()
 		if d.ctx.Err() != nil {
 			return
+		}
+		if d.stops(connected, err) {
+			if !d.giveUp(err) {
+				return
+			}
+			attempt = -1
+			continue
 		}
 		// A connection that ended soon may be one of many that will.
 		if connected && time.Since(start) > d.c.cfg.reconnectMax {
@@ -72,10 +85,12 @@ func (d *dialer) try() (connected bool, err error) {
 		ctx, cancel = context.WithTimeout(ctx, d.c.cfg.connectTimeout)
 		defer cancel()
 	}
+	d.dialed = false
 	conn, err := d.c.cfg.transport().Dial(ctx, d.ep)
 	if err != nil {
 		return false, err
 	}
+	d.dialed = true
 	if d.ctx.Err() != nil {
 		conn.Close()
 		return false, d.ctx.Err()
@@ -106,6 +121,7 @@ func isProtocol(err error) bool {
 // remove drops what is queued for an endpoint that is connected to no more.
 func (d *dialer) remove() {
 	d.c.drop(d.pipe, d.pipe.lossReason(), d.pipe.out.Drop())
+	signal(d.pipe.empty)
 	d.c.mu.Lock()
 	d.c.removeLocked(d.pipe)
 	d.c.mu.Unlock()

@@ -29,6 +29,8 @@ var (
 	ErrGroup = errors.New("invalid group")
 	// ErrEndpoint: an endpoint is malformed, of an unknown scheme, or not known to the socket.
 	ErrEndpoint = transport.ErrEndpoint
+	// ErrRoutingID: a routing id is malformed, or in use already.
+	ErrRoutingID = errors.New("bad routing id")
 	// ErrTimeout: the context's deadline passed. Such an error is also context.DeadlineExceeded.
 	ErrTimeout error = timeout{}
 )

@@ -22,10 +22,11 @@ const (
 	Subscribed                           // PUB and XPUB: Peer is subscribed to Topic now
 	Unsubscribed                         // PUB and XPUB: Peer is not subscribed to Topic any more, or it left
 	Confirmed                            // SUB and XSUB: Peer has dealt with all subscriptions so far, see WaitSubscribed
+	GaveUp                               // no further attempt is made, as WithReconnectStop or WithoutReconnect asked; Err is the last cause
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed"}
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {
@@ -47,10 +48,11 @@ const (
 	DropMalformed                          // a message without the envelope its pattern demands, or of more frames than it allows
 	DropDisconnected                       // queued for an endpoint that Disconnect removed
 	DropConflated                          // a later message took its place (WithConflate, the policy Conflate)
+	DropUnroutable                         // sent to a routing id that is not connected (ROUTER with WithMandatory(false))
 	dropReasons
 )
 
-var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated"}
+var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated", "unroutable"}
 
 // String returns the reason in words.
 func (r DropReason) String() string {

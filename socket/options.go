@@ -31,6 +31,7 @@ type config struct {
 	netConfig
 	topicConfig
 	routeConfig
+	greetConfig
 	typ              zmtp.SocketType
 	identity         []byte
 	sendHWM          int
@@ -44,6 +45,9 @@ type config struct {
 	connectTimeout   time.Duration
 	reconnectMin     time.Duration
 	reconnectMax     time.Duration
+	reconnectSet     bool // by WithReconnect
+	reconnectNever   bool
+	reconnectStop    StopCondition
 	pingInterval     time.Duration
 	pingTimeout      time.Duration
 	pingTTL          *time.Duration // nil for what pingTimeout makes of it
@@ -53,11 +57,12 @@ type config struct {
 
 func defaultConfig() config {
 	return config{
-		sendHWM:          1000,             // as libzmq, so that users' sizing holds
-		recvHWM:          1000,             // as libzmq
-		sendHWMBytes:     64 << 20,         // one message of the largest default size
-		recvHWMBytes:     64 << 20,         // the same on the way in
-		maxMessageSize:   64 << 20,         // finite, so that a peer cannot exhaust memory
+		sendHWM:          1000,     // as libzmq, so that users' sizing holds
+		recvHWM:          1000,     // as libzmq
+		sendHWMBytes:     64 << 20, // one message of the largest default size
+		recvHWMBytes:     64 << 20, // the same on the way in
+		maxMessageSize:   64 << 20, // finite, so that a peer cannot exhaust memory
+		routeConfig:      routeConfig{mandatory: true, handover: true},
 		linger:           2 * time.Second,  // long enough for a LAN, short enough to close
 		handshakeTimeout: 30 * time.Second, // as libzmq
 		connectTimeout:   10 * time.Second, // below the kernel's two minutes
@@ -70,7 +75,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkReconnect} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -174,7 +179,7 @@ func WithReconnect(min, max time.Duration) Option {
 		if min <= 0 || max < min {
 			return bad("WithReconnect", fmt.Sprint(min, ", ", max), "want 0 < min <= max")
 		}
-		c.reconnectMin, c.reconnectMax = min, max
+		c.reconnectMin, c.reconnectMax, c.reconnectSet = min, max, true
 		return nil
 	}
 }

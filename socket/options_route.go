@@ -4,8 +4,13 @@ import "github.com/meshmq/meshmq/transport/zmtp"
 
 // routeConfig is what options set about who gets a message, and about requests.
 type routeConfig struct {
-	relaxed   bool
-	correlate bool
+	relaxed          bool
+	correlate        bool
+	mandatory        bool
+	handover         bool
+	notifyConnect    bool
+	notifyDisconnect bool
+	leastOutstanding bool
 }
 
 func (c *routeConfig) checkRoute() error { return nil }
@@ -20,4 +25,32 @@ func WithRelaxed() Option {
 // (ZMQ_REQ_CORRELATE). Without it, only meshmq REP peers are sent one.
 func WithCorrelate() Option {
 	return only("WithCorrelate", func(c *config) { c.correlate = true }, zmtp.Req)
+}
+
+// WithMandatory says what Send of ROUTER does with a message that cannot be queued (ZMQ_ROUTER_MANDATORY). True, the default: an unknown
+// routing id is ErrNoPeer, and a full queue blocks. False, as libzmq has it by default: Send never blocks, drops the message and counts
+// it as DropUnroutable or DropFull.
+func WithMandatory(mandatory bool) Option {
+	return only("WithMandatory", func(c *config) { c.mandatory = mandatory }, zmtp.Router)
+}
+
+// WithHandover says who keeps an identity that two peers of a ROUTER announce (ZMQ_ROUTER_HANDOVER). True, the default: the newcomer, since
+// mostly it is the same peer back from a crash; the connection before is closed. False: the peer that has it; the newcomer
+// is refused in the handshake. Either way both peers get to know why, where they are of this library, as an event. Peers
+// that both live take turns, the loser coming back after the pause of its WithReconnect; WithReconnectStop(StopOnHandshakeFailed) keeps it away.
+func WithHandover(handover bool) Option {
+	return only("WithHandover", func(c *config) { c.handover = handover }, zmtp.Router)
+}
+
+// WithNotify has Recv of ROUTER return a message of the routing id and an empty frame when a peer has connected, handshake done, and
+// when it has disconnected, behind all that it sent (ZMQ_ROUTER_NOTIFY). Default: neither.
+func WithNotify(connect, disconnect bool) Option {
+	return only("WithNotify", func(c *config) { c.notifyConnect, c.notifyDisconnect = connect, disconnect }, zmtp.Router)
+}
+
+// WithLeastOutstanding has Send prefer the peer with the fewest messages queued, and take turns among equals, instead of taking turns
+// alone. What it can know is what this socket has not written yet: messages in the system's buffers and at the peer do not count, so it
+// tells peers apart once a slow one has filled those. It looks at 32 peers for a message. Default: off.
+func WithLeastOutstanding() Option {
+	return only("WithLeastOutstanding", func(c *config) { c.leastOutstanding = true }, zmtp.Push, zmtp.Dealer, zmtp.Req, zmtp.Client, zmtp.Scatter)
 }

@@ -60,6 +60,12 @@ func (p *Peer) Version() string {
 	return fmt.Sprintf("%d.%d", p.major, p.minor)
 }
 
+// ours reports whether the peer is a socket of this library.
+func (p *Peer) ours() bool {
+	_, ours := p.metadata.Get(meshProperty)
+	return ours
+}
+
 // Property returns a metadata property the peer announced in its handshake (RFC 37, names are
 // case-insensitive; those starting X- are the application's), and whether there is one.
 func (p *Peer) Property(name string) (string, bool) {

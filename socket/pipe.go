@@ -47,6 +47,7 @@ type pipe struct {
 	cause    error         // why we ended the connection, or what a caller of Recv met
 	gone     chan struct{} // closed when the connection has ended
 	attached uint64        // connections so far
+	since    time.Time     // when the last one was made
 
 	// The fields below are guarded by receiver.mu.
 	inbox    []arrival
@@ -58,7 +59,8 @@ type pipe struct {
 	totalIn  uint64
 	totalInB uint64
 
-	id     string // routing id, guarded by the lock of byID
+	named  bool   // id was given to ConnectAs
+	id     string // routing id, guarded by Router.tableMu
 	number uint32 // routing id of SERVER, PEER and STREAM, guarded by numbered.seatMu
 }
 
@@ -87,6 +89,9 @@ func signal(c chan struct{}) {
 	default:
 	}
 }
+
+// queues reports whether p has a queue while it is not connected.
+func (p *pipe) queues() bool { return p.dialer != nil && (p.c.queueing || p.named) }
 
 // kick has the read pump look at the state of things again.
 func (p *pipe) kick() { signal(p.turn) }
@@ -234,6 +239,7 @@ func (p *pipe) leave(stop func()) {
 
 func (p *pipe) stats() PeerStats {
 	s := PeerStats{Endpoint: p.endpoint, Connected: p.live.Load(), Dropped: map[DropReason]uint64{}, LastRTT: time.Duration(p.rtt.Load())}
+	s.GaveUp = p.dialer != nil && p.dialer.idle.Load()
 	if s.Connected {
 		s.Peer = p.peer.Load()
 	}
@@ -247,6 +253,9 @@ func (p *pipe) stats() PeerStats {
 	p.mu.Lock()
 	if p.attached > 0 {
 		s.Reconnects = p.attached - 1
+	}
+	if s.Connected {
+		s.Since = p.since
 	}
 	p.mu.Unlock()
 	if r := p.c.recv; r != nil {

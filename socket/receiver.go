@@ -295,13 +295,17 @@ func (r *receiver) attach(p *pipe) {
 		r.fair.Add(p)
 		r.fair.Deactivate(p)
 	}
+	r.welcomeLocked(p)
 	r.chooseLocked()
 	r.mu.Unlock()
 }
 
 func (r *receiver) detach(p *pipe) {
 	r.mu.Lock()
-	delete(r.peers, p)
+	if _, known := r.peers[p]; known {
+		delete(r.peers, p)
+		r.missLocked(p)
+	}
 	if p.seated && len(p.inbox) == 0 {
 		r.fair.Remove(p)
 		p.seated = false

@@ -153,11 +153,7 @@ func (s *Req) ask(frames [][]byte, size int) (to *pipe, flush bool, err error) {
 
 // isOurRep reports whether a peer gives back frames before the delimiter and hides them from its application.
 func isOurRep(peer *Peer) bool {
-	if peer == nil || peer.socketType != string(zmtp.Rep) {
-		return false
-	}
-	_, ours := peer.Property(meshProperty)
-	return ours
+	return peer != nil && peer.socketType == string(zmtp.Rep) && peer.ours()
 }
 
 // giveUpLocked forgets the request before. A reply without an id could be taken for the next one's, so its connection

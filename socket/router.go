@@ -13,9 +13,9 @@ import (
 )
 
 // Router talks to REQ, DEALER and ROUTER peers by their routing ids (RFC 28, ROUTER): the first frame of each message received names the
-// sender, the first frame of each message sent names the receiver. A peer's id is the identity it announced, or five bytes made up here,
-// the first of them zero. A peer that announces an identity in use takes it over, and the connection before is closed. It is safe for
-// use by any number of goroutines.
+// sender, the first frame of each message sent names the receiver. A peer's id is the name that ConnectAs gave it, the identity it announced, or
+// five bytes made up here, the first of them zero. A peer that announces an identity in use takes it over, unless WithHandover says
+// otherwise, and the connection before is closed. It is safe for use by any number of goroutines.
 type Router struct {
 	core
 	receiver
@@ -38,36 +38,74 @@ func NewRouter(opts ...Option) *Router {
 	return s
 }
 
+// enroll makes an endpoint of ConnectAs routable before it is connected.
+func (s *Router) enroll(p *pipe) error {
+	s.tableMu.Lock()
+	defer s.tableMu.Unlock()
+	if _, taken := s.table.Get([]byte(p.id)); taken {
+		return errTaken(p.id)
+	}
+	s.table.Add(p.id, p)
+	return nil
+}
+
+// identify refuses a peer whose identity belongs to another.
+func (s *Router) identify(p *pipe, who zmtp.Peer) error {
+	s.tableMu.Lock()
+	defer s.tableMu.Unlock()
+	return s.admitLocked(p, string(who.Identity))
+}
+
+func (s *Router) admitLocked(p *pipe, identity string) error {
+	if p.named || identity == "" {
+		return nil
+	}
+	owner, taken := s.table.Get([]byte(identity))
+	if taken && owner != p && (owner.named || !s.cfg.handover) {
+		return errTaken(identity)
+	}
+	return nil
+}
+
 func (s *Router) attach(p *pipe) error {
 	peer := *p.peer.Load()
 	s.tableMu.Lock()
-	peer.routingID = peer.identity
-	if peer.routingID == "" {
-		s.last++
-		peer.routingID = string(binary.BigEndian.AppendUint32([]byte{0}, s.last))
+	if err := s.admitLocked(p, peer.identity); err != nil { // another one was quicker
+		s.tableMu.Unlock()
+		return err
 	}
-	p.id = peer.routingID
+	if !p.named {
+		p.id = peer.identity
+	}
+	if p.id == "" {
+		s.last++
+		p.id = string(binary.BigEndian.AppendUint32([]byte{0}, s.last))
+	}
+	peer.routingID = p.id
 	p.peer.Store(&peer)
 	old, replaced := s.table.Add(p.id, p)
 	s.tableMu.Unlock()
-	if replaced && old != p {
-		old.kill(errHandedOver)
+	if replaced {
+		old.expel(fmt.Errorf("%w %q, from %s", errHandedOver, p.id, peer.address), errHandedOver.Error())
 	}
 	s.receiver.attach(p)
 	return nil
 }
 
+// detach keeps the id of ConnectAs until forget.
 func (s *Router) detach(p *pipe) {
-	s.tableMu.Lock()
-	s.table.Remove(p.id, p)
-	s.wait.wakeAll()
-	s.tableMu.Unlock()
+	if !p.named {
+		s.forget(p)
+	}
 	s.receiver.detach(p)
 }
 
 func (s *Router) forget(p *pipe) {
 	s.tableMu.Lock()
 	s.table.Remove(p.id, p)
+	if !p.named {
+		p.id = ""
+	}
 	s.wait.wakeAll()
 	s.tableMu.Unlock()
 }
@@ -94,7 +132,8 @@ func (s *Router) Recv(ctx context.Context) (Msg, error) {
 }
 
 // Send sends frames[1:] to the peer whose routing id is frames[0]. It copies the frames. It is ErrNoPeer when no such peer is connected; while
-// the peer's queue is full it blocks, until ctx ends (ErrFull). Sends to other peers go on meanwhile.
+// the peer's queue is full it blocks, until ctx ends (ErrFull). Sends to other peers go on meanwhile. With WithMandatory(false) it drops instead. An
+// id that no peer can have, empty or above 255 bytes, is ErrRoutingID.
 func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
 	if err := s.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
@@ -116,7 +155,7 @@ func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
 		p, ok := s.table.Get(id)
 		if !ok {
 			s.tableMu.Unlock()
-			return &Error{Op: "send", Err: fmt.Errorf("%w: routing id %q is not connected", ErrNoPeer, id)}
+			return s.unroutable(id)
 		}
 		took, flush := p.out.Append(nil, body, size)
 		if took {
@@ -126,10 +165,27 @@ func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
 			}
 			return nil
 		}
+		if !s.cfg.mandatory {
+			s.tableMu.Unlock()
+			s.drop(p, DropFull, 1)
+			return nil
+		}
 		if err := s.block(ctx); err != nil {
 			return &Error{Op: "send", Err: err}
 		}
 	}
+}
+
+// unroutable is what becomes of a message to a routing id that is not there.
+func (s *Router) unroutable(id []byte) error {
+	if err := checkRoutingID(id); err != nil {
+		return &Error{Op: "send", Err: err}
+	}
+	if !s.cfg.mandatory {
+		s.drop(nil, DropUnroutable, 1)
+		return nil
+	}
+	return &Error{Op: "send", Err: fmt.Errorf("%w: routing id %q is not connected", ErrNoPeer, id)}
 }
 
 // block waits for room at any peer. It is entered with tableMu held and leaves without.

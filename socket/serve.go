@@ -85,7 +85,9 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 		SocketType: c.typ, Identity: c.cfg.identity, Properties: props,
 		Downgrade: bare(nc),
 		// With our READY the peer may send what is lost if we refuse it then.
-		Admit: func() error { return c.pat.reserve(p) },
+		Admit:    func() error { return c.pat.reserve(p) },
+		Identify: func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
+		Patient:  p.dialer == nil && !c.cfg.handover,
 	})
 	if err != nil {
 		return peer, nil, err
@@ -101,6 +103,16 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 	}
 	_ = nc.SetDeadline(time.Time{})
 	return h.Peer(), early, err
+}
+
+// identified asks the pattern about a peer that has said who it is. One of ours is told why it is refused; others are hung up on
+// without an ERROR, after which libzmq would never come back.
+func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
+	err = c.pat.identify(p, who)
+	if _, ours := who.Metadata.Get(meshProperty); ours && err != nil {
+		tell = err.Error()
+	}
+	return tell, err
 }
 
 // bare reports whether a connection carries octets as they are. Nothing else is where old peers come from, and others may not
@@ -162,10 +174,12 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	p.mu.Lock()
 	p.conn, p.cause, p.gone = conn, nil, make(chan struct{})
 	p.attached++
+	p.since = time.Now()
 	p.mu.Unlock()
 	p.hung.Store(false)
 	p.in.Store(in)
 	p.peer.Store(who)
+	p.out.First = p.c.greeting(who)
 	p.out.Attach(conn)
 	p.live.Store(true)
 	p.beat()
@@ -282,7 +296,7 @@ func (p *pipe) detach(pumped chan struct{}) {
 	in.Baton.Lock() // a caller of Recv that reads was woken by Close and has delivered what it has
 	defer in.Baton.Unlock()
 	p.live.Store(false)
-	keep := p.dialer != nil && p.c.queueing && p.dialer.ctx.Err() == nil
+	keep := p.queues() && p.dialer.ctx.Err() == nil
 	lost := p.out.Detach(keep)
 	<-pumped
 	p.c.pat.detach(p)

@@ -79,13 +79,20 @@ func (c *core) awaitClosed(ctx context.Context, op string) error {
 // drain waits until every queue is empty. It returns what ended the wait before that.
 func (c *core) drain(ctx context.Context) error {
 	for {
-		left := 0
+		left, stuck := 0, 0
 		for _, p := range c.allPipes() {
 			p.out.Watch()
 			msgs, _ := p.out.Depth()
-			left += msgs
+			if p.dialer != nil && p.dialer.idle.Load() {
+				stuck += msgs
+			} else {
+				left += msgs
+			}
 		}
-		if left == 0 {
+		switch {
+		case left == 0 && stuck > 0:
+			return errGaveUp
+		case left == 0:
 			return nil
 		}
 		select {

@@ -19,7 +19,9 @@ type PeerStats struct {
 	Peer          *Peer  // nil while not connected
 	Endpoint      string // as given to Connect, or the endpoint it was accepted on
 	Connected     bool
-	QueueMessages int // waiting to be written
+	Since         time.Time // when the connection was made, handshake done; zero while not connected
+	GaveUp        bool      // no connection is sought any more, see WithReconnectStop
+	QueueMessages int       // waiting to be written
 	QueueBytes    int
 	InboxMessages int // read, waiting for Recv
 	InboxBytes    int

@@ -31,6 +31,12 @@ type Config struct {
 	// Admit, if not nil, is asked when the peer has greeted us, before anything is said that lets it send messages.
 	// An error ends the handshake; Step returns it as it is.
 	Admit func() error
+	// Identify, if not nil, is asked when the peer has said who it is. An error ends the handshake; Step returns it as it is,
+	// and the peer gets what it is to be told in an ERROR command, unless that is empty.
+	Identify func(Peer) (tell string, err error)
+	// Patient has NULL say READY only when Identify has let the peer in; the other mechanisms have their server wait for
+	// the client anyway. It is for the side that accepts: if both were patient, both would wait.
+	Patient bool
 }
 
 // Peer is what a finished handshake has learnt. Its slices are shared and must not be changed.
@@ -54,6 +60,7 @@ type Handshake struct {
 	mechanism  mechanism
 	downgrade  bool
 	admit      func() error
+	identify   func(Peer) (string, error)
 
 	greeting [GreetingSize]byte // ours
 	start    []byte             // the part of it that goes out at once
@@ -87,11 +94,12 @@ func NewHandshake(c Config) (*Handshake, error) {
 		maxCommand: c.MaxCommand,
 		metadata:   appendOwnMetadata(nil, c),
 		admit:      c.Admit,
+		identify:   c.Identify,
 	}
 	if c.SocketType.announces() {
 		h.identity = bytes.Clone(c.Identity)
 	}
-	h.secure(&null{}, c.Downgrade)
+	h.secure(&null{patient: c.Patient}, c.Downgrade)
 	if size := 1 + len(CommandReady) + len(h.metadata); size > c.MaxCommand {
 		return nil, fmt.Errorf("zmtp: READY would have %d octets, want at most %d: shorten the properties",
 			size, c.MaxCommand)
@@ -146,7 +154,7 @@ func (h *Handshake) greet(end int) {
 
 // Step takes octets from the peer, cut anywhere. The first n of in were used; the rest belongs to later frames, since
 // a message may ride right behind READY. out is to be sent now, also when err is not nil: then it may hold the
-// ERROR command that tells the peer why. err is a *HandshakeError, or what Admit returned, and final: further calls
+// ERROR command that tells the peer why. err is a *HandshakeError, or what Admit or Identify returned, and final: further calls
 // return it again.
 func (h *Handshake) Step(in []byte) (n int, out []byte, err error) {
 	h.out = nil
@@ -316,7 +324,19 @@ func (h *Handshake) acceptMetadata(data []byte) error {
 		h.peer.Identity = identity
 	}
 	h.peer.SocketType, h.peer.Metadata = theirs, m
-	return nil
+	return h.identified()
+}
+
+// identified is called when all is known of the peer.
+func (h *Handshake) identified() error {
+	if h.identify == nil {
+		return nil
+	}
+	tell, err := h.identify(h.peer)
+	if tell != "" {
+		h.out = AppendError(h.out, tell)
+	}
+	return err
 }
 
 // appendOwnMetadata appends what this side announces.

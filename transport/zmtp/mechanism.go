@@ -15,15 +15,18 @@ type mechanism interface {
 
 // null is NULL (RFC 37, "The NULL Security Mechanism"): one READY each way, in any order.
 type null struct {
-	ready bool // the peer's READY was accepted
+	patient bool // the peer says READY first
+	ready   bool // the peer's READY was accepted
 }
 
 func (*null) name() string { return "NULL" }
 
 // start sends READY without waiting for the peer's. In 3.1 the connecting side speaks first, in 3.0 both must
-// speak before they wait; speaking at once satisfies both and cannot deadlock.
-func (*null) start(h *Handshake) {
-	h.out = AppendCommand(h.out, CommandReady, h.metadata)
+// speak before they wait; speaking at once satisfies both and cannot deadlock, nor can waiting on the accepting side alone.
+func (n *null) start(h *Handshake) {
+	if !n.patient {
+		h.out = AppendCommand(h.out, CommandReady, h.metadata)
+	}
 }
 
 func (n *null) command(h *Handshake, name string, data []byte) error {
@@ -32,6 +35,9 @@ func (n *null) command(h *Handshake, name string, data []byte) error {
 	}
 	if err := h.acceptMetadata(data); err != nil {
 		return err
+	}
+	if n.patient {
+		h.out = AppendCommand(h.out, CommandReady, h.metadata)
 	}
 	n.ready = true
 	return nil

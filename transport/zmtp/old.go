@@ -65,6 +65,9 @@ func (h *Handshake) stepOld(in []byte) (n int, err error) {
 		}
 		h.peer.Identity = bytes.Clone(identity)
 	}
+	if err := h.identified(); err != nil {
+		return n, err
+	}
 	h.agreed = true
 	return n, nil
 }

@@ -32,7 +32,8 @@ type Out struct {
 	Drained  func() // called with no lock held when Watch was called and the queue is empty
 	// Shed, if set, makes a full queue drop its oldest messages instead of refusing the newest. It is called by
 	// Append with no lock of the queue's held, and told how many were dropped.
-	Shed func(msgs int)
+	Shed  func(msgs int)
+	First []byte // encoded; goes out before all else on the next connection, uncounted; set before Attach
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
 

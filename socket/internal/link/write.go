@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -12,7 +13,7 @@ func (o *Out) Attach(c *Conn) {
 	defer o.mu.Unlock()
 	o.wake.L = &o.mu
 	o.conn, o.err = c, nil
-	o.ctrl = nil
+	o.ctrl = append([]byte(nil), o.First...)
 	o.pumping, o.stopping = true, false
 	o.spoke.Store(false)
 }
@@ -271,4 +272,31 @@ func (o *Out) dropLocked() int {
 		o.bytes += o.flight[i].size
 	}
 	return lost
+}
+
+// lastWait is how long Last waits on a connection that cannot be tried: it is told something on its way out.
+const lastWait = 50 * time.Millisecond
+
+var errLast = errors.New("nothing follows the last command")
+
+// Last writes a command as the last thing on the connection, if it takes that at once and no message is under way. The
+// caller closes the connection next.
+func (o *Out) Last(frame []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn == nil || o.err != nil || o.writing || len(o.flight) > 0 {
+		return
+	}
+	o.writing = true
+	conn := o.conn
+	o.mu.Unlock()
+	if conn.try != nil {
+		_, _ = conn.try.TryWrite(frame) // whoever does not take it sees the end of the connection
+	} else {
+		_ = conn.SetWriteDeadline(time.Now().Add(lastWait))
+		_, _ = conn.Write(frame)
+	}
+	o.mu.Lock()
+	o.writing, o.err = false, errLast
+	o.wake.Broadcast()
 }

@@ -90,6 +90,23 @@ func (r *ring[P]) Next() (p P, ok bool) {
 	return s.pipe, true
 }
 
+// Least is Next with a choice: of the first most pipes from the turn on it returns the one with the smallest load, the first
+// of several, and moves the turn on behind that one. A load of zero ends the search.
+func (r *RoundRobin[P]) Least(most int, load func(P) int) (p P, ok bool) {
+	best := r.turn
+	if best == nil {
+		return p, false
+	}
+	least := load(best.pipe)
+	for s := best.next; least > 0 && s != r.turn && most > 1; s, most = s.next, most-1 {
+		if n := load(s.pipe); n < least {
+			best, least = s, n
+		}
+	}
+	r.turn = best.next
+	return best.pipe, true
+}
+
 // Len returns how many pipes are attached.
 func (r *ring[P]) Len() int { return len(r.seats) }
 

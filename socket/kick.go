@@ -1,0 +1,56 @@
+package socket
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+var errKicked = errors.New("kicked")
+
+// Peers returns the peers that are connected now, handshake done, in the order of their endpoints and addresses.
+func (c *core) Peers() []*Peer {
+	var all []*Peer
+	for _, p := range c.allPipes() {
+		if p.live.Load() {
+			all = append(all, p.peer.Load())
+		}
+	}
+	slices.SortFunc(all, func(a, b *Peer) int {
+		return cmp.Or(cmp.Compare(a.endpoint, b.endpoint), cmp.Compare(a.address, b.address))
+	})
+	return all
+}
+
+// Kick ends the connection to a peer, as Peers, an Event or a Msg has it, and returns when it has ended: what is queued for a peer
+// that connected to us is dropped and counted (DropPeerGone). A peer of this library is told that it was kicked. Both
+// sides may connect again: Disconnect ends what Connect began. It is ErrNoPeer if the peer is not connected any more.
+func (c *core) Kick(peer *Peer) error {
+	if err := c.usable(); err != nil {
+		return &Error{Op: "kick", Err: err}
+	}
+	for _, p := range c.allPipes() {
+		if peer != nil && p.live.Load() && p.peer.Load() == peer {
+			ended := p.detached()
+			p.expel(errKicked, errKicked.Error())
+			<-ended
+			return nil
+		}
+	}
+	e := &Error{Op: "kick", Err: fmt.Errorf("%w: it is not connected", ErrNoPeer)}
+	if peer != nil {
+		e.Peer = peer.address
+	}
+	return e
+}
+
+// expel ends the connection for the reason given, and tells the peer, if it is one of ours and can be told at once.
+func (p *pipe) expel(cause error, told string) {
+	if p.peer.Load().ours() {
+		p.out.Last(zmtp.AppendError(nil, told))
+	}
+	p.kill(cause)
+}
