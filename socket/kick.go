@@ -49,6 +49,9 @@ func (c *core) Kick(peer *Peer) error {
 
 // expel ends the connection for the reason given, and tells the peer, if it is one of ours and can be told at once.
 func (p *pipe) expel(cause error, told string) {
+	p.mu.Lock()
+	p.parting = cause
+	p.mu.Unlock()
 	if p.peer.Load().ours() {
 		p.out.Last(zmtp.AppendError(nil, told))
 	}

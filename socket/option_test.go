@@ -89,6 +89,9 @@ func TestOption_Impossible(t *testing.T) {
 		{socket.WithDropPolicy(99), "WithDropPolicy(policy 99)"},
 		{socket.WithPeerDropPolicy(nil), "WithPeerDropPolicy(nil)"},
 		{socket.WithWelcomeMessage(), "WithWelcomeMessage()"},
+		{socket.WithReconnectStop(), "WithReconnectStop(never)"},
+		{socket.WithReconnectStop(socket.StopOnRefused, 64), "WithReconnectStop(refused, ?)"},
+		{socket.WithHelloMessage(), "WithHelloMessage"},
 	} {
 		for _, s := range allTypes(tc.option) {
 			for op, err := range calls(s) {
@@ -133,6 +136,14 @@ func TestOption_WrongType(t *testing.T) {
 		{"WithVerboseUnsubscribe", socket.WithVerboseUnsubscribe(), "XSUB"},
 		{"WithRelaxed", socket.WithRelaxed(), "REQ"},
 		{"WithCorrelate", socket.WithCorrelate(), "REQ"},
+		{"WithMandatory", socket.WithMandatory(true), "ROUTER"},
+		{"WithHandover", socket.WithHandover(true), "ROUTER"},
+		{"WithNotify", socket.WithNotify(true, true), "ROUTER"},
+		{"WithProbe", socket.WithProbe(), "REQ DEALER ROUTER"},
+		{"WithHelloMessage", socket.WithHelloMessage(text("x")), "DEALER ROUTER CLIENT SERVER PEER"},
+		{"WithDisconnectMessage", socket.WithDisconnectMessage(text("x")), "ROUTER SERVER PEER"},
+		{"WithHiccupMessage", socket.WithHiccupMessage(text("x")), "DEALER CLIENT PEER"},
+		{"WithLeastOutstanding", socket.WithLeastOutstanding(), "PUSH DEALER REQ CLIENT SCATTER"},
 	} {
 		for _, s := range allTypes(tc.option) {
 			typ := s.(interface{ Type() string }).Type()

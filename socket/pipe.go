@@ -45,6 +45,7 @@ type pipe struct {
 	silence  time.Time     // after hangUp: when reading ends unless bytes come
 	quit     time.Time     // when it ends at the latest
 	cause    error         // why we ended the connection, or what a caller of Recv met
+	parting  error         // why we are about to: the peer is being told, and may be quicker
 	gone     chan struct{} // closed when the connection has ended
 	attached uint64        // connections so far
 	since    time.Time     // when the last one was made

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,8 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	pumped, err := p.attach(c.link(nc), who, early)
 	who = p.peer.Load() // Router has added the routing id
 	if err == nil {
-		c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
 		c.count(p, 1)
+		c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
 		if ctx.Err() != nil { // it ended before the pipe was to be found
 			p.hangUp()
 		}
@@ -172,7 +173,7 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	in := link.NewIn(conn, early, p.c.maxMessage())
 	in.Command = p.command
 	p.mu.Lock()
-	p.conn, p.cause, p.gone = conn, nil, make(chan struct{})
+	p.conn, p.cause, p.parting, p.gone = conn, nil, nil, make(chan struct{})
 	p.attached++
 	p.since = time.Now()
 	p.mu.Unlock()
@@ -273,9 +274,11 @@ func (p *pipe) await() error {
 
 // reason turns the error that reading ended with into what is reported.
 func (p *pipe) reason(err error) error {
-	if cause := p.failed(); cause != nil {
+	p.mu.Lock()
+	if cause := cmp.Or(p.parting, p.cause); cause != nil {
 		err = cause
 	}
+	p.mu.Unlock()
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, ErrClosed), p.hung.Load():
 		return nil

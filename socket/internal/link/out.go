@@ -61,6 +61,7 @@ type Out struct {
 	pumping   bool
 	hot       bool // the caller of Append writes full chunks: the pump holds back
 	stopping  bool
+	last      bool // Last was called: messages are written no more
 }
 
 // fullLocked reports whether a message of size bytes has no place. o.mu must be held.

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"errors"
 	"slices"
 	"time"
 )
@@ -14,7 +13,7 @@ func (o *Out) Attach(c *Conn) {
 	o.wake.L = &o.mu
 	o.conn, o.err = c, nil
 	o.ctrl = append([]byte(nil), o.First...)
-	o.pumping, o.stopping = true, false
+	o.pumping, o.stopping, o.last = true, false, false
 	o.spoke.Store(false)
 }
 
@@ -134,6 +133,9 @@ func (o *Out) takeLocked() bool {
 	}
 	taken := 0
 	for i := range o.segs {
+		if o.last {
+			break
+		}
 		taken += len(o.segs[i].b)
 		if i == len(o.segs)-1 || taken >= flightBytes && o.segs[i].whole {
 			o.flight = append(o.flight, o.segs[:i+1]...)
@@ -162,7 +164,7 @@ func (o *Out) finishLocked(n int, err error) {
 	} else if o.sent == total {
 		o.landLocked()
 	}
-	if o.stopping {
+	if o.stopping || o.last {
 		o.wake.Broadcast()
 	}
 	o.reportLocked()
@@ -274,29 +276,30 @@ func (o *Out) dropLocked() int {
 	return lost
 }
 
-// lastWait is how long Last waits on a connection that cannot be tried: it is told something on its way out.
-const lastWait = 50 * time.Millisecond
+// lastWait is how long Last waits for a peer to take what it is told: one that reads does so in less, another does not care.
+const lastWait = 100 * time.Millisecond
 
-var errLast = errors.New("nothing follows the last command")
-
-// Last writes a command as the last thing on the connection, if it takes that at once and no message is under way. The
-// caller closes the connection next.
+// Last writes a command as the last thing on the connection, behind what is being written, and returns when that is done or a
+// moment has passed. The caller closes the connection next.
 func (o *Out) Last(frame []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.conn == nil || o.err != nil || o.writing || len(o.flight) > 0 {
+	conn := o.conn
+	if conn == nil || o.last {
 		return
 	}
-	o.writing = true
-	conn := o.conn
-	o.mu.Unlock()
-	if conn.try != nil {
-		_, _ = conn.try.TryWrite(frame) // whoever does not take it sees the end of the connection
-	} else {
-		_ = conn.SetWriteDeadline(time.Now().Add(lastWait))
-		_, _ = conn.Write(frame)
+	o.last = true
+	o.ctrl = append(o.ctrl, frame...)
+	o.wakeLocked()
+	over := false
+	timer := time.AfterFunc(lastWait, func() {
+		o.mu.Lock()
+		over = true
+		o.wake.Broadcast()
+		o.mu.Unlock()
+	})
+	defer timer.Stop()
+	for !over && o.conn == conn && o.err == nil && !o.stopping && len(o.ctrl)+o.control > 0 {
+		o.wake.Wait()
 	}
-	o.mu.Lock()
-	o.writing, o.err = false, errLast
-	o.wake.Broadcast()
 }

@@ -162,3 +162,35 @@ func TestTable(t *testing.T) {
 	assert.False(t, tab.Remove("a", 2))
 	assert.Equal(t, 1, tab.Len())
 }
+
+// Least prefers the pipe with the smallest load among those it looks at, and takes turns among equals.
+func TestLeast(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		loads string // of a, b, c, d
+		most  int
+		want  string
+	}{
+		{"0000", 32, "abcdabcd"},
+		{"1111", 32, "abcdabcd"},
+		{"1021", 32, "bbbb"},
+		{"2010", 32, "bdbd"},
+		{"3210", 32, "dddd"},
+		{"3210", 1, "abcdabcd"},
+		{"3211", 2, "bcdbc"},
+	} {
+		var r RoundRobin[string]
+		_, ok := r.Least(tc.most, nil)
+		require.False(t, ok)
+		for _, p := range []string{"a", "b", "c", "d"} {
+			r.Add(p)
+		}
+		got := ""
+		for range tc.want {
+			p, ok := r.Least(tc.most, func(p string) int { return int(tc.loads[p[0]-'a'] - '0') })
+			require.True(t, ok)
+			got += p
+		}
+		assert.Equal(t, tc.want, got, "%s of %d", tc.loads, tc.most)
+	}
+}
