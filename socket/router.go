@@ -133,7 +133,7 @@ func (s *Router) Recv(ctx context.Context) (Msg, error) {
 
 // Send sends frames[1:] to the peer whose routing id is frames[0]. It copies the frames. It is ErrNoPeer when no such peer is connected; while
 // the peer's queue is full it blocks, until ctx ends (ErrFull). Sends to other peers go on meanwhile. With WithMandatory(false) it drops instead. An
-// id that no peer can have, empty or above 255 bytes, is ErrRoutingID.
+// id that no peer can have, empty or above 255 bytes, is ErrRoutingID too.
 func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
 	if err := s.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
@@ -179,7 +179,7 @@ func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
 // unroutable is what becomes of a message to a routing id that is not there.
 func (s *Router) unroutable(id []byte) error {
 	if err := checkRoutingID(id); err != nil {
-		return &Error{Op: "send", Err: err}
+		return &Error{Op: "send", Err: fmt.Errorf("%w: %w", ErrNoPeer, err)}
 	}
 	if !s.cfg.mandatory {
 		s.drop(nil, DropUnroutable, 1)
