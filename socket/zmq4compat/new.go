@@ -86,17 +86,18 @@ func NewXPub(ctx context.Context, opts ...Option) Socket {
 // NewSub returns a SUB socket, which receives nothing before SetOption(OptionSubscribe, topic). Send takes what that sends: a
 // message of one frame, 1 or 0 and the topic. It has Topics.
 func NewSub(ctx context.Context, opts ...Option) Socket {
+	var n *socket.Sub
 	s := newSock(ctx, Sub, opts, func(s *sock, opts []socket.Option) {
-		n := socket.NewSub(opts...)
+		n = socket.NewSub(opts...)
 		s.sck, s.recv = n, n.Recv
 		s.send = func(_ context.Context, frames ...[]byte) error {
 			if len(frames) != 1 || len(frames[0]) == 0 || frames[0][0] > 1 {
 				return s.cannot("send anything but subscriptions")
 			}
-			return s.change(n, string(frames[0][1:]), frames[0][0] == 1)
+			return change(n, string(frames[0][1:]), frames[0][0] == 1)
 		}
 	})
-	return topical{s, s.subscribed}
+	return topical{s, n.Topics}
 }
 
 // NewXSub returns an XSUB socket. It subscribes by Send of a message of one frame, 1 or 0 and the topic.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -37,17 +36,16 @@ type sock struct {
 	cancel context.CancelFunc
 	let    func() bool // lets go of the context that the constructor was given
 
-	mu     sync.Mutex // guards the fields below
-	addr   net.Addr
-	props  map[string]any
-	topics map[string]int // of SUB
+	mu    sync.Mutex // guards the fields below
+	addr  net.Addr
+	props map[string]any
 }
 
 func newSock(ctx context.Context, typ SocketType, opts []Option, open func(*sock, []socket.Option)) *sock {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	s := &sock{settings: newSettings(opts), typ: typ, props: map[string]any{}, topics: map[string]int{}}
+	s := &sock{settings: newSettings(opts), typ: typ, props: map[string]any{}}
 	s.bad = s.check()
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	open(s, s.options(typ, s.handle))
@@ -77,11 +75,20 @@ func (s *sock) Close() error {
 	return s.sck.Close()
 }
 
+// usable returns why the socket cannot be used, if it cannot.
+func (s *sock) usable() error {
+	if s.bad != nil {
+		return s.bad
+	}
+	return s.ctx.Err()
+}
+
 // Send puts the message on the outbound queue, all its frames or none. It waits for a peer with room as long as WithTimeout says.
 func (s *sock) Send(msg Msg) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
 	switch {
-	case s.bad != nil:
-		return s.bad
 	case s.send == nil:
 		return s.cannot("send")
 	case msg.Type != UsrMsg:
@@ -101,10 +108,10 @@ func (s *sock) SendMulti(msg Msg) error { return s.Send(msg) }
 
 // Recv returns the next message, all its frames. It waits for one without a limit, or as long as WithTimeout says.
 func (s *sock) Recv() (Msg, error) {
-	switch {
-	case s.bad != nil:
-		return Msg{}, s.bad
-	case s.recv == nil:
+	if err := s.usable(); err != nil {
+		return Msg{}, err
+	}
+	if s.recv == nil {
 		return Msg{}, s.cannot("receive")
 	}
 	m, err := s.receive()
@@ -155,8 +162,8 @@ func (s *sock) final(err error) error {
 
 // Listen binds the socket to an endpoint, in addition to those before.
 func (s *sock) Listen(ep string) error {
-	if s.bad != nil {
-		return s.bad
+	if err := s.usable(); err != nil {
+		return err
 	}
 	bound, err := s.sck.Bind(listenEndpoint(ep))
 	if err != nil {
@@ -171,8 +178,8 @@ func (s *sock) Listen(ep string) error {
 // Dial connects the socket to an endpoint and returns when the peer has answered. It tries again for as long as WithDialerRetry and
 // WithDialerMaxRetries say. What was sent to the endpoint meanwhile is lost when it gives up.
 func (s *sock) Dial(ep string) error {
-	if s.bad != nil {
-		return s.bad
+	if err := s.usable(); err != nil {
+		return err
 	}
 	endpoint := dialEndpoint(ep)
 	ctx, cancel := s.patience(endpoint)
@@ -236,8 +243,8 @@ func (s *sock) GetOption(name string) (any, error) {
 
 // SetOption sets an option of any type of socket: OptionHWM. A name or value that means nothing to the socket is ErrBadProperty.
 func (s *sock) SetOption(name string, value any) error {
-	if s.bad != nil {
-		return s.bad
+	if err := s.usable(); err != nil {
+		return err
 	}
 	if err := s.set(name, value); err != nil {
 		return s.final(err)
@@ -254,7 +261,7 @@ func (s *sock) set(name string, value any) error {
 		if !ok {
 			return fmt.Errorf("%w: %s: a %T, want a string", ErrBadProperty, name, value)
 		}
-		return s.change(sub, topic, name == OptionSubscribe)
+		return change(sub, topic, name == OptionSubscribe)
 	}
 	if name != OptionHWM {
 		return fmt.Errorf("%w: %.40q on a %s socket", ErrBadProperty, name, s.typ)
@@ -267,33 +274,12 @@ func (s *sock) set(name string, value any) error {
 }
 
 // change subscribes a SUB to a topic or takes that back. To take back what was not subscribed to does nothing, as with go-zeromq.
-func (s *sock) change(sub *socket.Sub, topic string, add bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func change(sub *socket.Sub, topic string, add bool) error {
 	if add {
-		err := sub.Subscribe(topic)
-		if err == nil {
-			s.topics[topic]++
-		}
+		return sub.Subscribe(topic)
+	}
+	if err := sub.Unsubscribe(topic); !errors.Is(err, socket.ErrState) {
 		return err
 	}
-	if s.topics[topic] == 0 {
-		return nil
-	}
-	if s.topics[topic]--; s.topics[topic] == 0 {
-		delete(s.topics, topic)
-	}
-	return sub.Unsubscribe(topic)
-}
-
-// subscribed returns the topics of a SUB, sorted.
-func (s *sock) subscribed() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	topics := make([]string, 0, len(s.topics))
-	for topic := range s.topics {
-		topics = append(topics, topic)
-	}
-	slices.Sort(topics)
-	return topics
+	return nil
 }
