@@ -119,10 +119,10 @@ func checkDestroysQueue(t *testing.T, transport string, s pusher, peerType strin
 	raw = rawPeer(t, endpoint, peerType)
 	awaitPeers(t, s, 1)
 	for i := range 5 {
-		require.NoError(t, trySend(s, "new", fmt.Sprint(i)))
+		require.NoError(t, trySend(s, fmt.Sprint("new ", i)))
 	}
 	for i := range 5 {
-		require.Equal(t, []string{"new", fmt.Sprint(i)}, raw.ReadMessage())
+		require.Equal(t, []string{fmt.Sprint("new ", i)}, raw.ReadMessage())
 	}
 	raw.ExpectSilence(20 * time.Millisecond)
 }
