@@ -138,7 +138,7 @@ func TestOption_WrongType(t *testing.T) {
 		{"WithCorrelate", socket.WithCorrelate(), "REQ"},
 		{"WithMandatory", socket.WithMandatory(true), "ROUTER"},
 		{"WithHandover", socket.WithHandover(true), "ROUTER"},
-		{"WithNotify", socket.WithNotify(true, true), "ROUTER"},
+		{"WithNotify", socket.WithNotify(true, true), "ROUTER STREAM"},
 		{"WithProbe", socket.WithProbe(), "REQ DEALER ROUTER"},
 		{"WithHelloMessage", socket.WithHelloMessage(text("x")), "DEALER ROUTER CLIENT SERVER PEER"},
 		{"WithDisconnectMessage", socket.WithDisconnectMessage(text("x")), "ROUTER SERVER PEER"},

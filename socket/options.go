@@ -26,6 +26,16 @@ func only(option string, set func(*config), types ...zmtp.SocketType) Option {
 	}
 }
 
+// speaking is an option about what is said in ZMTP, of which a STREAM says nothing.
+func speaking(option string, set Option) Option {
+	return func(c *config) error {
+		if c.typ == streamType {
+			return fmt.Errorf("%w: %s on a STREAM socket: it speaks no ZMTP", ErrOption, option)
+		}
+		return set(c)
+	}
+}
+
 // config is what the options set. Defaults are in defaultConfig, with their reasons. What goes together is embedded.
 type config struct {
 	netConfig
@@ -164,7 +174,7 @@ func WithImmediate() Option {
 
 // WithHandshakeTimeout bounds greeting and handshake together. Default 30 s; zero means no bound.
 func WithHandshakeTimeout(d time.Duration) Option {
-	return period("WithHandshakeTimeout", d, func(c *config) { c.handshakeTimeout = d })
+	return speaking("WithHandshakeTimeout", period("WithHandshakeTimeout", d, func(c *config) { c.handshakeTimeout = d }))
 }
 
 // WithConnectTimeout bounds one attempt to connect. Default 10 s; zero leaves it to the system.
@@ -189,13 +199,13 @@ func WithReconnect(min, max time.Duration) Option {
 // ZMTP 3.1 are sent none; TCP keep-alive watches those. A PING of the peer's is answered, and the time to live in it
 // obeyed, whatever is set here. libzmq: ZMQ_HEARTBEAT_IVL (off by default) and ZMQ_HEARTBEAT_TIMEOUT.
 func WithHeartbeat(interval, dead time.Duration) Option {
-	return func(c *config) error {
+	return speaking("WithHeartbeat", func(c *config) error {
 		if interval < 0 || interval > 0 && dead <= interval {
 			return bad("WithHeartbeat", fmt.Sprint(interval, ", ", dead), "want 0 <= interval < dead, to leave time for an answer")
 		}
 		c.pingInterval, c.pingTimeout = interval, dead
 		return nil
-	}
+	})
 }
 
 // WithHeartbeatTTL sets the silence of ours after which peers are asked to take us for dead: the time to live that a PING carries. It is
@@ -203,19 +213,19 @@ func WithHeartbeat(interval, dead time.Duration) Option {
 // WithHeartbeat. Default: the dead time of WithHeartbeat, as far as that fits; zero asks for nothing.
 // libzmq: ZMQ_HEARTBEAT_TTL, zero by default.
 func WithHeartbeatTTL(ttl time.Duration) Option {
-	return func(c *config) error {
+	return speaking("WithHeartbeatTTL", func(c *config) error {
 		if ttl < 0 || ttl > maxTTL {
 			return bad("WithHeartbeatTTL", ttl, fmt.Sprintf("want 0 (none) to %s", maxTTL))
 		}
 		c.pingTTL = &ttl
 		return nil
-	}
+	})
 }
 
 // WithProperty announces an application property in the handshake; peers read it with
 // Peer.Property. Names start with X- (RFC 37) and consist of letters, digits and -_.+.
 func WithProperty(name, value string) Option {
-	return func(c *config) error {
+	return speaking("WithProperty", func(c *config) error {
 		if !strings.HasPrefix(strings.ToUpper(name), "X-") || len(name) > 255 {
 			return bad("WithProperty", fmt.Sprintf("%.40q", name), "want a name that starts with X-, at most 255 bytes")
 		}
@@ -230,7 +240,7 @@ func WithProperty(name, value string) Option {
 		}
 		c.properties[name] = value
 		return nil
-	}
+	})
 }
 
 // WithEventHandler has f called for each event, one at a time, in order, on a goroutine of the socket's

@@ -42,10 +42,10 @@ func WithHandover(handover bool) Option {
 	return only("WithHandover", func(c *config) { c.handover = handover }, zmtp.Router)
 }
 
-// WithNotify has Recv of ROUTER return a message of the routing id and an empty frame when a peer has connected, handshake done, and
-// when it has disconnected, behind all that it sent (ZMQ_ROUTER_NOTIFY). Default: neither.
+// WithNotify has Recv of ROUTER and STREAM return a message of the routing id and an empty frame when a peer has connected, handshake done, and
+// when it has disconnected, behind all that it sent (ZMQ_ROUTER_NOTIFY, ZMQ_STREAM_NOTIFY). Default: neither for ROUTER, both for STREAM.
 func WithNotify(connect, disconnect bool) Option {
-	return only("WithNotify", func(c *config) { c.notifyConnect, c.notifyDisconnect = connect, disconnect }, zmtp.Router)
+	return only("WithNotify", func(c *config) { c.notifyConnect, c.notifyDisconnect = connect, disconnect }, zmtp.Router, streamType)
 }
 
 // WithLeastOutstanding has Send prefer the peer with the fewest messages queued, and take turns among equals, instead of taking turns

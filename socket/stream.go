@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -16,7 +15,7 @@ const streamType zmtp.SocketType = "STREAM"
 // Stream talks to peers that know nothing of ZeroMQ, in plain bytes (ZMQ_STREAM): a browser, a device, a program with net.Dial. Each message
 // received has two frames: the routing id of a connection, five bytes made up here, and what one read brought, at most 256 KiB. Bytes have no
 // boundaries: what the peer wrote at once may come in pieces, or together with what it wrote before. An empty second frame says that the
-// connection has just begun or, behind all it brought, ended. It is safe for use by any number of goroutines.
+// connection has just begun or, behind all it brought, ended, unless WithNotify says otherwise. It is safe for use by any number of goroutines.
 //
 // A socket binds and connects as others do, over tcp, ipc and inproc, and connects again when a connection ends; each connection has an id of its own. What is
 // queued for one that ends is dropped and counted. While the inbox of a peer stands at the high-water mark, of reads (WithRecvHWM) or bytes,
@@ -99,16 +98,11 @@ func (s *Stream) attach(p *pipe) error {
 	peer := *p.peer.Load()
 	peer.routingID = string(binary.BigEndian.AppendUint32([]byte{0}, s.seat(p)))
 	p.peer.Store(&peer)
-	s.notify(p)
 	s.receiver.attach(p)
 	return nil
 }
 
 func (s *Stream) detach(p *pipe) {
 	s.forget(p)
-	s.notify(p)
 	s.receiver.detach(p)
 }
-
-// notify has Recv return that a connection has begun or ended.
-func (s *Stream) notify(p *pipe) { s.deliver(p, link.One([]byte{})) }

@@ -257,3 +257,36 @@ func TestStream_EndsBehindWhatWasSent(t *testing.T) {
 	require.Equal(t, id, requireNotice(t, stream))
 	require.Empty(t, stream.Stats().Dropped)
 }
+
+// What is about ZMTP is refused; notices can be turned off, and then only the peer's bytes are received.
+func TestStream_Options(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]socket.Option{
+		"WithHeartbeat":        socket.WithHeartbeat(time.Second, time.Minute),
+		"WithHeartbeatTTL":     socket.WithHeartbeatTTL(time.Second),
+		"WithProperty":         socket.WithProperty("X-A", "b"),
+		"WithHandshakeTimeout": socket.WithHandshakeTimeout(time.Second),
+		"WithIdentity":         socket.WithIdentity("id"),
+		"WithImmediate":        socket.WithImmediate(),
+	} {
+		_, err := socket.NewStream(opt).Bind("tcp://127.0.0.1:0")
+		require.ErrorIs(t, err, socket.ErrOption)
+		require.ErrorContains(t, err, name+" on a STREAM socket")
+	}
+	for _, disconnect := range []bool{false, true} {
+		stream := socket.NewStream(socket.WithNotify(false, disconnect))
+		closing(t, stream)
+		ended := watch(t, stream)
+		conn := plain(t, bind(t, stream, "tcp://127.0.0.1:0"))
+		_, err := conn.Write(text("only"))
+		require.NoError(t, err)
+		m := recv(t, stream)
+		require.Equal(t, "only", m.String())
+		require.NoError(t, conn.Close())
+		ended(socket.Disconnected)
+		if disconnect {
+			require.Equal(t, m.Frames[0], requireNotice(t, stream))
+		}
+		recvNothing(t, stream)
+	}
+}
