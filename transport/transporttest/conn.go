@@ -226,7 +226,7 @@ func (k kit) testDialCancelled(t *testing.T) {
 	ln := k.listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	conn, err := dial(ctx, ln.Endpoint())
+	conn, err := k.dial(ctx, ln.Endpoint())
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Nil(t, conn)
 	assert.Contains(t, err.Error(), ln.Endpoint())

@@ -32,7 +32,7 @@ func (k kit) testListenerClose(t *testing.T) {
 
 func (k kit) testListenerCloseKeepsConns(t *testing.T) {
 	ln := k.listen(t)
-	a, b := connect(t, ln)
+	a, b := k.connect(t, ln)
 	require.NoError(t, ln.Close())
 	_, err := a.Write([]byte("alive"))
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func (k kit) testListenerCloseKeepsConns(t *testing.T) {
 // testBacklog has a dialer that the listener never came to accept: it must not wait for ever.
 func (k kit) testBacklog(t *testing.T) {
 	ln := k.listen(t)
-	conn, err := dial(context.Background(), ln.Endpoint())
+	conn, err := k.dial(context.Background(), ln.Endpoint())
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, ln.Close())
@@ -61,24 +61,24 @@ func (k kit) testRebind(t *testing.T) {
 	ln := k.listen(t)
 	endpoint := ln.Endpoint()
 	for range 10 {
-		dialled, accepted := connect(t, ln)
+		dialled, accepted := k.connect(t, ln)
 		require.NoError(t, accepted.Close())
 		require.NoError(t, ln.Close())
-		ln = listenAt(t, endpoint)
+		ln = k.listenAt(t, endpoint)
 		require.Equal(t, endpoint, ln.Endpoint())
-		connect(t, ln)
+		k.connect(t, ln)
 		require.NoError(t, dialled.Close())
 	}
 }
 
 func (k kit) testAddressInUse(t *testing.T) {
 	ln := k.listen(t)
-	second, err := listen(ln.Endpoint())
+	second, err := k.tryListen(ln.Endpoint())
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 	assert.Nil(t, second)
 	assert.Equal(t, "bind "+ln.Endpoint()+": address already in use", err.Error())
 	// Finding out may have cost the first listener a connection that ends at once.
-	conn, err := dial(context.Background(), ln.Endpoint())
+	conn, err := k.dial(context.Background(), ln.Endpoint())
 	require.NoError(t, err, "the first listener goes on")
 	conn.Close()
 }
@@ -91,7 +91,7 @@ func (k kit) testRealAddress(t *testing.T) {
 		assert.Equal(t, ln.Endpoint(), e.String(), "the address is in canonical form")
 	}
 	assert.NotContains(t, ln.Endpoint(), "*")
-	a, b := connect(t, ln)
+	a, b := k.connect(t, ln)
 	assert.NotNil(t, a.LocalAddr())
 	assert.NotNil(t, a.RemoteAddr())
 	assert.Equal(t, b.LocalAddr().String(), a.RemoteAddr().String())
@@ -103,7 +103,7 @@ func (k kit) testDialReleased(t *testing.T) {
 	require.NoError(t, ln.Close())
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	_, err := dial(ctx, ln.Endpoint())
+	_, err := k.dial(ctx, ln.Endpoint())
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "dial "+ln.Endpoint()+": ")
 }

@@ -195,6 +195,8 @@ func (d *decoder) begin(h ws.Header) error {
 		return errors.New("websocket: a server's frame with a mask")
 	case h.Rsv != 0:
 		return errors.New("websocket: a reserved bit is set; no extension was agreed upon")
+	case h.OpCode.IsReserved():
+		return fmt.Errorf("websocket: unknown opcode 0x%x", byte(h.OpCode))
 	case h.OpCode.IsControl():
 		if !h.Fin || h.Length > maxControl {
 			return fmt.Errorf("websocket: a control frame in fragments or above %d octets", maxControl)
@@ -202,8 +204,6 @@ func (d *decoder) begin(h ws.Header) error {
 		return d.collect(gathering, d.held)
 	case h.OpCode == ws.OpText:
 		return errText
-	case h.OpCode != ws.OpBinary && h.OpCode != ws.OpContinuation:
-		return fmt.Errorf("websocket: unknown opcode 0x%x", byte(h.OpCode))
 	case (h.OpCode == ws.OpContinuation) != d.fragmented:
 		return errors.New("websocket: fragments of a message out of order")
 	case h.OpCode == ws.OpContinuation || !h.Fin:
@@ -252,13 +252,16 @@ func (d *decoder) flags(src []byte) (n int, err error) {
 		return 0, nil
 	}
 	flags, err := zmtpFlags(b[0])
+	if err != nil {
+		return 1, err
+	}
 	d.left, d.pos = d.left-1, 1
 	d.out = zmtp.AppendHeader(d.scratch[:0], flags, size)
 	d.state = passing
 	if d.left == 0 {
 		d.state = atHeader
 	}
-	return 1, err
+	return 1, nil
 }
 
 // whole hands out a message that was gathered.

@@ -161,7 +161,7 @@ func (e *encoder) maybeTranslate(dst []byte) []byte {
 	switch {
 	case err != nil:
 	case string(name) == zmtp.CommandPing && len(data) >= 2: // its TTL has no place in a ping
-		return appendControl(dst, ws.OpPing, data[2:], e.mask)
+		return appendControl(dst, ws.OpPing, data[2:min(len(data), 2+maxControl)], e.mask)
 	case string(name) == zmtp.CommandPong && e.pong.commands > 0:
 		e.pong.commands--
 		if !e.pong.unsent {

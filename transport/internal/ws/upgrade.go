@@ -112,9 +112,10 @@ func (c *Conn) accept(x *exchange) (chosen string, err error) {
 	offered := c.cfg.offered()
 	u := ws.Upgrader{
 		ReadBufferSize: maxHead,
-		Protocol: func(p []byte) bool {
-			asked = append(asked, string(p))
-			return slices.Contains(offered, string(p))
+		// Not Protocol, which takes only tokens of HTTP: the names of ZWS have a slash.
+		ProtocolCustom: func(value []byte) (string, bool) {
+			asked = append(asked, string(value))
+			return choose(string(value), offered), true
 		},
 		OnRequest: func(uri []byte) error {
 			path, _, _ := strings.Cut(string(uri), "?")
@@ -135,13 +136,23 @@ func (c *Conn) accept(x *exchange) (chosen string, err error) {
 		switch {
 		case !c.cfg.trusts(origin, host):
 			return nil, refuse(http.StatusForbidden, "pages of %.80q may not connect here", origin)
-		case !slices.ContainsFunc(asked, func(p string) bool { return slices.Contains(offered, p) }):
+		case choose(strings.Join(asked, ","), offered) == "":
 			return nil, refuse(http.StatusBadRequest, "the client offers %.80q: want %s", asked, strings.Join(offered, " or "))
 		}
 		return nil, nil
 	}
 	hs, err := u.Upgrade(x)
 	return hs.Protocol, err
+}
+
+// choose returns the first of the subprotocols asked for, a list with commas, that is among ours.
+func choose(asked string, ours []string) string {
+	for p := range strings.SplitSeq(asked, ",") {
+		if p = strings.Trim(p, " \t"); slices.Contains(ours, p) {
+			return p
+		}
+	}
+	return ""
 }
 
 func refuse(status int, format string, args ...any) error {
