@@ -23,7 +23,8 @@ const subscribedContext = "topics"
 // askLocked sends a PING behind the subscriptions of each publisher that was not asked since they changed, if somebody wants to
 // know. ZMTP before 3.1 has no PING.
 func (s *subscriber) askLocked() {
-	if s.waiting == 0 && !s.c.hub.active.Load() {
+	listening := s.c.hub.active.Load() && s.topics.Len() > 0
+	if s.waiting == 0 && !listening {
 		return
 	}
 	for p, t := range s.peers {

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -124,7 +125,7 @@ func checkFairQueue(t *testing.T, transport string, s puller, peerType string) {
 	eager, modest := named(t, endpoint, peerType, "eager"), named(t, endpoint, peerType, "modest")
 	awaitPeers(t, s, 2)
 	const size = 20 << 10
-	message := append([]byte{2, 0, 0, 0, 0, 0, 0, size >> 8, 0}, make([]byte, size)...)
+	message := append([]byte{2, 0, 0, 0, 0, 0, 0, size >> 8, 0}, bytes.Repeat([]byte("e"), size)...)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer eager.Close()
