@@ -110,8 +110,8 @@ func WithManual() Option {
 }
 
 // WithWelcomeMessage makes PUB and XPUB send this message, of one or more frames, to each peer as soon as it is subscribed to a topic that
-// the first frame begins with, once a connection (ZMQ_XPUB_WELCOME_MSG, which is sent to every peer). It tells a subscriber that it misses nothing from now
-// on. Default: none.
+// the first frame begins with, once a connection (ZMQ_XPUB_WELCOME_MSG, which is sent to every peer). It tells a subscriber that it misses nothing of that
+// topic from now on. Default: none.
 func WithWelcomeMessage(frames ...[]byte) Option {
 	return func(c *config) error {
 		if len(frames) == 0 {
@@ -130,7 +130,8 @@ func WithInvertMatching() Option {
 
 // WithOnlyFirstSubscribe makes XPUB and XSUB take the first frame of a message of several frames as a subscription if it
 // begins with 1 or 0; the other frames are a message of their own, whatever they begin with (ZMQ_ONLY_FIRST_SUBSCRIBE). Without it only
-// messages of one frame are subscriptions, and the others are passed on as they are.
+// messages of one frame are subscriptions, and the others are passed on as they are. One end is enough: an XPUB that has it does the same with
+// what an XSUB that has it left over.
 func WithOnlyFirstSubscribe() Option {
 	return only("WithOnlyFirstSubscribe", func(c *config) { c.onlyFirstSubscribe = true }, zmtp.XPub, zmtp.XSub)
 }

@@ -28,8 +28,8 @@ func NewXPub(opts ...Option) *XPub {
 }
 
 func (s *XPub) attach(p *pipe) error {
+	s.fanout.attach(p) // first: with the receiver's a caller of Recv may read subscriptions
 	s.receiver.attach(p)
-	s.fanout.attach(p)
 	return nil
 }
 
