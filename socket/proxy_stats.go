@@ -10,7 +10,6 @@ type ProxyStats struct {
 	Unroutable     uint64 // dropped: the ROUTER's peer they were for is gone, or takes nothing (see WithRouteWait)
 	Refused        uint64 // dropped: not what the other socket sends, such as too large or without a routing id
 	CaptureDropped uint64 // went on without a copy, because the capture socket had no room
-	InHand         int    // taken and not sent yet, at most one each way
 	Paused         bool
 }
 
@@ -18,6 +17,7 @@ type ProxyStats struct {
 type ProxyTraffic struct {
 	MessagesIn, BytesIn   uint64
 	MessagesOut, BytesOut uint64
+	InHand                int // 1 while a message came in here that is neither sent nor dropped yet
 }
 
 // Stats returns a snapshot of the counters. It does not wait for messages under way.
@@ -37,7 +37,7 @@ func (p *Proxy) Stats() ProxyStats {
 		s.Unroutable += unroutable
 		s.Refused += refused
 		s.CaptureDropped += w.uncaptured.Load()
-		s.InHand += int(min(from.MessagesIn-to.MessagesOut-unroutable-refused, 1))
+		from.InHand = int(min(from.MessagesIn-to.MessagesOut-unroutable-refused, 1))
 	}
 	return s
 }

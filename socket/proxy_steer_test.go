@@ -97,7 +97,7 @@ func TestProxy_KeepsWhatIsInHand(t *testing.T) {
 	numbered(t, push, 0, 3, 8)
 	for range 3 { // back has no peer
 		r := runProxy(t, p)
-		reaches(t, p, func(s socket.ProxyStats) bool { return s.InHand == 1 })
+		reaches(t, p, func(s socket.ProxyStats) bool { return s.Frontend.InHand == 1 })
 		r.cancel()
 		require.ErrorIs(t, r.end(t), context.Canceled)
 		assert.Equal(t, uint64(1), p.Stats().Frontend.MessagesIn)
@@ -159,7 +159,7 @@ func TestProxy_EndsWithItsSockets(t *testing.T) {
 		gone := runProxy(t, socket.NewProxy(pull, back))
 		send(t, push, "2")
 		require.ErrorIs(t, gone.end(t), socket.ErrClosed)
-		assert.Equal(t, 1, gone.Stats().InHand)
+		assert.Equal(t, 1, gone.Stats().Frontend.InHand)
 		r.Terminate()
 		assert.NoError(t, r.end(t))
 	})
@@ -273,7 +273,7 @@ func TestProxy_CaptureWait(t *testing.T) {
 	send(t, push, "x")
 	for range 2 {
 		r := runProxy(t, p)
-		reaches(t, p, func(s socket.ProxyStats) bool { return s.InHand == 1 })
+		reaches(t, p, func(s socket.ProxyStats) bool { return s.Frontend.InHand == 1 })
 		r.cancel()
 		require.ErrorIs(t, r.end(t), context.Canceled)
 	}

@@ -20,28 +20,13 @@ func (f *socketFlags) check(cmd *cobra.Command) error {
 	if len(f.binds)+len(f.connects) == 0 {
 		return usage(cmd, "an endpoint is missing: want -b/--bind ENDPOINT or -c/--connect ENDPOINT")
 	}
-	for _, ep := range f.binds {
-		if strings.HasPrefix(ep, discovery.Scheme) {
-			return usage(cmd, "bind %.80s: a name cannot be bound: want -b tcp://*:0 --announce NAME", ep)
-		}
-		if _, err := transport.ParseBind(ep); err != nil {
-			return usage(cmd, "bind: %w", err)
-		}
+	if err := checkEndpoints(cmd, f.binds, f.connects); err != nil {
+		return err
 	}
-	for _, ep := range f.connects {
-		_, named, err := discovery.ParseName(ep)
-		if err == nil && !named {
-			_, err = transport.ParseConnect(ep)
-		}
-		if err != nil {
-			return usage(cmd, "connect: %w", err)
-		}
+	if err := f.checkRun(cmd); err != nil {
+		return err
 	}
 	switch {
-	case f.hwm < 0:
-		return usage(cmd, "--hwm %d: want 0 (no limit) or more", f.hwm)
-	case f.linger < 0:
-		return usage(cmd, "--linger %s: want 0s or more", f.linger)
 	case len(f.identity) > 255:
 		return usage(cmd, "--identity of %d bytes: want at most 255", len(f.identity))
 	case f.announce == "":
@@ -52,6 +37,38 @@ func (f *socketFlags) check(cmd *cobra.Command) error {
 	}
 	if err := discovery.CheckName(f.announce); err != nil {
 		return usage(cmd, "--announce: %w", err)
+	}
+	return nil
+}
+
+func checkEndpoints(cmd *cobra.Command, binds, connects []string) error {
+	for _, ep := range binds {
+		if strings.HasPrefix(ep, discovery.Scheme) {
+			return usage(cmd, "bind %.80s: a name cannot be bound: want tcp://*:0, and --announce NAME of a socket verb", ep)
+		}
+		if _, err := transport.ParseBind(ep); err != nil {
+			return usage(cmd, "bind: %w", err)
+		}
+	}
+	for _, ep := range connects {
+		_, named, err := discovery.ParseName(ep)
+		if err == nil && !named {
+			_, err = transport.ParseConnect(ep)
+		}
+		if err != nil {
+			return usage(cmd, "connect: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkRun checks the flags of addRun.
+func (f *socketFlags) checkRun(cmd *cobra.Command) error {
+	switch {
+	case f.hwm < 0:
+		return usage(cmd, "--hwm %d: want 0 (no limit) or more", f.hwm)
+	case f.linger < 0:
+		return usage(cmd, "--linger %s: want 0s or more", f.linger)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 // once, not at every retry. It also remembers whether there ever was a peer.
 type events struct {
 	w              io.Writer
+	side           string // what the lines begin with, where a verb has several sockets
 	verbose, quiet bool
 
 	mu        sync.Mutex // guards the fields below
@@ -26,7 +27,7 @@ func (ev *events) handle(e socket.Event) {
 	line := ev.lineLocked(e)
 	ev.mu.Unlock()
 	if line != "" && !ev.quiet {
-		fmt.Fprintln(ev.w, line)
+		fmt.Fprintln(ev.w, ev.side+line)
 	}
 }
 

@@ -35,9 +35,19 @@ func (f *socketFlags) add(cmd *cobra.Command, counted string) {
 	flags.StringArrayVarP(&f.binds, "bind", "b", nil, "listen on `ENDPOINT`, port 0 for a free one (repeatable)")
 	flags.StringArrayVarP(&f.connects, "connect", "c", nil, "connect to `ENDPOINT`, or to all of mdns://NAME (repeatable)")
 	flags.StringVar(&f.announce, "announce", "", "announce what was bound by mDNS, as an instance of `NAME`")
-	flags.StringArrayVar(&f.interfaces, "interface", nil,
-		"use network interface `NAME` for mDNS (repeatable; default: all but loopback)")
+	f.addInterfaces(cmd)
 	flags.VarP((*number)(&f.count), "count", "n", counted)
+	f.addRun(cmd)
+}
+
+func (f *socketFlags) addInterfaces(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.interfaces, "interface", nil,
+		"use network interface `NAME` for mDNS (repeatable; default: all but loopback)")
+}
+
+// addRun registers how long to run and how much to say.
+func (f *socketFlags) addRun(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.Var((*duration)(&f.timeout), "timeout", "give up `AFTER` this long in all, such as 500ms or 1m (default: never)")
 	flags.IntVar(&f.hwm, "hwm", defaultHWM, "let `N` messages wait per peer and direction; 0: no limit")
 	flags.DurationVar(&f.linger, "linger", 2*time.Second, "after an interrupt, hand over what is queued for this `LONG`")
