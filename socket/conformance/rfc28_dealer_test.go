@@ -39,6 +39,7 @@ func TestRFC28_DEALER_QueuePerPeer(t *testing.T) {
 func TestRFC28_DEALER_QueuesOutliveConnection(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		checkQueueOutlivesConnection(t, transport, socket.NewDealer(swift()), func() puller { return socket.NewDealer() })
+		checkQueueSurvivesLoss(t, transport, socket.NewDealer(socket.WithSendHWM(5), swift()), "ROUTER")
 		checkInboxOutlivesConnection(t, transport, socket.NewDealer(swift()), "ROUTER")
 	})
 }

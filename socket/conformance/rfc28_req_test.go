@@ -204,6 +204,8 @@ func TestRFC28_REQ_ListensToAskedPeerOnly(t *testing.T) {
 		send(t, req, "1")
 		require.Equal(t, []string{"", "1"}, a.ReadMessage())
 		b.SendMessage("", "not asked")
+		awaitInbox(t, req, 1)
+		requireNothing(t, req)
 		a.SendMessage("", "reply 1")
 		requireRecv(t, req, "reply 1")
 		b.SendMessage("", "not asked yet")

@@ -50,6 +50,7 @@ func TestRFC30_PUSH_QueuePerPeer(t *testing.T) {
 func TestRFC30_PUSH_QueueOutlivesConnection(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		checkQueueOutlivesConnection(t, transport, socket.NewPush(swift()), func() puller { return socket.NewPull() })
+		checkQueueSurvivesLoss(t, transport, socket.NewPush(socket.WithSendHWM(5), swift()), "PULL")
 	})
 }
 

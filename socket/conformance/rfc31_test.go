@@ -61,6 +61,7 @@ func TestRFC31_PAIR_DoubleQueue(t *testing.T) {
 func TestRFC31_PAIR_QueuesOutliveConnection(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		checkQueueOutlivesConnection(t, transport, socket.NewPair(swift()), func() puller { return socket.NewPair() })
+		checkQueueSurvivesLoss(t, transport, socket.NewPair(socket.WithSendHWM(5), swift()), "PAIR")
 		checkInboxOutlivesConnection(t, transport, socket.NewPair(swift()), "PAIR")
 	})
 }

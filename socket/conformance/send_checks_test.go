@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,11 +40,11 @@ func oddMessages() [][]string {
 	}
 }
 
-// fill sends large messages until there has been no room for a while, and returns how many were taken. The last frame of each is large.
+// fill sends large messages, behind head a number and a long frame, until there has been no room for a while, and returns how many were taken.
 func fill(t *testing.T, s sender, head ...string) (n int) {
 	t.Helper()
-	frames := bodies(append(head, strings.Repeat("f", 64<<10))...)
 	for {
+		frames := bodies(append(slices.Clone(head), fmt.Sprint(n), strings.Repeat("f", 64<<10))...)
 		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond) // in which what is being written arrives
 		err := s.Send(ctx, frames...)
 		cancel()
@@ -101,6 +102,25 @@ func checkQueueOutlivesConnection(t *testing.T, transport string, s pusher, rece
 		require.NoError(t, r.Close())
 		gone(socket.Disconnected)
 	}
+}
+
+// checkQueueSurvivesLoss wants s to have a high-water mark of 5. The peer that it connected to goes while messages are queued for it.
+func checkQueueSurvivesLoss(t *testing.T, transport string, s pusher, peerType string) {
+	closing(t, s)
+	l := listenRaw(t, fresh(transport))
+	connect(t, s, l.Endpoint)
+	raw := l.Peer(peerType)
+	awaitPeers(t, s, 1)
+	sent := fill(t, s)
+	raw.Close() // with it goes what is on the way already
+	raw = l.Peer(peerType)
+	var first int
+	_, err := fmt.Sscan(raw.ReadMessage()[0], &first)
+	require.NoError(t, err)
+	for i := first + 1; i < sent; i++ {
+		require.Equal(t, fmt.Sprint(i), raw.ReadMessage()[0])
+	}
+	require.Empty(t, s.Stats().Dropped)
 }
 
 // checkDestroysQueue wants s to have a high-water mark of 5. A peer that connected to it goes while messages are queued for it.
