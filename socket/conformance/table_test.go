@@ -46,6 +46,8 @@ type requirement struct {
 	text   string
 
 	test, file string // what proves it
+	offset     int    // of the test in the file
+	line       int    // of the sentence among those of the test, or in notapplicable.txt
 	transports string
 	differs    string // why, if we do otherwise
 	without    string // why nothing proves it
@@ -96,7 +98,9 @@ func collect(t *testing.T) (all []requirement, problems []string) {
 			problems = append(problems, err.Error())
 		}
 		for i := range proven {
-			proven[i].file = filepath.Base(fset.Position(fn.Pos()).Filename)
+			proven[i].line = i
+			at := fset.Position(fn.Pos())
+			proven[i].file, proven[i].offset = at.Filename, at.Offset
 			proven[i].transports = transportsOf(functions, name)
 		}
 		all = append(all, proven...)
@@ -110,7 +114,7 @@ func collect(t *testing.T) (all []requirement, problems []string) {
 
 func compare(a, b requirement) int {
 	return cmp.Or(-cmp.Compare(a.source, b.source), cmp.Compare(a.number, b.number), cmp.Compare(a.part, b.part),
-		cmp.Compare(a.without, b.without), cmp.Compare(a.file, b.file), cmp.Compare(a.test, b.test), cmp.Compare(a.text, b.text))
+		cmp.Compare(a.without, b.without), cmp.Compare(a.file, b.file), cmp.Compare(a.offset, b.offset), cmp.Compare(a.line, b.line))
 }
 
 // parseTest returns what a test proves, by its comment: a paragraph of requirements, and perhaps one that says why we differ.
@@ -200,7 +204,7 @@ func readNotApplicable(t *testing.T) (excused []requirement, problems []string) 
 			continue
 		}
 		number, _ := strconv.Atoi(found[2])
-		excused = append(excused, requirement{source: found[1], number: number, part: found[3], text: found[4], without: fields[2]})
+		excused = append(excused, requirement{source: found[1], number: number, part: found[3], text: found[4], without: fields[2], line: len(excused)})
 	}
 	return excused, problems
 }
