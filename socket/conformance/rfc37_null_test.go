@@ -253,7 +253,7 @@ func TestRFC37_SocketType_Legal(t *testing.T) {
 					raw.ExpectClosed()
 				}
 				raw.Close()
-				awaitAlone(t, s) // PAIR has one peer at a time
+				eventually(t, func() bool { return len(s.Stats().Peers) == 0 }) // PAIR has one peer at a time
 			}
 		}
 	})

@@ -31,11 +31,6 @@ func settled(t *testing.T, pub publisher, raw *sockettest.RawPeer) {
 	require.Equal(t, []string{topic}, raw.ReadMessage())
 }
 
-type publisher interface {
-	connector
-	sender
-}
-
 // eachPublisher runs a test with PUB and XPUB and a raw subscriber.
 func eachPublisher(t *testing.T, transport string, minor byte, test func(pub publisher, raw *sockettest.RawPeer)) {
 	for _, pub := range []publisher{socket.NewPub(), socket.NewXPub()} {
@@ -45,16 +40,9 @@ func eachPublisher(t *testing.T, transport string, minor byte, test func(pub pub
 	}
 }
 
-type subscribing interface {
-	connector
-	recver
-	Subscribe(...string) error
-	Unsubscribe(...string) error
-}
-
 // eachSubscriber runs a test with SUB and XSUB and a raw publisher.
-func eachSubscriber(t *testing.T, transport string, minor byte, test func(sub subscribing, raw *sockettest.RawPeer)) {
-	for _, sub := range []subscribing{socket.NewSub(), socket.NewXSub()} {
+func eachSubscriber(t *testing.T, transport string, minor byte, test func(sub subscriber, raw *sockettest.RawPeer)) {
+	for _, sub := range []subscriber{socket.NewSub(), socket.NewXSub()} {
 		raw := dialRaw(t, bound(t, transport, sub))
 		raw.Handshake("PUB", minor)
 		awaitPeers(t, sub, 1)
@@ -123,7 +111,7 @@ func TestRFC37_PublishSubscribe_Additive(t *testing.T) {
 			})
 		}
 		// The application's side counts too.
-		eachSubscriber(t, transport, 1, func(sub subscribing, raw *sockettest.RawPeer) {
+		eachSubscriber(t, transport, 1, func(sub subscriber, raw *sockettest.RawPeer) {
 			require.NoError(t, sub.Subscribe("A", "A"))
 			require.NoError(t, sub.Unsubscribe("A"))
 			raw.Expect("04 0b 09 'SUBSCRIBE' 'A'")
@@ -138,7 +126,7 @@ func TestRFC37_PublishSubscribe_Additive(t *testing.T) {
 // RFC 37, Publish-Subscribe: to cancel, SHALL send a CANCEL command with the subscription.
 func TestRFC37_PublishSubscribe_Commands(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		eachSubscriber(t, transport, 1, func(sub subscribing, raw *sockettest.RawPeer) {
+		eachSubscriber(t, transport, 1, func(sub subscriber, raw *sockettest.RawPeer) {
 			require.NoError(t, sub.Subscribe("A", "", "\x00\xff"))
 			raw.Expect("04 0b 09 'SUBSCRIBE' 'A' 04 0a 09 'SUBSCRIBE' 04 0c 09 'SUBSCRIBE' 00 ff")
 			require.NoError(t, sub.Unsubscribe("A", "", "\x00\xff"))
@@ -170,7 +158,7 @@ func TestRFC37_PublishSubscribe_Commands(t *testing.T) {
 // RFC 23, Publish-Subscribe: to cancel, SHALL send a message of %x00 and the subscription.
 func TestRFC23_PublishSubscribe_Messages(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		eachSubscriber(t, transport, 0, func(sub subscribing, raw *sockettest.RawPeer) {
+		eachSubscriber(t, transport, 0, func(sub subscriber, raw *sockettest.RawPeer) {
 			require.NoError(t, sub.Subscribe("A", "", "\x00\xff"))
 			raw.Expect("00 02 01 'A' 00 01 01 00 03 01 00 ff")
 			require.NoError(t, sub.Unsubscribe("A", "", "\x00\xff"))
