@@ -182,7 +182,7 @@ func checkIndependentQueues(t *testing.T, transport string, s duplex, peerType s
 	raw.SendMessage("in while out is full")
 	requireRecv(t, s, "in while out is full")
 	for i := range sent {
-		require.Equal(t, fmt.Sprint(i), raw.ReadMessage()[0])
+		require.Equal(t, i, filled(t, raw.ReadMessage()))
 	}
 	clog(t, raw, strings.Repeat("e", 64<<10))
 	send(t, s, "out while in is full")

@@ -40,11 +40,16 @@ func oddMessages() [][]string {
 	}
 }
 
-// fill sends large messages, behind head a number and a long frame, until there has been no room for a while, and returns how many were taken.
+// fillSize is the size of the frame that fill sends.
+const fillSize = 64 << 10
+
+// fill sends large messages until there has been no room for a while, and returns how many were taken. Behind head they are one frame that begins with the
+// number of the message.
 func fill(t *testing.T, s sender, head ...string) (n int) {
 	t.Helper()
 	for {
-		frames := bodies(append(slices.Clone(head), fmt.Sprint(n), strings.Repeat("f", 64<<10))...)
+		number := fmt.Sprint(n, " ")
+		frames := bodies(append(slices.Clone(head), number+strings.Repeat("f", fillSize-len(number)))...)
 		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond) // in which what is being written arrives
 		err := s.Send(ctx, frames...)
 		cancel()
@@ -58,6 +63,16 @@ func fill(t *testing.T, s sender, head ...string) (n int) {
 		}
 		n++
 	}
+}
+
+// filled returns the number of a message that fill sent, with no head.
+func filled(t *testing.T, frames []string) (n int) {
+	t.Helper()
+	require.Len(t, frames, 1)
+	require.Equal(t, fillSize, len(frames[0])) // Len would print it
+	_, err := fmt.Sscan(frames[0][:20], &n)
+	require.NoError(t, err)
+	return n
 }
 
 // checkQueuePerPeer wants s to have a high-water mark of 3. One of its peers is not there, and has a queue of that size; the other gets the rest.
@@ -114,11 +129,8 @@ func checkQueueSurvivesLoss(t *testing.T, transport string, s pusher, peerType s
 	sent := fill(t, s)
 	raw.Close() // with it goes what is on the way already
 	raw = l.Peer(peerType)
-	var first int
-	_, err := fmt.Sscan(raw.ReadMessage()[0], &first)
-	require.NoError(t, err)
-	for i := first + 1; i < sent; i++ {
-		require.Equal(t, fmt.Sprint(i), raw.ReadMessage()[0])
+	for i := filled(t, raw.ReadMessage()) + 1; i < sent; i++ {
+		require.Equal(t, i, filled(t, raw.ReadMessage()))
 	}
 	require.Empty(t, s.Stats().Dropped)
 }
