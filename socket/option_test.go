@@ -33,6 +33,23 @@ func calls(s anySocket) map[string]error {
 	if s, ok := s.(sender); ok {
 		errs["send"] = s.Send(context.Background(), text("x"), text("y"))
 	}
+	ctx := context.Background()
+	switch s := s.(type) {
+	case interface {
+		Send(context.Context, []byte) error
+	}:
+		errs["send"] = s.Send(ctx, text("x"))
+	case interface {
+		Send(context.Context, uint32, []byte) error
+	}:
+		errs["send"] = s.Send(ctx, 1, text("x"))
+	case *socket.Radio:
+		errs["send"] = s.Send(ctx, "group", text("x"))
+	case *socket.Stream:
+		errs["send"] = s.Send(ctx, text("id"), text("x"))
+	case *socket.Dish:
+		errs["join"], errs["leave"] = s.Join("group"), s.Leave("group")
+	}
 	if s, ok := s.(recver); ok {
 		_, errs["recv"] = s.Recv(context.Background())
 	}
@@ -57,6 +74,8 @@ func allTypes(opts ...socket.Option) []anySocket {
 	return []anySocket{
 		socket.NewPush(opts...), socket.NewPull(opts...), socket.NewReq(opts...), socket.NewRep(opts...), socket.NewDealer(opts...), socket.NewRouter(opts...),
 		socket.NewPub(opts...), socket.NewSub(opts...), socket.NewXPub(opts...), socket.NewXSub(opts...), socket.NewPair(opts...),
+		socket.NewClient(opts...), socket.NewServer(opts...), socket.NewRadio(opts...), socket.NewDish(opts...), socket.NewScatter(opts...),
+		socket.NewGather(opts...), socket.NewP2P(opts...), socket.NewChannel(opts...), socket.NewStream(opts...),
 	}
 }
 

@@ -29,10 +29,11 @@ func only(option string, set func(*config), types ...zmtp.SocketType) Option {
 // speaking is an option about what is said in ZMTP, of which a STREAM says nothing.
 func speaking(option string, set Option) Option {
 	return func(c *config) error {
-		if c.typ == streamType {
-			return fmt.Errorf("%w: %s on a STREAM socket: it speaks no ZMTP", ErrOption, option)
+		err := set(c)
+		if err == nil && c.typ == streamType {
+			err = fmt.Errorf("%w: %s on a STREAM socket: it speaks no ZMTP", ErrOption, option)
 		}
-		return set(c)
+		return err
 	}
 }
 
