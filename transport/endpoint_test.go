@@ -39,6 +39,12 @@ func TestCanonicalForm(t *testing.T) {
 		{text: "ipc://*", bind: "ipc://*"},
 		{text: "inproc://a/b:c", bind: "inproc://a/b:c", connect: "inproc://a/b:c"},
 		{text: "inproc://é", bind: "inproc://é", connect: "inproc://é"},
+		{text: "ws://Host:5555/Path/x%20y", bind: "ws://Host:5555/Path/x%20y", connect: "ws://host:5555/Path/x%20y"},
+		{text: "ws://127.0.0.1:5555/", bind: "ws://127.0.0.1:5555", connect: "ws://127.0.0.1:5555"},
+		{text: "ws://*:*/a", bind: "ws://*:0/a"},
+		{text: "ws://host/zeromq", bind: "ws://host:80/zeromq", connect: "ws://host:80/zeromq"},
+		{text: "wss://[::1]", bind: "wss://[::1]:443", connect: "wss://[::1]:443"},
+		{text: "wss://host/a?token=b/c", connect: "wss://host:443/a?token=b/c"},
 	} {
 		bind, err := transport.ParseBind(test.text)
 		assert.Equal(t, test.bind, bind.String())
@@ -118,6 +124,21 @@ func TestNonsenseIsRefused(t *testing.T) {
 		{"inproc://", "name is missing"},
 		{"inproc://*", "no wildcard"},
 		{"inproc://" + strings.Repeat("n", 256), "256 bytes long; at most 255"},
+		{"ws://", "port is missing; write ws://host:port"},
+		{"ws://:5555/", "host is missing; write ws://host:port"},
+		{"wss://host:", "port is missing; write wss://host:port"},
+		{"wss://host:65536/", "not a number from 0 to 65535"},
+		{"ws://[::1", "malformed host"},
+		{"ws://::1:80", "brackets: ws://[address]:port"},
+		{"ws://user@host/", "malformed host name"},
+		{"ws://host?query", "malformed host name"},
+		{"ws://127.0.0.1:0;host:80/", "source address (before the ;) is for tcp only"},
+		{"ws://host:80//path", "two slashes"},
+		{"ws://host:80/a#b", "'#' in the path; write it as %23"},
+		{"ws://host:80/a%zz", "without two hexadecimal digits"},
+		{"ws://host:80/a%2", "without two hexadecimal digits"},
+		{"ws://host:80/bücher", "in the path; write it as %C3"},
+		{"ws://host:80/" + strings.Repeat("p", 1024), "the path is 1025 bytes long; at most 1024"},
 	} {
 		_, err := transport.ParseBind(test.text)
 		assertRefused(t, err, test.text, test.problem)
@@ -183,7 +204,7 @@ func assertRefused(t *testing.T, err error, endpoint, problem string) {
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"tcp://*:5555", "tcp://eth0:*", "tcp://127.0.0.1:0", "tcp://[::1]:*", "tcp://src:0;host:5", "tcp://[fe80::1%eth0]:1",
-		"ipc:///path", "ipc://@abstract", "ipc://*", "inproc://name", "tcp://[::ffff:1.2.3.4%x]:1", "tcp://a:1/b", "://",
+		"ipc:///path", "ipc://@abstract", "ipc://*", "inproc://name", "tcp://[::ffff:1.2.3.4%x]:1", "tcp://a:1/b", "://", "ws://*:*/a%20b", "wss://h/p?q=r",
 	} {
 		f.Add(seed)
 	}
