@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func TestRFC37_RetryPause(t *testing.T) {
 		{6, false, 0.5, 2500 * time.Millisecond},
 		{31, false, 0.5, 2500 * time.Millisecond},
 		{62, false, 0.5, 2500 * time.Millisecond},
-		{1 << 40, false, 0.5, 2500 * time.Millisecond},
+		{math.MaxInt, false, 0.5, 2500 * time.Millisecond},
 		{0, true, 0, 2500 * time.Millisecond},
 		{0, true, 0.5, 3750 * time.Millisecond},
 		{9, true, 0.5, 3750 * time.Millisecond},
