@@ -3,10 +3,8 @@ package conformance
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
@@ -144,27 +142,6 @@ func TestBehaviour50_InvertMatching(t *testing.T) {
 				requireNothing(t, tc.sub)
 			}
 		}
-	})
-}
-
-// Behaviour 52: a proxy of XSUB and XPUB passes subscriptions up and messages down.
-func TestBehaviour52_SubForward(t *testing.T) {
-	eachTransport(t, func(t *testing.T, transport string) {
-		xsub, xpub := socket.NewXSub(), socket.NewXPub()
-		pub, sub := socket.NewPub(), socket.NewSub()
-		join(t, transport, xsub, pub)
-		join(t, transport, xpub, sub)
-		var passing sync.WaitGroup
-		defer passing.Wait()
-		proxy := socket.NewProxy(xsub, xpub)
-		defer proxy.Terminate()
-		passing.Go(func() { assert.NoError(t, proxy.Run(limit(t))) })
-		require.NoError(t, sub.Subscribe(""))
-		awaitSubscribers(t, pub, "", 1)
-		send(t, pub, "message", "of two")
-		requireRecv(t, sub, "message", "of two")
-		require.NoError(t, sub.Unsubscribe(""))
-		awaitTopics(t, pub, 0)
 	})
 }
 

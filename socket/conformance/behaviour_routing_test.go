@@ -389,24 +389,6 @@ func TestBehaviour32_InvalidReply(t *testing.T) {
 	})
 }
 
-// Behaviour 33: a request and its reply of several frames pass a device of ROUTER and DEALER as they are.
-func TestBehaviour33_ReqRepThroughDevice(t *testing.T) {
-	eachTransport(t, func(t *testing.T, transport string) {
-		req, rep := socket.NewReq(), socket.NewRep()
-		front, back := socket.NewRouter(), socket.NewDealer()
-		join(t, transport, front, req)
-		join(t, transport, back, rep)
-		for i := range 3 {
-			send(t, req, "ab", "", fmt.Sprint(i))
-			require.NoError(t, back.Send(limit(t), recv(t, front).Frames...))
-			requireRecv(t, rep, "ab", "", fmt.Sprint(i))
-			send(t, rep, "", "cd", fmt.Sprint(i))
-			require.NoError(t, front.Send(limit(t), recv(t, back).Frames...))
-			requireRecv(t, req, "", "cd", fmt.Sprint(i))
-		}
-	})
-}
-
 // Behaviour 34: a hello message is the first that a peer gets on each connection, whoever was there first; a ROUTER gets its disconnect message when a peer that
 // connected to it has gone, a DEALER its hiccup message when it lost a peer that it connected to.
 func TestBehaviour34_MadeMessages(t *testing.T) {
