@@ -41,13 +41,14 @@ func TestNoAllocations(t *testing.T) {
 	}
 	table.Add(string(names[7]), 7)
 	dst := make([]int, 0, 8)
+	exact := make([]int, 0, 8)
 	pipes := 0
 	for name, do := range map[string]func(){
 		"RoundRobin": func() { r.Next(); r.Deactivate(2); r.Activate(2) },
 		"Table":      func() { table.Get(names[7]) },
 		"Match":      func() { topics.Match(names[7], func(p int) { pipes += p }) },
 		"Append":     func() { dst = topics.AppendMatch(dst[:0], names[7]) },
-		"Count":      func() { pipes += topics.Subscribers(names[7]) },
+		"Exact":      func() { exact = topics.AppendExact(exact[:0], names[7]) },
 		"Prefixes":   func() { set.Match(names[7]) },
 		"again":      func() { topics.Subscribe(3, names[7]); topics.Unsubscribe(3, names[7]) },
 	} {

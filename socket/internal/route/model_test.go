@@ -107,7 +107,11 @@ func compare(t testing.TB, m model, topics *Topics[int], set *Prefixes, op byte,
 	}
 	want := m.matches(topic)
 	require.Equal(t, want, matches(topics, topic), "topic %q", topic)
-	require.Equal(t, len(want), topics.Subscribers([]byte(topic)))
+	exact := topics.AppendExact(nil, []byte(topic))
+	require.Len(t, exact, m.holders(topic))
+	for _, pipe := range exact {
+		require.NotZero(t, m[pipe][topic])
+	}
 	for pipe := range m {
 		total := 0
 		for _, times := range m[pipe] {
@@ -117,6 +121,7 @@ func compare(t testing.TB, m model, topics *Topics[int], set *Prefixes, op byte,
 		require.Equal(t, slices.Contains(want, pipe), topics.Found(pipe))
 	}
 	require.Equal(t, slices.Contains(want, 0), set.Match([]byte(topic)))
+	require.Equal(t, m[0][topic] > 0, set.Has([]byte(topic)))
 	require.Equal(t, m.count(), topics.Count())
 	require.Len(t, m[0], set.Len())
 }

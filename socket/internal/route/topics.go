@@ -197,10 +197,3 @@ func (t *Topics[P]) Total(p P) int {
 
 // Count returns how many distinct topics are subscribed to.
 func (t *Topics[P]) Count() int { return t.count }
-
-// Subscribers returns how many pipes want topic.
-func (t *Topics[P]) Subscribers(topic []byte) int {
-	pipes := 0
-	t.Match(topic, func(P) { pipes++ })
-	return pipes
-}
