@@ -10,6 +10,7 @@ import (
 
 // told is how far a publisher is with the subscriptions it was told of.
 type told struct {
+	deaf      bool   // it speaks ZMTP 1.0: it wants to hear nothing, and sends everything
 	asked     bool   // a PING went behind those of version
 	version   uint64 // of the latest PING
 	confirmed bool   // a PONG came back
@@ -71,7 +72,7 @@ func (s *subscriber) changedLocked() {
 // WaitSubscribed blocks until at least n connected publishers have dealt with all subscriptions made so far, so that nothing is missed
 // of what they send from then on. It sends a PING behind the subscriptions and waits for the PONG: a meshmq publisher has the subscriptions
 // in force by then, unless it has WithManual; others have received them. Behind a proxy it is the proxy that answers. Publishers that speak less than ZMTP 3.1 know no
-// PING and never count; the error tells how many those are. It is ErrNoPeer, and ErrTimeout when ctx's deadline passed.
+// PING and never count, but for those of 1.0, which send everything; the error tells how many those are. It is ErrNoPeer, and ErrTimeout when ctx's deadline passed.
 func (s *subscriber) WaitSubscribed(ctx context.Context, n int) error {
 	const op = "wait to be subscribed"
 	if err := s.c.usable(); err != nil {
@@ -98,7 +99,7 @@ func (s *subscriber) WaitSubscribed(ctx context.Context, n int) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			why := fmt.Errorf("%w: %d of %d publishers confirmed, %d speak ZMTP 3.0 and cannot", ErrNoPeer, have, n, mute)
+			why := fmt.Errorf("%w: %d of %d publishers confirmed, %d speak less than ZMTP 3.1 and cannot", ErrNoPeer, have, n, mute)
 			return &Error{Op: op, Err: &blocked{why, ctx.Err()}}
 		case <-s.c.closed:
 			return &Error{Op: op, Err: ErrClosed}
@@ -110,7 +111,7 @@ func (s *subscriber) WaitSubscribed(ctx context.Context, n int) error {
 func (s *subscriber) confirmedLocked(version uint64) (have, mute int) {
 	for p, t := range s.peers {
 		switch {
-		case t.confirmed && t.latest >= version:
+		case t.deaf, t.confirmed && t.latest >= version:
 			have++
 		case p.peer.Load().minor == 0:
 			mute++

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // quick makes reconnecting quick.
@@ -245,6 +246,23 @@ func TestInteropOurPingsAreAnswered(t *testing.T) {
 			return len(peers) == 1 && peers[0].LastRTT > 0
 		}, patience, 5*time.Millisecond, "no PONG for our %s", ours)
 		s.requireNoEvent(socket.Disconnected)
+	}
+}
+
+// A PONG that nobody asked for, with which we show that we live when enough PINGs are unanswered, is nothing to libzmq.
+func TestInteropPongToNone(t *testing.T) {
+	t.Parallel()
+	process := startLibzmq(t)
+	for ours, theirs := range counterparts {
+		f := process.open(t, theirs, nil)
+		t.Cleanup(f.close)
+		p := sockettest.DialRaw(t, f.bind(freshEndpoint(t, "tcp")))
+		p.Handshake(ours, 1)
+		for range 3 {
+			p.SendCommand("PONG", nil)
+		}
+		p.SendCommand("PING", []byte("\x00\x00alive"))
+		require.Equal(t, "alive", string(p.ExpectCommand("PONG")), "a %s", theirs)
 	}
 }
 

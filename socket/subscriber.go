@@ -92,21 +92,25 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 			continue
 		}
 		s.version++
-		for p := range s.peers {
+		for p, t := range s.peers {
+			if t.deaf {
+				continue
+			}
 			p.out.Control(frame(nil, p.peer.Load().minor, []byte(topic)), false)
 		}
 	}
 	return nil
 }
 
-// attach tells a publisher all topics. One of ZMTP 1.0 wants to hear nothing: it sends everything (RFC 13).
+// attach tells a publisher all topics. RFC 13: subscribers of ZMTP 1.0 say nothing.
 func (s *subscriber) attach(p *pipe) {
-	if p.peer.Load().major == 1 {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.peers[p] = &told{}
+	s.peers[p] = &told{deaf: p.peer.Load().major == 1}
+	if s.peers[p].deaf {
+		s.changedLocked()
+		return
+	}
 	minor := p.peer.Load().minor
 	var frames []byte
 	s.topics.Each(func(topic []byte, times int) {

@@ -54,7 +54,11 @@ func (s *subscriber) upstream(frames [][]byte, size int) error {
 	if s.closed {
 		return &Error{Op: "send", Err: ErrClosed}
 	}
-	for p := range s.peers {
+	for p, t := range s.peers {
+		if t.deaf {
+			s.c.drop(p, DropUnwanted, 1)
+			continue
+		}
 		took, flush := p.out.Append(nil, frames, size)
 		if !took {
 			s.c.drop(p, DropFull, 1)
