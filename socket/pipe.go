@@ -52,7 +52,8 @@ type pipe struct {
 
 	// The fields below are guarded by receiver.mu.
 	inbox    []arrival
-	next     int // the first arrival in inbox that is not used up
+	next     int     // the first arrival in inbox that is not used up
+	from     *origin // of the last arrival
 	inMsgs   int
 	inBytes  int
 	inHeld   int  // memory of the batches, which the high-water mark counts
@@ -69,7 +70,7 @@ type pipe struct {
 type arrival struct {
 	batch link.Batch
 	held  int
-	peer  *Peer
+	from  *origin
 }
 
 func newPipe(c *core, endpoint string, d *dialer) *pipe {

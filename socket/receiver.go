@@ -136,9 +136,9 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		p := r.turn
 		a := &p.inbox[p.next]
 		frames, size := a.batch.Next(&r.slab, r.lead)
-		m := Msg{Frames: frames, peer: a.peer, lease: a.batch.Lease}
+		m := Msg{Frames: frames, from: a.from}
 		if r.lead > 0 {
-			frames[0] = r.routingID(a.peer)
+			frames[0] = r.routingID(a.from.peer)
 		}
 		p.inMsgs--
 		p.inBytes -= size
@@ -152,15 +152,16 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		if len(r.noters) > 0 && p == r.notes && r.low(p) {
 			r.releaseNoters()
 		}
-		if r.frames > 0 {
-			if len(frames) != r.frames {
-				r.c.drop(p, DropMalformed, 1)
-				continue
-			}
-			m.group, m.Frames = &frames[0], frames[r.frames-1:]
+		if r.frames > 0 && len(frames) != r.frames {
+			r.c.drop(p, DropMalformed, 1)
+			continue
 		}
 		if r.wanted != nil && !r.wanted(frames[r.lead]) {
 			continue // unsubscribed meanwhile
+		}
+		if r.frames == 2 { // group and body: see Msg.Group
+			frames[0], frames[1] = frames[1], frames[0]
+			m.Frames = frames[:1:2]
 		}
 		r.msgs++
 		r.bytes += uint64(size)
@@ -272,7 +273,14 @@ func (r *receiver) conflate(p *pipe, b link.Batch) {
 }
 
 func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
-	p.inbox = append(p.inbox, arrival{b, b.Held(), peer})
+	if p.from == nil || p.from.peer != peer {
+		p.from = &origin{peer: peer}
+	}
+	from := p.from
+	if b.Lease != nil {
+		from = &origin{peer, b.Lease}
+	}
+	p.inbox = append(p.inbox, arrival{b, b.Held(), from})
 	p.inMsgs += b.Msgs
 	p.inBytes += b.Bytes
 	p.inHeld += b.Held()

@@ -81,7 +81,7 @@ func (s *Rep) Recv(ctx context.Context) (Msg, error) {
 			continue
 		}
 		s.askMu.Lock()
-		s.asker, s.askedBy, s.envelope = p, m.peer, m.Frames[:body]
+		s.asker, s.askedBy, s.envelope = p, m.Peer(), m.Frames[:body]
 		s.askMu.Unlock()
 		m.Frames = m.Frames[body:len(m.Frames):len(m.Frames)]
 		return m, nil

@@ -210,7 +210,7 @@ func (s *Req) failedLocked(err error) bool {
 
 // acceptLocked takes a message that is the reply, without its envelope. RFC 28: REQ discards silently what others send; here it is counted.
 func (s *Req) acceptLocked(p *pipe, m *Msg) bool {
-	if p != s.asked || m.peer != s.askedOf {
+	if p != s.asked || m.Peer() != s.askedOf {
 		s.drop(p, DropUnwanted, 1)
 		return false
 	}
