@@ -119,19 +119,6 @@ func awaitPeers(t *testing.T, s connector, n int) {
 	require.NoError(t, s.WaitPeers(limit(t), n))
 }
 
-// awaitAlone waits until s has no peer.
-func awaitAlone(t *testing.T, s connector) {
-	t.Helper()
-	eventually(t, func() bool {
-		for _, peer := range s.Stats().Peers {
-			if peer.Connected {
-				return false
-			}
-		}
-		return true
-	}, "s has a peer still")
-}
-
 // eventually waits for a condition.
 func eventually(t *testing.T, condition func() bool, why ...any) {
 	t.Helper()
