@@ -99,7 +99,7 @@ func (in Instance) On(addrs []netip.Addr) Instance {
 		}
 		for _, a := range addrs {
 			if host != "0.0.0.0" || a.Is4() {
-				eps = append(eps, scheme+"://"+net.JoinHostPort(a.String(), strconv.Itoa(port)))
+				eps = append(eps, scheme+"://"+net.JoinHostPort(a.String(), strconv.Itoa(port))+pathOf(ep))
 			}
 		}
 	}
@@ -112,14 +112,14 @@ func (in Instance) On(addrs []netip.Addr) Instance {
 	return in
 }
 
-// SplitEndpoint takes apart an endpoint that has a host and a port (tcp, tls+tcp, ws, ...). It
-// says false for others, like ipc, and for malformed ones.
+// SplitEndpoint takes apart an endpoint that has a host and a port (tcp, tls+tcp, ws, wss). It
+// says false for others, like ipc, and for malformed ones. The path of ws and wss is left out.
 func SplitEndpoint(ep string) (scheme, host string, port int, ok bool) {
 	scheme, rest, _ := strings.Cut(ep, "://")
 	if !hasPort(scheme) {
 		return "", "", 0, false
 	}
-	host, digits, err := net.SplitHostPort(rest)
+	host, digits, err := net.SplitHostPort(strings.TrimSuffix(rest, pathOf(ep)))
 	if err != nil {
 		return "", "", 0, false
 	}
@@ -130,10 +130,20 @@ func SplitEndpoint(ep string) (scheme, host string, port int, ok bool) {
 	return scheme, host, int(n), true
 }
 
-// hasPort says whether endpoints of the scheme are of the form host:port. The path of ws is not
-// ours to know.
+// hasPort says whether endpoints of the scheme have a host and a port.
 func hasPort(scheme string) bool {
-	return scheme == "tcp" || strings.HasSuffix(scheme, "+tcp")
+	return scheme == "tcp" || strings.HasSuffix(scheme, "+tcp") || isWeb(scheme)
+}
+
+func isWeb(scheme string) bool { return scheme == "ws" || scheme == "wss" }
+
+// pathOf returns what stands behind the port of ws and wss, slash included.
+func pathOf(ep string) string {
+	scheme, rest, _ := strings.Cut(ep, "://")
+	if i := strings.IndexByte(rest, '/'); i >= 0 && isWeb(scheme) {
+		return rest[i:]
+	}
+	return ""
 }
 
 func isWildcard(host string) bool {

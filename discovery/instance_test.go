@@ -23,8 +23,9 @@ func TestValidate(t *testing.T) {
 		{"as it is", func(*discovery.Instance) {}, ""},
 		{"only what must be", func(in *discovery.Instance) { in.Name, in.Meta = "", nil }, ""},
 		{"wildcards, names, other schemes", func(in *discovery.Instance) {
-			in.Endpoints = []string{"tcp://*:1", "tcp://[::]:65535", "tls+tcp://desk.local:7", "tcp://[fe80::1%eth0]:7", "ipc://@orders", "ipc:///tmp/a b"}
+			in.Endpoints = []string{"tcp://*:1", "tcp://[::]:65535", "tls+tcp://desk.local:7", "tcp://[fe80::1%eth0]:7", "ipc://@orders", "ipc:///tmp/a b", "ws://*:1/a", "wss://a:1"}
 		}, ""},
+		{"ws without a port", func(in *discovery.Instance) { in.Endpoints[0] = "ws://a/b:1" }, "want ws://host:port"},
 		{"no id", func(in *discovery.Instance) { in.ID = "" }, "instance id is empty"},
 		{"id that is a path", func(in *discovery.Instance) { in.ID = "../x" }, `instance id "../x": want lower-case`},
 		{"id too long", func(in *discovery.Instance) { in.ID = long }, "has 300 bytes: want at most 63"},
@@ -62,10 +63,10 @@ func TestOn(t *testing.T) {
 	t.Parallel()
 	addrs := []netip.Addr{netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("fd00::7")}
 	in := discoverytest.New("orders")
-	in.Endpoints = []string{"tcp://*:1", "tcp://0.0.0.0:2", "tls+tcp://[::]:3", "tcp://10.0.0.7:1", "ipc://@a"}
+	in.Endpoints = []string{"tcp://*:1", "tcp://0.0.0.0:2", "tls+tcp://[::]:3", "tcp://10.0.0.7:1", "ipc://@a", "ws://0.0.0.0:4/a/b"}
 	before := in.Clone()
 	assert.Equal(t, []string{"tcp://10.0.0.7:1", "tcp://[fd00::7]:1", "tcp://10.0.0.7:2", "tls+tcp://10.0.0.7:3",
-		"tls+tcp://[fd00::7]:3", "ipc://@a"}, in.On(addrs).Endpoints)
+		"tls+tcp://[fd00::7]:3", "ipc://@a", "ws://10.0.0.7:4/a/b"}, in.On(addrs).Endpoints)
 	assert.Equal(t, before, in, "the original is not touched")
 	assert.Equal(t, []string{"tcp://10.0.0.7:1", "ipc://@a"}, in.On(nil).Endpoints)
 }

@@ -81,6 +81,15 @@ func TestOverIPC(t *testing.T) {
 	assert.Zero(t, push.wait().code)
 }
 
+func TestOverWebSocket(t *testing.T) {
+	t.Parallel()
+	pull := start(t, "pull", "-b", "ws://127.0.0.1:0/zeromq", "--count", "1")
+	ep := pull.endpoint()
+	assert.True(t, strings.HasPrefix(ep, "ws://127.0.0.1:") && strings.HasSuffix(ep, "/zeromq"), ep)
+	ok(t, "push", "-c", ep, "hello")
+	assert.Equal(t, "hello\n", pull.wait().stdout)
+}
+
 func TestPubSub(t *testing.T) {
 	t.Parallel()
 	pub := start(t, "pub", "-b", anyPort, "--topic", "weather.london", "--wait-subscribers", "2", "--count", "3", "rain", "fog")

@@ -67,7 +67,7 @@ func (r *Registry) fits(in discovery.Instance) error {
 		reached = reached || ok
 	}
 	if !reached {
-		return fmt.Errorf("no endpoint of %q can be reached through interface %s: bind to * or its address, with tcp", in.Endpoints, sites[0].name)
+		return fmt.Errorf("no endpoint of %q can be reached through interface %s: bind to * or its address, with tcp or ws", in.Endpoints, sites[0].name)
 	}
 	return nil
 }

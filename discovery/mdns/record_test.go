@@ -139,6 +139,9 @@ func TestReaches(t *testing.T) {
 	for ep, want := range map[string]bool{
 		"tcp://10.0.0.7:1":           true,
 		"tls+tcp://desk.local:1":     true,
+		"ws://10.0.0.7:1/a":          true,
+		"wss://127.0.0.1:1/10.0.0.7": false,
+		"ws:///127.0.0.1:1":          false,
 		"tcp://[fe80::1%eth0]:1":     true,
 		"tcp://127.0.0.1:1":          false,
 		"tcp://127.9.9.9:1":          false,

@@ -279,7 +279,7 @@ func TestUnreachableInstanceIsRefused(t *testing.T) {
 		n := w.join(t)
 		in := discoverytest.New("orders")
 		_, err := n.r.Announce(context.Background(), in)
-		assert.EqualError(t, err, `announce orders: no endpoint of ["tcp://127.0.0.1:5555"] can be reached through interface eth0: bind to * or its address, with tcp`)
+		assert.EqualError(t, err, `announce orders: no endpoint of ["tcp://127.0.0.1:5555"] can be reached through interface eth0: bind to * or its address, with tcp or ws`)
 	})
 }
 

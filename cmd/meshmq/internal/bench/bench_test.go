@@ -65,7 +65,7 @@ func TestCheck(t *testing.T) {
 
 func TestRun_MeasuresEverything(t *testing.T) {
 	t.Parallel()
-	for _, transport := range []string{"inproc", "tcp", "ipc"} {
+	for _, transport := range Transports {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			c := quick()

@@ -24,7 +24,7 @@ const (
 var Patterns = []string{Throughput, Latency, Fanout, Fanin, Requests, Routing}
 
 // Transports lists what can be measured over.
-var Transports = []string{"tcp", "ipc", "inproc"}
+var Transports = []string{"tcp", "ipc", "inproc", "ws"}
 
 // Config says what to measure.
 type Config struct {
