@@ -41,7 +41,7 @@ type DropReason uint8
 
 // Why messages are dropped. Nothing is dropped for a reason that is not listed here.
 const (
-	DropFull         DropReason = iota + 1 // the peer's queue stood at the high-water mark (PUB, XPUB, XSUB, REP)
+	DropFull         DropReason = iota + 1 // the peer's queue stood at the high-water mark (PUB, XPUB, RADIO, XSUB, REP)
 	DropPeerGone                           // queued for a peer that left (accepted connections, replies)
 	DropClosed                             // still queued when Close or the end of the linger period came
 	DropUnwanted                           // a reply nobody waits for, or a message the pattern does not take

@@ -5,7 +5,7 @@ import "time"
 // Stats is a snapshot of a socket's counters. Messages are whole messages, not frames; bytes are
 // bodies without framing. Counters start with the socket and never fall.
 type Stats struct {
-	MessagesOut uint64 // accepted by Send; for PUB and XPUB once per subscriber queue
+	MessagesOut uint64 // accepted by Send; for PUB, XPUB and RADIO once per subscriber queue
 	BytesOut    uint64
 	MessagesIn  uint64 // returned by Recv
 	BytesIn     uint64
