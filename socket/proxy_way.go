@@ -14,6 +14,7 @@ type way struct {
 	dst    proxySender
 	back   bool       // from the backend to the frontend
 	routed bool       // dst sends by routing id
+	ours   bool       // nobody but us sees the messages, so that their memory can be given back
 	taking sync.Mutex // held over Recv by Run
 
 	held     Msg                 // taken, and not passed on yet; no frames when there is none
@@ -134,8 +135,20 @@ func (w *way) pass(ctx context.Context) error {
 	default:
 		w.refused.Add(1)
 	}
+	if w.ours {
+		w.held.Release()
+	}
 	w.held = Msg{}
 	return nil
+}
+
+// isOurs reports whether s is a socket of this package itself, and not a type around one that may keep what it passes on.
+func isOurs(s ProxyEnd) bool {
+	switch s.(type) {
+	case *Push, *Pull, *Dealer, *Router, *Pub, *Sub, *XPub, *XSub, *Pair:
+		return true
+	}
+	return false
 }
 
 // capture copies what is in hand to the capture socket, once.
