@@ -136,7 +136,6 @@ func TestProxy_Streamer(t *testing.T) {
 		joinAt(t, transport, "back", back, pull)
 		p := runProxy(t, socket.NewProxy(front, back))
 		n := fill(t, push, 64<<10)
-		reaches(t, p.Proxy, func(s socket.ProxyStats) bool { return s.Frontend.InHand == 1 })
 		for i := range n {
 			require.Equal(t, i, ordinalOf(recv(t, pull)))
 		}
