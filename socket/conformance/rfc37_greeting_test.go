@@ -273,9 +273,10 @@ func TestRFC37_ErrorHandling_ErrorIsFatal(t *testing.T) {
 			events := watch(t, s)
 			raw.Handshake("PUSH", 1)
 			awaitPeers(t, s, 1)
-			raw.SendCommand("ERROR", []byte("\x03400"))
+			raw.Send("00 04 'last' 04 0a 05 'ERROR' 03 '400'")
 			raw.ExpectClosed()
 			require.ErrorContains(t, events(socket.Disconnected).Err, "400")
+			requireRecv(t, s.(recver), "last")
 		})
 	})
 }

@@ -59,6 +59,7 @@ type In struct {
 	more     bool         // frames of the same message follow
 	frames   int          // of the message under way
 	bytes    int
+	bad      error // what was found behind the last batch: no more comes
 }
 
 // NewIn reads from c, where early was read already, behind the handshake. max bounds the size of a message.
@@ -82,6 +83,9 @@ const maxTries = 64
 // Fill returns the next batch, an empty one when commands came: they may change what its caller does next. With block it waits for one; without it may return an empty one with
 // transport.ErrWouldBlock. An error with a deadline's timeout leaves everything in place.
 func (in *In) Fill(block bool) (Batch, error) {
+	if in.bad != nil {
+		return Batch{}, in.bad
+	}
 	commands := in.commands
 	for tries := 0; ; tries++ {
 		b, err := in.parse()
@@ -134,48 +138,6 @@ func (in *In) read(block bool) error {
 	return err
 }
 
-// space returns where the next bytes go.
-func (in *In) space() []byte {
-	if in.want > 0 {
-		if len(in.large) == cap(in.large) {
-			in.grow()
-		}
-		return in.large[len(in.large):min(cap(in.large), in.want)]
-	}
-	// A new chunk when little is left, unless the rest holds a partial message that just needs it.
-	if len(in.buf)-in.w < in.size/8 || in.missing() > len(in.buf)-in.w {
-		in.renew()
-	}
-	return in.buf[in.w:]
-}
-
-// missing returns how many bytes the frame under way still needs, as far as its header tells.
-func (in *In) missing() int {
-	_, size, h, _ := zmtp.ParseHeader(in.buf[in.p:in.w])
-	if h == 0 {
-		return 0
-	}
-	return h + int(size) - (in.w - in.p)
-}
-
-// renew moves what is not handed out to a new chunk. Its size follows the traffic, so that a chunk serves about ten
-// reads: it doubles when one brought an eighth of it or more, and halves when none came near.
-func (in *In) renew() {
-	switch {
-	case in.most >= in.size/8 && in.size < maxChunk:
-		in.size *= 2
-	case in.most < in.size/64 && in.size > firstChunk:
-		in.size /= 2
-	}
-	in.most = 0
-	rest := in.w - in.r
-	need := rest + max(in.missing(), 0)
-	buf := make([]byte, max(in.size, need+need/2))
-	copy(buf, in.buf[in.r:in.w])
-	in.p -= in.r
-	in.buf, in.r, in.w = buf, 0, rest
-}
-
 // parse finds whole messages in what was read.
 func (in *In) parse() (Batch, error) {
 	if in.want > 0 {
@@ -213,8 +175,12 @@ func (in *In) parse() (Batch, error) {
 			}
 		}
 		done, last, err := in.parseFrame()
-		if err != nil {
+		if err != nil && b.Msgs == 0 {
 			return Batch{}, err
+		}
+		if err != nil { // what stands before it is good
+			in.bad = err
+			break
 		}
 		if !done {
 			break

@@ -1,0 +1,45 @@
+package link
+
+import "github.com/meshmq/meshmq/transport/zmtp"
+
+// space returns where the next bytes go.
+func (in *In) space() []byte {
+	if in.want > 0 {
+		if len(in.large) == cap(in.large) {
+			in.grow()
+		}
+		return in.large[len(in.large):min(cap(in.large), in.want)]
+	}
+	// A new chunk when little is left, unless the rest holds a partial message that just needs it.
+	if len(in.buf)-in.w < in.size/8 || in.missing() > len(in.buf)-in.w {
+		in.renew()
+	}
+	return in.buf[in.w:]
+}
+
+// missing returns how many bytes the frame under way still needs, as far as its header tells.
+func (in *In) missing() int {
+	_, size, h, _ := zmtp.ParseHeader(in.buf[in.p:in.w])
+	if h == 0 {
+		return 0
+	}
+	return h + int(size) - (in.w - in.p)
+}
+
+// renew moves what is not handed out to a new chunk. Its size follows the traffic, so that a chunk serves about ten
+// reads: it doubles when one brought an eighth of it or more, and halves when none came near.
+func (in *In) renew() {
+	switch {
+	case in.most >= in.size/8 && in.size < maxChunk:
+		in.size *= 2
+	case in.most < in.size/64 && in.size > firstChunk:
+		in.size /= 2
+	}
+	in.most = 0
+	rest := in.w - in.r
+	need := rest + max(in.missing(), 0)
+	buf := make([]byte, max(in.size, need+need/2))
+	copy(buf, in.buf[in.r:in.w])
+	in.p -= in.r
+	in.buf, in.r, in.w = buf, 0, rest
+}
