@@ -11,6 +11,7 @@ import (
 // told is how far a publisher is with the subscriptions it was told of.
 type told struct {
 	deaf      bool   // it speaks ZMTP 1.0: it wants to hear nothing, and sends everything
+	mute      bool   // it knows no PING, which came with ZMTP 3.1 and is WebSocket's own too
 	asked     bool   // a PING went behind those of version
 	version   uint64 // of the latest PING
 	confirmed bool   // a PONG came back
@@ -22,14 +23,14 @@ type told struct {
 const subscribedContext = "topics"
 
 // askLocked sends a PING behind the subscriptions of each publisher that was not asked since they changed, if somebody wants to
-// know. ZMTP before 3.1 has no PING.
+// know.
 func (s *subscriber) askLocked() {
 	listening := s.c.hub.active.Load() && s.topics.Len() > 0
 	if s.waiting == 0 && !listening {
 		return
 	}
 	for p, t := range s.peers {
-		if t.asked && t.version == s.version || p.peer.Load().minor == 0 {
+		if t.asked && t.version == s.version || t.mute {
 			continue
 		}
 		t.asked, t.version = true, s.version
@@ -71,8 +72,9 @@ func (s *subscriber) changedLocked() {
 
 // WaitSubscribed blocks until at least n connected publishers have dealt with all subscriptions made so far, so that nothing is missed
 // of what they send from then on. It sends a PING behind the subscriptions and waits for the PONG: a meshmq publisher has the subscriptions
-// in force by then, unless it has WithManual; others have received them. Behind a proxy it is the proxy that answers. Publishers that speak less than ZMTP 3.1 know no
-// PING and never count, but for those of 1.0, which send everything; the error tells how many those are. It is ErrNoPeer, and ErrTimeout when ctx's deadline passed.
+// in force by then, unless it has WithManual; others have received them. Behind a proxy it is the proxy that answers. Publishers that speak less than ZMTP 3.1, other
+// than over WebSocket, know no PING and never count, but for those of 1.0, which send everything; the error tells how many those are. It is ErrNoPeer, and
+// ErrTimeout when ctx's deadline passed.
 func (s *subscriber) WaitSubscribed(ctx context.Context, n int) error {
 	const op = "wait to be subscribed"
 	if err := s.c.usable(); err != nil {
@@ -109,11 +111,11 @@ func (s *subscriber) WaitSubscribed(ctx context.Context, n int) error {
 
 // confirmedLocked returns how many publishers have confirmed the topics of a version, and how many cannot.
 func (s *subscriber) confirmedLocked(version uint64) (have, mute int) {
-	for p, t := range s.peers {
+	for _, t := range s.peers {
 		switch {
 		case t.deaf, t.confirmed && t.latest >= version:
 			have++
-		case p.peer.Load().minor == 0:
+		case t.mute:
 			mute++
 		}
 	}

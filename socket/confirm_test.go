@@ -47,6 +47,19 @@ func TestWaitSubscribed_SlowJoiner(t *testing.T) {
 	})
 }
 
+// Over WebSocket subscriptions are messages, and PING is WebSocket's own: the answer still comes after them.
+func TestWaitSubscribed_WebSocket(t *testing.T) {
+	t.Parallel()
+	pub, sub := socket.NewPub(), socket.NewSub()
+	closing(t, pub, sub)
+	require.NoError(t, sub.Connect(bind(t, pub, "ws://127.0.0.1:0/")))
+	for round := range 200 {
+		require.NoError(t, sub.Subscribe(fmt.Sprint(round), fmt.Sprint(round, " too")))
+		require.NoError(t, sub.WaitSubscribed(limit(t), 1))
+		require.Equal(t, 2*round+2, pub.TopicCount())
+	}
+}
+
 // askedBy reads the subscription to topic and the PING behind it, and returns the PING's context.
 func askedBy(t *testing.T, raw *sockettest.RawPeer, topics ...string) (context []byte) {
 	t.Helper()

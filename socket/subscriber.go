@@ -106,12 +106,13 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 func (s *subscriber) attach(p *pipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.peers[p] = &told{deaf: p.peer.Load().major == 1}
-	if s.peers[p].deaf {
+	minor := p.peer.Load().minor
+	t := &told{deaf: p.peer.Load().major == 1, mute: minor == 0 && !p.conn.Pings()}
+	s.peers[p] = t
+	if t.deaf {
 		s.changedLocked()
 		return
 	}
-	minor := p.peer.Load().minor
 	var frames []byte
 	s.topics.Each(func(topic []byte, times int) {
 		if !s.c.cfg.verboseUnsubscribe {

@@ -174,6 +174,9 @@ func (in *In) parse() (Batch, error) {
 				in.p, end = p, p
 			}
 		}
+		if b.Msgs > 0 && in.frames == 0 && in.p < in.w && in.buf[in.p]&zmtp.FlagCommand != 0 {
+			break // a command takes effect after the messages before it, which may be subscriptions
+		}
 		done, last, err := in.parseFrame()
 		if err != nil && b.Msgs == 0 {
 			return Batch{}, err
