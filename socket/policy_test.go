@@ -14,15 +14,22 @@ import (
 	"github.com/meshmq/meshmq/transport"
 )
 
-// slowSub is a raw SUB peer of an endpoint, subscribed to everything, that reads nothing before it is told to.
-func slowSub(t *testing.T, endpoint string, properties ...sockettest.Property) *sockettest.RawPeer {
+// rawOf is a raw peer of an endpoint of any transport.
+func rawOf(t *testing.T, endpoint, socketType string, properties ...sockettest.Property) *sockettest.RawPeer {
 	t.Helper()
 	ep, err := transport.ParseConnect(endpoint)
 	require.NoError(t, err)
 	conn, err := ep.Dial(limit(t))
 	require.NoError(t, err)
 	raw := sockettest.NewRaw(t, conn)
-	raw.Handshake("SUB", 1, properties...)
+	raw.Handshake(socketType, 1, properties...)
+	return raw
+}
+
+// slowSub is a raw SUB, subscribed to everything, that reads nothing before it is told to.
+func slowSub(t *testing.T, endpoint string, properties ...sockettest.Property) *sockettest.RawPeer {
+	t.Helper()
+	raw := rawOf(t, endpoint, "SUB", properties...)
 	raw.Subscribe("")
 	synced(raw)
 	return raw
