@@ -257,9 +257,34 @@ func TestRFC28_ROUTER_ReportsUnroutable(t *testing.T) {
 	})
 }
 
+// RFC 28, ROUTER: SHALL either silently drop the message, or return an error, depending on configuration (here WithMandatory(false)), if the queue does not
+// exist or is full.
+// RFC 28, ROUTER: SHALL NOT block on sending (with WithMandatory(false)).
+func TestRFC28_ROUTER_DropsUnroutable(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		router := socket.NewRouter(socket.WithMandatory(false), socket.WithSendHWM(3), socket.WithLinger(0))
+		endpoint := bound(t, transport, router)
+		send(t, router, "nobody", "x")
+		require.EqualValues(t, 1, router.Stats().Dropped[socket.DropUnroutable])
+		raw := identified(t, endpoint, "DEALER", "full")
+		awaitPeers(t, router, 1)
+		large := strings.Repeat("l", 64<<10)
+		sent := 0
+		for router.Stats().Dropped[socket.DropFull] == 0 {
+			require.Less(t, sent, 1000, "the peer does not read: its queue must be full some time")
+			send(t, router, "full", fmt.Sprint(sent), large)
+			sent++
+		}
+		for i := range sent - 1 { // the last one was dropped
+			require.Equal(t, fmt.Sprint(i), raw.ReadMessage()[0])
+		}
+		raw.ExpectSilence(20 * time.Millisecond)
+	})
+}
+
 // RFC 28, ROUTER: SHALL NOT block on sending.
 //
-// Differs: while the queue of the addressed peer is full, Send waits as long as its context allows, since what is dropped silently is lost silently, and
+// Differs: by default, while the queue of the addressed peer is full, Send waits as long as its context allows, since what is dropped silently is lost silently, and
 // other callers can send to other peers meanwhile. With a context that has ended it never blocks.
 func TestRFC28_ROUTER_BlocksAsLongAsTheContextAllows(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
