@@ -191,8 +191,8 @@ func transportsOf(functions map[string]*ast.FuncDecl, test string) string {
 			case *ast.Ident:
 				look(n.Name)
 			case *ast.BasicLit:
-				for _, transport := range []string{"tcp", "ipc", "inproc"} {
-					said[transport] = said[transport] || strings.Contains(n.Value, transport)
+				for _, transport := range transports {
+					said[transport] = said[transport] || n.Value == strconv.Quote(transport) || strings.Contains(n.Value, transport+"://")
 				}
 			}
 			return true
@@ -205,8 +205,11 @@ func transportsOf(functions map[string]*ast.FuncDecl, test string) string {
 	case said["Listen"] || said["Unused"]: // of sockettest
 		said["tcp"] = true
 	}
-	return strings.Join(slices.DeleteFunc([]string{"tcp", "ipc", "inproc"}, func(s string) bool { return !said[s] }), ", ")
+	said["tcp"] = said["tcp"] && !said["ws"] && !said["wss"] // which are over TCP
+	return strings.Join(slices.DeleteFunc(slices.Clone(transports), func(s string) bool { return !said[s] }), ", ")
 }
+
+var transports = []string{"tcp", "ipc", "inproc", "ws", "wss"}
 
 // kit lists functions that mention transports without using them.
 var kit = []string{"eachTransport", "fresh", "unbound"}
