@@ -235,7 +235,7 @@ func TestStream_BackPressureOut(t *testing.T) {
 	require.Equal(t, id, requireNotice(t, stream))
 	dropped := stream.Stats().Dropped[socket.DropPeerGone]
 	assert.Positive(t, dropped)
-	assert.LessOrEqual(t, dropped, uint64(10))
+	assert.LessOrEqual(t, dropped, uint64(20), "a full queue, and another by who sends while the peer goes")
 }
 
 // What is sent before an end in good order is written first, though the peer reads slowly.
