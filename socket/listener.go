@@ -61,7 +61,7 @@ func (l *listener) accept(conn net.Conn) {
 	if refused {
 		conn.Close()
 		if !ending {
-			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Err: errTooManyPeers})
+			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Peer: &Peer{address: addressOf(conn), endpoint: l.l.Endpoint()}, Err: errTooManyPeers})
 		}
 		return
 	}

@@ -119,7 +119,8 @@ func period(option string, d time.Duration, set func(*config)) Option {
 }
 
 // WithIdentity sets the identity that REQ, DEALER and ROUTER sockets announce: 1 to 255 bytes, the
-// first not zero (RFC 37). A Router at the other end knows the peer by it. Default: none.
+// first not zero (RFC 37, ZMQ_ROUTING_ID). A Router at the other end knows the peer by it. Two peers of one identity contend for
+// their place: see WithHandover. Default: none.
 func WithIdentity(id string) Option {
 	return func(c *config) error {
 		if len(id) == 0 || len(id) > 255 || id[0] == 0 {
@@ -167,24 +168,27 @@ func WithLinger(d time.Duration) Option {
 }
 
 // WithImmediate makes PUSH, DEALER, PAIR, CLIENT, SCATTER and CHANNEL queue only to peers that are connected, as REQ always does.
-// Without it an endpoint given to Connect has a queue at once, which survives reconnects.
+// Without it, the default, an endpoint given to Connect has a queue at once, which survives reconnects, and gets its share while nobody is
+// there (ZMQ_IMMEDIATE).
 func WithImmediate() Option {
 	return only("WithImmediate", func(c *config) { c.immediate = true },
 		zmtp.Push, zmtp.Dealer, zmtp.Pair, zmtp.Client, zmtp.Scatter, zmtp.Channel)
 }
 
-// WithHandshakeTimeout bounds greeting and handshake together. Default 30 s; zero means no bound.
+// WithHandshakeTimeout bounds greeting and handshake together (ZMQ_HANDSHAKE_IVL). Default 30 s; zero means no bound.
 func WithHandshakeTimeout(d time.Duration) Option {
 	return speaking("WithHandshakeTimeout", period("WithHandshakeTimeout", d, func(c *config) { c.handshakeTimeout = d }))
 }
 
-// WithConnectTimeout bounds one attempt to connect. Default 10 s; zero leaves it to the system.
+// WithConnectTimeout bounds one attempt to connect, the resolution of names included and the handshake not
+// (ZMQ_CONNECT_TIMEOUT). inproc endpoints wait to be bound without a bound. Default 10 s; zero leaves it to the system.
 func WithConnectTimeout(d time.Duration) Option {
 	return period("WithConnectTimeout", d, func(c *config) { c.connectTimeout = d })
 }
 
 // WithReconnect sets the range of the pause before another attempt to connect: the upper bound doubles
-// from min to max, the pause is drawn evenly below it (full jitter). Default 100 ms to 5 s.
+// from min to max, the pause is drawn evenly below it (full jitter); a peer that refused us is asked again after at least
+// half of max (ZMQ_RECONNECT_IVL, ZMQ_RECONNECT_IVL_MAX). Default 100 ms to 5 s; for no reconnecting see WithoutReconnect.
 func WithReconnect(min, max time.Duration) Option {
 	return func(c *config) error {
 		if min <= 0 || max < min {

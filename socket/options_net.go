@@ -41,7 +41,7 @@ func (c *config) transport() *transport.Config {
 }
 
 // WithMaxPeers bounds the number of accepted peers at a time; further ones are refused before the
-// handshake. Default and zero: no bound.
+// handshake, which is an event (HandshakeFailed). Default and zero: no bound.
 func WithMaxPeers(n int) Option {
 	return count("WithMaxPeers", n, func(c *config) { c.maxPeers = n })
 }

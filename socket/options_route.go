@@ -1,6 +1,10 @@
 package socket
 
-import "github.com/meshmq/meshmq/transport/zmtp"
+import (
+	"fmt"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
 
 // routeConfig is what options set about who gets a message, and about requests.
 type routeConfig struct {
@@ -13,7 +17,12 @@ type routeConfig struct {
 	leastOutstanding bool
 }
 
-func (c *routeConfig) checkRoute() error { return nil }
+func (c *config) checkRoute() error {
+	if c.conflate && c.leastOutstanding {
+		return fmt.Errorf("%w: WithConflate and WithLeastOutstanding: queues that hold one message do not tell peers apart", ErrOption)
+	}
+	return nil
+}
 
 // WithRelaxed lets REQ send again before the reply has come; the old request is given up
 // (ZMQ_REQ_RELAXED). A request that failed can always be followed by another.

@@ -29,7 +29,10 @@ func TestOption_RouteContradictions(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		}
 	}
-	err := socket.NewServer(socket.WithDisconnectMessage(big, big)).Connect("tcp://127.0.0.1:1")
+	err := socket.NewPush(socket.WithConflate(), socket.WithLeastOutstanding()).Connect("tcp://127.0.0.1:1")
+	require.ErrorIs(t, err, socket.ErrOption)
+	require.ErrorContains(t, err, "WithConflate and WithLeastOutstanding")
+	err = socket.NewServer(socket.WithDisconnectMessage(big, big)).Connect("tcp://127.0.0.1:1")
 	require.ErrorContains(t, err, "WithDisconnectMessage(2 frames): a SERVER message has one frame")
 	require.ErrorIs(t, err, socket.ErrOption)
 	s := socket.NewDealer(socket.WithoutReconnect(), socket.WithReconnectStop(socket.StopAfterDisconnect))
