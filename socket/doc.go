@@ -21,8 +21,10 @@
 //	what                     started by             ended by                        waited for by
 //	accept loop, per Bind    Bind                   Unbind, Shutdown                listener.stop
 //	dialer, per Connect      Connect                dialer.cancel, core.cancel      core.wg
-//	connection, per peer     the accept loop        the end of the connection       core.wg
+//	connection, per peer     the accept loop,       the end of the connection       core.wg
+//	                         Attach
 //	  (handshake, then read pump; the dialer's own goroutine is its connection's)
+//	write in a handshake     overlapped.Write       the peer, the end of the connection  overlapped.flush
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
 //	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
 //	event handler            New... with a handler  hub.close                       hub.close

@@ -10,7 +10,10 @@
 //	ipc://@name            a Unix socket in Linux's abstract namespace: no file, gone with its process
 //	ipc://*                ParseBind: a Unix socket at a fresh path in the folder for temporary files
 //	inproc://name          memory within this process; listeners and dialers come in any order
+//	ws://host:port/path    ZMTP over WebSocket (ZWS 2.0, RFC 45); hosts and ports as for tcp, port 80 if none is given
+//	wss://host:port/path   the same over TLS, see Config.TLS; port 443 if none is given
 //
+// The path of a bound ws endpoint is the only one that it answers to; without a path, or with /, it answers to all.
 // 0.0.0.0 binds IPv4 only, [::] binds what * does. No endpoint holds a space, not even in a path. Nonsense
 // is refused when it is parsed, with an *EndpointError; what only the host can tell (does the interface
 // exist, is the port free) shows in Listen or Dial.
@@ -27,10 +30,13 @@
 //
 // # Connections
 //
-// Conns of tcp and ipc are plain *net.TCPConn and *net.UnixConn. A conn of inproc behaves as these do
+// Conns of tcp and ipc are plain *net.TCPConn and *net.UnixConn, unless Config.Dialer makes others. A conn of inproc behaves as these do
 // and has three more methods: CloseWrite, and TryRead and TryWrite, which never block. Reads, writes
 // and Close may run at once. A read deadline in the past wakes a blocked Read, loses no data and leaves
 // the conn usable.
+//
+// A conn of ws and wss carries nothing but ZMTP, see package internal/ws: a greeting of 64 octets, then frames. TLS and the HTTP upgrade
+// happen in its first Read or Write, under its deadlines. A Write that a deadline ends midway leaves it unusable for writing.
 //
 // # Goroutines and locks
 //
