@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -191,4 +192,41 @@ func TestWS_OtherPeers(t *testing.T) {
 			assert.ErrorContains(t, failed(socket.HandshakeFailed).Err, test.problem)
 		})
 	}
+}
+
+// A client that says nothing keeps nobody waiting, and not for ever.
+func TestWS_SilentClient(t *testing.T) {
+	t.Parallel()
+	web(t, func(t *testing.T, endpoint string, server, client socket.Option) {
+		pull, push := socket.NewPull(server, socket.WithHandshakeTimeout(200*time.Millisecond)), socket.NewPush(client)
+		closing(t, pull, push)
+		failed := watch(t, pull)
+		endpoint = bind(t, pull, endpoint)
+		_, address, _ := strings.Cut(strings.TrimSuffix(endpoint, "/zeromq"), "://")
+		silent, err := net.Dial("tcp", address)
+		require.NoError(t, err)
+		defer silent.Close()
+		require.NoError(t, push.Connect(endpoint))
+		send(t, push, "hello")
+		requireMsg(t, recv(t, pull), "hello")
+		assert.ErrorContains(t, failed(socket.HandshakeFailed).Err, "no handshake within WithHandshakeTimeout")
+		_, err = io.Copy(io.Discard, silent)
+		assert.NoError(t, err)
+	})
+}
+
+// A peer that reads nothing cannot keep Close.
+func TestWS_CloseWithStalledPeer(t *testing.T) {
+	t.Parallel()
+	web(t, func(t *testing.T, endpoint string, server, client socket.Option) {
+		pull := socket.NewPull(server, socket.WithRecvHWM(1), socket.WithRecvHWMBytes(1))
+		push := socket.NewPush(client, socket.WithLinger(10*time.Millisecond), socket.WithSendHWM(100))
+		closing(t, pull)
+		require.NoError(t, push.Connect(bind(t, pull, endpoint)))
+		require.NoError(t, push.WaitPeers(limit(t), 1))
+		fill(t, push, 1<<20)
+		began := time.Now()
+		require.ErrorContains(t, push.Close(), "messages were not sent")
+		assert.Less(t, time.Since(began), 10*time.Second)
+	})
 }

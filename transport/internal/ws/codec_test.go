@@ -335,3 +335,26 @@ func FuzzEncoder(f *testing.F) {
 		}
 	})
 }
+
+func TestSmallFramesCostNoAllocation(t *testing.T) {
+	for _, client := range []bool{false, true} {
+		e, d := newCodec(client, false)
+		var frames []byte
+		for range 100 {
+			frames = zmtp.AppendFrame(frames, 0, []byte("small"))
+		}
+		wire, back := make([]byte, 0, 4096), make([]byte, 4096)
+		allocs := testing.AllocsPerRun(10, func() {
+			wire = wire[:0]
+			for n := 0; n < len(frames); {
+				var took int
+				wire, took, _ = e.next(wire, frames[n:])
+				n += took
+			}
+			n, _, err := d.step(back, wire)
+			assert.NoError(t, err)
+			assert.Equal(t, len(frames), n)
+		})
+		assert.Less(t, allocs, 10.0, "for a hundred frames; the assertions allocate, too")
+	}
+}

@@ -13,8 +13,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// ErrTooLarge: a message in fragments went beyond Config.MaxMessage.
-var ErrTooLarge = errors.New("websocket: message too large")
+// errTooLarge: a message in fragments went beyond Config.MaxMessage.
+var errTooLarge = errors.New("websocket: message too large")
 
 const (
 	firstRaw   = 4 << 10  // the read buffer of a peer that says little, and of the HTTP upgrade
@@ -132,7 +132,7 @@ func (c *Conn) complain(err error) {
 		return
 	case errors.Is(err, errText):
 		code = ws.StatusUnsupportedData
-	case errors.Is(err, ErrTooLarge):
+	case errors.Is(err, errTooLarge):
 		code = ws.StatusMessageTooBig
 	}
 	c.code.CompareAndSwap(0, uint32(code))

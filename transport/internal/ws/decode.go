@@ -208,14 +208,14 @@ func (d *decoder) begin(h ws.Header) error {
 		return errors.New("websocket: fragments of a message out of order")
 	case h.OpCode == ws.OpContinuation || !h.Fin:
 		if h.Length > int64(d.maxMessage+1-len(d.parts)) {
-			return fmt.Errorf("%w: %d octets in fragments, at most %d", ErrTooLarge, h.Length+int64(len(d.parts)), d.maxMessage)
+			return fmt.Errorf("%w: %d octets in fragments, at most %d", errTooLarge, h.Length+int64(len(d.parts)), d.maxMessage)
 		}
 		d.fragmented = true
 		return d.collect(joining, d.parts)
 	case h.Length == 0:
 		return errNoFlags
 	case h.Length > math.MaxInt:
-		return fmt.Errorf("%w: %d octets", ErrTooLarge, h.Length)
+		return fmt.Errorf("%w: %d octets", errTooLarge, h.Length)
 	}
 	d.state = atFlags
 	return nil
