@@ -90,7 +90,7 @@ func TestProxy_Queue(t *testing.T) {
 				require.Equal(t, bodies(fmt.Sprintf("%d.%d", j, i), "", "body", "done"), m.Frames)
 			}
 		}
-		s := reaches(t, p.Proxy, func(s socket.ProxyStats) bool { return s.Frontend.MessagesOut == 2*n })
+		s := reaches(t, p.Proxy, func(s socket.ProxyStats) bool { return s.Frontend.MessagesOut == 2*n && s.Backend.MessagesOut == 2*n })
 		assert.Equal(t, uint64(2*n), s.Frontend.MessagesIn)
 		assert.Equal(t, uint64(2*n), s.Backend.MessagesOut)
 		assert.Equal(t, s.Frontend.BytesIn, s.Backend.BytesOut)

@@ -112,8 +112,8 @@ func (w *way) settle() {
 
 func (w *way) hold(m Msg) {
 	w.held, w.captured = m, false
+	w.takenBytes.Add(uint64(m.Size())) // first, so that what is counted has its bytes counted
 	w.taken.Add(1)
-	w.takenBytes.Add(uint64(m.Size()))
 }
 
 // pass sends what is in hand, or drops and counts what dst will never take. With an error the message stays in hand.
@@ -124,8 +124,8 @@ func (w *way) pass(ctx context.Context) error {
 	err := w.send(ctx)
 	switch {
 	case err == nil:
-		w.sent.Add(1)
 		w.sentBytes.Add(uint64(w.held.Size()))
+		w.sent.Add(1)
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrOption):
 		return err
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):

@@ -169,7 +169,7 @@ func TestBehaviour80_Steering(t *testing.T) {
 		requireRecv(t, worker, "A", "cde")
 		send(t, worker, "A", "reply")
 		requireRecv(t, client, "reply")
-		eventually(t, func() bool { return p.Stats().Frontend.MessagesOut == 1 })
+		eventually(t, func() bool { s := p.Stats(); return s.Frontend.MessagesOut == 1 && s.Backend.MessagesOut == 2 })
 		s := p.Stats()
 		assert.Equal(t, socket.ProxyTraffic{MessagesIn: 2, BytesIn: 7, MessagesOut: 1, BytesOut: 6}, s.Frontend)
 		assert.Equal(t, socket.ProxyTraffic{MessagesIn: 1, BytesIn: 6, MessagesOut: 2, BytesOut: 7}, s.Backend)
