@@ -168,14 +168,20 @@ func startPeer(t *testing.T, cmd *exec.Cmd) *peerProcess {
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	require.NoError(t, cmd.Start())
+	p := &peerProcess{cmd: cmd, in: json.NewEncoder(in), out: json.NewDecoder(out)}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // that it was killed is no news
+		p.kill()
 		if t.Failed() && complaints.Len() > 0 {
 			t.Logf("%s: %s", filepath.Base(cmd.Path), complaints.String())
 		}
 	})
-	return &peerProcess{cmd: cmd, in: json.NewEncoder(in), out: json.NewDecoder(out)}
+	return p
+}
+
+// kill ends the process without giving it the time for anything. It returns when its ports are free.
+func (p *peerProcess) kill() {
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait() // that it was killed is no news
 }
 
 // ask has the process do something and fails the test if it cannot.
@@ -190,6 +196,14 @@ func (p *peerProcess) ask(t *testing.T, request peerRequest) peerReply {
 	require.NoError(t, p.out.Decode(&reply), "%s: the peer process ended or hung", request.Op)
 	require.Empty(t, reply.Error, "%s %s", request.Op, request.Endpoint)
 	return reply
+}
+
+// tell has the process do something and does not wait for it. Nothing can be asked afterwards.
+func (p *peerProcess) tell(t *testing.T, request peerRequest) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	require.NoError(t, p.in.Encode(request))
 }
 
 // options are those of libzmq, by their names without ZMQ_.
@@ -264,6 +278,20 @@ func (f *foreign) tryRecv(d time.Duration) [][]byte {
 	frames, ok := decodeFrames(reply.Frames)
 	require.True(f.t, ok, "a long frame arrived damaged at %s", f.kind)
 	return frames
+}
+
+// take returns n messages, which come in one reply.
+func (f *foreign) take(n int) [][][]byte {
+	f.t.Helper()
+	reply := f.p.ask(f.t, peerRequest{Op: "take", Socket: f.number, Until: n, Timeout: patience.Milliseconds()})
+	require.Len(f.t, reply.Messages, n, "libzmq's %s received too few in %s", f.kind, patience)
+	messages := make([][][]byte, n)
+	for i, m := range reply.Messages {
+		frames, ok := decodeFrames(m)
+		require.True(f.t, ok, "a long frame arrived damaged at %s", f.kind)
+		messages[i] = frames
+	}
+	return messages
 }
 
 // close returns after the socket's ports are free.

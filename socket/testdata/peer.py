@@ -160,6 +160,13 @@ class Socket:
             messages.append([encode(body) for body in frames])
         return messages
 
+    def flood(self, start, end):
+        """At a pace: a PUB, which never blocks, would take all there is of the machine."""
+        for number in range(start, end):
+            self.send([str(number).encode()])
+            if number % 100 == 0:
+                time.sleep(0.001)
+
     def echo(self):
         while True:
             self.send(self.recv(-1))
@@ -186,8 +193,7 @@ def answer(sockets, request):
     elif operation == "take":
         return {"messages": socket.take(request["until"], request["timeout"])}
     elif operation == "flood":
-        for number in range(request.get("from", 0), request["until"]):
-            socket.send([str(number).encode()])
+        socket.flood(request["from"], request["until"])
     elif operation == "echo":
         threading.Thread(target=socket.echo, daemon=True).start()
     else:
