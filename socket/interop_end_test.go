@@ -3,6 +3,7 @@ package socket_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -48,6 +49,8 @@ var constructors = map[string]func(...socket.Option) meshSocket{
 	"PUSH": as(socket.NewPush), "PULL": as(socket.NewPull), "REQ": as(socket.NewReq), "REP": as(socket.NewRep),
 	"DEALER": as(socket.NewDealer), "ROUTER": as(socket.NewRouter), "PUB": as(socket.NewPub), "SUB": as(socket.NewSub),
 	"XPUB": as(socket.NewXPub), "XSUB": as(socket.NewXSub), "PAIR": as(socket.NewPair),
+	"CLIENT": as(socket.NewClient), "SERVER": as(socket.NewServer), "RADIO": as(socket.NewRadio), "DISH": as(socket.NewDish),
+	"SCATTER": as(socket.NewScatter), "GATHER": as(socket.NewGather), "PEER": as(socket.NewP2P), "CHANNEL": as(socket.NewChannel),
 }
 
 // own is a socket of ours as an end.
@@ -60,8 +63,12 @@ type own struct {
 // openOwn opens a socket that is closed at the end of the test.
 func openOwn(t *testing.T, socketType string, o ...socket.Option) *own {
 	t.Helper()
-	events := make(chan socket.Event, 10000) // more than a test causes
-	o = append(o, socket.WithEventHandler(func(e socket.Event) { events <- e }))
+	events := make(chan socket.Event, 10000) // more than a test causes, but for subscriptions
+	o = append(o, socket.WithEventHandler(func(e socket.Event) {
+		if e.Kind != socket.Subscribed && e.Kind != socket.Unsubscribed {
+			events <- e
+		}
+	}))
 	s := &own{meshSocket: constructors[socketType](o...), t: t, events: events}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
@@ -87,11 +94,19 @@ func (o *own) connect(endpoint string) {
 
 func (o *own) subscribe(topic string) {
 	o.t.Helper()
+	if dish, ok := o.meshSocket.(*socket.Dish); ok {
+		require.NoError(o.t, dish.Join(topic))
+		return
+	}
 	require.NoError(o.t, o.meshSocket.(interface{ Subscribe(...string) error }).Subscribe(topic))
 }
 
 func (o *own) unsubscribe(topic string) {
 	o.t.Helper()
+	if dish, ok := o.meshSocket.(*socket.Dish); ok {
+		require.NoError(o.t, dish.Leave(topic))
+		return
+	}
 	require.NoError(o.t, o.meshSocket.(interface{ Unsubscribe(...string) error }).Unsubscribe(topic))
 }
 
@@ -99,10 +114,36 @@ func (o *own) send(frames ...[]byte) {
 	o.t.Helper()
 	ctx, cancel := o.ctx()
 	defer cancel()
-	s := o.meshSocket.(interface {
-		Send(context.Context, ...[]byte) error
-	})
-	require.NoError(o.t, s.Send(ctx, frames...))
+	require.NoError(o.t, sendFrames(ctx, o.meshSocket, frames))
+}
+
+// sendFrames sends to sockets of each type. What draft types take beside the body is a frame before it: the routing id, big-endian,
+// or the group.
+func sendFrames(ctx context.Context, s meshSocket, frames [][]byte) error {
+	switch s := s.(type) {
+	case sender:
+		return s.Send(ctx, frames...)
+	case interface {
+		Send(context.Context, []byte) error
+	}:
+		return s.Send(ctx, frames[0])
+	case interface {
+		Send(context.Context, uint32, []byte) error
+	}:
+		return s.Send(ctx, binary.BigEndian.Uint32(frames[0]), frames[1])
+	}
+	return s.(*socket.Radio).Send(ctx, string(frames[0]), frames[1])
+}
+
+// framesOf is the reverse of sendFrames.
+func framesOf(s meshSocket, m socket.Msg) [][]byte {
+	switch s.(type) {
+	case *socket.Server, *socket.P2P:
+		return [][]byte{binary.BigEndian.AppendUint32(nil, m.RoutingID()), m.Bytes()}
+	case *socket.Dish:
+		return [][]byte{[]byte(m.Group()), m.Bytes()}
+	}
+	return m.Frames
 }
 
 func (o *own) recv() [][]byte {
@@ -116,14 +157,12 @@ func (o *own) tryRecv(d time.Duration) [][]byte {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(o.t.Context(), d)
 	defer cancel()
-	m, err := o.meshSocket.(interface {
-		Recv(context.Context) (socket.Msg, error)
-	}).Recv(ctx)
+	m, err := o.meshSocket.(recver).Recv(ctx)
 	if errors.Is(err, socket.ErrTimeout) {
 		return nil
 	}
 	require.NoError(o.t, err)
-	return m.Frames
+	return framesOf(o.meshSocket, m)
 }
 
 func (o *own) waitPeers(n int) {

@@ -2,6 +2,7 @@ package socket_test
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -88,6 +89,37 @@ func TestInteropPongToNone(t *testing.T) {
 		}
 		p.SendCommand("PING", []byte("\x00\x00alive"))
 		require.Equal(t, "alive", string(p.ExpectCommand("PONG")), "a %s", theirs)
+	}
+}
+
+// RFC 37, 3.4: who falls silent for longer than the TTL of its last PING is hung up on, by us as by libzmq.
+func TestInteropTTL(t *testing.T) {
+	t.Parallel()
+	for _, theirsPings := range []bool{true, false} {
+		t.Run(fmt.Sprintf("libzmq pings %t", theirsPings), func(t *testing.T) {
+			t.Parallel()
+			theirOptions, ours := options{}, socket.WithHeartbeat(20*time.Millisecond, 4*patience)
+			ttl := socket.WithHeartbeatTTL(1500 * time.Millisecond)
+			if theirsPings {
+				theirOptions = options{"HEARTBEAT_IVL": 20, "HEARTBEAT_TIMEOUT": 4 * patience.Milliseconds(), "HEARTBEAT_TTL": 1500}
+				ours, ttl = socket.WithHeartbeat(0, 0), socket.WithHeartbeatTTL(0)
+			}
+			pull := startLibzmq(t).open(t, "PULL", theirOptions)
+			between := startRelay(t, pull.bind(freshEndpoint(t, "tcp")), 1)
+			push := openOwn(t, "PUSH", ours, ttl)
+			push.connect(between.endpoint)
+			push.waitPeers(1)
+			oneWay(t, push, pull, [][][]byte{frames("hello")})
+			require.Nil(t, pull.tryRecv(2*time.Second), "PINGs are no messages")
+			push.requireNoEvent(socket.Disconnected)
+			between.mute()
+			gone := push.awaitEvent(socket.Disconnected)
+			if theirsPings {
+				require.ErrorContains(t, gone.Err, "silent")
+			} else {
+				require.NotContains(t, fmt.Sprint(gone.Err), "silent", "it is libzmq that hung up")
+			}
+		})
 	}
 }
 

@@ -219,12 +219,17 @@ func awaitSubscription(t *testing.T, pub, sub end) {
 		p.waitSubscriber("", sub)
 		return
 	}
+	knock(pub, sub)
+}
+
+// knock returns once sub hears pub, and has heard all that pub sent. Before the word goes what pub has to put there.
+func knock(pub, sub end, before ...string) {
 	for heard := false; !heard; {
-		pub.send([]byte("knock"))
+		pub.send(frames(append(before, "knock")...)...)
 		heard = sub.tryRecv(20*time.Millisecond) != nil
 	}
-	pub.send([]byte("open"))
-	for string(sub.recv()[0]) != "open" { // the knocks that were late
+	pub.send(frames(append(before, "open")...)...)
+	for string(sub.recv()[len(before)]) != "open" { // the knocks that were late
 	}
 }
 

@@ -243,20 +243,26 @@ func (f *foreign) set(o options) {
 
 func (f *foreign) subscribe(topic string) {
 	f.t.Helper()
-	if f.kind == "XSUB" {
+	switch f.kind {
+	case "XSUB":
 		f.send([]byte("\x01" + topic))
-		return
+	case "DISH":
+		f.set(options{"JOIN": topic})
+	default:
+		f.set(options{"SUBSCRIBE": topic})
 	}
-	f.set(options{"SUBSCRIBE": topic})
 }
 
 func (f *foreign) unsubscribe(topic string) {
 	f.t.Helper()
-	if f.kind == "XSUB" {
+	switch f.kind {
+	case "XSUB":
 		f.send([]byte("\x00" + topic))
-		return
+	case "DISH":
+		f.set(options{"LEAVE": topic})
+	default:
+		f.set(options{"UNSUBSCRIBE": topic})
 	}
-	f.set(options{"UNSUBSCRIBE": topic})
 }
 
 func (f *foreign) send(frames ...[]byte) {

@@ -83,7 +83,7 @@ func (r *relay) pass(from, to net.Conn) {
 	}
 }
 
-// mute has the relay pass on nothing until its end, with the connections up.
+// mute has the relay pass on nothing more but the end of a connection.
 func (r *relay) mute() {
 	r.silence.Lock()
 	r.t.Cleanup(r.silence.Unlock)
