@@ -164,6 +164,9 @@ func (c *Conn) write(p []byte) (n int, err error) {
 		n += k
 	}
 	chunks.Put(chunk)
+	if err != nil && c.closed.Load() {
+		err = c.closedError("write") // and not that its deadline passed, which Close set
+	}
 	return n, err
 }
 
@@ -256,12 +259,14 @@ func bare(nc net.Conn) net.Conn {
 	return nc
 }
 
-// Close sends a close frame if that is possible at once, and closes the connection.
+// Close sends a close frame if that is possible at once, behind a Write that is about to return, and closes the connection.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	if c.writing.TryLock() {
+	if c.opened.Load() { // before, there is nobody to tell, and a Write may be waiting for the upgrade
+		_ = c.nc.SetWriteDeadline(time.Now().Add(closePatience)) // ends a Write that blocks
+		c.writing.Lock()
 		defer c.writing.Unlock()
 		c.sayClose()
 	}
