@@ -90,7 +90,7 @@ func (p *Proxy) add(from, to ProxyEnd, back bool) {
 	src, receives := from.(proxyReceiver)
 	dst, sends := to.(proxySender)
 	if receives && sends {
-		p.ways = append(p.ways, &way{p: p, src: src, dst: dst, back: back, routed: to.Type() == "ROUTER", ours: isOurs(from) && isOurs(to), stuck: map[string]struct{}{}})
+		p.ways = append(p.ways, &way{p: p, src: src, dst: dst, back: back, routed: to.Type() == "ROUTER", ours: isOurs(from) && isOurs(to) && isOurs(p.cfg.capturing), stuck: map[string]struct{}{}})
 	}
 }
 

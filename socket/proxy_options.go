@@ -50,7 +50,7 @@ func WithCaptureWait() ProxyOption {
 
 // WithRouteWait sets how long a message for a ROUTER's peer waits for room when that peer's queue is full. It holds up the messages for
 // the others; after that the message is dropped and counted, and so are further ones for that peer, without a wait, until it
-// takes one. Default 1 s; zero means that none waits, as with libzmq.
+// takes one. The more peers there are like that, the shorter it is. Default 1 s; zero means that none waits, as with libzmq.
 func WithRouteWait(d time.Duration) ProxyOption {
 	return func(c *proxyConfig) error {
 		if d < 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // way is one direction of a Proxy. What is not marked otherwise belongs to the goroutine that Run or Drain starts for it.
@@ -142,10 +143,10 @@ func (w *way) pass(ctx context.Context) error {
 	return nil
 }
 
-// isOurs reports whether s is a socket of this package itself, and not a type around one that may keep what it passes on.
+// isOurs reports whether s is a socket of this package itself, and not a type around one that may keep what it passes on. None is, too.
 func isOurs(s ProxyEnd) bool {
 	switch s.(type) {
-	case *Push, *Pull, *Dealer, *Router, *Pub, *Sub, *XPub, *XSub, *Pair:
+	case nil, *Push, *Pull, *Dealer, *Router, *Pub, *Sub, *XPub, *XSub, *Pair:
 		return true
 	}
 	return false
@@ -173,24 +174,25 @@ func (w *way) capture(ctx context.Context) error {
 }
 
 // send sends what is in hand. A ROUTER's peer that takes nothing holds up the others once, for routeWait: what comes for it after that is
-// only tried, until it takes something again.
+// only tried, until it takes something again. The more such peers there are, the shorter is the wait for another, so that many
+// together cannot hold up the rest for long.
 func (w *way) send(ctx context.Context) error {
 	frames := w.held.Frames
 	if !w.routed || len(frames) == 0 {
 		return w.dst.Send(ctx, frames...)
 	}
 	err := w.dst.Send(lapsed, frames...)
-	if err == nil {
+	if !errors.Is(err, ErrFull) {
 		if len(w.stuck) > 0 {
 			delete(w.stuck, string(frames[0]))
 		}
-		return nil
-	}
-	id := string(frames[0])
-	if _, stuck := w.stuck[id]; stuck || !errors.Is(err, ErrFull) {
 		return err
 	}
-	wait, cancel := context.WithTimeout(ctx, w.p.cfg.routeWait)
+	id := string(frames[0])
+	if _, stuck := w.stuck[id]; stuck {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, w.p.cfg.routeWait/time.Duration(1+len(w.stuck)))
 	defer cancel()
 	err = w.dst.Send(wait, frames...)
 	if errors.Is(err, ErrFull) && ctx.Err() == nil {
