@@ -36,7 +36,33 @@ func (b *balancer) attach(p *pipe) {
 func (b *balancer) detach(p *pipe) {
 	if p.dialer == nil || !b.c.queueing {
 		b.forget(p)
+		if b.c.cfg.reroute {
+			b.reroute(p)
+		}
 	}
+}
+
+// reroute hands what p has left to other peers, as far as they have room. The rest is dropped.
+func (b *balancer) reroute(p *pipe) {
+	lost, handed, bytes := 0, 0, 0
+	eachMessage(p.out.Take(), func(frames [][]byte) {
+		size := Msg{Frames: frames}.Size()
+		to, flush, err := b.try(frames, size, nil)
+		if to == nil {
+			if err == nil {
+				b.mu.Unlock()
+			}
+			lost++
+			return
+		}
+		if flush {
+			to.out.Flush()
+		}
+		handed++
+		bytes += size
+	})
+	b.c.uncount(handed, bytes)
+	b.c.drop(p, p.lossReason(), lost)
 }
 
 func (b *balancer) add(p *pipe) {

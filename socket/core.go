@@ -275,6 +275,15 @@ func (c *core) removeLocked(p *pipe) {
 	c.everOut[1] += bytes
 }
 
+// uncount corrects the totals for messages that were queued twice. What it subtracts from is at another place, and the sum of all is
+// right, since it wraps around as the parts do.
+func (c *core) uncount(msgs, bytes int) {
+	c.mu.Lock()
+	c.everOut[0] -= uint64(msgs)
+	c.everOut[1] -= uint64(bytes)
+	c.mu.Unlock()
+}
+
 func (c *core) allPipes() []*pipe {
 	c.mu.Lock()
 	defer c.mu.Unlock()

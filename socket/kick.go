@@ -33,10 +33,7 @@ func (c *core) Kick(peer *Peer) error {
 		return &Error{Op: "kick", Err: err}
 	}
 	for _, p := range c.allPipes() {
-		if peer != nil && p.live.Load() && p.peer.Load() == peer {
-			ended := p.detached()
-			p.expel(errKicked, errKicked.Error())
-			<-ended
+		if peer != nil && p.peer.Load() == peer && p.expel(peer, errKicked, errKicked.Error()) {
 			return nil
 		}
 	}
@@ -47,13 +44,21 @@ func (c *core) Kick(peer *Peer) error {
 	return e
 }
 
-// expel ends the connection for the reason given, and tells the peer, if it is one of ours and can be told at once.
-func (p *pipe) expel(cause error, told string) {
+// expel ends the connection to a peer for the reason given, and tells the peer, if it is one of ours and takes it soon. It reports false
+// if that connection has ended before; else it returns when it has.
+func (p *pipe) expel(who *Peer, cause error, told string) bool {
 	p.mu.Lock()
+	conn, gone := p.conn, p.gone
+	if conn == nil || !p.live.Load() || p.peer.Load() != who {
+		p.mu.Unlock()
+		return false
+	}
 	p.parting = cause
 	p.mu.Unlock()
-	if p.peer.Load().ours() {
+	if who.ours() {
 		p.out.Last(zmtp.AppendError(nil, told))
 	}
-	p.kill(cause)
+	p.sever(conn, cause)
+	<-gone
+	return true
 }

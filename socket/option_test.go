@@ -162,6 +162,7 @@ func TestOption_WrongType(t *testing.T) {
 		{"WithHelloMessage", socket.WithHelloMessage(text("x")), "DEALER ROUTER CLIENT SERVER PEER"},
 		{"WithDisconnectMessage", socket.WithDisconnectMessage(text("x")), "ROUTER SERVER PEER"},
 		{"WithHiccupMessage", socket.WithHiccupMessage(text("x")), "DEALER CLIENT PEER"},
+		{"WithReroute", socket.WithReroute(), "PUSH SCATTER"},
 		{"WithLeastOutstanding", socket.WithLeastOutstanding(), "PUSH DEALER REQ CLIENT SCATTER"},
 	} {
 		for _, s := range allTypes(tc.option) {

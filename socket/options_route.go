@@ -15,6 +15,7 @@ type routeConfig struct {
 	notifyConnect    bool
 	notifyDisconnect bool
 	leastOutstanding bool
+	reroute          bool
 }
 
 func (c *config) checkRoute() error {
@@ -62,4 +63,11 @@ func WithNotify(connect, disconnect bool) Option {
 // tells peers apart once a slow one has filled those. It looks at 32 peers for a message. Default: off.
 func WithLeastOutstanding() Option {
 	return only("WithLeastOutstanding", func(c *config) { c.leastOutstanding = true }, zmtp.Push, zmtp.Dealer, zmtp.Req, zmtp.Client, zmtp.Scatter)
+}
+
+// WithReroute has PUSH and SCATTER hand what is queued for a peer that left to the peers that are there, as far as they have room, in
+// place of dropping it (RFC 30 has the queue destroyed). That is what was not written whole to the connection: what was may be lost on the way all the
+// same. It concerns peers that connected to us, and with WithImmediate those that we connected to; other endpoints keep their queue. Default: off.
+func WithReroute() Option {
+	return only("WithReroute", func(c *config) { c.reroute = true }, zmtp.Push, zmtp.Scatter)
 }

@@ -102,7 +102,14 @@ func (p *pipe) kick() { signal(p.turn) }
 func (p *pipe) kill(cause error) {
 	p.mu.Lock()
 	conn := p.conn
-	if conn != nil && p.cause == nil {
+	p.mu.Unlock()
+	p.sever(conn, cause)
+}
+
+// sever is kill for one connection, which may have been followed by another.
+func (p *pipe) sever(conn *link.Conn, cause error) {
+	p.mu.Lock()
+	if conn != nil && p.conn == conn && p.cause == nil {
 		p.cause = cause
 	}
 	p.mu.Unlock()

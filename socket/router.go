@@ -84,9 +84,13 @@ func (s *Router) attach(p *pipe) error {
 	peer.routingID = p.id
 	p.peer.Store(&peer)
 	old, replaced := s.table.Add(p.id, p)
+	var before *Peer
+	if replaced {
+		before = old.peer.Load()
+	}
 	s.tableMu.Unlock()
 	if replaced {
-		old.expel(fmt.Errorf("%w %q, from %s", errHandedOver, p.id, peer.address), errHandedOver.Error())
+		old.expel(before, fmt.Errorf("%w %q, from %s", errHandedOver, p.id, peer.address), errHandedOver.Error())
 	}
 	s.receiver.attach(p)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // Options that contradict each other make the socket unusable; the error names both.
@@ -178,5 +179,45 @@ func TestLeastOutstanding(t *testing.T) {
 	for i := range 100 {
 		require.NoError(t, push.Send(limit(t), ordinal(i, 100)))
 		require.Equal(t, i, ordinalOf(recv(t, pull)))
+	}
+}
+
+// What waits for a peer that left goes to those that are there, whole and each message once; what finds no room is dropped and counted.
+func TestWithReroute(t *testing.T) {
+	t.Parallel()
+	for _, room := range []int{0, 10} { // no limit, few
+		push := socket.NewPush(socket.WithReroute(), socket.WithSendHWM(room), socket.WithLinger(0))
+		closing(t, push)
+		endpoint := bind(t, push, "tcp://127.0.0.1:0")
+		raw := sockettest.DialRaw(t, endpoint)
+		raw.Handshake("PULL", 1)
+		require.NoError(t, push.WaitPeers(limit(t), 1))
+		sent := 0
+		for sent < 100 && push.Send(soon(t), ordinal(sent, 400<<10), text("the second of two")) == nil {
+			sent++
+		}
+		other := sockettest.DialRaw(t, endpoint) // reads nothing for now, so that its queue fills
+		other.Handshake("PULL", 1)
+		require.NoError(t, push.WaitPeers(limit(t), 2))
+		waiting := push.Stats().Peers[0].QueueMessages + push.Stats().Peers[1].QueueMessages
+		require.Positive(t, waiting)
+		await := watch(t, push)
+		raw.Close()
+		await(socket.Disconnected)
+		stats := push.Stats()
+		lost := int(stats.Dropped[socket.DropPeerGone])
+		assert.EqualValues(t, sent, stats.MessagesOut, "rerouted messages count once")
+		if room == 0 {
+			assert.Zero(t, lost)
+		}
+		last := -1
+		for range waiting - lost {
+			frames := other.ReadMessage()
+			require.Len(t, frames, 2)
+			require.Equal(t, "the second of two", frames[1])
+			n := ordinalOf(socket.Msg{Frames: bodies(frames...)})
+			require.Greater(t, n, last)
+			last = n
+		}
 	}
 }

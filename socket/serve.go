@@ -300,7 +300,7 @@ func (p *pipe) detach(pumped chan struct{}) {
 	defer in.Baton.Unlock()
 	p.live.Store(false)
 	keep := p.queues() && p.dialer.ctx.Err() == nil
-	lost := p.out.Detach(keep)
+	lost := p.out.Detach(keep || p.c.cfg.reroute)
 	<-pumped
 	p.c.pat.detach(p)
 	if !keep {

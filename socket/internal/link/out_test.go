@@ -376,36 +376,3 @@ type counting struct {
 func (c *counting) TryRead([]byte) (int, error)    { return 0, transport.ErrWouldBlock }
 func (c *counting) TryWrite(p []byte) (int, error) { c.n += len(p); return len(p), nil }
 func (c *counting) Close() error                   { return nil }
-
-// What is to go first goes first on each connection, and a command that is to be the last is: messages stay for the next connection.
-func TestOut_FirstAndLast(t *testing.T) {
-	t.Parallel()
-	q := newQueue()
-	q.First = zmtp.AppendFrame(nil, 0, []byte("first"))
-	q.Append(nil, [][]byte{[]byte("queued")}, 6)
-	for range 2 {
-		s := &sink{room: -1}
-		q.attach(s)
-		q.empty()
-		q.Last(zmtp.AppendError(nil, "told"))
-		q.Append(nil, [][]byte{[]byte("queued")}, 6)
-		require.Zero(t, q.detach(true))
-		want := append(zmtp.AppendFrame(nil, 0, []byte("first")), zmtp.AppendFrame(nil, 0, []byte("queued"))...)
-		assert.Equal(t, string(zmtp.AppendError(want, "told")), string(s.got))
-		msgs, _ := q.Depth()
-		assert.Equal(t, 1, msgs)
-	}
-	q.Last(nil) // without a connection there is nobody to tell
-}
-
-// Last waits a moment for a peer that does not take what it is told, and no longer.
-func TestOut_LastToASilentPeer(t *testing.T) {
-	t.Parallel()
-	q := newQueue()
-	s := &sink{room: -1, block: make(chan struct{})}
-	q.attach(s)
-	q.Append(nil, [][]byte{[]byte("stuck")}, 5)
-	q.Last(zmtp.AppendError(nil, "told"))
-	close(s.block)
-	q.detach(false)
-}

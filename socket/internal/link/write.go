@@ -276,6 +276,19 @@ func (o *Out) dropLocked() int {
 	return lost
 }
 
+// Take empties the queue and returns what it held. Nobody may be writing: see Detach.
+func (o *Out) Take() Batch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.recountLocked()
+	b := Batch{Msgs: o.msgs, Bytes: o.bytes}
+	for i := range o.segs {
+		b.data = append(b.data, o.segs[i].b...)
+	}
+	o.dropLocked()
+	return b
+}
+
 // lastWait is how long Last waits for a peer to take what it is told: one that reads does so in less, another does not care.
 const lastWait = 100 * time.Millisecond
 
