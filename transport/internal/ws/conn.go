@@ -20,9 +20,9 @@ const (
 	firstRaw   = 4 << 10  // the read buffer of a peer that says little, and of the HTTP upgrade
 	largestRaw = 64 << 10 // that of a busy one; bodies beyond it bypass it
 	chunkBytes = 64 << 10 // how much is encoded before it is written
-	// closePatience is how long a close frame may wait for room: hardly, since there may be many conns to close and
-	// ending the stream tells the peer as much.
-	closePatience = 10 * time.Millisecond
+	// closePatience is how long a close frame may wait for room. It waits only where the buffers are full and yet nobody writes,
+	// so that many such peers are not to be feared; less would be lost on a busy machine before the write is even tried.
+	closePatience = 250 * time.Millisecond
 )
 
 // Conn is a connection to one peer. The HTTP upgrade happens in the first Read or Write, under its deadlines, so that
