@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/meshmq/meshmq/transport"
-	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // BindListener is Bind for a listener that is there already: passed down by a service manager (socket activation), or of a network or
@@ -90,7 +89,7 @@ type overlapped struct {
 }
 
 // meet is shake on any connection. Those that can be closed in halves have a buffer.
-func meet(nc net.Conn, h *zmtp.Handshake, deadline time.Time) (early []byte, err error) {
+func meet(nc net.Conn, h *answering, deadline time.Time) (early []byte, err error) {
 	if _, ok := nc.(interface{ CloseWrite() error }); ok {
 		return shake(nc, h, deadline)
 	}

@@ -43,6 +43,7 @@ type config struct {
 	topicConfig
 	routeConfig
 	greetConfig
+	securityConfig
 	typ              zmtp.SocketType
 	identity         []byte
 	sendHWM          int
@@ -86,7 +87,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkReconnect} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkReconnect, c.checkSecurity} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -19,6 +19,10 @@ type Peer struct {
 	metadata   zmtp.Metadata
 
 	credentials *Credentials
+	mechanism   string
+	publicKey   [32]byte
+	userID      string
+	granted     zmtp.Metadata
 }
 
 // Identity returns the identity that the peer announced, empty if it announced none.
@@ -66,9 +70,18 @@ func (p *Peer) ours() bool {
 	return ours
 }
 
-// Property returns a metadata property the peer announced in its handshake (RFC 37, names are
-// case-insensitive; those starting X- are the application's), and whether there is one.
+// Mechanism returns the security mechanism of the connection: NULL, PLAIN or CURVE; empty on a Stream, which has none.
+func (p *Peer) Mechanism() string { return p.mechanism }
+
+// UserID returns who the authenticator says the peer is (the User-Id of RFC 27); empty where none was asked or it did not say.
+func (p *Peer) UserID() string { return p.userID }
+
+// Property returns a metadata property of the peer, and whether there is one: one that the authenticator gave it, or else one that it
+// announced in its handshake (RFC 37, names are case-insensitive; those starting X- are the application's).
 func (p *Peer) Property(name string) (string, bool) {
-	v, ok := p.metadata.Get(name)
+	v, ok := p.granted.Get(name)
+	if !ok {
+		v, ok = p.metadata.Get(name)
+	}
 	return string(v), ok
 }

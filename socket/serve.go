@@ -40,7 +40,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	who := &Peer{
 		identity: string(peer.Identity), address: addressOf(nc), endpoint: p.endpoint,
 		socketType: string(peer.SocketType), major: peer.Major, minor: peer.Minor, metadata: peer.Metadata,
-		credentials: credentialsOf(nc),
+		credentials: credentialsOf(nc), mechanism: peer.Mechanism, publicKey: peer.PublicKey, userID: peer.UserID, granted: peer.Granted,
 	}
 	if peer.Major == 1 {
 		nc, early = newOldConn(nc, early), nil
@@ -82,23 +82,26 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.P
 	for name, value := range c.cfg.properties {
 		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
 	}
-	h, err := zmtp.NewHandshake(zmtp.Config{
-		SocketType: c.typ, Identity: c.cfg.identity, Properties: props,
-		Downgrade: bare(nc),
-		// With our READY the peer may send what is lost if we refuse it then.
-		Admit:    func() error { return c.pat.reserve(p) },
-		Identify: func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
-		Patient:  p.dialer == nil && !c.cfg.handover,
-	})
-	if err != nil {
-		return peer, nil, err
-	}
 	var deadline time.Time
 	if c.cfg.handshakeTimeout > 0 {
 		deadline = time.Now().Add(c.cfg.handshakeTimeout)
 	}
+	h, err := zmtp.NewHandshake(zmtp.Config{
+		SocketType: c.typ, Identity: c.cfg.identity, Properties: props,
+		Downgrade: bare(nc),
+		// With our READY the peer may send what is lost if we refuse it then.
+		Admit:        func() error { return c.pat.reserve(p) },
+		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
+		Authenticate: c.cfg.authenticate != nil,
+		Patient:      p.dialer == nil && (!c.cfg.handover || c.cfg.authenticate != nil),
+	})
+	if err != nil {
+		return peer, nil, err
+	}
 	_ = nc.SetDeadline(deadline)
-	early, err = meet(nc, h, deadline)
+	early, err = meet(nc, &answering{h, func(who zmtp.Credentials) Verdict {
+		return c.authenticated(ctx, nc, p.endpoint, who, deadline)
+	}}, deadline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errHandshake
 	}
@@ -132,7 +135,7 @@ func bare(nc net.Conn) bool {
 const holdBack = 300 * time.Millisecond
 
 // shake moves bytes between the connection and the handshake until that is done, or the deadline strikes.
-func shake(nc net.Conn, h *zmtp.Handshake, deadline time.Time) (early []byte, err error) {
+func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err error) {
 	if _, err := nc.Write(h.Start()); err != nil {
 		return nil, err
 	}
@@ -152,6 +155,8 @@ func shake(nc net.Conn, h *zmtp.Handshake, deadline time.Time) (early []byte, er
 			used, out, err = h.Step(buf[:n])
 		case errors.Is(err, os.ErrDeadlineExceeded) && until == rest:
 			out, err = h.Rest(), nil
+		case errors.Is(err, io.EOF) && h.Closed() != nil:
+			err = h.Closed()
 		case errors.Is(err, io.EOF):
 			err = fmt.Errorf("peer closed the connection during the handshake: %w", io.ErrUnexpectedEOF)
 		}

@@ -18,6 +18,12 @@ const (
 	BadMetadata                         // properties that do not parse
 	BadIdentity                         // an identity that is too long or begins with a zero
 	TooLarge                            // a command above Config.MaxCommand
+	RoleMismatch                        // both sides are servers, or both clients, of the mechanism
+	BadKey                              // a key that is none, or a box that does not open: the other side has other keys than this one thinks
+	Replayed                            // a nonce that is not larger than the one before it
+	Denied                              // we refused the peer: Verdict.Decision was Deny
+	Deferred                            // we sent the peer away for now: TryLater
+	Undecided                           // we could not find out whether the peer may come in: Fail
 )
 
 var reasons = [...]string{
@@ -31,6 +37,12 @@ var reasons = [...]string{
 	BadMetadata:       "bad metadata",
 	BadIdentity:       "bad identity",
 	TooLarge:          "command too large",
+	RoleMismatch:      "role mismatch",
+	BadKey:            "wrong key",
+	Replayed:          "replayed command",
+	Denied:            "denied",
+	Deferred:          "told to try later",
+	Undecided:         "could not decide",
 }
 
 // String is the reason in a few lower-case words.

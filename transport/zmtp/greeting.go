@@ -20,12 +20,15 @@ const (
 
 // ourGreeting is the greeting of a side with this mechanism. padding is what stands in its octets 1 to 8: zero where no
 // older version is spoken, as RFC 37 wants, since ZMTP 1.0 reads it as the length of a frame, for which zero is not
-// allowed, and closes. As-server is zero, as NULL wants.
-func ourGreeting(mechanism string, padding uint64) (g [GreetingSize]byte) {
+// allowed, and closes.
+func ourGreeting(mechanism string, asServer bool, padding uint64) (g [GreetingSize]byte) {
 	g[0], g[greetingSigned] = 0xff, 0x7f
 	binary.BigEndian.PutUint64(g[1:greetingSigned], padding)
 	g[greetingMajor], g[greetingMinor] = 3, 1
 	copy(g[greetingMechanism:greetingServer], mechanism)
+	if asServer {
+		g[greetingServer] = 1
+	}
 	return g
 }
 
@@ -53,8 +56,8 @@ func versionOf(b []byte) (major byte, refused *HandshakeError) {
 	return 3, nil
 }
 
-// checkMechanism holds the mechanism in the peer's greeting, as far as that has come, against ours. As-server is not
-// looked at: libzmq sends 0 even as the server of PLAIN and CURVE, and ignores what it gets.
+// checkMechanism holds the mechanism in the peer's greeting, as far as that has come, against ours. As-server says nothing if it
+// is zero: libzmq sends that even as the server of PLAIN and CURVE, and ignores what it gets.
 func checkMechanism(greeting []byte, ours string) *HandshakeError {
 	if len(greeting) < greetingServer {
 		return nil

@@ -20,7 +20,11 @@ type Config struct {
 	SocketType SocketType
 	Identity   []byte   // at most 255 octets, not beginning with zero; announced by REQ, DEALER and ROUTER only
 	Properties Metadata // the application's own properties; their names begin with "X-"
-	AsServer   bool     // which side of the mechanism this is; NULL has no sides and ignores it
+	// Mechanism is the security mechanism, of one handshake only; nil is NULL. The peer must have the same one.
+	Mechanism Mechanism
+	// Authenticate has NULL ask who the peer is before it lets it in, see Handshake.Pending. Servers of the other mechanisms
+	// always do.
+	Authenticate bool
 	// MaxCommand is the size of the largest handshake command accepted, and the most our own may have; 0 means
 	// 4096. It is apart from any limit on messages: a small message limit must not refuse a READY.
 	MaxCommand int
@@ -28,8 +32,8 @@ type Config struct {
 	// counts only where there is nothing to downgrade: RFC 37 has any mechanism but NULL refuse them. Socket types
 	// that came after them refuse them too.
 	Downgrade bool
-	// Admit, if not nil, is asked when the peer has greeted us, before anything is said that lets it send messages.
-	// An error ends the handshake; Step returns it as it is.
+	// Admit, if not nil, is asked when the peer has greeted us and shown that it may come in, as far as it must, before
+	// anything is said that lets it send messages. An error ends the handshake; Step returns it as it is.
 	Admit func() error
 	// Identify, if not nil, is asked when the peer has said who it is. An error ends the handshake; Step returns it as it is,
 	// and the peer gets what it is to be told in an ERROR command, unless that is empty.
@@ -48,6 +52,9 @@ type Peer struct {
 	SocketType   SocketType // empty if the peer announced none; 1.0 has no way to
 	Identity     []byte     // empty if the peer announced none or its type has none
 	Metadata     Metadata   // all properties as received; none before 3.0
+	PublicKey    [32]byte   // the long-term key that a CURVE client has proved to have the secret of; else zero
+	UserID       string     // of the Verdict about the peer
+	Granted      Metadata   // of the Verdict about the peer
 }
 
 // Handshake is one side of greeting and mechanism as a state machine: octets in, octets out. It buffers at most the
@@ -57,7 +64,7 @@ type Handshake struct {
 	identity   []byte // ours, as far as our type announces it
 	maxCommand int
 	metadata   []byte // ours, encoded
-	mechanism  mechanism
+	mechanism  Mechanism
 	downgrade  bool
 	admit      func() error
 	identify   func(Peer) (string, error)
@@ -68,6 +75,7 @@ type Handshake struct {
 	buf      []byte             // the greeting or frame being received; bytes that belong to neither are never taken
 	greeted  bool               // the peer's greeting is complete
 	agreed   bool               // the peer is of an older version, and all is said
+	pending  *Credentials       // what waits for Answer
 	out      []byte             // what the Step under way will return
 	peer     Peer
 	err      error // why it ended
@@ -99,16 +107,19 @@ func NewHandshake(c Config) (*Handshake, error) {
 	if c.SocketType.announces() {
 		h.identity = bytes.Clone(c.Identity)
 	}
-	h.secure(&null{patient: c.Patient}, c.Downgrade)
-	if size := 1 + len(CommandReady) + len(h.metadata); size > c.MaxCommand {
-		return nil, fmt.Errorf("zmtp: READY would have %d octets, want at most %d: shorten the properties",
+	if c.Mechanism == nil {
+		c.Mechanism = &null{patient: c.Patient, authenticate: c.Authenticate}
+	}
+	h.secure(c.Mechanism, c.Downgrade && !c.Authenticate)
+	if size := c.Mechanism.overhead() + len(h.metadata); size > c.MaxCommand {
+		return nil, fmt.Errorf("zmtp: our metadata would make a command of %d octets, want at most %d: shorten the properties",
 			size, c.MaxCommand)
 	}
 	return h, nil
 }
 
 // secure sets the mechanism and, with it, whether older versions are spoken.
-func (h *Handshake) secure(m mechanism, downgrade bool) {
+func (h *Handshake) secure(m Mechanism, downgrade bool) {
 	h.mechanism = m
 	_, old := oldCodes[h.socketType]
 	// RFC 37, "Detecting ZMTP 1.0 and 2.0 Peers": with any other mechanism such a peer is refused at once.
@@ -119,7 +130,7 @@ func (h *Handshake) secure(m mechanism, downgrade bool) {
 		padding = uint64(len(h.identity)) + 1
 		h.sent = greetingMajor
 	}
-	h.greeting = ourGreeting(m.name(), padding)
+	h.greeting = ourGreeting(m.name(), m.role() == server, padding)
 	h.start = h.greeting[:h.sent:h.sent]
 }
 
@@ -158,7 +169,7 @@ func (h *Handshake) greet(end int) {
 // return it again.
 func (h *Handshake) Step(in []byte) (n int, out []byte, err error) {
 	h.out = nil
-	for h.err == nil && !h.Done() && n < len(in) {
+	for h.err == nil && h.pending == nil && !h.Done() && n < len(in) {
 		var used int
 		used, h.err = h.take(in[n:])
 		n += used
@@ -225,12 +236,11 @@ func (h *Handshake) stepGreeting(in []byte) (n int, err error) {
 		return n, nil
 	}
 	h.peer.Minor, h.peer.Mechanism = spokenMinor(h.buf), h.mechanism.name()
-	h.greeted, h.buf = true, h.buf[:0]
-	if err := h.admitted(); err != nil {
-		return n, err
+	if h.mechanism.role() == server && h.buf[greetingServer] == 1 {
+		return n, refuse(RoleMismatch, "both sides are servers of %s", h.mechanism.name())
 	}
-	h.mechanism.start(h)
-	return n, nil
+	h.greeted, h.buf = true, h.buf[:0]
+	return n, h.mechanism.start(h)
 }
 
 func (h *Handshake) admitted() error {
@@ -298,7 +308,21 @@ func (h *Handshake) command(body []byte) error {
 	if err != nil {
 		return refuse(MalformedCommand, "%s", detail(err))
 	}
-	return refuse(PeerError, "%q", reason)
+	return refuse(PeerError, "%q%s", reason, statuses[reason])
+}
+
+// statuses say what the reasons mean that libzmq gives: the status codes of ZAP (RFC 27).
+var statuses = map[string]string{
+	"300": ": it has us try later", "400": ": it does not let us in", "500": ": it failed to find out whether to let us in",
+}
+
+// Closed says what it means that the peer closes the connection before the handshake is done: a *HandshakeError where the
+// peer has no other way to say what is wrong, else nil.
+func (h *Handshake) Closed() error {
+	if !h.greeted || h.err != nil {
+		return nil
+	}
+	return h.mechanism.closed()
 }
 
 // acceptMetadata checks the peer's metadata and keeps it. Where the peer's configuration has to change, an ERROR
@@ -311,20 +335,27 @@ func (h *Handshake) acceptMetadata(data []byte) error {
 	value, announced := m.Get(PropertySocketType)
 	theirs := SocketType(value)
 	if announced && !h.socketType.Compatible(theirs) {
-		h.out = AppendError(h.out, fmt.Sprintf("%s cannot talk to %s", h.socketType, printable(value)))
+		h.complain(fmt.Sprintf("%s cannot talk to %s", h.socketType, printable(value)))
 		return refuse(IncompatibleType, "%s cannot talk to %q", h.socketType, printable(value))
 	}
 	// A peer that does not say what it is may yet have an identity.
 	if theirs.announces() || !announced {
 		identity, _ := m.Get(PropertyIdentity)
 		if err := checkIdentity(identity); err != nil {
-			h.out = AppendError(h.out, err.Error())
+			h.complain(err.Error())
 			return refuse(BadIdentity, "%v", err)
 		}
 		h.peer.Identity = identity
 	}
 	h.peer.SocketType, h.peer.Metadata = theirs, m
-	return h.identified()
+	return nil
+}
+
+// complain tells the peer what is wrong with it. RFC 24, 25: a client never sends ERROR.
+func (h *Handshake) complain(text string) {
+	if h.mechanism.role() != client {
+		h.out = AppendError(h.out, text)
+	}
 }
 
 // identified is called when all is known of the peer.
@@ -334,7 +365,7 @@ func (h *Handshake) identified() error {
 	}
 	tell, err := h.identify(h.peer)
 	if tell != "" {
-		h.out = AppendError(h.out, tell)
+		h.complain(tell)
 	}
 	return err
 }

@@ -9,12 +9,9 @@ import (
 )
 
 // secured is a mechanism that is not NULL, and no more.
-type secured struct{}
+type secured struct{ null }
 
-func (secured) name() string                             { return "CURVE" }
-func (secured) start(*Handshake)                         {}
-func (secured) command(*Handshake, string, []byte) error { return nil }
-func (secured) done() bool                               { return false }
+func (*secured) name() string { return "CURVE" }
 
 // What peers of the older versions say before a message, and what each says.
 var oldPeers = map[string]string{
@@ -29,7 +26,7 @@ func TestDowngradeGuard(t *testing.T) {
 	t.Parallel()
 	for name, hello := range oldPeers {
 		h := newHandshake(t, Config{SocketType: Pull, Downgrade: true})
-		h.secure(secured{}, true)
+		h.secure(&secured{}, true)
 		assert.Equal(t, "\xff\x00\x00\x00\x00\x00\x00\x00\x00\x7f\x03\x01CURVE", string(h.Start()[:17]), name)
 		assert.Len(t, h.Start(), GreetingSize)
 		assert.False(t, h.HoldsBack())

@@ -158,7 +158,7 @@ func TestRFC37_ErrorIsFatal(t *testing.T) {
 	h := newHandshake(t, Config{SocketType: Pull})
 	_, _, err := h.Step(append(greetingOf(1, 0), "\x04\x0a\x05ERROR\x03400"...))
 	requireReason(t, PeerError, err)
-	assert.EqualError(t, err, `refused by the peer: "400"`)
+	assert.EqualError(t, err, `refused by the peer: "400": it does not let us in`)
 	n, out, again := h.Step([]byte(readyPush))
 	assert.Zero(t, n)
 	assert.Empty(t, out)

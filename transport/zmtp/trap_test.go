@@ -71,7 +71,7 @@ func TestTrap02_NotDoneBeforeThePeersReady(t *testing.T) {
 func TestTrap03_AsServerIgnored(t *testing.T) {
 	t.Parallel()
 	for _, asServer := range []byte{0, 1, 0xff} {
-		h := newHandshake(t, Config{SocketType: Pull, AsServer: true})
+		h := newHandshake(t, Config{SocketType: Pull})
 		assert.Zero(t, h.Start()[32], "NULL has no server")
 		_, _, err := h.Step(append(greetingOf(1, asServer), readyPush...))
 		require.NoError(t, err)

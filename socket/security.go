@@ -1,0 +1,89 @@
+package socket
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// Verdict is the answer to a Request. The zero Verdict lets nobody in.
+type Verdict = zmtp.Verdict
+
+// Decision is what a Verdict decides.
+type Decision = zmtp.Decision
+
+// The decisions about a peer; the numbers in brackets are the status codes of ZAP (RFC 27).
+const (
+	Deny     = zmtp.Deny     // the peer is told so, and libzmq never comes back (400)
+	Allow    = zmtp.Allow    // the peer comes in (200)
+	TryLater = zmtp.TryLater // the connection is closed without a word; peers try again (300)
+	Fail     = zmtp.Fail     // the question could not be answered, and the peer is told so (500)
+)
+
+// Request asks whether a peer may come in: what it has shown of itself, which only its address and a CURVE key prove.
+type Request struct {
+	Mechanism   string       // NULL, PLAIN or CURVE
+	Endpoint    string       // of ours, as bound or as given to Connect
+	Address     net.Addr     // of the peer: a *net.TCPAddr for tcp, ws and wss; may be nil
+	Credentials *Credentials // of the peer's process, over ipc on Linux; else nil
+	User        string       // PLAIN: any octets the peer likes
+	Password    string       // PLAIN: any octets the peer likes
+	PublicKey   [32]byte     // CURVE: the client's long-term key, of which it has the secret one
+	Identity    string       // as announced, not with PLAIN; any octets the peer likes
+	SocketType  string       // as announced, not with PLAIN
+	Properties  zmtp.Metadata
+}
+
+// authenticated asks whether a peer may come in, which has to be known at deadline.
+func (c *core) authenticated(ctx context.Context, nc net.Conn, endpoint string, who zmtp.Credentials, deadline time.Time) Verdict {
+	if c.cfg.authenticate == nil {
+		return c.unasked(who)
+	}
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	return c.cfg.authenticate(ctx, Request{
+		Mechanism: who.Mechanism, Endpoint: endpoint, Address: nc.RemoteAddr(), Credentials: credentialsOf(nc),
+		User: who.User, Password: who.Password, PublicKey: who.PublicKey,
+		Identity: string(who.Peer.Identity), SocketType: string(who.Peer.SocketType), Properties: who.Peer.Metadata,
+	})
+}
+
+// unasked is the verdict where nobody is there to ask: a password that nobody checks lets nobody in, but CURVE has its own proof
+// that the client knows our public key, which need not be public.
+func (c *core) unasked(who zmtp.Credentials) Verdict {
+	if who.Mechanism == "PLAIN" {
+		return Verdict{Decision: Deny, Reason: "no authenticator is set that could check the password"}
+	}
+	return Verdict{Decision: Allow}
+}
+
+// answering is a handshake with somebody to ask about the peer.
+type answering struct {
+	*zmtp.Handshake
+	ask func(zmtp.Credentials) Verdict
+}
+
+// Step is Handshake.Step that goes on behind the questions.
+func (h *answering) Step(in []byte) (n int, out []byte, err error) {
+	n, out, err = h.Handshake.Step(in)
+	for err == nil {
+		who, pending := h.Pending()
+		if !pending {
+			break
+		}
+		var more []byte
+		more, err = h.Answer(h.ask(who))
+		out = append(out[:len(out):len(out)], more...)
+		if err == nil && n < len(in) {
+			var used int
+			used, more, err = h.Handshake.Step(in[n:])
+			n, out = n+used, append(out, more...)
+		}
+	}
+	return n, out, err
+}
