@@ -161,11 +161,11 @@ class Socket:
         return messages
 
     def flood(self, start, end):
-        """At a pace: a PUB, which never blocks, would take all there is of the machine."""
+        """Sends at a pace that a receiver can follow, for nothing else holds back a PUB."""
         for number in range(start, end):
             self.send([str(number).encode()])
             if number % 100 == 0:
-                time.sleep(0.001)
+                time.sleep(0.01)
 
     def echo(self):
         while True:
