@@ -148,7 +148,8 @@ var (
 func loads(library string) error {
 	out, err := python(library).CombinedOutput() // it ends at once, for nobody asks anything
 	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+		_, last, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\nOSError: ")) // behind where it was raised
+		return fmt.Errorf("%w %s", err, last)
 	}
 	return nil
 }
