@@ -23,6 +23,8 @@ const (
 	// closePatience is how long a close frame may wait for room. It waits only where the buffers are full and yet nobody writes,
 	// so that many such peers are not to be feared; less would be lost on a busy machine before the write is even tried.
 	closePatience = 250 * time.Millisecond
+	// writePatience is how long Close waits for a Write that blocks: it is there for one that is about to return.
+	writePatience = 5 * time.Millisecond
 )
 
 // Conn is a connection to one peer. The HTTP upgrade happens in the first Read or Write, under its deadlines, so that
@@ -166,6 +168,7 @@ func (c *Conn) write(p []byte) (n int, err error) {
 	chunks.Put(chunk)
 	if err != nil && c.closed.Load() {
 		err = c.closedError("write") // and not that its deadline passed, which Close set
+		c.failed = err               // there is no room for a close frame either
 	}
 	return n, err
 }
@@ -265,8 +268,10 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	if c.opened.Load() { // before, there is nobody to tell, and a Write may be waiting for the upgrade
-		_ = c.nc.SetWriteDeadline(time.Now().Add(closePatience)) // ends a Write that blocks
-		c.writing.Lock()
+		if !c.writing.TryLock() {
+			_ = c.nc.SetWriteDeadline(time.Now().Add(writePatience)) // ends a Write that blocks
+			c.writing.Lock()
+		}
 		defer c.writing.Unlock()
 		c.sayClose()
 	}
