@@ -234,7 +234,8 @@ func TestInteropSubscriptionsOutlivePublisher(t *testing.T) {
 	}
 }
 
-// The same with the parts exchanged. libzmq's SUB tells everything again only without a limit on what it sends (its issue 2258).
+// The same with the parts exchanged. libzmq's SUB tells everything only without a limit on what it sends (its issue 2258): with its
+// default it tells any publisher 1000 of these topics, at first and again.
 func TestInteropPublisherRestarts(t *testing.T) {
 	t.Parallel()
 	topics := manyTopics()
