@@ -47,7 +47,7 @@ func (b *balancer) reroute(p *pipe) {
 	lost, handed, bytes := 0, 0, 0
 	eachMessage(p.out.Take(), func(frames [][]byte) {
 		size := Msg{Frames: frames}.Size()
-		to, flush, err := b.try(frames, size, nil)
+		to, flush, err := b.try(frames, nil, size, nil)
 		if to == nil {
 			if err == nil {
 				b.mu.Unlock()
@@ -97,12 +97,17 @@ func (b *balancer) stopSending(err error) {
 // and ErrTimeout when ctx's deadline passed) or the socket is closed (ErrClosed). A context that
 // has ended already makes Send a try. Nil means that the message is queued for one peer.
 func (b *balancer) Send(ctx context.Context, frames ...[]byte) error {
-	size, err := b.admit(frames)
+	return b.send(ctx, frames, nil)
+}
+
+// send sends frames, which are copied, or those given away: see pipe.queue.
+func (b *balancer) send(ctx context.Context, frames, given [][]byte) error {
+	size, err := b.admit(frames, given)
 	if err != nil {
 		return err
 	}
 	for {
-		p, flush, err := b.try(frames, size, nil)
+		p, flush, err := b.try(frames, given, size, nil)
 		if p != nil {
 			if flush {
 				p.out.Flush()
@@ -118,16 +123,16 @@ func (b *balancer) Send(ctx context.Context, frames ...[]byte) error {
 	}
 }
 
-func (b *balancer) admit(frames [][]byte) (size int, err error) {
+func (b *balancer) admit(frames, given [][]byte) (size int, err error) {
 	if err := b.c.usable(); err != nil {
 		return 0, &Error{Op: "send", Err: err}
 	}
-	return b.c.sizeOf(frames)
+	return b.c.sizeOf(either(frames, given))
 }
 
-// try queues a message of size bytes at the next peer that has room; head, if given, returns the frames that go before it for
+// try queues a message of frames, or of those given away, of size bytes at the next peer that has room; head, if given, returns the frames that go before it for
 // that peer. With flush the caller flushes the peer's queue. With neither a peer nor an error it leaves b.mu held, for block.
-func (b *balancer) try(frames [][]byte, size int, head func(*pipe) [][]byte) (to *pipe, flush bool, err error) {
+func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]byte) (to *pipe, flush bool, err error) {
 	b.mu.Lock()
 	if err := b.err; err != nil {
 		b.mu.Unlock()
@@ -142,7 +147,7 @@ func (b *balancer) try(frames [][]byte, size int, head func(*pipe) [][]byte) (to
 		if head != nil {
 			envelope = head(p)
 		}
-		took, flush := p.out.Append(envelope, frames, size)
+		took, flush := p.queue(envelope, frames, given, size)
 		if !took {
 			b.ring.Deactivate(p)
 			continue

@@ -22,3 +22,9 @@ func NewChannel(opts ...Option) *Channel {
 // Send sends one message of one frame to the peer. It copies the body. While there is no peer, and no endpoint to connect to, or its queue is
 // full, it blocks; errors are as for Push.
 func (s *Channel) Send(ctx context.Context, body []byte) error { return s.balancer.Send(ctx, body) }
+
+// SendOwned is Send without a copy of a large body (above 32 KiB): it belongs to the socket from the call on, unless that returns an
+// error, and must not be changed or used for anything else.
+func (s *Channel) SendOwned(ctx context.Context, body []byte) error {
+	return s.balancer.send(ctx, nil, [][]byte{body})
+}

@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"context"
+
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -22,6 +24,12 @@ func NewDealer(opts ...Option) *Dealer {
 	s.receiver.init(&s.core)
 	s.queueing = !s.cfg.immediate
 	return s
+}
+
+// SendOwned is Send without a copy of large frames (above 32 KiB): they belong to the socket from the call on, unless it returns an
+// error, and must not be changed or used for anything else.
+func (s *Dealer) SendOwned(ctx context.Context, frames ...[]byte) error {
+	return s.balancer.send(ctx, nil, frames)
 }
 
 func (s *Dealer) enroll(p *pipe) error { return s.balancer.enroll(p) }

@@ -55,10 +55,21 @@ const inlineFlushes = 8
 // without a subscriber it goes nowhere, which is not a drop (RFC 29). With WithNoDrop it blocks while a matching subscriber's
 // queue is full, until ctx ends (ErrFull).
 func (f *fanout) Send(ctx context.Context, frames ...[]byte) error {
+	return f.send(ctx, frames, nil)
+}
+
+// SendOwned is Send without a copy of large frames (above 32 KiB): they belong to the socket from the call on, unless it returns an
+// error, and must not be changed or used for anything else.
+func (f *fanout) SendOwned(ctx context.Context, frames ...[]byte) error {
+	return f.send(ctx, nil, frames)
+}
+
+// send sends frames, which are copied, or those given away: see pipe.queue.
+func (f *fanout) send(ctx context.Context, frames, given [][]byte) error {
 	if err := f.c.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
 	}
-	size, err := f.c.sizeOf(frames)
+	size, err := f.c.sizeOf(either(frames, given))
 	if err != nil {
 		return err
 	}
@@ -68,7 +79,7 @@ func (f *fanout) Send(ctx context.Context, frames ...[]byte) error {
 			f.mu.Unlock()
 			return &Error{Op: "send", Err: f.err}
 		}
-		f.matchLocked(frames[0])
+		f.matchLocked(either(frames, given)[0])
 		if f.c.cfg.invert {
 			f.invertLocked()
 		}
@@ -80,7 +91,7 @@ func (f *fanout) Send(ctx context.Context, frames ...[]byte) error {
 		}
 	}
 	var flush [inlineFlushes]*pipe
-	n := f.distribute(frames, size, &flush)
+	n := f.distribute(frames, given, size, &flush)
 	f.mu.Unlock()
 	for _, p := range flush[:n] {
 		p.out.Flush()
@@ -185,15 +196,19 @@ func (f *fanout) roomForAll(size int) bool {
 }
 
 // distribute queues the message at every matched subscriber and returns those to be written to by the caller.
-func (f *fanout) distribute(frames [][]byte, size int, flush *[inlineFlushes]*pipe) (n int) {
+func (f *fanout) distribute(frames, given [][]byte, size int, flush *[inlineFlushes]*pipe) (n int) {
 	single := len(f.matched) == 1
 	if !single && len(f.matched) > 0 {
-		f.parts, f.small = link.Encode(f.parts, f.small, frames)
+		if given != nil {
+			f.parts, f.small = link.EncodeGiven(f.parts, f.small, given)
+		} else {
+			f.parts, f.small = link.Encode(f.parts, f.small, frames)
+		}
 	}
 	for _, p := range f.matched {
 		var took, full bool
 		if single {
-			took, full = p.out.Append(nil, frames, size)
+			took, full = p.queue(nil, frames, given, size)
 		} else {
 			took, full = p.out.AppendEncoded(f.parts, size)
 		}

@@ -3,6 +3,7 @@ package socket_test
 import (
 	"bytes"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,4 +38,95 @@ func TestRecv_LargeBodiesAreTheCallers(t *testing.T) {
 			clear(m.Frames[1])
 		}
 	})
+}
+
+// SendOwned passes a large body on without a copy, as far as one process goes; what other sockets share is still copied.
+func TestSendOwned_IsNotCopied(t *testing.T) {
+	t.Parallel()
+	push, pull := socket.NewPush(), socket.NewPull()
+	closing(t, push, pull)
+	require.NoError(t, push.Connect(bind(t, pull, fresh(t, "inproc"))))
+	require.NoError(t, push.WaitPeers(limit(t), 1))
+	body := make([]byte, 100<<10)
+	require.NoError(t, push.SendOwned(limit(t), body, []byte("end")))
+	m := recv(t, pull)
+	require.Len(t, m.Frames, 2)
+	assert.Same(t, &body[0], &m.Frames[0][0])
+}
+
+// SendOwned is Send in all else: every type delivers what was sent, small frames and large ones, and refuses what has no frames.
+func TestSendOwned_DeliversAsSend(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		large := bytes.Repeat([]byte("x"), 70<<10)
+		check := func(m socket.Msg, err error) {
+			t.Helper()
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(bytes.Repeat([]byte("x"), 70<<10), m.Bytes()))
+		}
+		clone := func() []byte { return bytes.Clone(large) }
+
+		t.Run("pub-sub", func(t *testing.T) {
+			pub, sub := socket.NewPub(), socket.NewSub()
+			other := socket.NewSub()
+			closing(t, pub, sub, other)
+			join(t, transport, pub, sub)
+			require.NoError(t, other.Connect(pub.Stats().Endpoints[0]))
+			require.NoError(t, sub.Subscribe(""))
+			require.NoError(t, other.Subscribe(""))
+			require.NoError(t, pub.WaitSubscribers(limit(t), "topic", 2))
+			require.NoError(t, pub.SendOwned(limit(t), []byte("topic"), clone()))
+			check(sub.Recv(limit(t)))
+			check(other.Recv(limit(t)))
+		})
+
+		t.Run("req-rep", func(t *testing.T) {
+			req, rep := socket.NewReq(), socket.NewRep()
+			closing(t, req, rep)
+			join(t, transport, rep, req)
+			require.NoError(t, req.SendOwned(limit(t), clone()))
+			check(rep.Recv(limit(t)))
+			require.NoError(t, rep.SendOwned(limit(t), clone()))
+			check(req.Recv(limit(t)))
+		})
+
+		t.Run("router-dealer", func(t *testing.T) {
+			router, dealer := socket.NewRouter(), socket.NewDealer()
+			closing(t, router, dealer)
+			join(t, transport, router, dealer)
+			require.NoError(t, dealer.SendOwned(limit(t), clone()))
+			asked, err := router.Recv(limit(t))
+			check(asked, err)
+			require.NoError(t, router.SendOwned(limit(t), asked.Frames[0], clone()))
+			check(dealer.Recv(limit(t)))
+			require.ErrorIs(t, router.SendOwned(limit(t), clone()), socket.ErrState)
+			require.ErrorIs(t, dealer.SendOwned(limit(t)), socket.ErrState)
+		})
+
+		t.Run("server-client", func(t *testing.T) {
+			server, client := socket.NewServer(), socket.NewClient()
+			closing(t, server, client)
+			join(t, transport, server, client)
+			require.NoError(t, client.SendOwned(limit(t), clone()))
+			got, err := server.Recv(limit(t))
+			check(got, err)
+			require.NoError(t, server.SendOwned(limit(t), got.RoutingID(), clone()))
+			check(client.Recv(limit(t)))
+		})
+
+		t.Run("radio-dish", func(t *testing.T) {
+			radio, dish := socket.NewRadio(), socket.NewDish()
+			closing(t, radio, dish)
+			join(t, transport, radio, dish)
+			require.NoError(t, dish.Join("g"))
+			require.NoError(t, radio.WaitSubscribers(limit(t), "g", 1))
+			require.NoError(t, radio.SendOwned(limit(t), "g", clone()))
+			check(dish.Recv(limit(t)))
+		})
+	})
+}
+
+// A message is passed around in registers as long as it has at most four words; beyond, each call copies it through memory.
+func TestMsg_FitsRegisters(t *testing.T) {
+	t.Parallel()
+	assert.LessOrEqual(t, unsafe.Sizeof(socket.Msg{}), 4*unsafe.Sizeof(uintptr(0)))
 }

@@ -115,11 +115,16 @@ func (n *numbered) stopReceiving(err error)       { n.receiver.stopReceiving(err
 // ctx's deadline passed), the peer leaves (ErrNoPeer) or the socket is closed (ErrClosed). Sends to other peers go on
 // meanwhile.
 func (n *numbered) Send(ctx context.Context, id uint32, body []byte) error {
+	return n.send(ctx, id, body, nil)
+}
+
+// send sends body, which is copied, or the one given away: see pipe.queue.
+func (n *numbered) send(ctx context.Context, id uint32, body []byte, given [][]byte) error {
 	if err := n.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
 	}
 	frames := [][]byte{body}
-	size, err := n.sizeOf(frames)
+	size, err := n.sizeOf(either(frames, given))
 	if err != nil {
 		return err
 	}
@@ -130,7 +135,7 @@ func (n *numbered) Send(ctx context.Context, id uint32, body []byte) error {
 			n.seatMu.Unlock()
 			return &Error{Op: "send", Err: err}
 		}
-		if took, flush := s.pipe.out.Append(nil, frames, size); took {
+		if took, flush := s.pipe.queue(nil, frames, given, size); took {
 			n.seatMu.Unlock()
 			if flush {
 				s.pipe.out.Flush()

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -31,4 +32,10 @@ func (s *P2P) ConnectPeer(endpoint string) (uint32, error) {
 		return 0, &Error{Op: "connect", Endpoint: endpoint, Err: fmt.Errorf("%w: disconnected meanwhile", ErrState)}
 	}
 	return d.pipe.number, nil
+}
+
+// SendOwned is Send without a copy of a large body (above 32 KiB): it belongs to the socket from the call on, unless that returns an
+// error, and must not be changed or used for anything else.
+func (s *P2P) SendOwned(ctx context.Context, id uint32, body []byte) error {
+	return s.numbered.send(ctx, id, nil, [][]byte{body})
 }

@@ -95,6 +95,23 @@ func signal(c chan struct{}) {
 // queues reports whether p has a queue while it is not connected.
 func (p *pipe) queues() bool { return p.dialer != nil && (p.c.queueing || p.named) }
 
+// queue queues a message of head and frames, which are copied, or those given away. They are two parameters, here and in all that leads
+// here, since what is copied must not escape to the heap: callers may have it on their stack.
+func (p *pipe) queue(head, frames, given [][]byte, size int) (took, flush bool) {
+	if given != nil {
+		return p.out.AppendGiven(head, given, size)
+	}
+	return p.out.Append(head, frames, size)
+}
+
+// either returns the frames of a message, to be looked at.
+func either(frames, given [][]byte) [][]byte {
+	if given != nil {
+		return given
+	}
+	return frames
+}
+
 // kick has the read pump look at the state of things again.
 func (p *pipe) kick() { signal(p.turn) }
 

@@ -1,6 +1,10 @@
 package socket
 
-import "github.com/meshmq/meshmq/transport/zmtp"
+import (
+	"context"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
 
 // Push sends messages to PULL peers, each message to one of them in turn (RFC 30, PUSH). It is safe for use by any
 // number of goroutines.
@@ -16,6 +20,12 @@ func NewPush(opts ...Option) *Push {
 	s.balancer.init(&s.core)
 	s.queueing = !s.cfg.immediate
 	return s
+}
+
+// SendOwned is Send without a copy of large frames (above 32 KiB): they belong to the socket from the call on, unless it returns an
+// error, and must not be changed or used for anything else.
+func (s *Push) SendOwned(ctx context.Context, frames ...[]byte) error {
+	return s.balancer.send(ctx, nil, frames)
 }
 
 func (s *Push) enroll(p *pipe) error  { return s.balancer.enroll(p) }

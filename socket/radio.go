@@ -50,6 +50,15 @@ func (s *Radio) Send(ctx context.Context, group string, body []byte) error {
 	return s.fanout.Send(ctx, first[:n], body)
 }
 
+// SendOwned is Send without a copy of a large body (above 32 KiB): it belongs to the socket from the call on, unless that returns an
+// error, and must not be changed or used for anything else.
+func (s *Radio) SendOwned(ctx context.Context, group string, body []byte) error {
+	if err := checkGroup(group); err != nil {
+		return &Error{Op: "send", Err: err}
+	}
+	return s.fanout.SendOwned(ctx, []byte(group), body)
+}
+
 // command takes the groups of DISH peers. One that breaks the rules loses its connection.
 func (s *Radio) command(p *pipe, name, data []byte) {
 	joined := string(name) == zmtp.CommandJoin

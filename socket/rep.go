@@ -104,14 +104,25 @@ func delimiter(frames [][]byte) int {
 // Send answers the request that Recv returned last. It copies the frames and never blocks: a reply to a peer that is gone, or whose queue is
 // full, is dropped and counted (RFC 28). Without a request it is ErrState.
 func (s *Rep) Send(_ context.Context, frames ...[]byte) error {
+	return s.send(frames, nil)
+}
+
+// SendOwned is Send without a copy of large frames (above 32 KiB): they belong to the socket from the call on, unless it returns an
+// error, and must not be changed or used for anything else.
+func (s *Rep) SendOwned(_ context.Context, frames ...[]byte) error {
+	return s.send(nil, frames)
+}
+
+// send sends frames, which are copied, or those given away: see pipe.queue.
+func (s *Rep) send(frames, given [][]byte) error {
 	if err := s.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
 	}
-	size, err := s.sizeOf(frames)
+	size, err := s.sizeOf(either(frames, given))
 	if err != nil {
 		return err
 	}
-	p, flush, err := s.answer(frames, size)
+	p, flush, err := s.answer(frames, given, size)
 	if flush {
 		p.out.Flush()
 	}
@@ -119,7 +130,7 @@ func (s *Rep) Send(_ context.Context, frames ...[]byte) error {
 }
 
 // answer queues the reply, if its peer is still there.
-func (s *Rep) answer(frames [][]byte, size int) (p *pipe, flush bool, err error) {
+func (s *Rep) answer(frames, given [][]byte, size int) (p *pipe, flush bool, err error) {
 	s.askMu.Lock()
 	defer s.askMu.Unlock()
 	p, peer, envelope := s.asker, s.askedBy, s.envelope
@@ -134,7 +145,7 @@ func (s *Rep) answer(frames [][]byte, size int) (p *pipe, flush bool, err error)
 		s.drop(p, DropPeerGone, 1)
 		return p, false, nil
 	}
-	took, flush := p.out.Append(envelope, frames, size)
+	took, flush := p.queue(envelope, frames, given, size)
 	if !took {
 		s.drop(p, DropFull, 1)
 	}

@@ -74,7 +74,18 @@ func (s *Req) stopReceiving(err error)       { s.receiver.stopReceiving(err) }
 // Send sends a request to the next connected peer. It copies the frames. It blocks while no peer is connected, as
 // Push does. While the reply to the request before is due it is ErrState, unless WithRelaxed was given.
 func (s *Req) Send(ctx context.Context, frames ...[]byte) error {
-	size, err := s.balancer.admit(frames)
+	return s.send(ctx, frames, nil)
+}
+
+// SendOwned is Send without a copy of large frames (above 32 KiB): they belong to the socket from the call on, unless it returns an
+// error, and must not be changed or used for anything else.
+func (s *Req) SendOwned(ctx context.Context, frames ...[]byte) error {
+	return s.send(ctx, nil, frames)
+}
+
+// send sends frames, which are copied, or those given away: see pipe.queue.
+func (s *Req) send(ctx context.Context, frames, given [][]byte) error {
+	size, err := s.balancer.admit(frames, given)
 	if err != nil {
 		return err
 	}
@@ -86,7 +97,7 @@ func (s *Req) Send(ctx context.Context, frames ...[]byte) error {
 		return &Error{Op: "send", Err: err}
 	}
 	for {
-		p, flush, err := s.ask(frames, size)
+		p, flush, err := s.ask(frames, given, size)
 		if p != nil {
 			if flush {
 				p.out.Flush()
@@ -134,11 +145,11 @@ func (s *Req) renew() error {
 
 // ask tries to queue the request, in the envelope that its peer understands. As balancer.try, it leaves balancer.mu held when no
 // peer has room. askMu is held until the request is on record: its reply, and the end of its peer, come after that.
-func (s *Req) ask(frames [][]byte, size int) (to *pipe, flush bool, err error) {
+func (s *Req) ask(frames, given [][]byte, size int) (to *pipe, flush bool, err error) {
 	s.askMu.Lock()
 	defer s.askMu.Unlock()
 	var correlate bool
-	to, flush, err = s.balancer.try(frames, size, func(p *pipe) [][]byte {
+	to, flush, err = s.balancer.try(frames, given, size, func(p *pipe) [][]byte {
 		correlate = s.cfg.correlate || isOurRep(p.peer.Load())
 		if correlate {
 			return s.envelope[:]

@@ -139,14 +139,30 @@ func (s *Router) Recv(ctx context.Context) (Msg, error) {
 // the peer's queue is full it blocks, until ctx ends (ErrFull). Sends to other peers go on meanwhile. With WithMandatory(false) it drops instead. An
 // id that no peer can have, empty or above 255 bytes, is ErrRoutingID too.
 func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
+	return s.send(ctx, frames, nil)
+}
+
+// SendOwned is Send without a copy of large frames (above 32 KiB): they belong to the socket from the call on, unless it returns an
+// error, and must not be changed or used for anything else.
+func (s *Router) SendOwned(ctx context.Context, frames ...[]byte) error {
+	return s.send(ctx, nil, frames)
+}
+
+// send sends frames, which are copied, or those given away: see pipe.queue.
+func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 	if err := s.usable(); err != nil {
 		return &Error{Op: "send", Err: err}
 	}
-	if len(frames) < 2 {
+	if len(either(frames, given)) < 2 {
 		return &Error{Op: "send", Err: fmt.Errorf("%w: a ROUTER sends a routing id and at least one more frame", ErrState)}
 	}
-	id, body := frames[0], frames[1:]
-	size, err := s.sizeOf(body)
+	id := either(frames, given)[0]
+	if given != nil {
+		given = given[1:]
+	} else {
+		frames = frames[1:]
+	}
+	size, err := s.sizeOf(either(frames, given))
 	if err != nil {
 		return err
 	}
@@ -161,7 +177,7 @@ func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
 			s.tableMu.Unlock()
 			return s.unroutable(id)
 		}
-		took, flush := p.out.Append(nil, body, size)
+		took, flush := p.queue(nil, frames, given, size)
 		if took {
 			s.tableMu.Unlock()
 			if flush {

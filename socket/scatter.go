@@ -25,6 +25,12 @@ func NewScatter(opts ...Option) *Scatter {
 // Send sends one message of one frame to the next peer that has room. It copies the body. Blocking and errors are as for Push.
 func (s *Scatter) Send(ctx context.Context, body []byte) error { return s.balancer.Send(ctx, body) }
 
+// SendOwned is Send without a copy of a large body (above 32 KiB): it belongs to the socket from the call on, unless that returns an
+// error, and must not be changed or used for anything else.
+func (s *Scatter) SendOwned(ctx context.Context, body []byte) error {
+	return s.balancer.send(ctx, nil, [][]byte{body})
+}
+
 func (s *Scatter) enroll(p *pipe) error  { return s.balancer.enroll(p) }
 func (s *Scatter) attach(p *pipe) error  { s.balancer.attach(p); return nil }
 func (s *Scatter) detach(p *pipe)        { s.balancer.detach(p) }

@@ -101,6 +101,39 @@ func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
 	return true, flush
 }
 
+// AppendGiven is Append for frames that the caller gives away: large bodies are not copied. It is apart from Append because what
+// that is passed must not escape to the heap.
+func (o *Out) AppendGiven(head, frames [][]byte, size int) (ok, flush bool) {
+	shed := 0
+	o.mu.Lock()
+	if o.fullLocked(size) {
+		if shed, ok = o.shedLocked(size); !ok {
+			o.refused = true
+			o.mu.Unlock()
+			return false, false
+		}
+	}
+	for i, f := range head {
+		o.appendFrame(f, true, i > 0)
+	}
+	for i, f := range frames {
+		more, inside := i < len(frames)-1, len(head)+i > 0
+		if len(f) <= largeBody {
+			o.appendFrame(f, more, inside)
+			continue
+		}
+		o.appendLargeHeader(len(f), more, inside)
+		o.appendLarge(f)
+		o.segs[len(o.segs)-2].own = true
+	}
+	flush = o.queuedLocked(size)
+	o.mu.Unlock()
+	if shed > 0 {
+		o.Shed(shed)
+	}
+	return true, flush
+}
+
 // AppendEncoded queues a message that Encode made. Its large bodies are shared, not copied.
 func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
 	shed := 0
@@ -131,6 +164,32 @@ func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
 // Encode encodes a message once for many queues: parts alternate between frames as they go on the wire,
 // which are to be copied, and large bodies, which the queues share. parts and small are buffers to reuse.
 func Encode(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
+	parts, small = encodeAround(parts, small, frames)
+	k := 1
+	for _, f := range frames {
+		if len(f) > largeBody {
+			parts[k] = append([]byte(nil), f...)
+			k += 2
+		}
+	}
+	return parts, small
+}
+
+// EncodeGiven is Encode for frames that the caller gives away: large bodies are not copied.
+func EncodeGiven(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
+	parts, small = encodeAround(parts, small, frames)
+	k := 1
+	for _, f := range frames {
+		if len(f) > largeBody {
+			parts[k] = f
+			k += 2
+		}
+	}
+	return parts, small
+}
+
+// encodeAround leaves places for the large bodies.
+func encodeAround(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
 	need := 0
 	for _, f := range frames {
 		need += zmtp.MaxHeaderSize
@@ -153,7 +212,7 @@ func Encode(parts [][]byte, small []byte, frames [][]byte) ([][]byte, []byte) {
 			small = append(small, f...)
 			continue
 		}
-		parts = append(parts, small[start:], append([]byte(nil), f...))
+		parts = append(parts, small[start:], nil)
 		start = len(small)
 	}
 	if start < len(small) {
@@ -173,13 +232,8 @@ func (o *Out) Full(size int) bool {
 
 func (o *Out) appendFrame(body []byte, more, inside bool) {
 	n := len(body)
-	flags := byte(0)
-	if more {
-		flags = zmtp.FlagMore
-	}
 	if n > largeBody {
-		s := o.tail(zmtp.MaxHeaderSize, inside)
-		s.b = zmtp.AppendHeader(s.b, flags, n)
+		o.appendLargeHeader(n, more, inside)
 		if o.conn != nil && o.conn.give != nil {
 			o.appendLarge(append([]byte(nil), body...))
 		} else {
@@ -190,6 +244,10 @@ func (o *Out) appendFrame(body []byte, more, inside bool) {
 		o.segs[len(o.segs)-2].own = true
 		return
 	}
+	flags := byte(0)
+	if more {
+		flags = zmtp.FlagMore
+	}
 	s := o.tail(n+zmtp.MaxHeaderSize, inside)
 	b := s.b
 	if n < 256 {
@@ -198,6 +256,15 @@ func (o *Out) appendFrame(body []byte, more, inside bool) {
 		b = zmtp.AppendHeader(b, flags, n)
 	}
 	s.b = append(b, body...)
+}
+
+func (o *Out) appendLargeHeader(size int, more, inside bool) {
+	flags := byte(0)
+	if more {
+		flags = zmtp.FlagMore
+	}
+	s := o.tail(zmtp.MaxHeaderSize, inside)
+	s.b = zmtp.AppendHeader(s.b, flags, size)
 }
 
 // tail returns the open segment with room for n bytes. inside says that a message is under way.

@@ -152,11 +152,17 @@ func TestOut_KeepsWhatWasNotWrittenWhole(t *testing.T) {
 		send := func() {
 			m := message(r, len(want))
 			var flush bool
-			if r.IntN(3) == 0 {
+			head := r.IntN(len(m))
+			switch r.IntN(4) {
+			case 0:
 				parts, _ := Encode(nil, nil, m)
 				_, flush = q.AppendEncoded(parts, size(m))
-			} else {
-				head := r.IntN(len(m))
+			case 1:
+				parts, _ := EncodeGiven(nil, nil, m)
+				_, flush = q.AppendEncoded(parts, size(m))
+			case 2:
+				_, flush = q.AppendGiven(m[:head], m[head:], size(m))
+			default:
 				_, flush = q.Append(m[:head], m[head:], size(m))
 			}
 			if flush || r.IntN(5) == 0 {
