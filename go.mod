@@ -13,6 +13,7 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/vmihailenco/msgpack/v5 v5.4.1
 	github.com/wcharczuk/go-chart/v2 v2.1.2
+	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.62.0
 )
 

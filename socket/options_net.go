@@ -36,7 +36,7 @@ func (c *config) transport() *transport.Config {
 	}
 	return &transport.Config{
 		Dialer: c.dialer, SOCKS5: c.socks5, KeepAlive: c.keepAlive, SendBuffer: c.sendBuffer, RecvBuffer: c.recvBuffer,
-		Backlog: c.backlog, Control: c.control, TLS: c.tls, Origins: c.origins, MaxMessage: largest,
+		Backlog: c.backlog, Control: c.control, TLS: c.tls, Origins: c.origins, MaxMessage: largest, Mechanism: c.mechanismIs,
 	}
 }
 

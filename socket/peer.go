@@ -20,7 +20,7 @@ type Peer struct {
 
 	credentials *Credentials
 	mechanism   string
-	publicKey   [32]byte
+	publicKey   PublicKey
 	userID      string
 	granted     zmtp.Metadata
 }
@@ -72,6 +72,9 @@ func (p *Peer) ours() bool {
 
 // Mechanism returns the security mechanism of the connection: NULL, PLAIN or CURVE; empty on a Stream, which has none.
 func (p *Peer) Mechanism() string { return p.mechanism }
+
+// PublicKey returns the key that the peer has proved to be the owner of, and whether there is one: with CURVE.
+func (p *Peer) PublicKey() (PublicKey, bool) { return p.publicKey, p.publicKey != PublicKey{} }
 
 // UserID returns who the authenticator says the peer is (the User-Id of RFC 27); empty where none was asked or it did not say.
 func (p *Peer) UserID() string { return p.userID }

@@ -8,6 +8,10 @@ import (
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
+// HandshakeError is what the Err of a HandshakeFailed event is, by errors.As, when one side refused the other: its Reason says why, such as
+// zmtp.MechanismMismatch, zmtp.BadKey, zmtp.Denied by us and zmtp.PeerError for a refusal by the peer.
+type HandshakeError = zmtp.HandshakeError
+
 // Verdict is the answer to a Request. The zero Verdict lets nobody in.
 type Verdict = zmtp.Verdict
 
@@ -30,7 +34,7 @@ type Request struct {
 	Credentials *Credentials // of the peer's process, over ipc on Linux; else nil
 	User        string       // PLAIN: any octets the peer likes
 	Password    string       // PLAIN: any octets the peer likes
-	PublicKey   [32]byte     // CURVE: the client's long-term key, of which it has the secret one
+	PublicKey   PublicKey    // CURVE: the client's long-term key, of which it has the secret one
 	Identity    string       // as announced, not with PLAIN; any octets the peer likes
 	SocketType  string       // as announced, not with PLAIN
 	Properties  zmtp.Metadata

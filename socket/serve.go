@@ -18,34 +18,22 @@ import (
 
 var (
 	errTooManyPeers = errors.New("refused: WithMaxPeers peers are connected")
-	errHandshake    = errors.New("no handshake within WithHandshakeTimeout")
 	errSilent       = errors.New("peer is silent: no traffic and no answer to PING")
 )
-
-// meshProperty tells peers of ours from others in READY. Its value is the version of what we do beyond ZMTP.
-const meshProperty = "X-Mesh"
 
 // serve runs one connection from its handshake to its end, on the caller's goroutine, and closes it. With ctx ends
 // the handshake; who ends it later finds the connection among the pipes.
 func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool, err error) {
 	defer nc.Close()
-	peer, early, err := c.handshake(ctx, nc, p)
+	conn, early, who, err := c.meet(ctx, nc, p)
 	if err != nil {
 		c.pat.release(p)
 		if ctx.Err() == nil {
-			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: &Peer{address: addressOf(nc), endpoint: p.endpoint}, Err: err})
+			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
 		}
 		return false, err
 	}
-	who := &Peer{
-		identity: string(peer.Identity), address: addressOf(nc), endpoint: p.endpoint,
-		socketType: string(peer.SocketType), major: peer.Major, minor: peer.Minor, metadata: peer.Metadata,
-		credentials: credentialsOf(nc), mechanism: peer.Mechanism, publicKey: peer.PublicKey, userID: peer.UserID, granted: peer.Granted,
-	}
-	if peer.Major == 1 {
-		nc, early = newOldConn(nc, early), nil
-	}
-	pumped, err := p.attach(c.link(nc), who, early)
+	pumped, err := p.attach(conn, who, early)
 	who = p.peer.Load() // Router has added the routing id
 	if err == nil {
 		c.count(p, 1)
@@ -62,115 +50,6 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	p.detach(pumped)
 	c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
 	return false, err
-}
-
-func (c *core) link(nc net.Conn) *link.Conn {
-	if c.raw {
-		return link.NewRawConn(nc)
-	}
-	return link.NewConn(nc)
-}
-
-// handshake greets the peer and returns what it said of itself, and the bytes that came behind.
-func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (peer zmtp.Peer, early []byte, err error) {
-	if c.raw {
-		return peer, nil, nil
-	}
-	stop := context.AfterFunc(ctx, func() { nc.Close() })
-	defer stop()
-	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
-	for name, value := range c.cfg.properties {
-		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
-	}
-	var deadline time.Time
-	if c.cfg.handshakeTimeout > 0 {
-		deadline = time.Now().Add(c.cfg.handshakeTimeout)
-	}
-	h, err := zmtp.NewHandshake(zmtp.Config{
-		SocketType: c.typ, Identity: c.cfg.identity, Properties: props,
-		Downgrade: bare(nc),
-		// With our READY the peer may send what is lost if we refuse it then.
-		Admit:        func() error { return c.pat.reserve(p) },
-		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
-		Authenticate: c.cfg.authenticate != nil,
-		Patient:      p.dialer == nil && (!c.cfg.handover || c.cfg.authenticate != nil),
-	})
-	if err != nil {
-		return peer, nil, err
-	}
-	_ = nc.SetDeadline(deadline)
-	early, err = meet(nc, &answering{h, func(who zmtp.Credentials) Verdict {
-		return c.authenticated(ctx, nc, p.endpoint, who, deadline)
-	}}, deadline)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = errHandshake
-	}
-	_ = nc.SetDeadline(time.Time{})
-	return h.Peer(), early, err
-}
-
-// identified asks the pattern about a peer that has said who it is. One of ours is told why it is refused; others are hung up on
-// without an ERROR, after which libzmq would never come back.
-func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
-	err = c.pat.identify(p, who)
-	if _, ours := who.Metadata.Get(meshProperty); ours && err != nil {
-		tell = err.Error()
-	}
-	return tell, err
-}
-
-// bare reports whether a connection carries octets as they are. Nothing else is where old peers come from, and others may not
-// bear that a read is given up before they are open.
-func bare(nc net.Conn) bool {
-	switch nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	local := nc.LocalAddr()
-	return local != nil && local.Network() == "inproc"
-}
-
-// holdBack is how long part of our greeting is held back for peers of ZMTP 1.0 and 2.0, which speak at once: longer than
-// a way around the world, short enough to bear for a peer that waits for all of it.
-const holdBack = 300 * time.Millisecond
-
-// shake moves bytes between the connection and the handshake until that is done, or the deadline strikes.
-func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err error) {
-	if _, err := nc.Write(h.Start()); err != nil {
-		return nil, err
-	}
-	rest := time.Now().Add(holdBack)
-	buf := make([]byte, 512) // a greeting and a READY
-	for !h.Done() {
-		until := deadline
-		if h.HoldsBack() && (until.IsZero() || rest.Before(until)) {
-			until = rest
-		}
-		_ = nc.SetReadDeadline(until)
-		n, err := nc.Read(buf)
-		var used int
-		var out []byte
-		switch {
-		case n > 0:
-			used, out, err = h.Step(buf[:n])
-		case errors.Is(err, os.ErrDeadlineExceeded) && until == rest:
-			out, err = h.Rest(), nil
-		case errors.Is(err, io.EOF) && h.Closed() != nil:
-			err = h.Closed()
-		case errors.Is(err, io.EOF):
-			err = fmt.Errorf("peer closed the connection during the handshake: %w", io.ErrUnexpectedEOF)
-		}
-		if len(out) > 0 {
-			if _, werr := nc.Write(out); werr != nil && err == nil {
-				err = werr
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		early = buf[used:n]
-	}
-	return early, nil
 }
 
 // attach makes the connection the pipe's. pumped is closed when the write pump has ended.
@@ -312,6 +191,7 @@ func (p *pipe) detach(pumped chan struct{}) {
 		lost += p.out.Drop() // by a Send that chose p before the pattern let go of it
 	}
 	p.c.drop(p, p.lossReason(), lost)
+	conn.Forget()
 	p.mu.Lock()
 	p.conn = nil
 	close(p.gone)

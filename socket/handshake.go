@@ -1,0 +1,168 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+var errHandshake = errors.New("no handshake within WithHandshakeTimeout")
+
+// meshProperty tells peers of ours from others in READY. Its value is the version of what we do beyond ZMTP.
+const meshProperty = "X-Mesh"
+
+// meet does the handshake with the peer at the other end of nc. It returns the connection as it is from then on, what was read from it behind the
+// handshake, and the peer, as far as it is known also with an error.
+func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn, early []byte, who *Peer, err error) {
+	who = &Peer{address: addressOf(nc), endpoint: p.endpoint, credentials: credentialsOf(nc)}
+	if c.raw {
+		return link.NewRawConn(nc), nil, who, nil
+	}
+	h, early, err := c.handshake(ctx, nc, p)
+	if h == nil {
+		return nil, nil, who, err
+	}
+	peer := h.Peer()
+	who.mechanism, who.publicKey = peer.Mechanism, peer.PublicKey
+	if err != nil {
+		return nil, nil, who, err
+	}
+	who.identity, who.socketType = string(peer.Identity), string(peer.SocketType)
+	who.major, who.minor, who.metadata = peer.Major, peer.Minor, peer.Metadata
+	who.userID, who.granted = peer.UserID, peer.Granted
+	if seal, open := h.Traffic(); seal != nil {
+		return link.NewSealedConn(nc, seal, open, early, c.maxMessage()), nil, who, nil
+	}
+	if peer.Major == 1 {
+		nc, early = newOldConn(nc, early), nil
+	}
+	return link.NewConn(nc), early, who, nil
+}
+
+// handshake greets the peer and learns who it is. It returns the bytes that came behind.
+func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (h *zmtp.Handshake, early []byte, err error) {
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	h, err = c.newHandshake(nc, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	deadline := c.handshakeDeadline()
+	_ = nc.SetDeadline(deadline)
+	early, err = meet(nc, &answering{h, func(who zmtp.Credentials) Verdict {
+		return c.authenticated(ctx, nc, p.endpoint, who, deadline)
+	}}, deadline)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errHandshake
+	}
+	_ = nc.SetDeadline(time.Time{})
+	return h, early, err
+}
+
+// cookieLife bounds a handshake with CURVE whatever the options say. RFC 26: the key of a cookie is forgotten after a minute at most.
+const cookieLife = time.Minute
+
+func (c *core) handshakeDeadline() time.Time {
+	limit := c.cfg.handshakeTimeout
+	if c.cfg.mechanismIs == "CURVE" && (limit == 0 || limit > cookieLife) {
+		limit = cookieLife
+	}
+	if limit == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(limit)
+}
+
+func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
+	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
+	for name, value := range c.cfg.properties {
+		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
+	}
+	var mechanism zmtp.Mechanism
+	if c.cfg.mechanism != nil {
+		var err error
+		if mechanism, err = c.cfg.mechanism(); err != nil {
+			return nil, err
+		}
+	}
+	return zmtp.NewHandshake(zmtp.Config{
+		SocketType: c.typ, Identity: c.cfg.identity, Properties: props, Mechanism: mechanism,
+		Downgrade: bare(nc),
+		// With our READY the peer may send what is lost if we refuse it then.
+		Admit:        func() error { return c.pat.reserve(p) },
+		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
+		Authenticate: c.cfg.authenticate != nil,
+		Patient:      p.dialer == nil && (!c.cfg.handover || c.cfg.authenticate != nil),
+	})
+}
+
+// identified asks the pattern about a peer that has said who it is. One of ours is told why it is refused; others are hung up on
+// without an ERROR, after which libzmq would never come back.
+func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
+	err = c.pat.identify(p, who)
+	if _, ours := who.Metadata.Get(meshProperty); ours && err != nil {
+		tell = err.Error()
+	}
+	return tell, err
+}
+
+// bare reports whether a connection carries octets as they are. Nothing else is where old peers come from, and others may not
+// bear that a read is given up before they are open.
+func bare(nc net.Conn) bool {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	local := nc.LocalAddr()
+	return local != nil && local.Network() == "inproc"
+}
+
+// holdBack is how long part of our greeting is held back for peers of ZMTP 1.0 and 2.0, which speak at once: longer than
+// a way around the world, short enough to bear for a peer that waits for all of it.
+const holdBack = 300 * time.Millisecond
+
+// shake moves bytes between the connection and the handshake until that is done, or the deadline strikes.
+func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err error) {
+	if _, err := nc.Write(h.Start()); err != nil {
+		return nil, err
+	}
+	rest := time.Now().Add(holdBack)
+	buf := make([]byte, 512) // a greeting and a READY
+	for !h.Done() {
+		until := deadline
+		if h.HoldsBack() && (until.IsZero() || rest.Before(until)) {
+			until = rest
+		}
+		_ = nc.SetReadDeadline(until)
+		n, err := nc.Read(buf)
+		var used int
+		var out []byte
+		switch {
+		case n > 0:
+			used, out, err = h.Step(buf[:n])
+		case errors.Is(err, os.ErrDeadlineExceeded) && until == rest:
+			out, err = h.Rest(), nil
+		case errors.Is(err, io.EOF) && h.Closed() != nil:
+			err = h.Closed()
+		case errors.Is(err, io.EOF):
+			err = fmt.Errorf("peer closed the connection during the handshake: %w", io.ErrUnexpectedEOF)
+		}
+		if len(out) > 0 {
+			if _, werr := nc.Write(out); werr != nil && err == nil {
+				err = werr
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		early = buf[used:n]
+	}
+	return early, nil
+}
