@@ -37,11 +37,15 @@ func (n *numbered) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 	n.seats, n.last = map[uint32]*seat{}, rand.Uint32()
 }
 
-// enroll gives a number to an endpoint of Connect, which keeps it from one connection to the next.
+// enroll gives a number to an endpoint of Connect, which keeps it from one connection to the next, and when it was given up in between.
 func (n *numbered) enroll(p *pipe) error {
 	n.seatMu.Lock()
-	n.addLocked(p)
-	n.seatMu.Unlock()
+	defer n.seatMu.Unlock()
+	if _, taken := n.seats[p.number]; p.number == 0 || taken {
+		n.addLocked(p)
+	} else {
+		n.seats[p.number] = &seat{pipe: p}
+	}
 	return nil
 }
 

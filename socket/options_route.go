@@ -19,8 +19,11 @@ type routeConfig struct {
 }
 
 func (c *config) checkRoute() error {
-	if c.conflate && c.leastOutstanding {
+	switch {
+	case c.conflate && c.leastOutstanding:
 		return fmt.Errorf("%w: WithConflate and WithLeastOutstanding: queues that hold one message do not tell peers apart", ErrOption)
+	case c.conflate && c.reroute:
+		return fmt.Errorf("%w: WithConflate and WithReroute: what a peer left would take the place of what is newer", ErrOption)
 	}
 	return nil
 }

@@ -161,6 +161,46 @@ func TestPub_NoDrop(t *testing.T) {
 	})
 }
 
+// A Send that waits for a subscriber goes on when that does not want the message any more.
+func TestPub_NoDropUnsubscribed(t *testing.T) {
+	t.Parallel()
+	for _, invert := range []bool{false, true} {
+		options := []socket.Option{socket.WithNoDrop(), socket.WithSendHWM(2)}
+		sub := socket.NewSub(socket.WithRecvHWM(1))
+		change := sub.Unsubscribe
+		require.NoError(t, sub.Subscribe("a"))
+		topic := "a"
+		if invert {
+			options = append(options, socket.WithInvertMatching())
+			change, topic = sub.Subscribe, "b"
+		}
+		pub := socket.NewPub(options...)
+		closing(t, pub, sub)
+		require.NoError(t, sub.Connect(bind(t, pub, "tcp://127.0.0.1:0")))
+		require.NoError(t, pub.WaitSubscribers(limit(t), "a", 1))
+		for pub.Send(soon(t), text(topic), make([]byte, 64<<10)) == nil {
+		}
+		ctx := &watchedContext{Context: limit(t), looked: make(chan struct{})}
+		sent := make(chan error)
+		go func() { sent <- pub.Send(ctx, text(topic), make([]byte, 64<<10)) }()
+		<-ctx.looked
+		require.NoError(t, change(topic))
+		require.NoError(t, <-sent)
+	}
+}
+
+// watchedContext tells when somebody waits for its end.
+type watchedContext struct {
+	context.Context
+	once   sync.Once
+	looked chan struct{}
+}
+
+func (c *watchedContext) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.looked) })
+	return c.Context.Done()
+}
+
 // WaitSubscribers counts the peers with a subscription that matches.
 func TestWaitSubscribers(t *testing.T) {
 	t.Parallel()

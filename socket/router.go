@@ -74,16 +74,9 @@ func (s *Router) attach(p *pipe) error {
 		s.tableMu.Unlock()
 		return err
 	}
-	if !p.named {
-		p.id = peer.identity
-	}
-	if p.id == "" {
-		s.last++
-		p.id = string(binary.BigEndian.AppendUint32([]byte{0}, s.last))
-	}
+	old, replaced := s.seatLocked(p, peer.identity)
 	peer.routingID = p.id
 	p.peer.Store(&peer)
-	old, replaced := s.table.Add(p.id, p)
 	var before *Peer
 	if replaced {
 		before = old.peer.Load()
@@ -94,6 +87,20 @@ func (s *Router) attach(p *pipe) error {
 	}
 	s.receiver.attach(p)
 	return nil
+}
+
+// seatLocked makes a peer routable, and returns whose place it takes. One of ConnectAs has been so since enroll; if it is not any more
+// Disconnect has let go of it, and another may have the name.
+func (s *Router) seatLocked(p *pipe, identity string) (old *pipe, replaced bool) {
+	if p.named {
+		return nil, false
+	}
+	p.id = identity
+	if p.id == "" {
+		s.last++
+		p.id = string(binary.BigEndian.AppendUint32([]byte{0}, s.last))
+	}
+	return s.table.Add(p.id, p)
 }
 
 // detach keeps the id of ConnectAs until forget.

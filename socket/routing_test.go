@@ -33,6 +33,9 @@ func TestOption_RouteContradictions(t *testing.T) {
 	err := socket.NewPush(socket.WithConflate(), socket.WithLeastOutstanding()).Connect("tcp://127.0.0.1:1")
 	require.ErrorIs(t, err, socket.ErrOption)
 	require.ErrorContains(t, err, "WithConflate and WithLeastOutstanding")
+	err = socket.NewPush(socket.WithConflate(), socket.WithReroute()).Connect("tcp://127.0.0.1:1")
+	require.ErrorIs(t, err, socket.ErrOption)
+	require.ErrorContains(t, err, "WithConflate and WithReroute")
 	err = socket.NewServer(socket.WithDisconnectMessage(big, big)).Connect("tcp://127.0.0.1:1")
 	require.ErrorContains(t, err, "WithDisconnectMessage(2 frames): a SERVER message has one frame")
 	require.ErrorIs(t, err, socket.ErrOption)
@@ -124,6 +127,25 @@ func TestRouter_ConnectAs(t *testing.T) {
 		require.ErrorIs(t, router.Send(try(), text("name"), text("too late")), socket.ErrNoPeer)
 		require.NoError(t, router.ConnectAs("name", unused(t)), "the name is free")
 	})
+}
+
+// A name that Disconnect has freed belongs to who gets it next, also when the one before still gets what waits for it.
+func TestRouter_ConnectAsWhileLeaving(t *testing.T) {
+	t.Parallel()
+	router, before, after := socket.NewRouter(swift()), socket.NewDealer(), socket.NewDealer()
+	closing(t, router, before, after)
+	endpoint := unused(t)
+	require.NoError(t, router.ConnectAs("name", endpoint))
+	send(t, router, "name", "waits")
+	require.NoError(t, router.Disconnect(endpoint))
+	require.NoError(t, router.ConnectAs("name", bind(t, after, "tcp://127.0.0.1:0")))
+	require.NoError(t, after.WaitPeers(limit(t), 1))
+	await := watch(t, router)
+	bind(t, before, endpoint)
+	requireMsg(t, recv(t, before), "waits")
+	assert.Equal(t, endpoint, await(socket.Disconnected).Endpoint)
+	send(t, router, "name", "new")
+	requireMsg(t, recv(t, after), "new")
 }
 
 // Send to an id that no peer can have says so, mandatory or not.

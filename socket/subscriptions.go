@@ -131,7 +131,6 @@ func (f *fanout) remove(p *pipe) {
 	}
 	f.topics.RemovePipe(p, gone)
 	f.changedLocked()
-	f.wait.wakeAll()
 }
 
 // showLocked has XPUB's Recv return a subscription or cancellation.
@@ -148,9 +147,11 @@ func (f *fanout) reportLocked(kind EventKind, p *pipe, topic []byte) {
 	}
 }
 
+// changedLocked wakes who waits for subscribers, and who waits for room at one that may not be concerned any more.
 func (f *fanout) changedLocked() {
 	close(f.changed)
 	f.changed = make(chan struct{})
+	f.wait.wakeAll()
 }
 
 // grant and revoke are XPub.Grant and XPub.Revoke.

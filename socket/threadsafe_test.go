@@ -107,6 +107,25 @@ func TestServer_FullBlocks(t *testing.T) {
 	require.ErrorIs(t, <-failed, socket.ErrNoPeer)
 }
 
+// The number of an endpoint stays what it was when the connection was given up and is sought again.
+func TestP2P_ConnectPeerAgain(t *testing.T) {
+	t.Parallel()
+	a, b := socket.NewP2P(socket.WithoutReconnect()), socket.NewP2P()
+	closing(t, a, b)
+	await := watch(t, a)
+	endpoint := unused(t)
+	id, err := a.ConnectPeer(endpoint)
+	require.NoError(t, err)
+	await(socket.GaveUp)
+	require.ErrorIs(t, a.Send(limit(t), id, text("x")), socket.ErrNoPeer)
+	bind(t, b, endpoint)
+	again, err := a.ConnectPeer(endpoint)
+	require.NoError(t, err)
+	require.Equal(t, id, again)
+	require.NoError(t, a.Send(limit(t), id, text("x")))
+	requireMsg(t, recv(t, b), "x")
+}
+
 // An endpoint that a SERVER or PEER connects to keeps its number, and what is queued for it, through a reconnect.
 func TestP2P_ConnectPeer(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
