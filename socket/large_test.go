@@ -130,3 +130,28 @@ func TestMsg_FitsRegisters(t *testing.T) {
 	t.Parallel()
 	assert.LessOrEqual(t, unsafe.Sizeof(socket.Msg{}), 4*unsafe.Sizeof(uintptr(0)))
 }
+
+// The envelope of a reply is that of the request, also when the request was released before: its memory serves other messages by then.
+func TestRep_ReleaseKeepsTheEnvelope(t *testing.T) {
+	t.Parallel()
+	const size = 100 << 10
+	rep, dealer, push, pull := socket.NewRep(), socket.NewDealer(), socket.NewPush(), socket.NewPull()
+	closing(t, rep, dealer, push, pull)
+	require.NoError(t, dealer.Connect(bind(t, rep, "tcp://127.0.0.1:0")))
+	require.NoError(t, push.Connect(bind(t, pull, "tcp://127.0.0.1:0")))
+	envelope, secret := bytes.Repeat([]byte("e"), size), bytes.Repeat([]byte("s"), size)
+	for range 10 {
+		require.NoError(t, dealer.Send(limit(t), envelope, nil, envelope))
+		m := recv(t, rep)
+		m.Release()
+		for range 3 {
+			require.NoError(t, push.Send(limit(t), secret))
+			m := recv(t, pull)
+			m.Release()
+		}
+		send(t, rep, "reply")
+		m = recv(t, dealer)
+		require.True(t, bytes.Equal(envelope, m.Frames[0]))
+		require.Equal(t, "reply", m.String())
+	}
+}

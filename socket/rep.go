@@ -80,8 +80,12 @@ func (s *Rep) Recv(ctx context.Context) (Msg, error) {
 			s.drop(p, DropMalformed, 1)
 			continue
 		}
+		envelope := m.Frames[:body]
+		if m.from.lease != nil { // Release must not take the envelope along: its memory may hold what others sent by the time of the reply
+			envelope = cloneFrames(envelope)
+		}
 		s.askMu.Lock()
-		s.asker, s.askedBy, s.envelope = p, m.Peer(), m.Frames[:body]
+		s.asker, s.askedBy, s.envelope = p, m.Peer(), envelope
 		s.askMu.Unlock()
 		m.Frames = m.Frames[body:len(m.Frames):len(m.Frames)]
 		return m, nil
