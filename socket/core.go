@@ -306,6 +306,10 @@ func (c *core) drop(p *pipe, reason DropReason, n int) {
 	c.hub.drop(p, reason, uint64(n))
 }
 
+// maxFrames is how many frames are sent in one message: what a peer of ours takes, with the envelope of a request. One that is refused
+// for its size would be sent again on each new connection.
+const maxFrames = link.MaxFrames - 2
+
 // sizeOf checks a message that is to be sent and returns the size of its bodies.
 func (c *core) sizeOf(frames [][]byte) (int, error) {
 	if len(frames) == 0 {
@@ -313,6 +317,9 @@ func (c *core) sizeOf(frames [][]byte) (int, error) {
 	}
 	if c.cfg.conflate && len(frames) > 1 {
 		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames; with WithConflate messages have one", ErrState, len(frames))}
+	}
+	if len(frames) > maxFrames {
+		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames, at most %d", ErrTooLarge, len(frames), maxFrames)}
 	}
 	size := 0
 	for _, f := range frames {

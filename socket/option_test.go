@@ -253,3 +253,17 @@ func TestMaxMessageSize(t *testing.T) {
 	send(t, rep, strings.Repeat("x", 1000))
 	assert.Equal(t, 1000, recv(t, req).Size())
 }
+
+// A message of more frames than a peer takes is refused by Send, rather than by each peer that it would be sent to. The most there may be
+// pass, and with the envelope of a request.
+func TestSend_TooManyFrames(t *testing.T) {
+	t.Parallel()
+	const most = 64<<10 - 2
+	req, router := socket.NewReq(socket.WithCorrelate()), socket.NewRouter()
+	join(t, "inproc", router, req)
+	err := req.Send(limit(t), make([][]byte, most+1)...)
+	require.ErrorIs(t, err, socket.ErrTooLarge)
+	require.ErrorContains(t, err, "65535 frames, at most 65534")
+	require.NoError(t, req.Send(limit(t), make([][]byte, most)...))
+	assert.Len(t, recv(t, router).Frames, most+3) // routing id, request id, delimiter
+}

@@ -21,14 +21,14 @@ const (
 	// firstBody is what a large body gets on the peer's word alone, unless one as large arrived before. Beyond,
 	// the buffer grows with the bytes that arrived: claiming costs the peer as much as it costs us.
 	firstBody = 256 << 10
-	// maxFrames bounds the frames of a message: each costs a slice header of ours and may be empty.
-	maxFrames = 64 << 10
+	// MaxFrames bounds the frames of a message: each costs a slice header of ours and may be empty.
+	MaxFrames = 64 << 10
 )
 
 // Errors that end a connection, besides those of package zmtp and of the connection itself.
 var (
 	ErrTooLarge      = errors.New("message too large")
-	ErrTooManyFrames = fmt.Errorf("message of more than %d frames", maxFrames)
+	ErrTooManyFrames = fmt.Errorf("%w: more than %d frames", ErrTooLarge, MaxFrames)
 )
 
 // In is the read end of one connection. Who calls Fill must hold Baton.
@@ -253,7 +253,7 @@ func (in *In) admit(flags byte, size uint64) error {
 	if size > uint64(in.max-in.bytes) {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size+uint64(in.bytes), in.max)
 	}
-	if in.frames >= maxFrames {
+	if in.frames >= MaxFrames {
 		return ErrTooManyFrames
 	}
 	return nil

@@ -48,7 +48,7 @@ func naive(data []byte, max int) (msgs [][][]byte, commands int) {
 			return msgs, commands
 		}
 		command := flags&zmtp.FlagCommand != 0
-		if command && n > maxCommand || !command && (n > uint64(max-size) || len(frames) >= maxFrames) || n > uint64(len(data)-h) {
+		if command && n > maxCommand || !command && (n > uint64(max-size) || len(frames) >= MaxFrames) || n > uint64(len(data)-h) {
 			return msgs, commands
 		}
 		body := data[h : h+int(n)]
@@ -143,7 +143,7 @@ func TestIn_LargeMessages(t *testing.T) {
 		"around the limits": stream([]int{inlineBody - 1}, []int{inlineBody, 1}, []int{inlineBody + 1}, []int{1, inlineBody}, []int{firstChunk}, []int{firstChunk - 9}, []int{maxChunk}),
 		"at full length":    stream([]int{1 << 20}, []int{1}, []int{1 << 20, 1 << 19}),
 		"many frames":       append(bytes.Repeat([]byte{1, 0}, 20000), 0, 0),
-		"too many frames":   bytes.Repeat([]byte{1, 0}, maxFrames+10),
+		"too many frames":   bytes.Repeat([]byte{1, 0}, MaxFrames+10),
 		"small ones":        bytes.Repeat(stream([]int{20}, []int{3, 4}), 3000),
 	}
 	for name, data := range streams {
