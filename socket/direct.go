@@ -62,10 +62,10 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 
 // fill reads without waiting first: a context needs preparing only for a wait. The baton is held.
 func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
-	if ctx.Done() == nil {
+	if ctx.Done() == nil && r.c.cfg.busyPoll == 0 {
 		return in.Fill(true)
 	}
-	b, err := in.Fill(false)
+	b, err := r.poll(in)
 	if !errors.Is(err, transport.ErrWouldBlock) || ctx.Err() != nil {
 		return b, err
 	}
@@ -74,6 +74,18 @@ func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
 		return b, err
 	}
 	return in.Fill(true)
+}
+
+// poll tries to read, for the time of WithBusyPoll. The end of a context and an interrupt are seen after it.
+func (r *receiver) poll(in *link.In) (link.Batch, error) {
+	b, err := in.Fill(false)
+	if r.c.cfg.busyPoll == 0 {
+		return b, err
+	}
+	for end := time.Now().Add(r.c.cfg.busyPoll); errors.Is(err, transport.ErrWouldBlock) && time.Now().Before(end); {
+		b, err = in.Fill(false)
+	}
+	return b, err
 }
 
 // arm has the end of ctx interrupt whoever reads. It stays armed, since callers mostly come back with the same context, and

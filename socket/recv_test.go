@@ -115,3 +115,29 @@ func TestRecv_Try(t *testing.T) {
 		}, 10*time.Second, time.Millisecond)
 	})
 }
+
+// Whoever looks for messages without sleeping gets them, and still sees the end of its context and of the socket.
+func TestRecv_BusyPoll(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		rep, req := socket.NewRep(socket.WithBusyPoll(time.Millisecond)), socket.NewReq(socket.WithBusyPoll(time.Millisecond))
+		closing(t, rep, req)
+		join(t, transport, rep, req)
+		for range 20 {
+			send(t, req, "ping")
+			requireMsg(t, recv(t, rep), "ping")
+			send(t, rep, "pong")
+			requireMsg(t, recv(t, req), "pong")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err := rep.Recv(ctx)
+		require.ErrorIs(t, err, socket.ErrTimeout)
+		done := make(chan error, 1)
+		go func() {
+			_, err := rep.Recv(context.Background())
+			done <- err
+		}()
+		require.NoError(t, rep.Close())
+		require.ErrorIs(t, <-done, socket.ErrClosed)
+	})
+}

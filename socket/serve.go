@@ -25,31 +25,50 @@ var (
 // the handshake; who ends it later finds the connection among the pipes.
 func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool, err error) {
 	defer nc.Close()
+	// On a goroutine of its own, since a handshake needs a larger stack than what follows: of ten thousand peers most are idle.
+	met := make(chan meeting, 1)
+	go func() { met <- c.welcome(ctx, nc, p) }()
+	m := <-met
+	if m.err != nil {
+		return false, m.err
+	}
+	if ctx.Err() != nil { // it ended before the pipe was to be found
+		p.hangUp()
+	}
+	err = p.read()
+	p.detach(m.pumped)
+	c.count(p, -1)
+	c.hub.emit(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: m.who, Err: err})
+	return true, err
+}
+
+// meeting is what came of a handshake.
+type meeting struct {
+	who    *Peer
+	pumped chan struct{} // see attach
+	err    error
+}
+
+// welcome does the handshake and attaches the connection to p.
+func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (m meeting) {
 	conn, early, who, err := c.meet(ctx, nc, p)
 	if err != nil {
 		c.pat.release(p)
 		if ctx.Err() == nil {
 			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
 		}
-		return false, err
+		return meeting{err: err}
 	}
-	pumped, err := p.attach(conn, who, early)
-	who = p.peer.Load() // Router has added the routing id
-	if err == nil {
-		c.count(p, 1)
-		c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
-		if ctx.Err() != nil { // it ended before the pipe was to be found
-			p.hangUp()
-		}
-		err = p.read()
-		p.detach(pumped)
-		c.count(p, -1)
-		c.hub.emit(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: who, Err: err})
-		return true, err
+	m.pumped, m.err = p.attach(conn, who, early)
+	m.who = p.peer.Load() // Router has added the routing id
+	if m.err != nil {
+		p.detach(m.pumped)
+		c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: m.who, Err: m.err})
+		return m
 	}
-	p.detach(pumped)
-	c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
-	return false, err
+	c.count(p, 1)
+	c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: m.who})
+	return m
 }
 
 // attach makes the connection the pipe's. pumped is closed when the write pump has ended.

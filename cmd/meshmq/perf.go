@@ -54,6 +54,7 @@ type measure struct {
 	endpoint    string
 	size, count int
 	subscribers int
+	busyPoll    time.Duration
 }
 
 func newMeasure(name, short string, binds bool, work func(*measure) error, more ...string) *cobra.Command {
@@ -62,12 +63,13 @@ func newMeasure(name, short string, binds bool, work func(*measure) error, more 
 	for _, a := range arguments {
 		use += " " + a
 	}
-	return &cobra.Command{
+	var busyPoll time.Duration
+	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
 		Args:  wantArgs(arguments...),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m := &measure{ctx: cmd.Context(), out: cmd.OutOrStdout(), endpoint: args[0]}
+			m := &measure{ctx: cmd.Context(), out: cmd.OutOrStdout(), endpoint: args[0], busyPoll: busyPoll}
 			if err := m.parse(cmd, binds, args); err != nil {
 				return err
 			}
@@ -81,6 +83,8 @@ func newMeasure(name, short string, binds bool, work func(*measure) error, more 
 			return err
 		},
 	}
+	cmd.Flags().DurationVar(&busyPoll, "busy-poll", 0, "look for messages for this `LONG` before sleeping")
+	return cmd
 }
 
 func (m *measure) parse(cmd *cobra.Command, binds bool, args []string) (err error) {
@@ -119,7 +123,7 @@ func (m *measure) guard(sock io.Closer) (done func()) {
 }
 
 func localThroughput(m *measure) error {
-	pull := socket.NewPull()
+	pull := socket.NewPull(socket.WithBusyPoll(m.busyPoll))
 	defer m.guard(pull)()
 	if _, err := pull.Bind(m.endpoint); err != nil {
 		return err
@@ -172,7 +176,7 @@ func (m *measure) send(out sender) error {
 }
 
 func localLatency(m *measure) error {
-	rep := socket.NewRep()
+	rep := socket.NewRep(socket.WithBusyPoll(m.busyPoll))
 	defer m.guard(rep)()
 	if _, err := rep.Bind(m.endpoint); err != nil {
 		return err
@@ -190,7 +194,7 @@ func localLatency(m *measure) error {
 }
 
 func remoteLatency(m *measure) error {
-	req := socket.NewReq()
+	req := socket.NewReq(socket.WithBusyPoll(m.busyPoll))
 	defer m.guard(req)()
 	if err := req.Connect(m.endpoint); err != nil {
 		return err
@@ -237,7 +241,7 @@ func publish(m *measure) error {
 }
 
 func subscribe(m *measure) error {
-	sub := socket.NewSub()
+	sub := socket.NewSub(socket.WithBusyPoll(m.busyPoll))
 	defer m.guard(sub)()
 	if err := sub.Subscribe(""); err != nil {
 		return err

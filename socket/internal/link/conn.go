@@ -13,6 +13,7 @@ type Conn struct {
 	net.Conn
 	try  nonblocking
 	give giving
+	late lateReader
 }
 
 // nonblocking reads and writes only as far as it can at once: transport.ErrWouldBlock is not an
@@ -35,7 +36,8 @@ func NewConn(c net.Conn) *Conn {
 	if !ok {
 		try = newNonblocking(c)
 	}
-	return &Conn{c, try, give}
+	late, _ := try.(lateReader)
+	return &Conn{c, try, give, late}
 }
 
 // CloseWrite tells the peer that nothing follows. Where that is not possible without closing all, the error is

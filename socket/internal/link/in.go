@@ -48,23 +48,25 @@ type In struct {
 	size int    // size of the next chunk
 	most int    // bytes of the largest read into this chunk
 
-	partial  [][]byte     // frames of a message that outgrew its chunk
-	commands uint64       // that arrived
-	paid     int          // the largest body that arrived whole
-	large    []byte       // its current frame's body, as far as it arrived
-	largeBuf *[]byte      // what large is cut from, if its memory can be used again
-	lease    *Lease       // of the message under way
-	reuse    *atomic.Bool // its memory is given back: see Lease
-	want     int          // its size, 0 when there is none
-	more     bool         // frames of the same message follow
-	frames   int          // of the message under way
+	partial  [][]byte          // frames of a message that outgrew its chunk
+	commands uint64            // that arrived
+	quiet    bool              // no message came since the last command
+	lent     *[firstChunk]byte // what buf is, while the peer is idle
+	paid     int               // the largest body that arrived whole
+	large    []byte            // its current frame's body, as far as it arrived
+	largeBuf *[]byte           // what large is cut from, if its memory can be used again
+	lease    *Lease            // of the message under way
+	reuse    *atomic.Bool      // its memory is given back: see Lease
+	want     int               // its size, 0 when there is none
+	more     bool              // frames of the same message follow
+	frames   int               // of the message under way
 	bytes    int
 	bad      error // what was found behind the last batch: no more comes
 }
 
 // NewIn reads from c, where early was read already, behind the handshake. max bounds the size of a message.
 func NewIn(c *Conn, early []byte, max int) *In {
-	in := &In{conn: c, max: max, size: firstChunk, reuse: new(atomic.Bool)}
+	in := &In{conn: c, max: max, size: firstChunk, quiet: true, reuse: new(atomic.Bool)}
 	if len(early) > 0 {
 		in.buf = append(make([]byte, 0, firstChunk), early...)
 		in.w = len(in.buf)
@@ -89,6 +91,9 @@ func (in *In) Fill(block bool) (Batch, error) {
 	commands := in.commands
 	for tries := 0; ; tries++ {
 		b, err := in.parse()
+		if err == nil {
+			in.rest(b.Msgs > 0, in.commands != commands)
+		}
 		if err != nil || b.Msgs > 0 || in.commands != commands {
 			return b, err
 		}
@@ -117,14 +122,7 @@ func (in *In) read(block bool) error {
 			return nil
 		}
 	}
-	dst := in.space()
-	var n int
-	var err error
-	if block {
-		n, err = in.conn.Read(dst)
-	} else {
-		n, err = in.conn.try.TryRead(dst)
-	}
+	n, err := in.readInto(block)
 	if n > 0 {
 		in.seq.Add(1)
 		err = nil
@@ -136,6 +134,17 @@ func (in *In) read(block bool) error {
 	in.w += n
 	in.most = max(in.most, n)
 	return err
+}
+
+// readInto reads into a buffer that is there, or is there while something is to be read.
+func (in *In) readInto(block bool) (int, error) {
+	switch {
+	case block && in.buf == nil && in.want == 0 && in.conn.late != nil:
+		return in.conn.late.ReadLate(in)
+	case block:
+		return in.conn.Read(in.space())
+	}
+	return in.conn.try.TryRead(in.space())
 }
 
 // parse finds whole messages in what was read.

@@ -14,6 +14,8 @@ import (
 // non-blocking mode. The closures are made once, since one per call would be an allocation.
 type descriptor struct {
 	read, write attempt
+	late        attempt
+	lender      lender
 }
 
 type attempt struct {
@@ -36,6 +38,7 @@ func newNonblocking(c net.Conn) nonblocking {
 	d := &descriptor{read: attempt{raw: raw}, write: attempt{raw: raw}}
 	d.read.do = d.read.with(syscall.Read)
 	d.write.do = d.write.with(syscall.Write)
+	d.late = attempt{raw: raw, do: d.readLate}
 	return d
 }
 
@@ -68,6 +71,32 @@ func (d *descriptor) TryRead(p []byte) (int, error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// ReadLate is Read into a buffer of l, which is lent while there is something to read.
+func (d *descriptor) ReadLate(l lender) (int, error) {
+	d.lender = l
+	n, err := d.late.finish(d.late.raw.Read(d.late.do))
+	d.lender = nil
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// readLate reports whether something was read, or can be read no more.
+func (d *descriptor) readLate(fd uintptr) bool {
+	buf := d.lender.lend()
+	for {
+		d.late.n, d.late.err = syscall.Read(int(fd), buf)
+		if d.late.err == syscall.EINTR {
+			continue
+		}
+		if d.late.n <= 0 {
+			d.lender.takeBack()
+		}
+		return d.late.err != syscall.EAGAIN
+	}
 }
 
 func (d *descriptor) TryWrite(p []byte) (int, error) {
