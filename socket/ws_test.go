@@ -166,7 +166,7 @@ func TestWS_WrongEndpoints(t *testing.T) {
 	assert.ErrorContains(t, err, "certificate")
 	_, err = pull.Bind("ws://127.0.0.1:0/a b")
 	assert.ErrorIs(t, err, socket.ErrEndpoint)
-	assert.ErrorContains(t, pull.Connect("wsx://127.0.0.1:1"), "known are tcp, ipc, inproc, ws and wss")
+	assert.ErrorContains(t, pull.Connect("wsx://127.0.0.1:1"), "known are tcp, tls+tcp, ipc, inproc, ws and wss")
 }
 
 // What else may be at the other end: each is told apart at once, not by the handshake's time limit.

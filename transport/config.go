@@ -14,10 +14,10 @@ import (
 // Config says how endpoints are listened on and dialled. The zero Config is ready to use. It must not be changed while
 // in use.
 type Config struct {
-	// Dialer replaces net.Dialer for tcp, ws and wss; address is host:port, the host as in the endpoint. What it returns must
+	// Dialer replaces net.Dialer for tcp, tls+tcp, ws and wss; address is host:port, the host as in the endpoint. What it returns must
 	// be such as the package documentation asks of connections. KeepAlive and Control do not reach it.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
-	// SOCKS5 is a proxy that tcp, ws and wss go through; nil: none.
+	// SOCKS5 is a proxy that tcp, tls+tcp, ws and wss go through; nil: none.
 	SOCKS5 *SOCKS5
 	// KeepAlive is the TCP keep-alive of dialled and accepted connections; nil: a probe after 30 s without traffic,
 	// then two more 10 s apart.
@@ -28,8 +28,12 @@ type Config struct {
 	Backlog int
 	// Control is called for each socket before it is bound or connected, as in net.Dialer and net.ListenConfig.
 	Control func(network, address string, conn syscall.RawConn) error
-	// TLS is for wss. A listener needs a certificate; a dialler trusts the system's roots if nil.
+	// TLS is for tls+tcp and wss. A listener needs a certificate; a dialler trusts the system's roots if nil. What is below TLS 1.2
+	// is refused, whatever it says.
 	TLS *tls.Config
+	// TLSFor is asked for the configuration of each connection, if not nil, in place of TLS; it returns one that can be used by
+	// listeners only if it holds a certificate.
+	TLSFor func() *tls.Config
 	// Mechanism is the ZMTP mechanism that ws and wss agree upon when they connect; empty: NULL.
 	Mechanism string
 	// Origins are the web sites whose pages may connect by ws and wss besides the one the page came from; "*": all.
@@ -55,6 +59,8 @@ func (c *Config) Listen(ctx context.Context, e Endpoint) (Listener, error) {
 	switch e.scheme {
 	case "tcp":
 		ln, err = c.listenTCP(ctx, e, c.tune)
+	case "tls+tcp":
+		ln, err = c.listenTLS(ctx, e)
 	case "ipc":
 		ln, err = c.listenIPC(ctx, e)
 	case "inproc":
@@ -80,6 +86,8 @@ func (c *Config) Dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 	switch e.scheme {
 	case "tcp":
 		conn, err = c.dialTCP(ctx, e)
+	case "tls+tcp":
+		conn, err = c.dialTLS(ctx, e)
 	case "ipc":
 		conn, err = c.dialIPC(ctx, e)
 	case "inproc":

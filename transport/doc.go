@@ -6,6 +6,7 @@
 //	tcp://host:port        ParseBind: an IP address, an interface, or a DNS name of this host
 //	tcp://*:port           ParseBind: every interface, IPv4 and, where the host has it, IPv6
 //	tcp://host:*           ParseBind: a free port; 0 means the same
+//	tls+tcp://host:port    tcp under TLS, 1.2 or later, in all the forms above; see Config.TLS
 //	ipc:///run/app.sock    a Unix socket by its path, at most 107 bytes
 //	ipc://@name            a Unix socket in Linux's abstract namespace: no file, gone with its process
 //	ipc://*                ParseBind: a Unix socket at a fresh path in the folder for temporary files
@@ -29,6 +30,10 @@
 // stands and reaches this host; a peer elsewhere puts a host of ours in the place of 0.0.0.0.
 //
 // # Connections
+//
+// A conn of tls+tcp agrees upon TLS in its first Read or Write, under its deadlines; one that strikes then leaves it unusable. So does a
+// write deadline that strikes later, as in crypto/tls, but not a read deadline. CloseWrite and Close say close_notify without waiting for
+// a peer that does not read. TLSState says who the peer has proved to be.
 //
 // Conns of tcp and ipc are plain *net.TCPConn and *net.UnixConn, unless Config.Dialer makes others. A conn of inproc behaves as these do
 // and has three more methods: CloseWrite, and TryRead and TryWrite, which never block. Reads, writes

@@ -10,8 +10,8 @@ import (
 // Endpoint is none: its Listen and Dial fail.
 type Endpoint struct {
 	scheme string
-	addr   hostPort // tcp, ws and wss
-	source hostPort // tcp only, and only to dial: where to leave from; zero if anywhere
+	addr   hostPort // tcp, tls+tcp, ws and wss
+	source hostPort // tcp and tls+tcp only, and only to dial: where to leave from; zero if anywhere
 	name   string   // ipc: the path, @name or *; inproc: the name; ws and wss: the path, empty for /
 }
 
@@ -43,7 +43,7 @@ func ParseConnect(s string) (Endpoint, error) {
 	return e, nil
 }
 
-// Scheme returns the name of the transport: "tcp", "ipc", "inproc", "ws" or "wss".
+// Scheme returns the name of the transport: "tcp", "tls+tcp", "ipc", "inproc", "ws" or "wss".
 func (e Endpoint) Scheme() string { return e.scheme }
 
 // String returns the endpoint's canonical form, which parses to an equal Endpoint. A free port is 0.
@@ -54,14 +54,14 @@ func (e Endpoint) String() string {
 	case !e.remote():
 		return e.scheme + "://" + e.name
 	case e.source != hostPort{}:
-		return "tcp://" + e.source.String() + ";" + e.addr.String()
+		return e.scheme + "://" + e.source.String() + ";" + e.addr.String()
 	default:
 		return e.scheme + "://" + e.addr.String() + e.name
 	}
 }
 
 // remote reports whether the endpoint has a host and a port.
-func (e Endpoint) remote() bool { return e.scheme == "tcp" || e.web() }
+func (e Endpoint) remote() bool { return e.scheme == "tcp" || e.scheme == "tls+tcp" || e.web() }
 
 // web reports whether the endpoint is one of WebSocket.
 func (e Endpoint) web() bool { return e.scheme == "ws" || e.scheme == "wss" }
@@ -78,7 +78,7 @@ func (e Endpoint) bindProblem() string {
 	case e.scheme == "":
 		return "it is empty; get one from ParseBind"
 	case e.source != hostPort{}:
-		return "a source address (before the ;) is for connect only; bind tcp://host:port"
+		return "a source address (before the ;) is for connect only; bind " + e.scheme + "://host:port"
 	case e.web() && strings.Contains(e.name, "?"):
 		return "a query (after the ?) is for connect only"
 	}

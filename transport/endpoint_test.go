@@ -69,10 +69,10 @@ func TestNonsenseIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ text, problem string }{
 		{"", "scheme is missing"},
-		{"127.0.0.1:5555", "scheme is missing; begin with tcp://, ipc://, inproc://, ws:// or wss://"},
+		{"127.0.0.1:5555", "scheme is missing; begin with tcp://, tls+tcp://, ipc://, inproc://, ws:// or wss://"},
 		{"tcp:/127.0.0.1:5555", "scheme is missing"},
 		{"://127.0.0.1:5555", "scheme is missing"},
-		{"udp://127.0.0.1:5555", `unknown scheme "udp"; known are tcp, ipc, inproc, ws and wss`},
+		{"udp://127.0.0.1:5555", `unknown scheme "udp"; known are tcp, tls+tcp, ipc, inproc, ws and wss`},
 		{"TCP://127.0.0.1:5555", "unknown scheme"},
 		{"tcp://", "port is missing"},
 		{"tcp://localhost", "port is missing"},

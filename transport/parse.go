@@ -17,7 +17,7 @@ const (
 	maxPath       = 1024 // with the rest of an HTTP request it is far below what servers take
 )
 
-// hostPort is one end of a tcp, ws or wss endpoint. The host is an IP address in canonical form, without brackets,
+// hostPort is one end of a tcp, tls+tcp, ws or wss endpoint. The host is an IP address in canonical form, without brackets,
 // a name, or * for all interfaces; port 0 is any free port.
 type hostPort struct {
 	host string
@@ -35,11 +35,11 @@ func parse(s string) (e Endpoint, problem string) {
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || scheme == "" {
-		return e, "the scheme is missing; begin with tcp://, ipc://, inproc://, ws:// or wss://"
+		return e, "the scheme is missing; begin with tcp://, tls+tcp://, ipc://, inproc://, ws:// or wss://"
 	}
 	e.scheme = scheme
 	switch scheme {
-	case "tcp":
+	case "tcp", "tls+tcp":
 		problem = e.parseTCP(rest)
 	case "ws", "wss":
 		problem = e.parseWS(rest)
@@ -48,7 +48,7 @@ func parse(s string) (e Endpoint, problem string) {
 	case "inproc":
 		e.name, problem = rest, inprocProblem(rest)
 	default:
-		problem = fmt.Sprintf("unknown scheme %.20q; known are tcp, ipc, inproc, ws and wss", scheme)
+		problem = fmt.Sprintf("unknown scheme %.20q; known are tcp, tls+tcp, ipc, inproc, ws and wss", scheme)
 	}
 	return e, problem
 }
@@ -59,7 +59,7 @@ func unprintable(r rune) bool {
 
 func (e *Endpoint) parseTCP(s string) (problem string) {
 	if address, tail, found := strings.Cut(s, "/"); found {
-		return fmt.Sprintf("nothing may follow the port; write tcp://%.80s without %.40q", address, "/"+tail)
+		return fmt.Sprintf("nothing may follow the port; write %s://%.80s without %.40q", e.scheme, address, "/"+tail)
 	}
 	if source, address, found := strings.Cut(s, ";"); found {
 		if e.source, problem = e.parseHostPort(source); problem != "" {
@@ -77,7 +77,7 @@ var wellKnown = map[string]uint16{"ws": 80, "wss": 443}
 func (e *Endpoint) parseWS(s string) (problem string) {
 	address, path, _ := strings.Cut(s, "/")
 	if strings.Contains(address, ";") {
-		return "a source address (before the ;) is for tcp only"
+		return "a source address (before the ;) is for tcp and tls+tcp only"
 	}
 	if e.addr, problem = e.parseHostPort(address); problem != "" {
 		return problem

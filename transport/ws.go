@@ -3,8 +3,6 @@ package transport
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"net"
 
 	"github.com/meshmq/meshmq/transport/internal/ws"
@@ -13,19 +11,17 @@ import (
 // largestFragmented is what a message in fragments may have where nothing else is said: as much as a socket takes by default.
 const largestFragmented = 64 << 20
 
-var errNoCertificate = errors.New("wss needs a certificate to listen: give one in the TLS configuration (WithTLS)")
-
 // listenWS leaves TLS and the HTTP upgrade to the first Read or Write of each connection, so that Accept waits for none.
 func (c *Config) listenWS(ctx context.Context, e Endpoint) (Listener, error) {
 	cfg := c.web(e)
 	if !cfg.Secure {
 		return c.listenTCP(ctx, e, func(conn net.Conn) net.Conn { return ws.Server(c.tune(conn), cfg) })
 	}
-	if c.TLS == nil || len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
+	if !c.hasCertificate() {
 		return nil, errNoCertificate
 	}
 	return c.listenTCP(ctx, e, func(conn net.Conn) net.Conn {
-		return ws.Server(tls.Server(c.tune(conn), c.TLS), cfg)
+		return ws.Server(c.tlsServer(c.tune(conn)), cfg)
 	})
 }
 
@@ -38,12 +34,7 @@ func (c *Config) dialWS(ctx context.Context, e Endpoint) (net.Conn, error) {
 	cfg := c.web(e)
 	cfg.Path = cmp.Or(cfg.Path, "/")
 	if cfg.Secure {
-		t := &tls.Config{}
-		if c.TLS != nil {
-			t = c.TLS.Clone()
-		}
-		t.ServerName = cmp.Or(t.ServerName, e.addr.host)
-		conn = tls.Client(conn, t)
+		conn = c.tlsClient(conn, e.addr.host)
 	}
 	return ws.Client(conn, cfg), nil
 }

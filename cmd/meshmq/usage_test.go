@@ -33,7 +33,7 @@ func TestBadInput(t *testing.T) {
 		{"pull", "endpoint", "-b/--bind ENDPOINT"},
 		{"push -c", "-c", "see meshmq push --help"},
 		{"push -c localhost:5555 x", `"localhost:5555"`, "begin with tcp://"},
-		{"push -c http://localhost:5555 x", `"http"`, "known are tcp, ipc, inproc, ws and wss"},
+		{"push -c http://localhost:5555 x", `"http"`, "known are tcp, tls+tcp, ipc, inproc, ws and wss"},
 		{"push -c tcp://localhost x", `"tcp://localhost"`, "write tcp://host:port"},
 		{"push -c tcp://*:5555 x", `"tcp://*:5555"`, "see meshmq push --help"},
 		{"push -c mdns://No_Good x", `No_Good`, "lower-case"},

@@ -82,7 +82,7 @@ func spokenMinor(greeting []byte) byte {
 var foreign = []struct{ start, name string }{
 	{"GET ", "HTTP"}, {"HEAD ", "HTTP"}, {"POST ", "HTTP"}, {"PUT ", "HTTP"}, {"DELETE ", "HTTP"},
 	{"OPTIONS ", "HTTP"}, {"PATCH ", "HTTP"}, {"CONNECT ", "HTTP"}, {"TRACE ", "HTTP"}, {"HTTP/", "HTTP"},
-	{"PRI * ", "HTTP/2"}, {"\x16\x03", "TLS"}, {"SSH-", "SSH"},
+	{"PRI * ", "HTTP/2"}, {"\x16\x03", "TLS"}, {"\x15\x03", "TLS"}, {"SSH-", "SSH"},
 }
 
 // versionOfShort judges a stream that does not begin with FF. It returns 0 while b is the beginning of a name it

@@ -66,6 +66,9 @@ func newConn(nc net.Conn, cfg Config, client bool) *Conn {
 	return &Conn{nc: nc, cfg: cfg, client: client}
 }
 
+// NetConn returns the connection below.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
 // Pings reports that PING may be sent though the greeting says ZMTP 3.0.
 func (c *Conn) Pings() bool { return true }
 
