@@ -64,6 +64,7 @@ type core struct {
 func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 	c.typ, c.pat, c.cfg = typ, pat, defaultConfig()
 	c.cfg.typ = typ
+	c.cfg.trouble = func(err error) { c.hub.emit(Event{Kind: ReloadFailed, Err: err}) }
 	c.cfg.notifyConnect, c.cfg.notifyDisconnect = c.raw, c.raw // as libzmq: ZMQ_STREAM_NOTIFY is on, ZMQ_ROUTER_NOTIFY off
 	for _, opt := range opts {
 		if err := opt(&c.cfg); err != nil && c.bad == nil {

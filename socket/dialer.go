@@ -115,7 +115,7 @@ func retryPause(min, max time.Duration, n int, protocol bool, random float64) ti
 
 func isProtocol(err error) bool {
 	var h *zmtp.HandshakeError
-	return errors.As(err, &h)
+	return errors.As(err, &h) || errors.Is(err, transport.ErrTLS)
 }
 
 // remove drops what is queued for an endpoint that is connected to no more.

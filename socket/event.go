@@ -23,10 +23,11 @@ const (
 	Unsubscribed                         // PUB and XPUB: Peer is not subscribed to Topic any more, or it left
 	Confirmed                            // SUB and XSUB: Peer has dealt with all subscriptions so far, see WaitSubscribed
 	GaveUp                               // no further attempt is made, as WithReconnectStop or WithoutReconnect asked; Err is the last cause
+	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up"}
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "reload failed"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {

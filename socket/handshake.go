@@ -23,9 +23,12 @@ const meshProperty = "X-Mesh"
 func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn, early []byte, who *Peer, err error) {
 	who = &Peer{address: addressOf(nc), endpoint: p.endpoint, credentials: credentialsOf(nc)}
 	if c.raw {
-		return link.NewRawConn(nc), nil, who, nil
+		err = c.openRaw(ctx, nc)
+		who.tls = tlsOf(nc)
+		return link.NewRawConn(nc), nil, who, err
 	}
 	h, early, err := c.handshake(ctx, nc, p)
+	who.tls = tlsOf(nc)
 	if h == nil {
 		return nil, nil, who, err
 	}
@@ -44,6 +47,23 @@ func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn,
 		nc, early = newOldConn(nc, early), nil
 	}
 	return link.NewConn(nc), early, who, nil
+}
+
+// openRaw opens what lies below the octets of a STREAM.
+func (c *core) openRaw(ctx context.Context, nc net.Conn) error {
+	secure, ok := nc.(interface{ Handshake() error })
+	if !ok {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	_ = nc.SetDeadline(c.handshakeDeadline())
+	err := secure.Handshake()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errHandshake
+	}
+	_ = nc.SetDeadline(time.Time{})
+	return err
 }
 
 // handshake greets the peer and learns who it is. It returns the bytes that came behind.

@@ -66,6 +66,7 @@ type config struct {
 	pingTTL          *time.Duration // nil for what pingTimeout makes of it
 	properties       map[string]string
 	onEvent          func(Event)
+	trouble          func(error) // reports what files make impossible while the socket is in use
 }
 
 func defaultConfig() config {

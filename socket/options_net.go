@@ -23,10 +23,16 @@ type netConfig struct {
 	backlog    int
 	control    func(network, address string, conn syscall.RawConn) error
 	tls        *tls.Config
+	tlsFiles   *reloaded[*tls.Config]
 	origins    []string
 }
 
-func (c *netConfig) checkNet() error { return nil }
+func (c *netConfig) checkNet() error {
+	if c.tls != nil && c.tlsFiles != nil {
+		return fmt.Errorf("%w: WithTLS and WithTLSFiles exclude each other", ErrOption)
+	}
+	return nil
+}
 
 // transport is what the options mean to the transports.
 func (c *config) transport() *transport.Config {
@@ -36,7 +42,8 @@ func (c *config) transport() *transport.Config {
 	}
 	return &transport.Config{
 		Dialer: c.dialer, SOCKS5: c.socks5, KeepAlive: c.keepAlive, SendBuffer: c.sendBuffer, RecvBuffer: c.recvBuffer,
-		Backlog: c.backlog, Control: c.control, TLS: c.tls, Origins: c.origins, MaxMessage: largest, Mechanism: c.mechanismIs,
+		Backlog: c.backlog, Control: c.control, TLS: c.tls, TLSFor: c.tlsFor(), Origins: c.origins, MaxMessage: largest,
+		Mechanism: c.mechanismIs,
 	}
 }
 
@@ -46,7 +53,7 @@ func WithMaxPeers(n int) Option {
 	return count("WithMaxPeers", n, func(c *config) { c.maxPeers = n })
 }
 
-// WithDialer has connections of tcp, ws and wss made by dial, at each attempt: network is "tcp", address host:port with the host as in
+// WithDialer has connections of tcp, tls+tcp, ws and wss made by dial, at each attempt: network is "tcp", address host:port with the host as in
 // the endpoint, not resolved. ctx ends at the connect timeout, on Disconnect and on Close; dial must then return. What it returns must be
 // a connection as Attach wants it. Options on keep-alive and WithControl do not reach it. Default: net.Dialer.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
@@ -59,7 +66,7 @@ func WithDialer(dial func(ctx context.Context, network, address string) (net.Con
 	}
 }
 
-// WithSOCKS5 makes connections of tcp, ws and wss through the SOCKS5 proxy at address, host:port (RFC 1928). The proxy resolves host
+// WithSOCKS5 makes connections of tcp, tls+tcp, ws and wss through the SOCKS5 proxy at address, host:port (RFC 1928). The proxy resolves host
 // names. An empty user means no authentication, else user and password have 1 to 255 bytes (RFC 1929). The proxy is
 // reached with WithDialer, where that is set. Default: no proxy. libzmq: ZMQ_SOCKS_PROXY, ZMQ_SOCKS_USERNAME, ZMQ_SOCKS_PASSWORD.
 func WithSOCKS5(address, user, password string) Option {
@@ -76,7 +83,7 @@ func WithSOCKS5(address, user, password string) Option {
 	}
 }
 
-// WithKeepAlive sets the TCP keep-alive of all connections of tcp, ws and wss. Default: a probe after 30 s without
+// WithKeepAlive sets the TCP keep-alive of all connections of tcp, tls+tcp, ws and wss. Default: a probe after 30 s without
 // traffic, then two more 10 s apart. The zero value turns it off. libzmq: ZMQ_TCP_KEEPALIVE, _IDLE, _INTVL, _CNT.
 func WithKeepAlive(k net.KeepAliveConfig) Option {
 	return func(c *config) error {
@@ -117,13 +124,17 @@ func WithControl(control func(network, address string, conn syscall.RawConn) err
 	}
 }
 
-// WithTLS sets the TLS configuration of wss endpoints. To bind one takes a certificate in it. To connect works without: by
-// default the peer's certificate must be one that the system trusts, for the host in the endpoint. It must not be changed
-// afterwards. Default: none. libzmq: ZMQ_WSS_KEY_PEM, ZMQ_WSS_CERT_PEM, ZMQ_WSS_TRUST_PEM, ZMQ_WSS_HOSTNAME.
+// WithTLS sets the TLS configuration of tls+tcp and wss endpoints. To bind one takes a certificate in it; peers need one only if it says so
+// (ClientAuth, ClientCAs). To connect works without: by default the peer's certificate must be one that the system trusts, for the
+// host in the endpoint. What is older than TLS 1.2 is never spoken. It must not be changed afterwards, see WithTLSFiles and CertificateFiles for
+// certificates that change. Default: none. libzmq: ZMQ_WSS_KEY_PEM, ZMQ_WSS_CERT_PEM, ZMQ_WSS_TRUST_PEM, ZMQ_WSS_HOSTNAME.
 func WithTLS(t *tls.Config) Option {
 	return func(c *config) error {
 		if t == nil {
 			return bad("WithTLS", "nil", "want a configuration")
+		}
+		if t.MaxVersion != 0 && t.MaxVersion < tls.VersionTLS12 {
+			return bad("WithTLS", tls.VersionName(t.MaxVersion)+" at most", "want TLS 1.2 or later to be allowed")
 		}
 		c.tls = t
 		return nil

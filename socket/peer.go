@@ -1,8 +1,11 @@
 package socket
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
 
+	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -23,6 +26,7 @@ type Peer struct {
 	publicKey   PublicKey
 	userID      string
 	granted     zmtp.Metadata
+	tls         *tls.ConnectionState
 }
 
 // Identity returns the identity that the peer announced, empty if it announced none.
@@ -46,6 +50,47 @@ func (p *Peer) Credentials() (Credentials, bool) {
 		return Credentials{}, false
 	}
 	return *p.credentials, true
+}
+
+// TLS returns what was agreed upon in the TLS handshake, the peer's certificate among it; ok is false where the connection is not of tls+tcp
+// or wss.
+func (p *Peer) TLS() (state tls.ConnectionState, ok bool) {
+	if p.tls == nil {
+		return state, false
+	}
+	return *p.tls, true
+}
+
+// TLSName returns who the peer has proved to be: the first DNS name in its certificate, or else its first URI, e-mail or IP address, or its common name.
+// It is empty where the peer has shown no certificate of an authority that we trust. Unlike the identity, nobody can make it up.
+func (p *Peer) TLSName() string { return verifiedName(p.tls) }
+
+// verifiedName is TLSName.
+func verifiedName(t *tls.ConnectionState) string {
+	if t == nil || len(t.VerifiedChains) == 0 {
+		return ""
+	}
+	cert := t.PeerCertificates[0]
+	switch {
+	case len(cert.DNSNames) > 0:
+		return cert.DNSNames[0]
+	case len(cert.URIs) > 0:
+		return cert.URIs[0].String()
+	case len(cert.EmailAddresses) > 0:
+		return cert.EmailAddresses[0]
+	case len(cert.IPAddresses) > 0:
+		return cert.IPAddresses[0].String()
+	}
+	return cert.Subject.CommonName
+}
+
+// tlsOf returns nil for a connection without TLS, or whose TLS handshake went wrong. It must be over.
+func tlsOf(conn net.Conn) *tls.ConnectionState {
+	state, ok := transport.TLSState(conn)
+	if !ok || !state.HandshakeComplete {
+		return nil
+	}
+	return &state
 }
 
 // Endpoint returns the endpoint of ours that the connection belongs to: as given to Connect, or

@@ -100,7 +100,7 @@ func TLSState(conn net.Conn) (state tls.ConnectionState, ok bool) {
 // explain says what a TLS error means to whoever set up the two sides. Errors of the connection below stay as they are.
 func explain(err error) error {
 	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return fmt.Errorf("%w: %s, not TLS", ErrTLS, speaks(header.RecordHeader[:]))
+		return fmt.Errorf("%w: %s", ErrTLS, speaks(header))
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return fmt.Errorf("%w: the peer refuses: %w", ErrTLS, op.Err)
@@ -113,17 +113,18 @@ func explain(err error) error {
 	return err
 }
 
-// speaks names what a peer speaks by its first octets.
-func speaks(start []byte) string {
+// speaks says what is wrong with a peer's first octets.
+func speaks(e tls.RecordHeaderError) string {
+	start := string(e.RecordHeader[:])
 	switch {
 	case start[0] == 0xff:
-		return "this is ZMTP"
-	case strings.HasPrefix(string(start), "HTTP/"), strings.Trim(string(start[:3]), "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "":
-		return "this is HTTP"
-	case strings.HasPrefix(string(start), "SSH-"):
-		return "this is SSH"
+		return "this is ZMTP, not TLS"
+	case strings.Trim(start[:3], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "":
+		return "this is HTTP, not TLS"
+	case strings.HasPrefix(start, "SSH-"):
+		return "this is SSH, not TLS"
 	}
-	return fmt.Sprintf("it begins with 0x%02x", start[0])
+	return fmt.Sprintf("%s, which begins with %x", e.Msg, start)
 }
 
 // explainOpen is explain for the handshake, where the end of the connection is no regular one either.

@@ -34,8 +34,8 @@ type tlsConn struct {
 	closed atomic.Bool
 }
 
-// open makes the handshake, once; crypto/tls remembers how it ended.
-func (c *tlsConn) open() error {
+// Handshake is what the first Read or Write would do. It happens once; crypto/tls remembers how it ended.
+func (c *tlsConn) Handshake() error {
 	if c.opened.Load() {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (c *tlsConn) answerPlain(err error) {
 
 // Read returns io.EOF after the peer's close_notify only: a connection that merely ends may have been cut by anybody.
 func (c *tlsConn) Read(p []byte) (int, error) {
-	if err := c.open(); err != nil {
+	if err := c.Handshake(); err != nil {
 		return 0, err
 	}
 	n, err := c.tls.Read(p)
@@ -81,7 +81,7 @@ func (c *tlsConn) Write(p []byte) (n int, err error) {
 func (c *tlsConn) write(p []byte) (n int, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := c.open(); err != nil {
+	if err := c.Handshake(); err != nil {
 		return 0, err
 	}
 	switch {

@@ -26,6 +26,9 @@ func (f *socketFlags) check(cmd *cobra.Command) error {
 	if err := f.checkRun(cmd); err != nil {
 		return err
 	}
+	if err := f.tls.check(cmd, f.binds, f.connects); err != nil {
+		return err
+	}
 	switch {
 	case len(f.identity) > 255:
 		return usage(cmd, "--identity of %d bytes: want at most 255", len(f.identity))

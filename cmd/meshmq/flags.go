@@ -21,6 +21,7 @@ type socketFlags struct {
 	linger     time.Duration
 	verbose    bool
 	quiet      bool
+	tls        tlsFlags
 
 	// Only where the pattern has a use for them.
 	identity  string
@@ -54,6 +55,7 @@ func (f *socketFlags) addRun(cmd *cobra.Command) {
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "report every connection and a summary on standard error")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "report errors only")
 	cmd.MarkFlagsMutuallyExclusive("verbose", "quiet")
+	f.tls.add(cmd)
 }
 
 // defaultHWM is that of package socket.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,7 +88,11 @@ func (f *proxyFlags) check(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	return f.run.checkRun(cmd)
+	if err := f.run.checkRun(cmd); err != nil {
+		return err
+	}
+	return f.run.tls.check(cmd, slices.Concat(f.frontend.binds, f.backend.binds, f.capture.binds),
+		slices.Concat(f.frontend.connects, f.backend.connects, f.capture.connects))
 }
 
 // relay is one run of a proxy.

@@ -10,8 +10,8 @@ const rootHelp = `meshmq makes peers of a mesh from a shell. It speaks ZMTP 3.1:
 good as its own.
 
 Standard output carries data only; events, summaries and errors go to standard error. Flags may stand before
-or after arguments. Endpoints are tcp://HOST:PORT, ipc://PATH, ws://HOST:PORT/PATH (wss:// to connect) and, for -c,
-mdns://NAME, which connects to every instance of a service that announces NAME (see --announce).
+or after arguments. Endpoints are tcp://HOST:PORT, tls+tcp://HOST:PORT and ws:// or wss://HOST:PORT/PATH, ipc://PATH and, for
+-c, mdns://NAME, which connects to every instance of a service that announces NAME (see --announce).
 
 ` + exitHelp
 

@@ -69,6 +69,7 @@ func (s *session) options() []socket.Option {
 	if s.hwm != defaultHWM {
 		opts = append(opts, socket.WithSendHWM(s.hwm), socket.WithRecvHWM(s.hwm))
 	}
+	opts = append(opts, s.tls.options()...)
 	if s.identity != "" {
 		opts = append(opts, socket.WithIdentity(s.identity))
 	}

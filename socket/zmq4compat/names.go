@@ -93,4 +93,4 @@ func NewMsgFromString(frames []string) Msg { return zmq4.NewMsgFromString(frames
 func NewQueue() *Queue { return zmq4.NewQueue() }
 
 // Transports returns the schemes of endpoints, sorted.
-func Transports() []string { return []string{"inproc", "ipc", "tcp", "ws", "wss"} }
+func Transports() []string { return []string{"inproc", "ipc", "tcp", "tls+tcp", "ws", "wss"} }

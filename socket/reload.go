@@ -1,0 +1,94 @@
+package socket
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// reloadEvery is how often files are looked at, while there is somebody who asks: soon for a person who changed them, and
+// seldom beside the work of a handshake.
+const reloadEvery = time.Second
+
+// reloaded is a value that is made from files. It is made anew when they have changed and somebody asks for it; while that fails the
+// old one stays in force.
+type reloaded[T any] struct {
+	state  func() (string, error) // differs when the files do
+	load   func() (T, error)
+	report func(error) // is told of a failure when it is new; may be nil
+
+	mu      sync.Mutex // guards the fields below
+	value   T
+	seen    string    // the state of value's files
+	failure error     // why value is old
+	busy    bool      // somebody looks
+	looked  time.Time // at the files
+}
+
+// open loads the value for the first time.
+func (r *reloaded[T]) open() (err error) {
+	if r.seen, err = r.state(); err == nil {
+		r.value, err = r.load()
+	}
+	r.looked = time.Now()
+	return err
+}
+
+// get returns the value as of now, and why it is old, if it is. One caller at a time looks at the files; the others take what is there.
+func (r *reloaded[T]) get(now time.Time) (T, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy || now.Sub(r.looked) < reloadEvery {
+		return r.value, r.failure
+	}
+	before := r.failure
+	r.busy, r.looked = true, now
+	r.mu.Unlock()
+	seen, err := r.state()
+	fresh := r.value
+	if err == nil && (seen != r.seen || before != nil) { // only who is busy writes these
+		fresh, err = r.load()
+	}
+	if err != nil && r.report != nil && (before == nil || before.Error() != err.Error()) {
+		r.report(err)
+	}
+	r.mu.Lock()
+	if err == nil {
+		r.value, r.seen = fresh, seen
+	}
+	r.failure, r.busy = err, false
+	return r.value, err
+}
+
+// stateOf returns what changes when one of the files does.
+func stateOf(paths ...string) (string, error) {
+	var b strings.Builder
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", err
+		}
+		appendState(&b, info)
+	}
+	return b.String(), nil
+}
+
+func appendState(b *strings.Builder, info fs.FileInfo) {
+	fmt.Fprintln(b, info.Name(), info.Size(), info.Mode(), info.ModTime().UnixNano())
+}
+
+// checkSecret refuses a file with a secret that everybody on this host may read, or write.
+func checkSecret(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0: // there the mode says nothing
+		return fmt.Errorf("%s is open to everybody on this host (mode %04o): a secret wants 0600", path, info.Mode().Perm())
+	}
+	return nil
+}
