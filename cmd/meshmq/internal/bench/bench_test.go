@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, quick().Check())
 	for want, spoil := range map[string]func(*Config){
 		`unknown pattern "push": want throughput, latency, fanout, fanin, requests, router`: func(c *Config) { c.Patterns = []string{"push"} },
-		`unknown transport "udp": want tcp, ipc, inproc`:                                    func(c *Config) { c.Transport = "udp" },
+		`unknown transport "udp": want tcp, ipc, inproc, ws`:                                func(c *Config) { c.Transport = "udp" },
 		"rounds: 0, want at least 1":                                                        func(c *Config) { c.Rounds = 0 },
 		"peers: -1, want at least 1":                                                        func(c *Config) { c.Peers = -1 },
 		"rate: 0, want at least 1":                                                          func(c *Config) { c.Rate = 0 },
