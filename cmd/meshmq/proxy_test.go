@@ -28,14 +28,12 @@ func TestProxyQueue(t *testing.T) {
 	p, front, back := startProxy(t, "queue", "--capture", anyPort)
 	capture := start(t, "sub", "-c", p.side("capture"), "--count", "2", "--json", "-v")
 	capture.says("connected")
-	rep := start(t, "rep", "-c", back, "--reply", "answer", "--count", "2")
+	start(t, "rep", "-c", back, "--reply", "answer") // one that leaves may take a question with it
 	// The first copy goes before the subscription is known, perhaps: ask until there are two.
 	for capturing := true; capturing; {
 		select {
 		case <-capture.done:
 			capturing = false
-		case <-rep.done:
-			rep = start(t, "rep", "-c", back, "--reply", "answer", "--count", "2")
 		default:
 			assert.Equal(t, "answer\n", ok(t, "req", "-c", front, "question"))
 		}
