@@ -27,8 +27,8 @@ func newDiscover() *cobra.Command {
 		Use:   "discover [--service NAME]",
 		Short: "List the instances of services on the LAN",
 		Long: `discover asks by mDNS who is there and prints a line per instance: service, name, id, endpoints and other facts,
-separated by TABs. It listens for --timeout, 2s if not given. If --service names one and there is no instance of it, the
-exit code is 4. With --watch it goes on, until --timeout if given, and prints what comes (+), goes (-) and changes (~).`,
+separated by TABs. It listens for --timeout, 2s if not given. Where nothing is found it says so on standard error; if
+--service named what was sought the exit code is then 4. With --watch it goes on, until --timeout if given, and prints what comes (+), goes (-) and changes (~).`,
 		Example: `  meshmq discover
   meshmq discover --service orders --watch --json`,
 		Args: noArgs,
@@ -56,9 +56,14 @@ exit code is 4. With --watch it goes on, until --timeout if given, and prints wh
 			if err := l.follow(ctx, registry, service, watch); err != nil {
 				return err
 			}
-			if len(l.found) == 0 && service != "" && !watch {
-				return fail(exitNoPeer, "no instance of %s was found within %s", service, timeout)
+			if len(l.found) > 0 || watch && l.seen {
+				return nil
 			}
+			nobody := fail(exitNoPeer, "no instance of %s was found within %s on %s", cmp.Or(service, "any service"), timeout, searched(interfaces))
+			if service != "" && !watch {
+				return nobody
+			}
+			fmt.Fprintln(cmd.ErrOrStderr(), nobody)
 			return nil
 		},
 	}
@@ -76,7 +81,16 @@ exit code is 4. With --watch it goes on, until --timeout if given, and prints wh
 type listing struct {
 	w     io.Writer
 	json  bool
-	found map[string]discovery.Instance
+	found map[string]discovery.Instance // those that are there
+	seen  bool                          // one was, at least
+}
+
+// searched says where was looked: who announced on the loopback interface alone is not to be found elsewhere.
+func searched(interfaces []string) string {
+	if len(interfaces) == 0 {
+		return "any network interface but loopback (see --interface)"
+	}
+	return strings.Join(interfaces, ", ")
 }
 
 // follow prints changes as they come, or what was found in the end.
@@ -88,7 +102,7 @@ func (l *listing) follow(ctx context.Context, registry discovery.Registry, servi
 		case e.Kind == discovery.Down:
 			delete(l.found, e.Instance.ID)
 		default:
-			l.found[e.Instance.ID] = e.Instance
+			l.found[e.Instance.ID], l.seen = e.Instance, true
 		}
 		if watch {
 			if err := l.print(e.Instance, e.Kind); err != nil {

@@ -82,7 +82,23 @@ func TestDiscoverNothing(t *testing.T) {
 	r := meshmq(t, "discover", lo, "--service", service, "--timeout", "200ms")
 	assert.Equal(t, 4, r.code)
 	assert.Empty(t, r.stdout)
-	assert.Contains(t, r.stderr, "no instance of "+service)
+	iface := strings.TrimPrefix(lo, "--interface=")
+	assert.Equal(t, "meshmq discover: no instance of "+service+" was found within 200ms on "+iface+"\n", r.stderr)
+	r = meshmq(t, "discover", lo, "--service", service, "--timeout", "200ms", "--watch")
+	assert.Zero(t, r.code)
+	assert.Equal(t, "no instance of "+service+" was found within 200ms on "+iface+"\n", r.stderr)
+}
+
+// TestDiscoverNothingAtAll: other programs on this network may be found; if not, it says so.
+func TestDiscoverNothingAtAll(t *testing.T) {
+	t.Parallel()
+	lo, _ := loopback(t)
+	r := meshmq(t, "discover", lo, "--timeout", "200ms")
+	assert.Zero(t, r.code, r.stderr)
+	assert.NotEqual(t, r.stdout == "", r.stderr == "", "instances on standard output, or why there are none")
+	if r.stdout == "" {
+		assert.Contains(t, r.stderr, "no instance of any service was found within 200ms on ")
+	}
 }
 
 func TestDiscoverWatch(t *testing.T) {
