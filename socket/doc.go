@@ -1,11 +1,36 @@
-// Package socket has the socket types that services embed: PUSH and PULL, REQ and REP, DEALER and ROUTER, PUB and SUB,
-// XPUB and XSUB, and PAIR; and those of one frame a message: CLIENT and SERVER, RADIO and DISH, SCATTER and GATHER, CHANNEL, and
-// PEER, which is P2P here. On the wire they speak ZMTP 3.1, and 3.0, 2.0 or 1.0 to peers that know no better (RFC 37, 23, 15, 13).
-// STREAM carries plain bytes, to and from anybody.
+// Package socket has the socket types of ZeroMQ, to use as they are or to embed in services:
 //
-// A socket binds to and connects to any number of endpoints, in any order. Connect is asynchronous and never gives
-// up. All methods of all types may be called by any number of goroutines at the same time. Only methods that take a
+//	NewPush, NewPull         work: each message goes to one peer, in turn
+//	NewReq, NewRep           a question and its answer
+//	NewDealer, NewRouter     the same without lockstep: many in flight, answered in any order, peers addressed by routing id
+//	NewPub, NewSub           events: to all who subscribed to a prefix of the first frame
+//	NewXPub, NewXSub         the same with subscriptions in sight, for proxies and last-value caches
+//	NewPair                  exactly one peer
+//	NewClient, NewServer     one frame a message, peers addressed by number
+//	NewP2P                   the same between equals; ZeroMQ's name for it is PEER
+//	NewRadio, NewDish        one frame a message, to all who joined its group
+//	NewScatter, NewGather    PUSH and PULL with one frame a message
+//	NewChannel               PAIR with one frame a message
+//	NewStream                plain bytes, to and from anybody
+//	NewProxy                 passes messages between two sockets
+//
+// A socket binds to and connects to any number of endpoints, in any order; package transport says how they are written. Connect is
+// asynchronous and never gives up unless it is told to. All methods of all types may be called by any number of goroutines at the same time. Only methods that take a
 // context block; they look at it when they are about to, so one that has ended makes the call a try.
+//
+// Send copies what it is given. That it returned nil means that the message is queued for a peer, or for an endpoint of Connect that is not up
+// yet; while nobody has room it blocks. Publishers never wait for a slow subscriber, unless WithDropPolicy says so. Recv returns the messages of
+// all peers in turn, and never fails because one went away. Close and Shutdown hand over what is queued and say how much was left. Errors that callers decide on are
+// found by errors.Is: ErrClosed, ErrNoPeer, ErrFull, ErrTimeout and so on.
+//
+// What a socket does otherwise is set by options at construction; OPTIONS.md in the root of the module finds them by their names in libzmq. Events tells what
+// happens to connections, Stats counts messages, queues and every message dropped, by reason, and Peers lists who is there.
+//
+// On the wire it is ZMTP 3.1, and 3.0, 2.0 or 1.0 to peers that know no better (RFC 37, 23, 15, 13), so that peers may be of any ZeroMQ library. What
+// is promised, and by which test, is in CONFORMANCE.md.
+package socket
+
+// Inside, for those who change it.
 //
 // # How a message moves
 //
@@ -39,4 +64,3 @@
 //	Proxy.mu > way.taking > link.In.Baton > Req.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > pipe.mu, link.Out.mu, hub.mu
 //
 // The baton is the right to read a connection, held while reading it.
-package socket
