@@ -153,15 +153,18 @@ func loopback(t *testing.T) string {
 
 func TestPythonPeer(t *testing.T) {
 	t.Parallel()
-	lines := run(t, "python-peer", "-python", pyzmq(t))
-	require.Len(t, lines, 5)
-	answers := regexp.MustCompile(`^go: (.+)\?  python \(ZMTP 3\.[01]\): (.+)$`)
-	for i, want := range [][2]string{{"tea", "3.50"}, {"coffee", "4.20"}, {"cocoa", "we have none"}, {"go home", "bye"}} {
-		match := answers.FindStringSubmatch(lines[i])
-		require.NotNil(t, match, lines[i])
-		assert.Equal(t, want[:], match[1:])
+	python := pyzmq(t)
+	for _, args := range [][]string{{"-python", python}, nil} { // named, and found
+		lines := run(t, "python-peer", args...)
+		require.Len(t, lines, 5)
+		answers := regexp.MustCompile(`^go: (.+)\?  python \(ZMTP 3\.[01]\): (.+)$`)
+		for i, want := range [][2]string{{"tea", "3.50"}, {"coffee", "4.20"}, {"cocoa", "we have none"}, {"go home", "bye"}} {
+			match := answers.FindStringSubmatch(lines[i])
+			require.NotNil(t, match, lines[i])
+			assert.Equal(t, want[:], match[1:])
+		}
+		assert.Equal(t, "python ended, error: <nil>", lines[4])
 	}
-	assert.Equal(t, "python ended, error: <nil>", lines[4])
 }
 
 // pyzmq returns a Python that has it. Where CI is true there must be one.
@@ -184,7 +187,7 @@ func TestExamplesAreShort(t *testing.T) {
 	t.Parallel()
 	mains, err := filepath.Glob("*/main.go")
 	require.NoError(t, err)
-	require.Len(t, mains, 7, "each is run by a test here")
+	require.Len(t, mains, 12, "each is run by a test here")
 	for _, path := range mains {
 		source, err := os.ReadFile(path)
 		require.NoError(t, err)

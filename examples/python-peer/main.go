@@ -1,8 +1,8 @@
 // Python peer: a Go program asks a Python program that uses pyzmq. Any ZeroMQ library in any language will do: on the wire it is the
 // same protocol.
 //
-//	go run ./examples/python-peer                             needs pyzmq: apt-get install python3-zmq
-//	go run ./examples/python-peer -python /usr/bin/python3
+//	go run ./examples/python-peer                               needs pyzmq: apt-get install python3-zmq
+//	go run ./examples/python-peer -python /opt/python/bin/python
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"github.com/meshmq/meshmq/socket"
@@ -21,9 +22,26 @@ import (
 //go:embed peer.py
 var peer string
 
+// pythons are where pyzmq may be: the one on the path is often not the system's, for which packages are.
+var pythons = []string{"python3", "/usr/bin/python3", "/usr/local/bin/python3", "python"}
+
+// withPyzmq returns the first Python that has it.
+func withPyzmq() string {
+	for _, python := range pythons {
+		if exec.Command(python, "-c", "import zmq").Run() == nil {
+			return python
+		}
+	}
+	log.Fatalf("none of %s can import zmq: apt-get install python3-zmq, or name a Python that can with -python", strings.Join(pythons, ", "))
+	return ""
+}
+
 func main() {
-	python := flag.String("python", "python3", "Python interpreter that has pyzmq")
+	python := flag.String("python", "", "Python interpreter that has pyzmq; default: one of "+strings.Join(pythons, ", "))
 	flag.Parse()
+	if *python == "" {
+		*python = withPyzmq()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	req := socket.NewReq()
