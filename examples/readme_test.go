@@ -40,8 +40,12 @@ func produce(ctx context.Context, addr string) error {
 	// [/producer]
 }
 
-func pack(ctx context.Context, worker *pushpull.Worker[Order]) error {
+func pack(ctx context.Context, addr string) error {
 	// [worker]
+	worker := pushpull.NewWorker[Order]()
+	if _, err := worker.Bind(addr); err != nil { // such as tcp://*:5555
+		return err
+	}
 	return worker.Run(ctx, func(ctx context.Context, o Order) error {
 		fmt.Println("packed", o.Count, o.Item)
 		return worker.Close() // after one order
@@ -51,31 +55,32 @@ func pack(ctx context.Context, worker *pushpull.Worker[Order]) error {
 
 func Example_pushPull() {
 	ctx := context.Background()
-	worker := pushpull.NewWorker[Order]()
-	addr, err := worker.Bind("tcp://127.0.0.1:0")
-	if err == nil {
-		err = produce(ctx, addr)
-	}
-	if err == nil {
-		err = pack(ctx, worker)
-	}
-	fmt.Println(err)
+	sent := make(chan error)
+	go func() { sent <- produce(ctx, "inproc://readme-orders") }()
+	fmt.Println(pack(ctx, "inproc://readme-orders"), <-sent)
 	// Output:
 	// packed 2 tea
-	// <nil>
+	// <nil> <nil>
 }
 
-func service() (*reqrep.Service, error) {
+func serve(ctx context.Context, addr string) error {
 	// [service]
 	service := reqrep.NewService()
+	defer service.Close()
 	err := reqrep.Handle(service, "orders.create", func(ctx context.Context, o Order) (Receipt, error) {
 		if o.Count < 1 {
 			return Receipt{}, reqrep.Errorf("bad_count", "%d is not a number of things", o.Count)
 		}
 		return Receipt{Number: 1}, nil
 	})
+	if err == nil {
+		_, err = service.Bind(addr)
+	}
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx) // until ctx ends or it is closed
 	// [/service]
-	return service, err
 }
 
 func order(ctx context.Context, addr string) (Receipt, error) {
@@ -90,30 +95,30 @@ func order(ctx context.Context, addr string) (Receipt, error) {
 }
 
 func Example_requestReply() {
-	ctx := context.Background()
-	s, err := service()
-	if err != nil {
-		fmt.Println(err)
-	}
-	addr, err := s.Bind("tcp://127.0.0.1:0")
-	if err != nil {
-		fmt.Println(err)
-	}
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	go func() { ended <- s.Run(ctx) }()
-	fmt.Println(order(ctx, addr))
-	fmt.Println(s.Shutdown(ctx), <-ended)
+	go func() { ended <- serve(ctx, "inproc://readme-service") }()
+	fmt.Println(order(ctx, "inproc://readme-service"))
+	cancel()
+	fmt.Println(<-ended)
 	// Output:
 	// {1} <nil>
-	// <nil> <nil>
+	// <nil>
 }
 
-func publish(ctx context.Context, publisher *pubsub.Publisher) error {
+func publish(ctx context.Context, addr string) error {
 	// [publisher]
+	publisher := pubsub.NewPublisher()
+	if _, err := publisher.Bind(addr); err != nil {
+		return err
+	}
 	if err := publisher.WaitSubscribers(ctx, "orders.eu.created", 1); err != nil { // or publish to whoever is there
 		return err
 	}
-	return publisher.Publish(ctx, "orders.eu.created", Order{Item: "tea", Count: 2})
+	if err := publisher.Publish(ctx, "orders.eu.created", Order{Item: "tea", Count: 2}); err != nil {
+		return err
+	}
+	return publisher.Shutdown(ctx)
 	// [/publisher]
 }
 
@@ -137,15 +142,9 @@ func subscribe(ctx context.Context, addr string) error {
 
 func Example_publishSubscribe() {
 	ctx := context.Background()
-	publisher := pubsub.NewPublisher()
-	defer publisher.Close()
-	addr, err := publisher.Bind("tcp://127.0.0.1:0")
-	if err != nil {
-		fmt.Println(err)
-	}
 	told := make(chan error)
-	go func() { told <- publish(ctx, publisher) }()
-	fmt.Println(subscribe(ctx, addr), <-told)
+	go func() { told <- publish(ctx, "inproc://readme-events") }()
+	fmt.Println(subscribe(ctx, "inproc://readme-events"), <-told)
 	// Output:
 	// orders.eu.created 2 tea
 	// <nil> <nil>

@@ -27,9 +27,7 @@ func main() {
 		opts = append(opts, mdns.WithInterfaces(*iface))
 	}
 	registry, err := mdns.New(opts...)
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	defer registry.Close()
 	service := fmt.Sprintf("packing-%d", time.Now().UnixNano()%1e6) // of our own: others may run this example
 	done := make(chan string)
@@ -45,40 +43,37 @@ func main() {
 	defer producer.Close()
 	node := discovery.NewNode(registry, "order-desk")
 	defer node.Close()
-	if _, err := node.Follow(service, producer); err != nil { // connects to all instances, now and later
-		log.Fatal(err)
-	}
-	if err := producer.WaitPeers(ctx, 2); err != nil {
-		log.Fatal(err)
-	}
+	_, err = node.Follow(service, producer) // connects to all instances, now and later
+	check(err)
+	check(producer.WaitPeers(ctx, 2))
 	// [/discovery]
 	fmt.Println("order-desk: found two workers")
 	for i := range 4 {
-		if err := producer.Send(ctx, fmt.Sprintf("order %d", i+1)); err != nil {
-			log.Fatal(err)
-		}
+		check(producer.Send(ctx, fmt.Sprintf("order %d", i+1)))
 		fmt.Println(<-done)
 	}
 }
 
 // work announces a worker and has it say what it packed.
 func work(ctx context.Context, registry discovery.Registry, service, name string, done chan<- string) {
+	// [announce]
 	worker := pushpull.NewWorker[string]()
 	defer worker.Close()
 	addr, err := worker.Bind("tcp://*:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	node := discovery.NewNode(registry, name)
-	defer node.Close() // says goodbye, so that those who follow disconnect
-	if _, err := node.Announce(service, addr, nil); err != nil {
-		log.Fatal(err)
-	}
-	pack := func(_ context.Context, order string) error {
+	check(err)
+	node := discovery.NewNode(registry, name) // registry, err := mdns.New()
+	defer node.Close()                        // says goodbye, so that those who follow disconnect
+	_, err = node.Announce(service, addr, nil)
+	check(err) // ends the program if it is not nil
+	// [/announce]
+	check(worker.Run(ctx, func(_ context.Context, order string) error {
 		done <- name + ": packed " + order
 		return nil
-	}
-	if err := worker.Run(ctx, pack); err != nil {
+	}))
+}
+
+func check(err error) {
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -18,8 +18,8 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	// [proxy]
-	clients, workers := socket.NewRouter(), socket.NewDealer() // XSUB and XPUB would make a forwarder of events
-	copies := socket.NewPush()
+	clients, workers := socket.NewRouter(), socket.NewDealer() // bind them, or connect them, as you like
+	copies := socket.NewPush()                                 // of all that passes, either way
 	proxy := socket.NewProxy(clients, workers, socket.WithCapture(copies))
 	ended := make(chan error, 1)
 	go func() { ended <- proxy.Run(ctx) }() // until Terminate; Pause and Resume in between

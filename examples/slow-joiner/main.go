@@ -24,16 +24,11 @@ func main() {
 	// The subscriber waits: all publishers that it is connected to, one here, have dealt with its subscriptions.
 	// [wait-subscribed]
 	sub := socket.NewSub()
-	err = sub.Subscribe("news.", "weather.")
-	if err == nil {
-		err = sub.Connect(addr)
-	}
-	if err == nil {
-		err = sub.WaitSubscribed(ctx, 1) // one publisher has both subscriptions in force
-	}
-	// [/wait-subscribed]
 	defer sub.Close()
-	check(err)
+	check(sub.Subscribe("news.", "weather."))
+	check(sub.Connect(addr))
+	check(sub.WaitSubscribed(ctx, 1)) // one publisher has both subscriptions in force
+	// [/wait-subscribed]
 	publish(ctx, pub, "weather.", 500)
 	count(ctx, sub, "weather.", 500)
 
@@ -43,9 +38,8 @@ func main() {
 	check(late.Subscribe("sport."))
 	check(late.Connect(addr))
 	// [wait-subscribers]
-	err = pub.WaitSubscribers(ctx, "sport.football", 1) // one subscriber will get this topic
+	check(pub.WaitSubscribers(ctx, "sport.football", 1)) // one subscriber will get this topic
 	// [/wait-subscribers]
-	check(err)
 	publish(ctx, pub, "sport.football", 500)
 	count(ctx, late, "sport.football", 500)
 }
