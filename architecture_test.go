@@ -32,7 +32,7 @@ var ofSocket = []string{"golang.org/x/crypto", "golang.org/x/net", "golang.org/x
 // dependencies lists, by folder, the modules that what users import may bring along. A folder without
 // an entry of its own goes by the one it lies in; the kits for tests (...test) may use what they like.
 var dependencies = map[string][]string{
-	"transport":      {"golang.org/x/crypto", "golang.org/x/net", "github.com/gobwas/ws", "github.com/gobwas/httphead"},
+	"transport":      {"golang.org/x/crypto", "golang.org/x/net", "golang.org/x/sys", "github.com/gobwas/ws", "github.com/gobwas/httphead"},
 	"codec":          {"github.com/vmihailenco/msgpack/v5", "github.com/vmihailenco/tagparser/v2"},
 	"discovery":      {},
 	"discovery/mdns": {"github.com/hashicorp/mdns", "github.com/miekg/dns", "golang.org/x/net", "golang.org/x/sys"},
