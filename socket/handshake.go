@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
@@ -169,7 +170,7 @@ func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err err
 			used, out, err = h.Step(buf[:n])
 		case errors.Is(err, os.ErrDeadlineExceeded) && until == rest:
 			out, err = h.Rest(), nil
-		case errors.Is(err, io.EOF) && h.Closed() != nil:
+		case gone(err) && h.Closed() != nil:
 			err = h.Closed()
 		case errors.Is(err, io.EOF):
 			err = fmt.Errorf("peer closed the connection during the handshake: %w", io.ErrUnexpectedEOF)
@@ -186,3 +187,6 @@ func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err err
 	}
 	return early, nil
 }
+
+// gone reports whether err says that the peer closed the connection, maybe with octets of ours unread.
+func gone(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }

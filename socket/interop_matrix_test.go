@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -145,8 +146,12 @@ const (
 
 func openBoth(t *testing.T, process *peerProcess, p pairing) (*own, *foreign) {
 	t.Helper()
-	var ourOptions []socket.Option
-	theirOptions := options{}
+	return openWith(t, process, p, options{})
+}
+
+func openWith(t *testing.T, process *peerProcess, p pairing, theirOptions options, ourOptions ...socket.Option) (*own, *foreign) {
+	t.Helper()
+	theirOptions = maps.Clone(theirOptions)
 	switch {
 	case p.ours == "ROUTER" && p.theirs == "ROUTER":
 		ourOptions = append(ourOptions, socket.WithIdentity(identity))

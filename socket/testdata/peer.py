@@ -37,7 +37,7 @@ OPTIONS = {
     "SNDTIMEO": 28, "LAST_ENDPOINT": 32, "ROUTER_MANDATORY": 33, "IMMEDIATE": 39, "XPUB_VERBOSE": 40, "IPV6": 42,
     "PLAIN_SERVER": 44, "PLAIN_USERNAME": 45, "PLAIN_PASSWORD": 46, "CURVE_SERVER": 47, "CURVE_PUBLICKEY": 48,
     "CURVE_SECRETKEY": 49, "CURVE_SERVERKEY": 50, "PROBE_ROUTER": 51, "REQ_CORRELATE": 52, "REQ_RELAXED": 53,
-    "CONFLATE": 54, "ROUTER_HANDOVER": 56, "CONNECT_ROUTING_ID": 61, "HANDSHAKE_IVL": 66, "XPUB_NODROP": 69,
+    "CONFLATE": 54, "ROUTER_HANDOVER": 56, "ZAP_DOMAIN": 55, "CONNECT_ROUTING_ID": 61, "HANDSHAKE_IVL": 66, "XPUB_NODROP": 69,
     "XPUB_MANUAL": 71, "XPUB_WELCOME_MSG": 72, "STREAM_NOTIFY": 73, "INVERT_MATCHING": 74, "HEARTBEAT_IVL": 75,
     "HEARTBEAT_TTL": 76, "HEARTBEAT_TIMEOUT": 77, "XPUB_VERBOSER": 78, "CONNECT_TIMEOUT": 79, "METADATA": 95,
     "ROUTER_NOTIFY": 97, "RECONNECT_STOP": 109, "HELLO_MSG": 110, "DISCONNECT_MSG": 111,
@@ -89,7 +89,9 @@ class Socket:
                 self.set_one(name, one)
 
     def set_one(self, name, value):
-        if name in ("JOIN", "LEAVE"):
+        if name == "ZAP":
+            threading.Thread(target=Zap(self.context).answer, args=(value.encode(),), daemon=True).start()
+        elif name in ("JOIN", "LEAVE"):
             check((zmq.zmq_join if name == "JOIN" else zmq.zmq_leave)(self.socket, value.encode()))
         elif isinstance(value, str):
             value = value.encode()
@@ -170,6 +172,22 @@ class Socket:
     def echo(self):
         while True:
             self.send(self.recv(-1))
+
+
+class Zap(Socket):
+    """The authenticator of a context. It decides the same about everybody, and names nobody: a REQ breaks off when a peer has a name."""
+    def __init__(self, context):
+        self.kind, self.context = "REP", context
+        self.socket = ctypes.c_void_p(check(zmq.zmq_socket(self.context, TYPES["REP"])))
+        self.bind("inproc://zeromq.zap.01")
+
+    def answer(self, status):
+        try:
+            while True:
+                version, request, *_ = self.recv(-1)
+                self.send([version, request, status, b"", b"", b""])
+        except OSError:  # the context ends
+            zmq.zmq_close(self.socket)
 
 
 def answer(sockets, request):

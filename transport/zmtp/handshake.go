@@ -297,6 +297,9 @@ func (h *Handshake) frame() (header, missing int, err error) {
 
 // command acts on a whole command of the peer.
 func (h *Handshake) command(body []byte) error {
+	if h.mechanism.name() == plain {
+		body = ungarbled(body)
+	}
 	name, data, err := ParseCommand(body)
 	if err != nil {
 		return refuse(MalformedCommand, "%s", detail(err))
@@ -316,13 +319,18 @@ var statuses = map[string]string{
 	"300": ": it has us try later", "400": ": it does not let us in", "500": ": it failed to find out whether to let us in",
 }
 
-// Closed says what it means that the peer closes the connection before the handshake is done: a *HandshakeError where the
-// peer has no other way to say what is wrong, else nil.
+// Closed says what it means that the peer closes the connection before the handshake is done: a *HandshakeError where that is the way to
+// say what is wrong, else nil.
 func (h *Handshake) Closed() error {
-	if !h.greeted || h.err != nil {
+	switch {
+	case h.err != nil:
 		return nil
+	case h.greeted:
+		return h.mechanism.closed()
+	case h.peer.Major != 1 && h.peer.Major != 2 && h.sent == GreetingSize && len(h.buf) > greetingSigned: // so does libzmq, which has read ours
+		return refuse(MechanismMismatch, "the peer closed the connection on our greeting: is its mechanism another than %s?", h.mechanism.name())
 	}
-	return h.mechanism.closed()
+	return nil
 }
 
 // acceptMetadata checks the peer's metadata and keeps it. Where the peer's configuration has to change, an ERROR

@@ -1,6 +1,9 @@
 package zmtp
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Names of the handshake commands of PLAIN and CURVE.
 const (
@@ -122,6 +125,14 @@ func (p *plainServer) greeted(h *Handshake, data []byte) error {
 func (p *plainServer) allowed(h *Handshake) error {
 	h.out = AppendCommand(h.out, CommandWelcome)
 	return nil
+}
+
+// ungarbled mends the ERROR command of libzmq's server of PLAIN (4.3.4), in which the length of the name and its first letter have become one octet.
+func ungarbled(body []byte) []byte {
+	if rest, garbled := bytes.CutPrefix(body, []byte("\x5eRROR")); garbled {
+		return append([]byte("\x05ERROR"), rest...)
+	}
+	return body
 }
 
 // cutShort cuts a string with a one-octet length off b.
