@@ -116,7 +116,7 @@ func TestOptionsPage_NamesWhatExists(t *testing.T) {
 	funcs := exportedFuncs(t)
 	types := map[string]reflect.Type{}
 	for _, s := range []any{
-		&Push{}, &Pull{}, &Pub{}, &Sub{}, &XPub{}, &Router{}, &Dish{}, &P2P{}, &Peer{}, &Proxy{}, &Msg{},
+		&Push{}, &Pull{}, &Pub{}, &Sub{}, &XPub{}, &Router{}, &Dish{}, &P2P{}, &Peer{}, &Proxy{}, &Msg{}, new(SecretKey),
 	} {
 		types[reflect.TypeOf(s).Elem().Name()] = reflect.TypeOf(s)
 	}
