@@ -62,15 +62,18 @@ func cloneFrames(frames [][]byte) [][]byte {
 	return out
 }
 
-// checkGreeting returns which message is too large to be one.
+// checkGreeting returns which message is not one that may be sent.
 func (c *config) checkGreeting() error {
 	for _, m := range []struct {
 		option string
 		frames [][]byte
-	}{{"WithHelloMessage", c.hello}, {"WithDisconnectMessage", c.disconnectMsg}, {"WithHiccupMessage", c.hiccupMsg}} {
+	}{{"WithHelloMessage", c.hello}, {"WithDisconnectMessage", c.disconnectMsg}, {"WithHiccupMessage", c.hiccupMsg}, {"WithWelcomeMessage", c.welcome}} {
 		size := Msg{Frames: m.frames}.Size()
 		if c.maxMessageSize > 0 && size > c.maxMessageSize {
 			return fmt.Errorf("%w: %s(%d bytes): WithMaxMessageSize allows %d", ErrOption, m.option, size, c.maxMessageSize)
+		}
+		if c.conflate && len(m.frames) > 1 {
+			return fmt.Errorf("%w: %s(%d frames): with WithConflate messages have one", ErrOption, m.option, len(m.frames))
 		}
 	}
 	return nil

@@ -101,11 +101,30 @@ func (c *core) handshakeDeadline() time.Time {
 	return time.Now().Add(limit)
 }
 
-func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
+// maxProperties bounds what WithProperty announces in all: with a CURVE handshake around it, it is still a command that peers take.
+const maxProperties = 3 << 10
+
+// announced are the properties that peers are told.
+func (c *config) announced() zmtp.Metadata {
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
-	for name, value := range c.cfg.properties {
+	for name, value := range c.properties {
 		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
 	}
+	return props
+}
+
+// checkAnnounced returns why no handshake can come about with what WithProperty says.
+func (c *config) checkAnnounced() error {
+	if len(c.properties) == 0 {
+		return nil
+	}
+	if _, err := zmtp.NewHandshake(zmtp.Config{SocketType: c.typ, Properties: c.announced(), MaxCommand: maxProperties}); err != nil {
+		return fmt.Errorf("%w: WithProperty: %w", ErrOption, err)
+	}
+	return nil
+}
+
+func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 	var mechanism zmtp.Mechanism
 	if c.cfg.mechanism != nil {
 		var err error
@@ -114,7 +133,7 @@ func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 		}
 	}
 	return zmtp.NewHandshake(zmtp.Config{
-		SocketType: c.typ, Identity: c.cfg.identity, Properties: props, Mechanism: mechanism,
+		SocketType: c.typ, Identity: c.cfg.identity, Properties: c.cfg.announced(), Mechanism: mechanism,
 		Downgrade: bare(nc),
 		// With our READY the peer may send what is lost if we refuse it then.
 		Admit:        func() error { return c.pat.reserve(p) },

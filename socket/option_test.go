@@ -104,6 +104,7 @@ func TestOption_Impossible(t *testing.T) {
 		{socket.WithIdentity(strings.Repeat("x", 256)), "WithIdentity"},
 		{socket.WithProperty("Identity", "x"), `WithProperty("Identity")`},
 		{socket.WithProperty("X-ä", "x"), `WithProperty("X-ä")`},
+		{socket.WithProperty("x-mesh", "x"), `WithProperty(x-mesh): the name is taken`},
 		{socket.WithEventHandler(nil), "WithEventHandler(nil)"},
 		{socket.WithDropPolicy(99), "WithDropPolicy(policy 99)"},
 		{socket.WithPeerDropPolicy(nil), "WithPeerDropPolicy(nil)"},
@@ -177,6 +178,20 @@ func TestOption_WrongType(t *testing.T) {
 			require.NoError(t, s.Close())
 		}
 	}
+}
+
+// What cannot be announced makes the socket unusable, rather than fail in each handshake. A property given twice has the value given last.
+func TestOption_PropertiesTogether(t *testing.T) {
+	t.Parallel()
+	err := socket.NewPush(socket.WithProperty("X-Big", strings.Repeat("x", 3<<10))).Connect("tcp://127.0.0.1:1")
+	require.ErrorIs(t, err, socket.ErrOption)
+	require.ErrorContains(t, err, "WithProperty: zmtp: our metadata would make a command of")
+	push, pull := socket.NewPush(socket.WithProperty("X-Name", "old"), socket.WithProperty("x-NAME", "new")), socket.NewPull()
+	join(t, "inproc", pull, push)
+	require.NoError(t, pull.WaitPeers(limit(t), 1))
+	value, known := pull.Peers()[0].Property("X-Name")
+	assert.True(t, known)
+	assert.Equal(t, "new", value)
 }
 
 // The extremes of what is allowed work.

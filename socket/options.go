@@ -89,7 +89,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkReconnect, c.checkSecurity} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkSecurity} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -239,11 +239,15 @@ func WithHeartbeatTTL(ttl time.Duration) Option {
 }
 
 // WithProperty announces an application property in the handshake; peers read it with
-// Peer.Property. Names start with X- (RFC 37) and consist of letters, digits and -_.+.
+// Peer.Property. Names start with X- (RFC 37), consist of letters, digits and -_.+, and are the same in upper and lower case. Names and
+// values have 3 KiB in all. The same name given again replaces the value.
 func WithProperty(name, value string) Option {
 	return speaking("WithProperty", func(c *config) error {
 		if !strings.HasPrefix(strings.ToUpper(name), "X-") || len(name) > 255 {
 			return bad("WithProperty", fmt.Sprintf("%.40q", name), "want a name that starts with X-, at most 255 bytes")
+		}
+		if strings.EqualFold(name, meshProperty) {
+			return bad("WithProperty", name, "the name is taken by this library")
 		}
 		for _, r := range name {
 			if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+", r) {
@@ -254,6 +258,7 @@ func WithProperty(name, value string) Option {
 		if c.properties == nil {
 			c.properties = map[string]string{}
 		}
+		maps.DeleteFunc(c.properties, func(other, _ string) bool { return strings.EqualFold(other, name) })
 		c.properties[name] = value
 		return nil
 	})

@@ -30,7 +30,13 @@ func TestOption_RouteContradictions(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		}
 	}
-	err := socket.NewPush(socket.WithConflate(), socket.WithLeastOutstanding()).Connect("tcp://127.0.0.1:1")
+	err := socket.NewDealer(socket.WithConflate(), socket.WithHelloMessage(nil, nil)).Connect("tcp://127.0.0.1:1")
+	require.ErrorIs(t, err, socket.ErrOption)
+	require.ErrorContains(t, err, "WithHelloMessage(2 frames): with WithConflate messages have one")
+	err = socket.NewPub(socket.WithMaxMessageSize(10), socket.WithWelcomeMessage(big)).Connect("tcp://127.0.0.1:1")
+	require.ErrorIs(t, err, socket.ErrOption)
+	require.ErrorContains(t, err, "WithWelcomeMessage(11 bytes): WithMaxMessageSize allows 10")
+	err = socket.NewPush(socket.WithConflate(), socket.WithLeastOutstanding()).Connect("tcp://127.0.0.1:1")
 	require.ErrorIs(t, err, socket.ErrOption)
 	require.ErrorContains(t, err, "WithConflate and WithLeastOutstanding")
 	err = socket.NewPush(socket.WithConflate(), socket.WithReroute()).Connect("tcp://127.0.0.1:1")

@@ -9,7 +9,8 @@ import (
 
 // XPub is a PUB that also receives (RFC 29, XPUB): subscriptions as messages of one frame, 1 or 0 and the topic, and what
 // XSUB peers send. Only the first subscription to a topic and the last cancellation of it are
-// shown, unless WithVerbose is given; a peer that leaves cancels what it had. It is safe for use by any number of goroutines.
+// shown, unless WithVerbose is given; a peer that leaves cancels what it had. Call Recv: while as many of them wait as WithRecvHWM says, peers
+// that subscribe to more are read no further. Pub is for who does not want them. It is safe for use by any number of goroutines.
 type XPub struct {
 	core
 	fanout
