@@ -48,7 +48,8 @@ package socket
 //	dialer, per Connect      Connect                dialer.cancel, core.cancel      core.wg
 //	connection, per peer     the accept loop,       the end of the connection       core.wg
 //	                         Attach
-//	  (handshake, then read pump; the dialer's own goroutine is its connection's)
+//	  (the read pump; the dialer's own goroutine is its connection's)
+//	its handshake            core.serve             WithHandshakeTimeout, ctx       core.serve
 //	write in a handshake     overlapped.Write       the peer, the end of the connection  overlapped.flush
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
 //	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
@@ -61,6 +62,6 @@ package socket
 //
 // Whoever holds one takes only those to its right, and none during I/O or a callback:
 //
-//	Proxy.mu > way.taking > link.In.Baton > Req.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > pipe.mu, link.Out.mu, hub.mu
+//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu, hub.mu
 //
-// The baton is the right to read a connection, held while reading it.
+// The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu and reloaded.mu are held alone.
