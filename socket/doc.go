@@ -18,7 +18,7 @@
 // asynchronous and never gives up unless it is told to. All methods of all types may be called by any number of goroutines at the same time. Only methods that take a
 // context block; they look at it when they are about to, so one that has ended makes the call a try.
 //
-// Send copies what it is given. That it returned nil means that the message is queued for a peer, or for an endpoint of Connect that is not up
+// Send copies what it is given, SendOwned takes it over. That they returned nil means that the message is queued for a peer, or for an endpoint of Connect that is not up
 // yet; while nobody has room it blocks. Publishers never wait for a slow subscriber, unless WithDropPolicy says so. Recv returns the messages of
 // all peers in turn, and never fails because one went away. Close and Shutdown hand over what is queued and say how much was left. Errors that callers decide on are
 // found by errors.Is: ErrClosed, ErrNoPeer, ErrFull, ErrTimeout and so on.
