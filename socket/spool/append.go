@@ -1,0 +1,216 @@
+package spool
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+)
+
+// Append puts a message into the log and returns its number when it is as safe as Options.Policy says; with
+// Always that is: on disk. The frames are copied. It blocks for that, and for room with Block. When ctx ends
+// first the error is that of ctx; a number above 0 with it means that the message has its place in the log and
+// will become safe unless the log fails. Other errors: ErrFull, ErrTooLarge, ErrFailed, ErrClosed; the message is
+// then not in the log, or, after ErrFailed, possibly.
+func (l *Log) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := l.enqueueLocked(ctx, frames)
+	if err != nil {
+		return 0, err
+	}
+	return n, l.waitLocked(ctx, n)
+}
+
+// Enqueue is Append without the wait: it returns the number as soon as the message has its place in the log. Wait or
+// Flush say when it is safe. It blocks while more than 8 MiB wait for the disk, and for room with Block.
+func (l *Log) Enqueue(ctx context.Context, frames ...[]byte) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := l.enqueueLocked(ctx, frames)
+	if err == nil && !l.busy {
+		poke(l.kick)
+	}
+	return n, err
+}
+
+// Wait returns nil when message n is as safe as the policy says, or why it is not. Waiting for a number that
+// was never returned is ErrNumber.
+func (l *Log) Wait(ctx context.Context, n uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n >= l.next {
+		return fmt.Errorf("wait for %d: %w", n, ErrNumber)
+	}
+	return l.waitLocked(ctx, n)
+}
+
+// Flush returns nil when all messages and acknowledgements given to the log before the call are on disk,
+// whatever the policy.
+func (l *Log) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := l.next - 1; ; {
+		if err := l.errLocked(); err != nil {
+			return err
+		}
+		if !l.busy {
+			if l.durable < n || l.dirtyLocked() {
+				l.commitLocked(commitSync)
+			}
+			if l.failed == nil && l.stuck {
+				return fmt.Errorf("acknowledgements: %w", ErrFull)
+			}
+			return l.failed
+		}
+		if err := l.sleep(ctx, awaited(&l.current)); err != nil {
+			return err
+		}
+	}
+}
+
+// dirtyLocked reports whether acknowledgements are not on disk.
+func (l *Log) dirtyLocked() bool { return l.state.dirty() || l.synced < l.off }
+
+// waitLocked returns when message n is safe. Whoever finds nobody writing writes what is queued, for all.
+func (l *Log) waitLocked(ctx context.Context, n uint64) error {
+	for {
+		safe := l.durable
+		if l.options.Policy != Always {
+			safe = l.written
+		}
+		switch {
+		case safe >= n:
+			return nil
+		case l.failed != nil:
+			return l.failed
+		case !l.busy:
+			l.commitLocked(commitPolicy)
+		default:
+			ch := &l.forming
+			if n <= l.taken {
+				ch = &l.current
+			}
+			if err := l.sleep(ctx, awaited(ch)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// enqueueLocked encodes a message behind those that wait to be written.
+func (l *Log) enqueueLocked(ctx context.Context, frames [][]byte) (uint64, error) {
+	kind, n, sum := recordFrames, 0, uint32(0)
+	if len(frames) == 1 {
+		kind, n, sum = recordMessage, len(frames[0]), crc32.Checksum(frames[0], castagnoli)
+	} else {
+		n, sum = measure(frames)
+	}
+	if n > l.options.MaxMessage {
+		return 0, fmt.Errorf("message of %d bytes: %w", n, ErrTooLarge)
+	}
+	size := recordSize(n)
+	if err := l.admit(ctx, size); err != nil {
+		return 0, err
+	}
+	l.lastTime = max(l.lastTime, now())
+	b := slices.Grow(l.buf, int(size))
+	b = appendRecordHeader(b, kind, l.next, l.lastTime, n, sum)
+	for _, f := range frames {
+		if kind == recordFrames {
+			b = binary.AppendUvarint(b, uint64(len(f)))
+		}
+		b = append(b, f...)
+	}
+	l.buf = append(b, padding[:-n&paddingMask]...)
+	l.tail += size
+	l.queued++
+	l.next++
+	return l.next - 1, nil
+}
+
+// measure returns the length and sum of a payload of several frames.
+func measure(frames [][]byte) (n int, sum uint32) {
+	var b [binary.MaxVarintLen64]byte
+	for _, f := range frames {
+		k := binary.PutUvarint(b[:], uint64(len(f)))
+		sum = crc32.Update(sum, castagnoli, b[:k])
+		sum = crc32.Update(sum, castagnoli, f)
+		n += k + len(f)
+	}
+	return n, sum
+}
+
+// splitFrames appends the frames of a message's payload to frames.
+func splitFrames(frames [][]byte, r record) ([][]byte, error) {
+	if r.kind == recordMessage {
+		return append(frames, r.payload), nil
+	}
+	d := decoder{b: r.payload}
+	for len(d.b) > 0 {
+		frames = append(frames, d.bytes())
+	}
+	return frames, d.err
+}
+
+// admit waits until a record of size bytes has a place, and gives it to the caller.
+func (l *Log) admit(ctx context.Context, size int64) error {
+	for {
+		if err := l.errLocked(); err != nil {
+			return err
+		}
+		if len(l.buf) > 0 && int64(len(l.buf))+size > maxPending {
+			if err := l.waitTurn(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if l.tail+size <= l.limit {
+			return nil
+		}
+		if l.turn != nil { // one turn at a time
+			if err := l.waitTurn(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if l.turnLocked(size) {
+			continue
+		}
+		if l.full != nil && l.options.Full == Reject {
+			l.want = 0
+			return fmt.Errorf("%w (%w)", ErrFull, l.full)
+		}
+		if l.full == nil { // else the keeper tries again of itself
+			poke(l.keep)
+		}
+		if err := l.sleep(ctx, awaited(&l.roomy)); err != nil {
+			return err
+		}
+	}
+}
+
+// waitTurn waits until what is queued has been taken to be written.
+func (l *Log) waitTurn(ctx context.Context) error {
+	if !l.busy {
+		l.commitLocked(commitPolicy)
+		return nil
+	}
+	return l.sleep(ctx, awaited(&l.current))
+}
+
+// turnLocked lets the messages from here on go into the next segment, if there is one and a record of
+// size bytes has room in it.
+func (l *Log) turnLocked(size int64) bool {
+	reserve := l.options.SegmentSize - l.options.messageLimit()
+	need := dataStart + l.opener + size + reserve
+	if l.spare == nil || l.spare.size < need {
+		l.want = need
+		return false
+	}
+	l.turn, l.spare, l.want = l.spare, nil, 0
+	l.cut, l.cutNext = len(l.buf), l.next
+	l.tail, l.limit = dataStart+l.opener, l.turn.size-reserve
+	return true
+}

@@ -1,0 +1,198 @@
+package spool
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Consumer is a named reader's position: what it has acknowledged and how often the rest has failed. It is in
+// the log. A group is several readers that use one Consumer. All methods may be called from many goroutines.
+//
+// What is told to a Consumer is on disk with the next message that is, else within 50 ms, and when Flush
+// returns. If a crash comes first, messages acknowledged are read again: once too often, never too rarely.
+type Consumer struct {
+	l    *Log
+	name string
+}
+
+// maxConsumers bounds what has to be written at the beginning of each segment.
+const maxConsumers = 10_000
+
+// Consumer returns the consumer of that name, made to begin at start if there is none: what is before start
+// counts as acknowledged; a start yet to come is the end. Errors: ErrName, ErrClosed, ErrFailed. A Queue keeps a message until all its consumers have
+// acknowledged it, a Topic as long as its retention says.
+func (l *Log) Consumer(name string, start Start) (*Consumer, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	floor, err := l.floorOf(start)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.errLocked(); err != nil {
+		return nil, err
+	}
+	if l.state.positions[name] == nil {
+		if len(l.state.positions) >= maxConsumers {
+			return nil, fmt.Errorf("consumer %s: there are %d already: remove some", name, maxConsumers)
+		}
+		l.state.make(name, min(floor, l.next-1))
+		poke(l.soon)
+	}
+	return &Consumer{l: l, name: name}, nil
+}
+
+// floorOf returns the number of the message before start.
+func (l *Log) floorOf(start Start) (uint64, error) {
+	r := l.Reader(start)
+	defer r.Close()
+	for start.since != 0 {
+		rec, err := r.TryNext()
+		if err == nil {
+			return rec.Number - 1, nil
+		} else if _, ok := err.(*Gap); !ok {
+			break // the end: what comes is later
+		}
+	}
+	if start.number > 0 {
+		return start.number - 1, nil
+	}
+	return r.Number() - 1, nil
+}
+
+// Queue returns the consumer that every Queue has: the one who takes messages out of it. For a Topic it is nil.
+func (l *Log) Queue() *Consumer {
+	if !l.options.Kind.queues() {
+		return nil
+	}
+	return &Consumer{l: l}
+}
+
+// RemoveConsumer forgets a consumer and its position. Removing one that is not there is ErrNoConsumer.
+func (l *Log) RemoveConsumer(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.errLocked(); err != nil {
+		return err
+	}
+	if name == "" || l.state.positions[name] == nil {
+		return fmt.Errorf("remove %q: %w", name, ErrNoConsumer)
+	}
+	l.state.remove(name)
+	poke(l.soon)
+	poke(l.keep)
+	return nil
+}
+
+// Consumers returns the names of all consumers, sorted; that of Queue, "", is not among them.
+func (l *Log) Consumers() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	names := slices.Sorted(maps.Keys(l.state.positions))
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
+}
+
+// Name returns the name, "" for that of Queue.
+func (c *Consumer) Name() string { return c.name }
+
+// Ack acknowledges messages lo to hi, in any order, once or more often. ErrNumber, for numbers that no message
+// has, leaves everything as it was.
+func (c *Consumer) Ack(lo, hi uint64) error {
+	l := c.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, err := c.positionLocked()
+	if err != nil {
+		return err
+	}
+	if lo == 0 || hi < lo || hi > l.written {
+		return fmt.Errorf("acknowledge %d to %d of %d: %w", lo, hi, l.written, ErrNumber)
+	}
+	if l.state.ack(p, lo, hi) {
+		poke(l.soon)
+		if oldest := l.segments[0]; oldest.sealed && oldest.last <= p.acked.floor && l.options.Kind.queues() {
+			poke(l.keep)
+		}
+	}
+	return nil
+}
+
+// Fail counts a failed delivery of message n and returns how many there were, this one included. The count is
+// kept until the message is acknowledged; of one that is, it is 0.
+func (c *Consumer) Fail(n uint64) (int, error) {
+	l := c.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, err := c.positionLocked()
+	if err != nil {
+		return 0, err
+	}
+	if n == 0 || n > l.written {
+		return 0, fmt.Errorf("fail %d of %d: %w", n, l.written, ErrNumber)
+	}
+	if p.acked.has(n) {
+		return 0, nil
+	}
+	poke(l.soon)
+	return int(l.state.fail(p, n)), nil
+}
+
+// Attempts returns how many deliveries of message n have failed.
+func (c *Consumer) Attempts(n uint64) int {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if p := c.l.state.positions[c.name]; p != nil {
+		return int(p.attempts[n])
+	}
+	return 0
+}
+
+// Acked reports whether message n is acknowledged.
+func (c *Consumer) Acked(n uint64) bool {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	p := c.l.state.positions[c.name]
+	return p != nil && p.acked.has(n)
+}
+
+// Floor returns the number up to which all messages are acknowledged.
+func (c *Consumer) Floor() uint64 {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if p := c.l.state.positions[c.name]; p != nil {
+		return p.acked.floor
+	}
+	return 0
+}
+
+// Pending returns how many messages are not acknowledged.
+func (c *Consumer) Pending() uint64 {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if p := c.l.state.positions[c.name]; p != nil {
+		return c.l.written - p.acked.count(1, c.l.written)
+	}
+	return 0
+}
+
+// Reader returns a reader of what is not acknowledged, from the first such message on. Messages acknowledged
+// while it reads are passed over.
+func (c *Consumer) Reader() *Reader {
+	r := c.l.Reader(At(c.Floor() + 1))
+	r.skip = c
+	return r
+}
+
+func (c *Consumer) positionLocked() (*position, error) {
+	if err := c.l.errLocked(); err != nil {
+		return nil, err
+	}
+	p := c.l.state.positions[c.name]
+	if p == nil {
+		return nil, fmt.Errorf("consumer %q: %w", c.name, ErrNoConsumer)
+	}
+	return p, nil
+}

@@ -1,0 +1,164 @@
+package spool_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+// history is what the user of a log knows: which messages were confirmed, and which were tried at all.
+type history struct {
+	mu        sync.Mutex
+	confirmed map[uint64]bool
+	acked     map[uint64]bool // perhaps on disk, perhaps not
+	tried     uint64
+}
+
+func newHistory() *history {
+	return &history{confirmed: make(map[uint64]bool), acked: make(map[uint64]bool)}
+}
+
+// snapshot returns what must be readable and what was ever tried.
+func (h *history) snapshot() (must []uint64, tried uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for n := range h.confirmed {
+		if !h.acked[n] {
+			must = append(must, n)
+		}
+	}
+	return must, h.tried
+}
+
+const crashBody = 700
+
+// work appends, reads and acknowledges messages so that segments turn, are dropped and rewritten. It goes on
+// after errors, as users do.
+func (h *history) work(fs spool.FS, n int) {
+	ctx := context.Background()
+	l, err := spool.OpenFS(fs, small)
+	if err != nil {
+		return
+	}
+	for range n {
+		h.mu.Lock()
+		h.tried = max(h.tried, l.Next())
+		h.mu.Unlock()
+		number, err := l.Append(ctx, body(l.Next(), crashBody))
+		if err != nil {
+			break
+		}
+		h.mu.Lock()
+		h.confirmed[number] = true
+		ack := number > 5 && number%50 != 7
+		if ack {
+			h.acked[number-5] = true
+		}
+		h.mu.Unlock()
+		if ack {
+			_ = l.Queue().Ack(number-5, number-5)
+		}
+	}
+	_ = l.Close()
+}
+
+// check opens what a crash left and looks for what was promised.
+func (h *history) check(t *testing.T, fs spool.FS, must []uint64, tried uint64) {
+	t.Helper()
+	l, err := spool.OpenFS(fs, small)
+	require.NoError(t, err)
+	defer l.Close()
+	require.Empty(t, l.Recovery().Damage)
+	numbers, gaps := read(t, l.Queue().Reader(), crashBody)
+	require.Empty(t, gaps)
+	there := make(map[uint64]bool)
+	for _, n := range numbers {
+		there[n] = true
+		require.LessOrEqual(t, n, tried, "a message that nobody sent")
+	}
+	for _, n := range must {
+		require.True(t, there[n], "message %d was confirmed and is lost", n)
+	}
+}
+
+// TestCrashAtEveryCall loses power before each call of a workload, and again during the recovery from that.
+func TestCrashAtEveryCall(t *testing.T) {
+	t.Parallel()
+	h, disk := newHistory(), spooltest.NewMem()
+	rng := rand.New(rand.NewPCG(1, 2))
+	fs := &spooltest.Faulty{FS: disk}
+	var one sync.Mutex // calls come from several goroutines
+	calls := 0
+	fs.Before = func(int64, string, string) error {
+		one.Lock()
+		defer one.Unlock()
+		calls++
+		must, tried := h.snapshot()
+		for range 2 {
+			left := disk.Crash(rng)
+			h.check(t, crashAgain(left, rng), must, tried)
+			h.check(t, left, must, tried)
+		}
+		return nil
+	}
+	h.work(fs, 400)
+	assert.Greater(t, calls, 400)
+	assert.Len(t, h.confirmed, 400)
+}
+
+// crashAgain returns what is left when power is lost at some call of the recovery.
+func crashAgain(fs *spooltest.Mem, rng *rand.Rand) *spooltest.Mem {
+	disk := fs.Crash(nil)
+	at, left := rng.Int64N(30)+1, (*spooltest.Mem)(nil)
+	var one sync.Mutex
+	faulty := &spooltest.Faulty{FS: disk, Before: func(call int64, _, _ string) error {
+		one.Lock()
+		defer one.Unlock()
+		if call == at {
+			left = disk.Crash(rng)
+		}
+		return nil
+	}}
+	if l, err := spool.OpenFS(faulty, small); err == nil {
+		_ = l.Close()
+	}
+	one.Lock()
+	defer one.Unlock()
+	if left == nil {
+		return disk
+	}
+	return left
+}
+
+// TestErrorAtEveryCall lets each call of a workload fail once.
+func TestErrorAtEveryCall(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	for at := int64(1); ; at++ {
+		h, disk := newHistory(), spooltest.NewMem()
+		hit := ""
+		fs := &spooltest.Faulty{FS: disk, Before: func(call int64, op, name string) error {
+			if call == at {
+				hit = op + " " + name
+				return spooltest.ErrInjected
+			}
+			return nil
+		}}
+		h.work(fs, 150)
+		if fs.Calls() < at {
+			break
+		}
+		must, tried := h.snapshot()
+		t.Run(hit, func(t *testing.T) {
+			h.check(t, disk.Crash(rng), must, tried)
+			h.check(t, disk.Crash(nil), must, tried)
+		})
+	}
+}

@@ -1,0 +1,131 @@
+package spool
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+)
+
+// Dead is the log of messages given up, in the folder "dead" of a spool. It is full when its spool's quota
+// is, by itself, or the disk; messages then stay where they are.
+type Dead struct {
+	l   *Log // the spool
+	log *Log
+}
+
+// Letter is a message given up.
+type Letter struct {
+	// Number is its place among the dead letters, Origin, Incarnation and Time are what it had in the spool.
+	Number, Origin uint64
+	Incarnation    uint32
+	Time           time.Time
+	// Buried is when it was given up, Attempts after how many deliveries, Reason why.
+	Buried   time.Time
+	Attempts int
+	Reason   string
+	// Frames are the message as it was.
+	Frames [][]byte
+}
+
+// Dead returns the dead letters of a spool, opened at the first call and closed with it.
+func (l *Log) Dead() (*Dead, error) {
+	l.deadMu.Lock()
+	defer l.deadMu.Unlock()
+	l.mu.Lock()
+	err, dead := l.errLocked(), l.dead
+	l.mu.Unlock()
+	if err != nil || dead != nil {
+		return dead, err
+	}
+	o := l.options
+	log, err := OpenFS(folder{l.fs, deadName}, Options{
+		Kind: kindDead, SegmentSize: max(o.SegmentSize/16, minSegment), Quota: o.Quota, Reserve: o.Reserve,
+		Full: Reject, MaxMessage: o.MaxMessage + 1<<16, // a letter says more than its message
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open dead letters: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = &Dead{l: l, log: log}
+	return l.dead, nil
+}
+
+// maxReason bounds the reason kept with a letter, in bytes.
+const maxReason = 4 << 10
+
+// Bury moves a message to the dead letters, with the attempts that c has counted, and acknowledges it there. It
+// returns when the letter is on disk; until then the message stays. After a crash between the two there is a
+// letter of a message that is still delivered, never neither.
+func (d *Dead) Bury(ctx context.Context, c *Consumer, r Record, reason string) error {
+	reason = reason[:min(len(reason), maxReason)]
+	b := binary.AppendUvarint(nil, r.Number)
+	b = binary.AppendUvarint(b, uint64(r.Incarnation))
+	b = binary.AppendUvarint(b, uint64(r.Time.UnixNano()))
+	b = binary.AppendUvarint(b, uint64(c.Attempts(r.Number)))
+	b = append(b, reason...)
+	if _, err := d.log.Append(ctx, append([][]byte{b}, r.Frames...)...); err != nil {
+		return fmt.Errorf("bury message %d: %w", r.Number, err)
+	}
+	return c.Ack(r.Number, r.Number)
+}
+
+// Letters iterates over the dead letters, the oldest first, and ends with the last that is there. A *Gap says that
+// some are lost; any other error is the last. Letters are valid until the next.
+func (d *Dead) Letters() iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		r := d.log.Queue().Reader()
+		defer r.Close()
+		for {
+			rec, err := r.TryNext()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			var letter Letter
+			if err == nil {
+				letter, err = parseLetter(rec)
+			}
+			if !yield(letter, err) || err != nil && !errors.As(err, new(*Gap)) {
+				return
+			}
+		}
+	}
+}
+
+func parseLetter(r Record) (Letter, error) {
+	if len(r.Frames) == 0 {
+		return Letter{}, fmt.Errorf("letter %d: %w", r.Number, errState)
+	}
+	d := decoder{b: r.Frames[0]}
+	l := Letter{Number: r.Number, Buried: r.Time, Frames: r.Frames[1:]}
+	l.Origin, l.Incarnation = d.uvarint(), uint32(d.uvarint())
+	l.Time, l.Attempts = time.Unix(0, int64(d.uvarint())), int(d.uvarint())
+	l.Reason = string(d.b)
+	if d.err != nil {
+		return l, fmt.Errorf("letter %d: %w", r.Number, d.err)
+	}
+	return l, nil
+}
+
+// Len returns how many letters there are.
+func (d *Dead) Len() uint64 { return d.log.Queue().Pending() }
+
+// Replay puts the message of a letter back into the spool, as a new message with the number returned, and purges
+// the letter when that is on disk. After a crash between the two there are both.
+func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
+	n, err := d.l.Append(ctx, letter.Frames...)
+	if err == nil {
+		err = d.l.Flush(ctx)
+	}
+	if err != nil {
+		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
+	}
+	return n, d.Purge(letter.Number, letter.Number)
+}
+
+// Purge lets the letters lo to hi go for good.
+func (d *Dead) Purge(lo, hi uint64) error { return d.log.Queue().Ack(lo, hi) }

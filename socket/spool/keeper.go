@@ -1,0 +1,208 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// Why there is no room; callers see ErrFull.
+var (
+	errQuota   = errors.New("the quota is used up")
+	errReserve = errors.New("the disk has only its reserve left")
+)
+
+// keepLoop is the keeper: it lets segments go and allocates the next one.
+func (l *Log) keepLoop() {
+	defer l.finished.Done()
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-l.keep:
+		case <-tick.C:
+		}
+		l.release()
+		l.rewriteOne()
+		l.prepare()
+	}
+}
+
+// prepare allocates the segment to come, so that a full disk is known before a message is taken.
+func (l *Log) prepare() {
+	l.mu.Lock()
+	if l.errLocked() != nil || l.turn != nil || l.spare != nil && l.spare.size >= l.want {
+		l.mu.Unlock()
+		return
+	}
+	s, size := l.spare, max(l.want, l.options.SegmentSize)
+	l.spare = nil
+	l.mu.Unlock()
+
+	err := l.room(size)
+	for l.options.Full == DropOldest && err != nil && l.dropOldest() {
+		err = l.room(size)
+	}
+	if err == nil {
+		s, err = l.grow(s, size)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changed := err == nil || l.full == nil
+	l.spare, l.full = s, err
+	if changed {
+		notify(&l.roomy)
+	}
+}
+
+// room returns why a spare of size bytes may not be.
+func (l *Log) room(size int64) error {
+	l.mu.Lock()
+	used := size
+	for _, s := range l.segments {
+		used += s.size
+	}
+	l.mu.Unlock()
+	if l.options.Quota > 0 && used > l.options.Quota {
+		return errQuota
+	}
+	fs, ok := l.fs.(freer)
+	if !ok || l.options.Reserve == 0 {
+		return nil
+	}
+	if free, err := fs.Free(); err != nil {
+		return err
+	} else if free < uint64(l.options.Reserve)+uint64(size) {
+		return errReserve
+	}
+	return nil
+}
+
+// grow makes the spare, or makes it larger. After an error it returns the one there was.
+func (l *Log) grow(s *spare, size int64) (*spare, error) {
+	if s != nil {
+		if err := s.file.Allocate(size); err != nil {
+			return s, fmt.Errorf("allocate a segment: %w", err)
+		}
+		return &spare{file: s.file, size: size}, nil
+	}
+	f, err := l.allocate(size)
+	if err != nil {
+		return nil, err
+	}
+	return &spare{file: f, size: size}, nil
+}
+
+// release lets go of the segments that nobody needs.
+func (l *Log) release() {
+	l.mu.Lock()
+	var victims []*segment
+	if l.options.Kind.queues() {
+		victims = l.acknowledgedLocked()
+	} else {
+		victims = l.expiredLocked(now())
+	}
+	l.mu.Unlock()
+	if len(victims) > 0 {
+		l.drop(victims)
+	}
+}
+
+// acknowledgedLocked returns the sealed segments of which all consumers have acknowledged everything.
+func (l *Log) acknowledgedLocked() (victims []*segment) {
+	for _, s := range l.segments {
+		if s.sealed && l.liveLocked(s) == 0 {
+			victims = append(victims, s)
+		}
+	}
+	return victims
+}
+
+// liveLocked returns how many messages of a sealed segment are not acknowledged, by the consumer that lacks most.
+func (l *Log) liveLocked(s *segment) uint64 {
+	all, live := s.last-s.header.base+1, uint64(0)
+	for _, p := range l.state.positions {
+		live = max(live, all-p.acked.count(s.header.base, s.last))
+	}
+	return live
+}
+
+// expiredLocked returns the oldest sealed segments, as many as retention does not want.
+func (l *Log) expiredLocked(now int64) (victims []*segment) {
+	r, bytes := l.options.Retention, int64(0)
+	for _, s := range l.segments {
+		bytes += s.size
+	}
+	for i, s := range l.segments {
+		if !s.sealed {
+			break
+		}
+		ended := l.segments[i+1].header.created
+		switch {
+		case s.last < s.header.base: // empty
+		case r.Age > 0 && ended < now-int64(r.Age):
+		case r.Bytes > 0 && bytes > r.Bytes:
+		case r.Count > 0 && l.written >= s.last+r.Count:
+		default:
+			return victims
+		}
+		if s.last >= s.header.base {
+			l.dropLocked(s)
+		}
+		bytes -= s.size
+		victims = append(victims, s)
+	}
+	return victims
+}
+
+// dropLocked notes that messages up to the last of s may be missing, and how many nobody had acknowledged.
+func (l *Log) dropLocked(s *segment) {
+	l.state.dropped = max(l.state.dropped, s.last)
+	if l.options.Kind.queues() {
+		l.counts.dropped += l.liveLocked(s)
+	} else {
+		l.counts.dropped += s.last - s.header.base + 1
+	}
+}
+
+// dropOldest lets the oldest sealed segment go to make room. It reports whether there was one.
+func (l *Log) dropOldest() bool {
+	l.mu.Lock()
+	s := l.segments[0]
+	if !s.sealed {
+		l.mu.Unlock()
+		return false
+	}
+	l.dropLocked(s)
+	l.mu.Unlock()
+	return l.drop([]*segment{s})
+}
+
+// drop removes segments, after what says that they may go is on disk: else a crash would make their messages
+// look lost. Where that has no room, it is the removal that makes it.
+func (l *Log) drop(victims []*segment) bool {
+	if err := l.Flush(context.Background()); err != nil && !errors.Is(err, ErrFull) {
+		return false
+	}
+	removed := false
+	for _, s := range victims {
+		if err := l.fs.Remove(s.name()); err == nil || errors.Is(err, os.ErrNotExist) {
+			l.forget(s)
+			removed = true
+		}
+	}
+	return l.fs.Sync(".") == nil && removed
+}
+
+// forget takes a segment out of the list. Readers that have it open read it to its end.
+func (l *Log) forget(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments = slices.DeleteFunc(l.segments, func(o *segment) bool { return o == s })
+}

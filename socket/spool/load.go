@@ -1,0 +1,262 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Damage is a part of a segment that cannot be read.
+type Damage struct {
+	// Segment is the name of the file.
+	Segment string
+	// Offset is the first byte concerned, Bytes how many there are.
+	Offset, Bytes int64
+	// From and To are the numbers of the messages lost, both 0 if none are.
+	From, To uint64
+	// What says what is wrong.
+	What string
+}
+
+// String returns one line.
+func (d Damage) String() string {
+	lost := "no message lost"
+	if d.To > 0 {
+		lost = fmt.Sprintf("messages %d to %d lost", d.From, d.To)
+	}
+	return fmt.Sprintf("%s: bytes %d to %d: %s: %s", d.Segment, d.Offset, d.Offset+d.Bytes, d.What, lost)
+}
+
+// noHeader is what is wrong with a segment of which nothing can be read.
+const noHeader = "no readable header"
+
+// Recovery says what opening found.
+type Recovery struct {
+	// Clean is true if the log had been closed, or is new.
+	Clean bool
+	// Torn is how many bytes of writes that were never confirmed were cut off the end.
+	Torn int64
+	// Damage lists what cannot be read in the last segment, or of segments as a whole. Sealed segments are read
+	// by Verify only.
+	Damage []Damage
+}
+
+// loaded is what a directory holds, found without changing it.
+type loaded struct {
+	Recovery
+	segments []*segment // the last is not sealed, whatever it says
+	state    state
+	next     uint64
+	end      int64 // where the records of the last segment end
+	turned   bool  // the last segment has been ended for another
+	lastTime int64
+}
+
+// load reads the headers of all segments and the records of the last, whose length bounds the time it takes.
+// With tolerant it also goes on where nothing can be appended because the last header is lost.
+func load(fs FS, tolerant bool) (*loaded, error) {
+	d := &loaded{state: newState()}
+	ordinals, err := listSegments(fs)
+	if err != nil || len(ordinals) == 0 {
+		return d, err
+	}
+	for i, ordinal := range ordinals {
+		if err := d.addSegment(fs, ordinal, i < len(ordinals)-1 || tolerant); err != nil {
+			return nil, err
+		}
+	}
+	if len(d.segments) == 0 {
+		return d, fmt.Errorf("no segment can be read: %w", ErrDamaged)
+	}
+	for i, s := range d.segments[:len(d.segments)-1] {
+		s.sealed = true
+		s.last = max(s.header.until, d.segments[i+1].header.base-1)
+	}
+	if d.state, err = d.replay(fs, len(d.segments)-1); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// listSegments returns the ordinals of the segments, in order.
+func listSegments(fs FS) ([]uint64, error) {
+	names, err := fs.List(".")
+	if err != nil {
+		return nil, fmt.Errorf("list spool: %w", err)
+	}
+	var ordinals []uint64
+	for _, name := range names {
+		if ordinal, ok := parseSegmentName(name); ok {
+			ordinals = append(ordinals, ordinal)
+		}
+	}
+	slices.Sort(ordinals)
+	return ordinals, nil
+}
+
+func (d *loaded) addSegment(fs FS, ordinal uint64, optional bool) error {
+	name := segmentName(ordinal)
+	f, h, err := openSegment(fs, name)
+	if errors.Is(err, ErrDamaged) && optional {
+		d.Damage = append(d.Damage, Damage{Segment: name, What: noHeader})
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return fmt.Errorf("size of %s: %w", name, err)
+	}
+	if h.ordinal != ordinal {
+		return fmt.Errorf("%s says it is %s: %w", name, segmentName(h.ordinal), ErrForeign)
+	}
+	if n := len(d.segments); n > 0 {
+		before := d.segments[n-1].header
+		if before.id != h.id || before.kind != h.kind {
+			return fmt.Errorf("%s: %w", name, ErrForeign)
+		}
+		if h.base < before.base {
+			return fmt.Errorf("%s begins at %d, before %d: %w", name, h.base, before.base, ErrDamaged)
+		}
+	}
+	d.segments = append(d.segments, &segment{header: h, size: size})
+	return nil
+}
+
+// replay returns the state at the end of segment i. If its checkpoint is lost the segment before it is asked.
+func (d *loaded) replay(fs FS, i int) (state, error) {
+	s := d.segments[i]
+	f, h, err := openSegment(fs, s.name())
+	if err != nil {
+		return state{}, err
+	}
+	defer f.Close()
+	end := s.size
+	if !s.sealed {
+		torn, err := d.findEnd(f, h, s.size)
+		if err != nil {
+			return state{}, err
+		}
+		end, d.end, d.Torn = torn.end, torn.end, torn.bytes
+	}
+	hasCheckpoint, err := beginsWithCheckpoint(newCursor(f, h, end))
+	if err != nil {
+		return state{}, err
+	}
+	st := newState()
+	if !hasCheckpoint {
+		d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: dataStart, What: "no readable checkpoint"})
+		if i > 0 {
+			if st, err = d.replay(fs, i-1); err != nil {
+				return state{}, err
+			}
+		}
+	}
+	return st, d.replayRecords(newCursor(f, h, end), s, &st)
+}
+
+func beginsWithCheckpoint(c *cursor) (bool, error) {
+	for {
+		r, _, err := c.next()
+		switch {
+		case err == nil && r.kind == recordCheckpoint:
+			return true, nil
+		case errors.As(err, new(*badBytes)):
+		case err == nil || errors.Is(err, io.EOF):
+			return false, nil
+		default:
+			return false, err
+		}
+	}
+}
+
+// replayRecords applies what a segment says of the state, and for the last segment notes where numbers go on.
+func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
+	fresh := false
+	for {
+		r, at, err := c.next()
+		var bad *badBytes
+		switch {
+		case errors.As(err, &bad):
+			if !s.sealed {
+				d.Damage = append(d.Damage, damageOf(s, c, bad))
+			}
+			continue
+		case errors.Is(err, io.EOF):
+			if !s.sealed {
+				d.next = c.expect
+			}
+			return nil
+		case err != nil:
+			return err
+		case r.kind == recordCheckpoint && !fresh:
+			*st, fresh = newState(), true
+			fallthrough
+		case r.kind == recordState:
+			if err := st.apply(r.payload); err != nil {
+				d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: at, Bytes: recordSize(len(r.payload)), What: err.Error()})
+			}
+		}
+		if !s.sealed {
+			d.lastTime = max(d.lastTime, r.time)
+			d.Clean = r.kind == recordEnd
+			d.turned = d.Clean && bytes.Equal(r.payload, turned)
+		}
+	}
+}
+
+// damageOf describes bad bytes. The messages lost with them show at the record behind.
+func damageOf(s *segment, c *cursor, bad *badBytes) Damage {
+	d := Damage{Segment: s.name(), Offset: bad.from, Bytes: bad.to - bad.from, What: "no record"}
+	if bad.number > 0 {
+		d.From, d.To, d.What = bad.number, bad.number, "payload differs from its sum"
+		return d
+	}
+	if r, _, err := c.parse(c.off); err == nil && r.number > c.expect {
+		d.From, d.To = c.expect, r.number-1
+	}
+	return d
+}
+
+// tear is where a segment that was being written ends.
+type tear struct {
+	end   int64 // of the last record to keep
+	bytes int64 // behind it that are not zero
+}
+
+// findEnd tells damage from a write that was cut short. Each record says up to where its segment was durable when
+// it was written: what is bad below that was good once, and is damage. The first bad byte at or above it was never
+// confirmed to anybody, nor was what lies behind.
+func (d *loaded) findEnd(f File, h segmentHeader, size int64) (tear, error) {
+	c := newCursor(f, h, size)
+	synced, end := int64(dataStart), int64(dataStart)
+	var bad []badBytes
+	for {
+		r, _, err := c.next()
+		var b *badBytes
+		switch {
+		case err == nil:
+			synced, end = max(synced, int64(r.synced)), c.off
+			continue
+		case errors.As(err, &b):
+			bad = append(bad, *b)
+			continue
+		case !errors.Is(err, io.EOF):
+			return tear{}, err
+		}
+		break
+	}
+	last := end
+	if n := len(bad); n > 0 {
+		last = max(last, bad[n-1].to)
+	}
+	for _, b := range bad {
+		if b.from >= synced {
+			return tear{end: b.from, bytes: last - b.from}, nil
+		}
+	}
+	return tear{end: end}, nil
+}

@@ -1,0 +1,58 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// maxLock bounds what is read of the lock file.
+const maxLock = 1 << 10
+
+// holder is what the lock file says, as JSON, for people and for InUseError.
+type holder struct {
+	PID   int       `json:"pid"`
+	Host  string    `json:"host"`
+	Since time.Time `json:"since"`
+}
+
+// lock takes the spool for this process, or says who has it. It does not wait. The file stays, the lock ends
+// with the process that held it.
+func (d dirFS) lock() (io.Closer, error) {
+	opened, err := d.Open(lockName, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	f := opened.(osFile)
+	if err := tryLock(f.File); errors.Is(err, ErrInUse) {
+		h := readHolder(f)
+		return nil, errors.Join(&InUseError{PID: h.PID, Host: h.Host, Since: h.Since}, f.Close())
+	} else if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
+	}
+	host, _ := os.Hostname() // without it the process id must do
+	b, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().Truncate(time.Second)})
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt(append(b, '\n'), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// readHolder returns what the lock file says, zero if that makes no sense.
+func readHolder(f File) (h holder) {
+	b := make([]byte, maxLock)
+	n, _ := f.ReadAt(b, 0)
+	if json.Unmarshal(b[:n], &h) != nil {
+		return holder{}
+	}
+	return h
+}

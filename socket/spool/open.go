@@ -1,0 +1,168 @@
+package spool
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Open opens the spool in a directory of its own, which is made, mode 0700, if it is missing; its parent must be
+// there. It takes the spool for this Log alone until Close. What a crash left is read, its end cut off where a
+// write was torn, see Recovery; records that are damaged become gaps. Errors: ErrInUse, ErrVersion, ErrKind,
+// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged, or those of the disk; the spool is then as it was.
+func Open(dir string, options Options) (*Log, error) {
+	options, err := options.filled()
+	if err != nil {
+		return nil, err
+	}
+	fs, err := openDir(dir, true)
+	if err != nil {
+		return nil, fmt.Errorf("open spool %s: %w", dir, err)
+	}
+	lock, err := fs.lock()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), fs.Close())
+	}
+	l, err := openLog(fs, options)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), lock.Close(), fs.Close())
+	}
+	l.lock = closers{lock, fs}
+	return l, nil
+}
+
+// OpenFS is Open on a file layer of the caller's. Nothing keeps two logs from the same one but the caller.
+func OpenFS(fs FS, options Options) (*Log, error) {
+	options, err := options.filled()
+	if err != nil {
+		return nil, err
+	}
+	l, err := openLog(fs, options)
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	return l, nil
+}
+
+func openLog(fs FS, options Options) (*Log, error) {
+	d, err := load(fs, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, leftover := range []string{nextName, compactName} {
+		if err := fs.Remove(leftover); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	l := &Log{
+		fs: fs, options: options, recovery: d.Recovery, segments: d.segments, state: d.state, lastTime: d.lastTime,
+		cut: -1, kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), keep: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	if len(d.segments) == 0 {
+		l.recovery.Clean = true
+		err = l.create()
+	} else {
+		err = l.resume(d)
+	}
+	if err != nil {
+		if l.file != nil {
+			err = errors.Join(err, l.file.Close())
+		}
+		return nil, err
+	}
+	l.written, l.durable, l.taken, l.visible, l.tail = l.next-1, l.next-1, l.next-1, l.off, l.off
+	l.limit = options.messageLimit()
+	if options.Kind.queues() && l.state.positions[""] == nil {
+		l.state.make("", l.segments[0].header.base-1)
+	}
+	l.finished.Add(2) // ended and waited for by Close
+	go l.commitLoop()
+	go l.keepLoop()
+	poke(l.keep)
+	return l, nil
+}
+
+// create makes the first segment of a new spool.
+func (l *Log) create() error {
+	rand.Read(l.id[:])
+	l.next = 1
+	return l.begin(newHeader(l.options.Kind, l.id, 1, 1, 1, now()))
+}
+
+// begin makes a segment and goes on in it.
+func (l *Log) begin(h segmentHeader) error {
+	f, err := l.allocate(l.options.SegmentSize)
+	if err != nil {
+		return err
+	}
+	l.file, l.header = f, h
+	page := l.firstPage(h)
+	if err := beginSegment(l.fs, f, h, page); err != nil {
+		return err
+	}
+	l.segments = append(l.segments, &segment{header: h, size: l.options.SegmentSize})
+	l.off, l.synced, l.opener = int64(len(page)), int64(len(page)), int64(len(page))-dataStart
+	return nil
+}
+
+// allocate makes the file called next.
+func (l *Log) allocate(size int64) (File, error) {
+	f, err := l.fs.Open(nextName, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, fmt.Errorf("make a segment: %w", err)
+	}
+	if err := f.Allocate(size); err != nil {
+		return nil, errors.Join(fmt.Errorf("allocate a segment: %w", err), f.Close(), l.fs.Remove(nextName))
+	}
+	return f, nil
+}
+
+// resume goes on where the last segment ends: in it if the log was closed, else in a new one of another
+// incarnation, since numbers that were never confirmed may be given again.
+func (l *Log) resume(d *loaded) error {
+	last := l.active()
+	if last.header.kind != l.options.Kind {
+		return fmt.Errorf("a %v, not a %v: %w", last.header.kind, l.options.Kind, ErrKind)
+	}
+	f, err := l.fs.Open(last.name(), os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	l.file, l.id, l.header, l.next = f, last.header.id, last.header, d.next
+	l.off, l.synced, l.opener = d.end, 0, d.end-dataStart
+	if err := l.file.Truncate(d.end); err != nil {
+		return fmt.Errorf("truncate %s: %w", last.name(), err)
+	}
+	if err := l.sync(); err != nil { // also what seems fine: a killed process may have left it in memory
+		return err
+	}
+	if d.Clean && !d.turned && d.end < l.options.messageLimit() {
+		l.opener = int64(2 * recordHeader)
+		last.size = l.options.SegmentSize
+		return l.file.Allocate(l.options.SegmentSize)
+	}
+	if !d.turned {
+		if err := l.end(l.next, turned); err != nil {
+			return err
+		}
+	}
+	last.sealed, last.size, last.last = true, l.off, l.next-1
+	if err := l.file.Close(); err != nil {
+		return err
+	}
+	l.file = nil
+	h := newHeader(l.options.Kind, l.id, last.header.ordinal+1, l.next, last.header.incarnation+1, now())
+	return l.begin(h)
+}
+
+// closers closes all, the first first.
+type closers []interface{ Close() error }
+
+func (c closers) Close() error {
+	var err error
+	for _, one := range c {
+		err = errors.Join(err, one.Close())
+	}
+	return err
+}

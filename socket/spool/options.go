@@ -1,0 +1,119 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Policy says when an append counts as done.
+type Policy uint8
+
+// The policies.
+const (
+	// Always: when the message is durable on disk. One sync carries what all callers queued meanwhile.
+	Always Policy = iota
+	// Interval: when the operating system has the message; a sync follows within Options.Interval. The message
+	// survives the end of the process, not the loss of power before that sync.
+	Interval
+	// OS: when the operating system has the message, which syncs when it likes. Flush syncs.
+	OS
+)
+
+// String returns the name used on the command line.
+func (p Policy) String() string { return [...]string{"always", "interval", "os"}[min(p, OS)] }
+
+// Full says what happens to an append when there is no room.
+type Full uint8
+
+// What an append does when quota, reserve or disk are used up.
+const (
+	// Block waits for room, until its context ends.
+	Block Full = iota
+	// Reject returns ErrFull.
+	Reject
+	// DropOldest drops the oldest segment, counted in Stats.Dropped and a Gap to who would have read it.
+	DropOldest
+)
+
+// Retention bounds what a Topic keeps. Whole segments go, the oldest first, so up to one segment more is
+// kept. Zero values do not bound; all zero keeps everything, up to the quota.
+type Retention struct {
+	// Age is how long messages are kept at least.
+	Age time.Duration
+	// Bytes is how much disk the messages may take.
+	Bytes int64
+	// Count is how many messages are kept at least.
+	Count uint64
+}
+
+// Options of a log. The zero value is a durable queue.
+type Options struct {
+	// Kind is Queue unless set. A log is opened as what it was made.
+	Kind Kind
+	// Policy says when Append returns. Default: Always.
+	Policy Policy
+	// Interval is the time between syncs with that policy. Default: 1 s.
+	Interval time.Duration
+	// SegmentSize is the size of the files, in bytes, from 64 KiB to 3.5 GiB. Two are allocated at any time.
+	// Default: 16 MiB. It may change from one opening to the next.
+	SegmentSize int64
+	// Quota is how many bytes the log may take on disk. 0: no bound but the disk.
+	Quota int64
+	// Reserve is how many bytes the log leaves free on its disk. Default: 0.
+	Reserve int64
+	// Full says what an append does when there is no room. Default: Block.
+	Full Full
+	// Retention bounds a Topic. It must be zero for a Queue.
+	Retention Retention
+	// MaxMessage is the most bytes a message may have, all frames together. Default: 64 MiB; at most 255 MiB.
+	MaxMessage int
+}
+
+const (
+	minSegment = 64 << 10
+	// maxPending bounds what waits in memory for the disk, besides one message that is larger.
+	maxPending = 8 << 20
+	// stateRoom is kept free at the end of each segment for acknowledgements, so that they can be written
+	// when there is no room for messages. 1/16 of a segment, but not more than this.
+	stateRoom = 256 << 10
+	// stateDelay bounds how long an acknowledgement waits to be written when nothing else is.
+	stateDelay = 50 * time.Millisecond
+	// tendEvery is how often age is looked at, and a full disk is tried again.
+	tendEvery = time.Second
+)
+
+// filled returns the options with their defaults, or says which contradict.
+func (o Options) filled() (Options, error) {
+	setDefault(&o.Kind, Queue)
+	setDefault(&o.Interval, time.Second)
+	setDefault(&o.SegmentSize, 16<<20)
+	setDefault(&o.MaxMessage, 64<<20)
+	switch {
+	case o.Kind > kindDead:
+		return o, fmt.Errorf("spool options: kind %d: use Queue or Topic", o.Kind)
+	case o.Policy > OS || o.Full > DropOldest:
+		return o, errors.New("spool options: unknown policy")
+	case o.Interval < 0 || o.Reserve < 0 || o.Retention.Age < 0 || o.Retention.Bytes < 0:
+		return o, errors.New("spool options: negative value")
+	case o.SegmentSize < minSegment || o.SegmentSize > maxSegmentSize:
+		return o, fmt.Errorf("spool options: segment size %d: use %d to %d", o.SegmentSize, minSegment, int64(maxSegmentSize))
+	case o.Quota != 0 && o.Quota < 2*o.SegmentSize:
+		return o, fmt.Errorf("spool options: quota %d: two segments of %d must fit", o.Quota, o.SegmentSize)
+	case o.MaxMessage < 0 || o.MaxMessage > maxPayload-1<<20:
+		return o, fmt.Errorf("spool options: largest message %d: use up to %d", o.MaxMessage, maxPayload-1<<20)
+	case o.Kind.queues() && o.Retention != Retention{}:
+		return o, errors.New("spool options: retention is for a Topic; a Queue keeps messages until they are acknowledged")
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// messageLimit is the offset in a segment behind which no message begins or ends unless it is alone.
+func (o *Options) messageLimit() int64 { return o.SegmentSize - min(stateRoom, o.SegmentSize/16) }

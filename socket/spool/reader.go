@@ -1,0 +1,294 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"slices"
+	"sort"
+	"time"
+)
+
+// Record is a message read from a log.
+type Record struct {
+	// Number is its place in the log: each message has the number of the one before it plus 1.
+	Number uint64
+	// Incarnation counts how often the log was opened after a crash when the message was written. Numbers that were
+	// never confirmed are given again, so (ID, Incarnation, Number) names a message, (ID, Number) may not.
+	Incarnation uint32
+	// Time is when it was appended. It never goes back within a log.
+	Time time.Time
+	// Frames are the message. They are valid until the next call of the reader; Clone keeps them.
+	Frames [][]byte
+}
+
+// Clone returns a copy that shares no memory with the reader.
+func (r Record) Clone() Record {
+	frames := make([][]byte, len(r.Frames))
+	for i, f := range r.Frames {
+		frames[i] = append([]byte{}, f...)
+	}
+	r.Frames = frames
+	return r
+}
+
+// Start is where a reader or a new consumer begins.
+type Start struct {
+	end    bool
+	number uint64
+	since  int64
+}
+
+// Beginning is the oldest message that is there.
+func Beginning() Start { return Start{} }
+
+// End is the next message to come.
+func End() Start { return Start{end: true} }
+
+// At is message n. If it is gone the reader says so by a Gap; if it is yet to come the reader waits.
+func At(n uint64) Start { return Start{number: max(n, 1)} }
+
+// Since is the first message that was appended at t or later.
+func Since(t time.Time) Start { return Start{since: t.UnixNano()} }
+
+// Reader reads a log in order. It is for one goroutine at a time; any number of readers may read one log, and
+// none of them slows appends down but by what it takes of processor and disk.
+type Reader struct {
+	l      *Log
+	number uint64 // of the next message
+	since  int64  // older ones are passed over; 0 once one was not
+	seg    *segment
+	header segmentHeader
+	file   File
+	c      *cursor // nil while no segment is open
+	skip   *Consumer
+	frames [][]byte
+}
+
+// Reader returns a reader that begins at start. Close it.
+func (l *Log) Reader(start Start) *Reader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &Reader{l: l, number: l.startLocked(start), since: start.since}
+}
+
+// startLocked returns the number a start stands for; with a time, one that is not behind it.
+func (l *Log) startLocked(start Start) uint64 {
+	switch {
+	case start.end:
+		return l.next
+	case start.number > 0:
+		return start.number
+	case start.since != 0:
+		// Times never go back: the segment before the first that was made later holds the place.
+		i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].header.created > start.since })
+		return l.segments[max(i-1, 0)].header.base
+	}
+	return l.firstLocked()
+}
+
+// Next returns the next message. It waits for one that is as safe as the policy says. A *Gap says which messages
+// are missing at this place, once; the next call goes on behind them. Other errors: that of ctx, ErrClosed, those
+// of the disk.
+func (r *Reader) Next(ctx context.Context) (Record, error) {
+	for {
+		rec, err := r.TryNext()
+		if !errors.Is(err, io.EOF) {
+			return rec, err
+		}
+		if err := r.wait(ctx); err != nil {
+			return Record{}, err
+		}
+	}
+}
+
+// TryNext is Next without waiting: at the end of the log it returns io.EOF.
+func (r *Reader) TryNext() (Record, error) {
+	for {
+		if r.c == nil {
+			if err := r.open(); err != nil {
+				return Record{}, err
+			}
+		}
+		rec, at, err := r.c.next()
+		switch {
+		case err == nil && !rec.kind.isMessage(), errors.As(err, new(*badBytes)):
+			continue // what is missing shows at the next message, or at the segment's end
+		case errors.Is(err, io.EOF):
+			if err := r.ended(); err != nil {
+				return Record{}, err
+			}
+			continue
+		case err != nil:
+			return Record{}, fmt.Errorf("read %s: %w", segmentName(r.header.ordinal), err)
+		case rec.number < r.number:
+			continue
+		}
+		if gap := r.pass(rec.number); gap != nil {
+			r.c.off, r.c.expect = at, rec.number
+			return Record{}, gap
+		}
+		r.number = rec.number + 1
+		if rec.time < r.since || r.skip != nil && r.skip.Acked(rec.number) {
+			continue
+		}
+		r.since = 0
+		r.frames, err = splitFrames(r.frames[:0], rec)
+		if err != nil {
+			return Record{}, fmt.Errorf("message %d in %s: %w", rec.number, segmentName(r.header.ordinal), err)
+		}
+		return Record{Number: rec.number, Incarnation: r.header.incarnation, Time: time.Unix(0, rec.time), Frames: r.frames}, nil
+	}
+}
+
+// Records iterates over what Next returns, gaps included; it ends after any other error.
+func (r *Reader) Records(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for {
+			rec, err := r.Next(ctx)
+			if !yield(rec, err) || err != nil && !errors.As(err, new(*Gap)) {
+				return
+			}
+		}
+	}
+}
+
+// Number returns the number that Next goes on at.
+func (r *Reader) Number() uint64 { return r.number }
+
+// Close lets the reader's file go. The reader may be used again.
+func (r *Reader) Close() error {
+	if r.c == nil {
+		return nil
+	}
+	r.c, r.seg = nil, nil
+	return r.file.Close()
+}
+
+// open opens the segment that holds the next message, or would.
+func (r *Reader) open() error {
+	for {
+		seg, limit, at := r.l.locate(r.number)
+		f, h, err := openSegment(r.l.fs, seg.name())
+		if errors.Is(err, os.ErrNotExist) && r.l.isGone(seg) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		r.seg, r.file, r.header = seg, f, h
+		if h.salt != seg.header.salt { // rewritten meanwhile
+			if limit, err = f.Size(); err != nil {
+				return errors.Join(err, r.Close())
+			}
+		}
+		r.c = newCursor(f, h, limit)
+		if at > 0 {
+			r.c.off, r.c.expect = at, r.number
+		}
+		return nil
+	}
+}
+
+// locate returns the segment for message n, how far it may be read, and the offset of n if that is known.
+func (l *Log) locate(n uint64) (s *segment, limit, at int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := sort.Search(len(l.segments), func(i int) bool { return !l.segments[i].sealed || l.segments[i].last >= n })
+	s = l.segments[i]
+	if s.sealed {
+		return s, s.size, 0
+	}
+	if n == l.written+1 {
+		at = l.visible
+	}
+	return s, l.visible, at
+}
+
+// isGone reports whether a segment has been dropped since it was located.
+func (l *Log) isGone(s *segment) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.segments {
+		if o == s {
+			return false
+		}
+	}
+	return true
+}
+
+// ended looks whether there is more behind what has been read: in the same segment, or in the next one. It
+// returns io.EOF if not.
+func (r *Reader) ended() error {
+	limit, sealed := r.l.extent(r.seg)
+	if r.seg.header.salt == r.header.salt && limit > r.c.limit {
+		r.c.limit = limit
+		return nil
+	}
+	if !sealed {
+		return io.EOF
+	}
+	last := r.seg.last // sealed: it does not change any more
+	if gap := r.pass(last + 1); gap != nil {
+		return gap
+	}
+	r.number = max(r.number, last+1)
+	return r.Close()
+}
+
+func (l *Log) extent(s *segment) (limit int64, sealed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s.sealed {
+		return s.size, true
+	}
+	return l.visible, false
+}
+
+// pass accounts for what is missing from the next message to before n, and goes there. It returns a gap if
+// anybody could have wanted it.
+func (r *Reader) pass(n uint64) error {
+	if n <= r.number {
+		return nil
+	}
+	gap := r.l.gap(r.number, n-1, r.skip)
+	if gap == nil || r.since != 0 {
+		r.number = n
+		return nil
+	}
+	r.number = gap.To + 1
+	return gap
+}
+
+// gap returns the first missing messages from lo to hi, nil if all that are missing were acknowledged.
+func (l *Log) gap(lo, hi uint64, of *Consumer) *Gap {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if of != nil {
+		return l.state.missing(lo, hi, l.state.positions[of.name])
+	}
+	if !l.options.Kind.queues() {
+		return l.state.missing(lo, hi)
+	}
+	return l.state.missing(lo, hi, slices.Collect(maps.Values(l.state.positions))...)
+}
+
+// wait returns when there may be more than what has been read.
+func (r *Reader) wait(ctx context.Context) error {
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	if l.failed != nil {
+		return l.failed
+	}
+	if r.seg.sealed || l.visible > r.c.limit {
+		return nil
+	}
+	return l.sleep(ctx, awaited(&l.grown))
+}

@@ -1,0 +1,128 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// farIncarnation is added to the incarnation when a segment is lost that may have had any of those that follow.
+const farIncarnation = 1 << 16
+
+// Repair makes a damaged spool one that Verify finds sound, and returns what Verify had found before. Nothing is
+// deleted: a damaged segment is kept aside under its name and ".bad", and what can be read of it stays in the
+// spool; readers get a Gap for the rest. The spool must not be in use.
+func Repair(dir string) (Report, error) {
+	var r Report
+	err := withLocked(dir, func(fs FS) (err error) {
+		r, err = RepairFS(fs)
+		return err
+	})
+	return r, err
+}
+
+// RepairFS is Repair on a file layer of the caller's.
+func RepairFS(fs FS) (Report, error) {
+	r, err := VerifyFS(fs)
+	if err != nil || len(r.Damage) == 0 {
+		return r, err
+	}
+	d, err := load(fs, true)
+	if err != nil {
+		return r, err
+	}
+	ordinals, err := listSegments(fs)
+	if err != nil {
+		return r, err
+	}
+	newest := d.segments[len(d.segments)-1]
+	if lost := ordinals[len(ordinals)-1]; lost != newest.header.ordinal {
+		if err := beginFar(fs, d, lost+1); err != nil {
+			return r, err
+		}
+	}
+	for _, name := range damagedSegments(r) {
+		i := slices.IndexFunc(d.segments, func(s *segment) bool { return s.name() == name })
+		if err := repairSegment(fs, d, i, name); err != nil {
+			return r, err
+		}
+	}
+	return r, fs.Sync(".")
+}
+
+func damagedSegments(r Report) (names []string) {
+	for _, d := range r.Damage {
+		names = append(names, d.Segment)
+	}
+	return slices.Compact(names)
+}
+
+// repairSegment puts a segment aside and, if it is number i of those that can be read, leaves a sound copy.
+func repairSegment(fs FS, d *loaded, i int, name string) error {
+	aside, err := freeName(fs, name+badSuffix)
+	if err != nil {
+		return err
+	}
+	if i < 0 {
+		return fs.Rename(name, aside)
+	}
+	if err := copyFile(fs, name, aside); err != nil {
+		return fmt.Errorf("put %s aside: %w", name, err)
+	}
+	s := *d.segments[i]
+	if !s.sealed {
+		s.size, s.last = d.end, d.next-1
+	}
+	_, err = rewriteSegment(fs, &s, func(uint64) bool { return true }, true)
+	return err
+}
+
+// beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it.
+func beginFar(fs FS, d *loaded, ordinal uint64) error {
+	last := d.segments[len(d.segments)-1].header
+	h := newHeader(last.kind, last.id, ordinal, d.next, last.incarnation+farIncarnation, now())
+	page := make([]byte, dataStart)
+	h.encode(page)
+	page = firstRecords(page, h.base, h.created, d.state.appendAll(nil))
+	h.salt.seal(page[dataStart:], 0)
+	if err := fs.Remove(nextName); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := fs.Open(nextName, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	return errors.Join(beginSegment(fs, f, h, page), f.Close())
+}
+
+// freeName returns name, or name with a number before its end, such that no file has it.
+func freeName(fs FS, name string) (string, error) {
+	names, err := fs.List(".")
+	if err != nil {
+		return "", err
+	}
+	free := name
+	for n := 2; slices.Contains(names, free); n++ {
+		free = fmt.Sprintf("%s.%d%s", name[:len(name)-len(badSuffix)], n, badSuffix)
+	}
+	return free, nil
+}
+
+// copyFile makes a durable copy.
+func copyFile(fs FS, from, to string) error {
+	in, err := fs.Open(from, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := fs.Open(to, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.NewOffsetWriter(out, 0), io.NewSectionReader(in, 0, 1<<62)); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return errors.Join(out.Sync(), out.Close(), fs.Sync("."))
+}

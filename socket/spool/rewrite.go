@@ -1,0 +1,162 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// worthRewriting is the share of a segment's messages, one in so many, below which those that are left are
+// copied and the rest of the disk is given back.
+const worthRewriting = 4
+
+// rewriteOne copies what is left in one sealed segment of a queue, so that a few messages that are stuck do
+// not hold the disk of all their neighbours. Numbers, order and places stay as they are.
+func (l *Log) rewriteOne() {
+	if !l.options.Kind.queues() {
+		return
+	}
+	l.mu.Lock()
+	s := l.sparseLocked()
+	l.mu.Unlock()
+	if s == nil || l.Flush(context.Background()) != nil {
+		return
+	}
+	n, err := rewriteSegment(l.fs, s, l.wanted, false)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil { // damage must not vanish; the disk's errors come back at the next opening
+		s.fixed = true
+		return
+	}
+	for i := range l.segments {
+		if l.segments[i] == s {
+			l.segments[i] = n
+		}
+	}
+}
+
+// sparseLocked returns a segment worth rewriting, nil if there is none.
+func (l *Log) sparseLocked() *segment {
+	for _, s := range l.segments {
+		if !s.sealed || s.fixed {
+			continue
+		}
+		live := l.liveLocked(s)
+		if s.present == 0 {
+			s.present = s.last - s.header.base + 1
+			if s.header.flags&flagCompacted != 0 {
+				s.present = live
+			}
+		}
+		if live > 0 && live*worthRewriting < s.present {
+			return s
+		}
+	}
+	return nil
+}
+
+// wanted reports whether a consumer has not acknowledged n.
+func (l *Log) wanted(n uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.state.positions {
+		if !p.acked.has(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// rewriteSegment replaces a sealed segment by one with the messages that keep wants and all that is no message.
+// Damage ends it unless skip is true.
+func rewriteSegment(fs FS, s *segment, keep func(number uint64) bool, skip bool) (*segment, error) {
+	in, h, err := openSegment(fs, s.name())
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	if err := fs.Remove(compactName); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	out, err := fs.Open(compactName, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, fmt.Errorf("rewrite %s: %w", s.name(), err)
+	}
+	w := copier{f: out, header: newHeader(h.kind, h.id, h.ordinal, h.base, h.incarnation, h.created)}
+	w.header.flags, w.header.until = h.flags|flagCompacted, s.last
+	err = w.run(newCursor(in, h, s.size), keep, skip)
+	if err := errors.Join(err, out.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("rewrite %s: %w", s.name(), err), fs.Remove(compactName))
+	}
+	if err := fs.Rename(compactName, s.name()); err != nil {
+		return nil, fmt.Errorf("rewrite %s: %w", s.name(), err)
+	}
+	if err := fs.Sync("."); err != nil {
+		return nil, fmt.Errorf("rewrite %s: %w", s.name(), err)
+	}
+	return &segment{header: w.header, size: w.off, last: s.last, sealed: true, present: w.messages}, nil
+}
+
+// copier writes the copy of a segment.
+type copier struct {
+	f        File
+	header   segmentHeader
+	buf      []byte
+	off      int64
+	messages uint64
+	ended    bool
+	next     uint64
+}
+
+func (w *copier) run(c *cursor, keep func(number uint64) bool, skip bool) error {
+	w.off, w.next = dataStart, c.expect
+	for {
+		r, _, err := c.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return w.finish()
+		case skip && errors.As(err, new(*badBytes)):
+			continue
+		case err != nil:
+			return err
+		}
+		w.next = c.expect
+		if w.ended = r.kind == recordEnd; r.kind.isMessage() {
+			if !keep(r.number) {
+				continue
+			}
+			w.messages++
+		}
+		w.buf = appendRecord(w.buf, r.kind, r.number, r.time, r.payload)
+		if len(w.buf) >= blockSize {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *copier) flush() error {
+	w.header.salt.seal(w.buf, w.off)
+	if _, err := w.f.WriteAt(w.buf, w.off); err != nil {
+		return err
+	}
+	w.off += int64(len(w.buf))
+	w.buf = w.buf[:0]
+	return nil
+}
+
+func (w *copier) finish() error {
+	if !w.ended {
+		w.buf = appendRecord(w.buf, recordEnd, max(w.next, w.header.until+1), now(), turned)
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	page := make([]byte, dataStart)
+	w.header.encode(page)
+	return flush(w.f, page, 0)
+}

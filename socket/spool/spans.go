@@ -1,0 +1,91 @@
+package spool
+
+import (
+	"slices"
+	"sort"
+)
+
+// span is the numbers from lo to hi, both included.
+type span struct{ lo, hi uint64 }
+
+// spans is a set of numbers: all up to floor, and ranges above it.
+// Invariant: ranges are sorted, apart from each other by at least one number, and above floor+1.
+type spans struct {
+	floor  uint64
+	ranges []span
+}
+
+// add puts lo to hi into the set and reports whether that changed it.
+func (s *spans) add(lo, hi uint64) bool {
+	lo = max(lo, s.floor+1)
+	if hi < lo {
+		return false
+	}
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].hi >= lo-1 })
+	j := i
+	for ; j < len(s.ranges) && s.ranges[j].lo <= hi+1; j++ {
+		if s.ranges[j].lo <= lo && hi <= s.ranges[j].hi {
+			return false
+		}
+		lo, hi = min(lo, s.ranges[j].lo), max(hi, s.ranges[j].hi)
+	}
+	if lo == s.floor+1 {
+		s.floor = hi
+		s.ranges = slices.Delete(s.ranges, 0, j)
+		return true
+	}
+	if i == j {
+		s.ranges = slices.Insert(s.ranges, i, span{lo, hi})
+		return true
+	}
+	s.ranges[i] = span{lo, hi}
+	s.ranges = slices.Delete(s.ranges, i+1, j)
+	return true
+}
+
+// has reports whether n is in the set.
+func (s *spans) has(n uint64) bool {
+	if n <= s.floor {
+		return true
+	}
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].hi >= n })
+	return i < len(s.ranges) && s.ranges[i].lo <= n
+}
+
+// count returns how many of lo to hi are in the set.
+func (s *spans) count(lo, hi uint64) uint64 {
+	if hi < lo {
+		return 0
+	}
+	n := uint64(0)
+	if s.floor >= lo {
+		n = min(s.floor, hi) - lo + 1
+	}
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].hi >= lo })
+	for ; i < len(s.ranges) && s.ranges[i].lo <= hi; i++ {
+		n += min(hi, s.ranges[i].hi) - max(lo, s.ranges[i].lo) + 1
+	}
+	return n
+}
+
+// nextFree returns the lowest number from n on that is not in the set.
+func (s *spans) nextFree(n uint64) uint64 {
+	n = max(n, s.floor+1)
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].hi >= n })
+	if i < len(s.ranges) && s.ranges[i].lo <= n {
+		return s.ranges[i].hi + 1 // ranges do not touch
+	}
+	return n
+}
+
+// lastFree returns the highest number up to n that is not in the set, 0 if there is none.
+func (s *spans) lastFree(n uint64) uint64 {
+	if n <= s.floor {
+		return 0
+	}
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].hi >= n })
+	if i < len(s.ranges) && s.ranges[i].lo <= n {
+		return s.ranges[i].lo - 1 // ranges do not touch, nor does the floor
+	}
+	return n
+}
