@@ -116,8 +116,8 @@ func (r *Reader) TryNext() (Record, error) {
 		}
 		rec, at, err := r.c.next()
 		switch {
-		case err == nil && !rec.kind.isMessage(), errors.As(err, new(*badBytes)):
-			continue // what is missing shows at the next message, or at the segment's end
+		case errors.As(err, new(*badBytes)):
+			continue // what is missing shows at the next record, or at the segment's end
 		case errors.Is(err, io.EOF):
 			if err := r.ended(); err != nil {
 				return Record{}, err
@@ -131,6 +131,9 @@ func (r *Reader) TryNext() (Record, error) {
 		if gap := r.pass(rec.number); gap != nil {
 			r.c.off, r.c.expect = at, rec.number
 			return Record{}, gap
+		}
+		if !rec.kind.isMessage() {
+			continue
 		}
 		r.number = rec.number + 1
 		if rec.time < r.since || r.skip != nil && r.skip.Acked(rec.number) {

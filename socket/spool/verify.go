@@ -99,6 +99,7 @@ type verifier struct {
 	i        int
 	s        *segment
 	messages uint64
+	ended    bool // the last record says that it is the last
 	damage   []Damage
 }
 
@@ -119,7 +120,7 @@ func (v *verifier) run(fs FS) error {
 	if err := v.records(c); err != nil {
 		return err
 	}
-	if v.s.sealed {
+	if v.s.sealed && (!v.ended || v.s.header.flags&flagCompacted == 0) {
 		v.lost(c.expect, v.s.last, end)
 	}
 	return nil
@@ -166,18 +167,35 @@ func (v *verifier) records(c *cursor) error {
 		if r.number > expect && v.s.header.flags&flagCompacted == 0 {
 			v.lost(expect, r.number-1, at)
 		}
-		switch {
-		case r.kind.isMessage():
-			v.messages++
-			_, err = splitFrames(nil, r)
-		case r.kind != recordEnd:
-			st := newState()
-			err = st.apply(r.payload)
-		}
-		if err != nil {
+		v.ended = r.kind == recordEnd
+		if err := v.content(c, r, at); err != nil {
 			v.damage = append(v.damage, Damage{Segment: v.s.name(), Offset: at, Bytes: c.off - at, What: err.Error()})
 		}
 	}
+}
+
+// content looks at what the sums do not cover, and whether what they cover makes sense.
+func (v *verifier) content(c *cursor, r record, at int64) error {
+	n := recordHeader + len(r.payload)
+	whole, err := c.view(at, int(c.off-at))
+	if err != nil {
+		return err
+	}
+	for _, b := range whole[n:] {
+		if b != 0 {
+			return errors.New("padding is not zero")
+		}
+	}
+	r.payload = whole[recordHeader:n]
+	switch {
+	case r.kind.isMessage():
+		v.messages++
+		_, err = splitFrames(nil, r)
+	case r.kind != recordEnd:
+		st := newState()
+		err = st.apply(r.payload)
+	}
+	return err
 }
 
 // lost notes messages that should be behind offset at and are not. If the bytes before them are bad, that is why.

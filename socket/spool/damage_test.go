@@ -1,0 +1,192 @@
+package spool_test
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+const damageBody = 40
+
+// threeSegments returns a closed spool of three segments with five messages each.
+func threeSegments(t *testing.T) *spooltest.Mem {
+	t.Helper()
+	disk := spooltest.NewMem()
+	for i := range 3 {
+		l, err := spool.OpenFS(disk, small)
+		require.NoError(t, err)
+		fill(t, l, 5, damageBody)
+		left := disk.Crash(nil) // the next opening begins another segment
+		require.NoError(t, l.Close())
+		if i < 2 {
+			disk = left
+		}
+	}
+	return disk
+}
+
+func segments(t *testing.T, fs spool.FS) (names []string) {
+	t.Helper()
+	all, err := fs.List(".")
+	require.NoError(t, err)
+	for _, name := range all {
+		if path.Ext(name) == ".seg" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// TestEveryBit flips each bit of a spool: what is lost is the message the bit belongs to, or nothing, and it is
+// reported by the reader and by Verify; and Repair leaves a spool that is sound and has everything else.
+func TestEveryBit(t *testing.T) {
+	t.Parallel()
+	disk := threeSegments(t)
+	report, err := spool.VerifyFS(disk)
+	require.NoError(t, err)
+	require.Empty(t, report.Damage)
+	require.Equal(t, uint64(15), report.Messages)
+	for _, name := range segments(t, disk) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for bit := range int64(len(disk.Bytes(name))) * 8 {
+				inHeader := bit/8%2048 < 80
+				if bit/8 < 4096 && !inHeader && bit%1021 != 0 || bit%every != 0 {
+					continue
+				}
+				hurt := disk.Crash(nil)
+				hurt.Flip(name, bit)
+				oneMessageAtMost(t, hurt, bit, bit%13 == 0)
+			}
+		})
+	}
+}
+
+func oneMessageAtMost(t *testing.T, fs *spooltest.Mem, bit int64, repair bool) {
+	t.Helper()
+	report, err := spool.VerifyFS(fs)
+	require.NoError(t, err, "bit %d", bit)
+	lost := lostIn(report)
+	require.LessOrEqual(t, len(lost), 1, "bit %d", bit)
+	if report.Torn == 0 {
+		require.Len(t, report.Damage, 1, "bit %d", bit)
+		d := report.Damage[0]
+		require.True(t, d.Offset <= bit/8 && bit/8 < d.Offset+d.Bytes, "bit %d is not in %v", bit, d)
+	}
+	if repair {
+		_, err := spool.RepairFS(fs)
+		require.NoError(t, err, "bit %d", bit)
+		again, err := spool.VerifyFS(fs)
+		require.NoError(t, err, "bit %d", bit)
+		require.Empty(t, again.Damage, "bit %d", bit)
+	}
+	l, err := spool.OpenFS(fs, small)
+	require.NoError(t, err, "bit %d", bit)
+	defer l.Close()
+	numbers, gaps := read(t, l.Queue().Reader(), damageBody)
+	var gone []uint64
+	for _, g := range gaps {
+		require.True(t, g.Damaged)
+		gone = append(gone, fromTo(g.From, g.To)...)
+	}
+	require.Equal(t, lost, gone, "bit %d", bit)
+	require.Len(t, numbers, 15-len(lost), "bit %d", bit)
+}
+
+func lostIn(r spool.Report) (lost []uint64) {
+	for _, d := range r.Damage {
+		if d.To > 0 {
+			lost = append(lost, fromTo(d.From, d.To)...)
+		}
+	}
+	return lost
+}
+
+func TestBothHeadersLost(t *testing.T) {
+	t.Parallel()
+	for i, want := range [][]uint64{fromTo(6, 15), append(upTo(5), fromTo(11, 15)...), upTo(10)} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			disk := threeSegments(t)
+			name := fmt.Sprintf("%020d.seg", i+1)
+			b := disk.Bytes(name)
+			clear(b[:4096])
+			disk.Put(name, b)
+			if i == 2 {
+				_, err := spool.OpenFS(disk, small)
+				require.ErrorIs(t, err, spool.ErrDamaged)
+			}
+			report, err := spool.RepairFS(disk)
+			require.NoError(t, err)
+			require.Contains(t, fmt.Sprint(report.Damage), "no readable header")
+			again, err := spool.VerifyFS(disk)
+			require.NoError(t, err)
+			assert.Empty(t, again.Damage)
+			l := open(t, disk, small)
+			numbers, _ := read(t, l.Queue().Reader(), damageBody)
+			assert.Equal(t, want, numbers)
+			assert.Equal(t, b, disk.Bytes(name+".bad"), "nothing is deleted")
+			fill(t, l, 1, damageBody)
+			r := l.Reader(spool.At(l.Next() - 1))
+			rec, err := r.TryNext()
+			require.NoError(t, err)
+			assert.Equal(t, i == 2, rec.Incarnation > 1<<16, "numbers of a lost last segment are not given again")
+			require.NoError(t, r.Close())
+		})
+	}
+}
+
+func TestDamagedDirectory(t *testing.T) {
+	t.Parallel()
+	name := func(n int) string { return fmt.Sprintf("%020d.seg", n) }
+	for what, c := range map[string]struct {
+		hurt func(t *testing.T, disk *spooltest.Mem)
+		err  error
+		gap  []uint64
+	}{
+		"first missing":  {hurt: func(t *testing.T, d *spooltest.Mem) { require.NoError(t, d.Remove(name(1))) }, gap: upTo(5)},
+		"middle missing": {hurt: func(t *testing.T, d *spooltest.Mem) { require.NoError(t, d.Remove(name(2))) }, gap: fromTo(6, 10)},
+		"swapped": {hurt: func(t *testing.T, d *spooltest.Mem) {
+			a, b := d.Bytes(name(1)), d.Bytes(name(2))
+			d.Put(name(1), b)
+			d.Put(name(2), a)
+		}, err: spool.ErrForeign},
+		"duplicated": {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(9), d.Bytes(name(1))) }, err: spool.ErrForeign},
+		"of another spool": {hurt: func(t *testing.T, d *spooltest.Mem) {
+			d.Put(name(2), threeSegments(t).Bytes(name(2)))
+		}, err: spool.ErrForeign},
+		"another version": {hurt: func(t *testing.T, d *spooltest.Mem) {
+			b := d.Bytes(name(3))
+			b[6], b[2048+6] = 9, 9
+			d.Put(name(3), b)
+		}, err: spool.ErrVersion},
+		"empty file": {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(4), nil) }, err: spool.ErrDamaged},
+		"cut short":  {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(2), d.Bytes(name(2))[:4300]) }, gap: fromTo(7, 10)},
+	} {
+		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			disk := threeSegments(t)
+			c.hurt(t, disk)
+			l, err := spool.OpenFS(disk, small)
+			if c.err != nil {
+				require.ErrorIs(t, err, c.err)
+				return
+			}
+			require.NoError(t, err)
+			defer l.Close()
+			_, gaps := read(t, l.Queue().Reader(), damageBody)
+			var gone []uint64
+			for _, g := range gaps {
+				gone = append(gone, fromTo(g.From, g.To)...)
+			}
+			assert.Equal(t, c.gap, gone)
+		})
+	}
+}

@@ -1,0 +1,69 @@
+// Package spool is the log on disk behind durable sockets: messages are appended, read in order by any number of
+// readers from any place, acknowledged in any order by named consumers, and let go when nobody needs them.
+// It imports nothing of package socket.
+//
+// # What may be relied on
+//
+// When Append has returned nil, with the policy Always, the message is on disk: it survives the end of the process, of
+// the kernel and of the power, if the disk does what it says. Messages are read in the order of their numbers, each
+// as it was written or not at all: what is damaged is a Gap, and takes no other message with it. Of writes that nobody
+// was told of, a crash may leave some, in order, and never in part. An acknowledgement that a crash takes back
+// means that a message is read twice; none is ever skipped.
+//
+// # Files
+//
+// A directory holds segments, named by their ordinals, the lock, the segment to come ("next"), the dead letters in a
+// folder, and what Repair has put aside (".bad"). All numbers are little-endian; sums are CRC-32C.
+//
+//	segment   0        6     8    9     10   12          16              32          36           40
+//	          +--------+-----+----+-----+----+-----------+---------------+-----------+------------+
+//	          | MQSPOL | ver |kind|flags| 0  |incarnation| id of spool   |header salt|payload salt|
+//	          +--------+-----+----+-----+----+-----------+---------------+-----------+------------+
+//	          40               48               56               64               72    76        80
+//	          +----------------+----------------+----------------+----------------+-----+---------+
+//	          | ordinal        | first number   | created, ns    | until          | 0   | sum 0-75|
+//	          +----------------+----------------+----------------+----------------+-----+---------+
+//	          the same again at 2048; zeros between; records from 4096 on
+//
+// Version is 1. A flag that is not known means that the segment must not be read. Flag 1: acknowledged messages up
+// to the number "until" have been left out. The salts are drawn for each segment.
+//
+//	record    0              4              8              16             24            28           32
+//	          +--------------+--------------+--------------+--------------+-------------+------------+
+//	          |kind<<28 |size| synced up to | number       | time, ns     | payload sum | header sum |
+//	          +--------------+--------------+--------------+--------------+-------------+------------+
+//	          payload, then zeros up to a multiple of 8
+//
+// The payload's sum is exclusive-or'ed with the payload salt; the header's sum is of bytes 0 to 27 and begins
+// with the header salt. "Synced up to" is the offset below which the segment was durable when the record was written.
+//
+//	kind 1    message of one frame: the payload
+//	kind 2    message of other frames: each its length as a varint, then its bytes
+//	kind 3    changes of state: who acknowledged what (state.go has the operations)
+//	kind 4    all of the state, twice at the beginning of each segment
+//	kind 5    end: all before it is durable; "turned" if another segment follows
+//
+// A record that is no message has the number of the next one. A segment is allocated as a whole, filled up, and
+// cut to its length when the next one begins.
+//
+// # Opening
+//
+// Only headers and the last segment are read. A place there that holds no record is damage if some record says that it
+// had been durable; else a write was torn, and the segment is cut off there. After anything but Close the log goes on
+// in a new segment of another incarnation. Sums are looked at whenever a message is read.
+//
+// # Writing
+//
+// Append puts a record into a buffer. If nobody is writing, the caller writes the buffer, for all whose messages
+// are in it, with one sync; else it waits for who does. What nobody waits for is written by a goroutine. A write or sync
+// that fails stops the log for good (ErrFailed): what the disk then holds is found out by opening it again.
+//
+// # Goroutines and locks
+//
+//	goroutine    started by   ends with   does
+//	committer    Open         Close       writes what nobody waits for; acknowledgements after 50 ms
+//	keeper       Open         Close       allocates the next segment, drops and rewrites old ones
+//
+// Log.deadMu is taken before Log.mu. No lock is held during I/O: who writes has the baton (Log.busy), and the fields
+// that go with it. Opening the dead letters holds deadMu, which nothing else waits for.
+package spool

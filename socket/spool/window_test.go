@@ -1,0 +1,66 @@
+package spool_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+func TestWindowKnowsWhatWasHandled(t *testing.T) {
+	t.Parallel()
+	fs, ctx := spooltest.NewMem(), bounded(t)
+	o := spool.WindowOptions{Count: 1000, SegmentSize: 64 << 10, Policy: spool.OS}
+	w, err := spool.OpenWindowFS(fs, o)
+	require.NoError(t, err)
+	mark := func(n uint64) spool.Mark {
+		return spool.Mark{Stream: spool.ID{1}, Incarnation: 1, Number: n, ID: fmt.Sprint("id-", n)}
+	}
+	for n := range uint64(5000) {
+		require.NoError(t, w.Mark(ctx, mark(n+1)))
+	}
+	for range 2 {
+		assert.Equal(t, 1000, w.Len())
+		for n := uint64(4001); n <= 5000; n++ {
+			require.True(t, w.Seen(spool.Mark{Stream: spool.ID{1}, Incarnation: 1, Number: n}))
+			require.True(t, w.Seen(spool.Mark{ID: fmt.Sprint("id-", n)}))
+		}
+		assert.False(t, w.Seen(mark(4000)), "the window is bounded")
+		assert.False(t, w.Seen(spool.Mark{Stream: spool.ID{2}, Incarnation: 1, Number: 5000}))
+		assert.False(t, w.Seen(spool.Mark{Stream: spool.ID{1}, Incarnation: 2, Number: 5000}))
+		require.NoError(t, w.Close())
+		w, err = spool.OpenWindowFS(fs.Crash(nil), o)
+		require.NoError(t, err)
+	}
+	require.ErrorIs(t, w.Mark(ctx, spool.Mark{}), spool.ErrName)
+	require.ErrorIs(t, w.Mark(ctx, spool.Mark{ID: string(make([]byte, 65))}), spool.ErrName)
+	require.NoError(t, w.Close())
+	_, err = spool.OpenFS(fs, small)
+	require.ErrorIs(t, err, spool.ErrKind)
+}
+
+func TestWindowForgetsByAge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs, ctx := spooltest.NewMem(), t.Context()
+		o := spool.WindowOptions{Age: time.Minute, SegmentSize: 64 << 10}
+		w, err := spool.OpenWindowFS(fs, o)
+		require.NoError(t, err)
+		require.NoError(t, w.Mark(ctx, spool.Mark{ID: "a"}))
+		time.Sleep(time.Minute)
+		assert.True(t, w.Seen(spool.Mark{ID: "a"}))
+		time.Sleep(time.Millisecond)
+		assert.False(t, w.Seen(spool.Mark{ID: "a"}))
+		require.NoError(t, w.Close())
+		w, err = spool.OpenWindowFS(fs, o)
+		require.NoError(t, err)
+		assert.True(t, w.Seen(spool.Mark{ID: "a"}), "never shorter than promised")
+		require.NoError(t, w.Close())
+	})
+}
