@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -70,14 +69,6 @@ func loadCurveCertificate(path string) (c CurveCertificate, err error) {
 		err = checkSecretMode(path, info.Mode())
 	}
 	return c, err
-}
-
-// checkSecretMode refuses a file that anybody may read or write.
-func checkSecretMode(path string, mode fs.FileMode) error {
-	if runtime.GOOS == "windows" || mode.Perm()&0o007 == 0 {
-		return nil
-	}
-	return fmt.Errorf("everybody may use the secret key in it (mode %04o): chmod 600 %s", mode.Perm(), path)
 }
 
 // ReadCurveCertificate reads what LoadCurveCertificate finds in a file. Sections and names that it does not know are skipped.

@@ -94,7 +94,7 @@ func TestCertificate(t *testing.T) {
 		assert.EqualValues(t, 0o600, info.Mode().Perm())
 		require.NoError(t, os.Chmod(path+"_secret", 0o604))
 		_, err = socket.LoadCurveCertificate(path + "_secret")
-		assert.EqualError(t, err, fmt.Sprintf("certificate %[1]s: everybody may use the secret key in it (mode 0604): chmod 600 %[1]s", path+"_secret"))
+		assert.EqualError(t, err, fmt.Sprintf("certificate %[1]s: %[1]s is open to everybody on this host (mode 0604): chmod 600 %[1]s", path+"_secret"))
 	}
 	_, err = socket.LoadCurveCertificate(filepath.Dir(path))
 	assert.ErrorContains(t, err, "it is no regular file")

@@ -84,11 +84,16 @@ func appendState(b *strings.Builder, info fs.FileInfo) {
 // checkSecret refuses a file with a secret that everybody on this host may read, or write.
 func checkSecret(path string) error {
 	info, err := os.Stat(path)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0: // there the mode says nothing
-		return fmt.Errorf("%s is open to everybody on this host (mode %04o): a secret wants 0600", path, info.Mode().Perm())
 	}
-	return nil
+	return checkSecretMode(path, info.Mode())
+}
+
+// checkSecretMode is checkSecret for a file whose mode is known.
+func checkSecretMode(path string, mode fs.FileMode) error {
+	if runtime.GOOS == "windows" || mode.Perm()&0o007 == 0 { // there the mode says nothing
+		return nil
+	}
+	return fmt.Errorf("%s is open to everybody on this host (mode %04o): chmod 600 %[1]s", path, mode.Perm())
 }

@@ -73,7 +73,7 @@ func (f *socketFlags) checkRun(cmd *cobra.Command) error {
 	case f.linger < 0:
 		return usage(cmd, "--linger %s: want 0s or more", f.linger)
 	}
-	return nil
+	return f.security.check(cmd)
 }
 
 // conn is the part of a socket that all types have.

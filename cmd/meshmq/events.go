@@ -15,6 +15,7 @@ type events struct {
 	w              io.Writer
 	side           string // what the lines begin with, where a verb has several sockets
 	verbose, quiet bool
+	refusals       refusals
 
 	mu        sync.Mutex // guards the fields below
 	connected bool
@@ -23,6 +24,7 @@ type events struct {
 }
 
 func (ev *events) handle(e socket.Event) {
+	ev.refusals.note(e)
 	ev.mu.Lock()
 	line := ev.lineLocked(e)
 	ev.mu.Unlock()

@@ -22,6 +22,7 @@ type socketFlags struct {
 	verbose    bool
 	quiet      bool
 	tls        tlsFlags
+	security   securityFlags
 
 	// Only where the pattern has a use for them.
 	identity  string
@@ -56,6 +57,7 @@ func (f *socketFlags) addRun(cmd *cobra.Command) {
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "report errors only")
 	cmd.MarkFlagsMutuallyExclusive("verbose", "quiet")
 	f.tls.add(cmd)
+	f.security.add(cmd)
 }
 
 // defaultHWM is that of package socket.

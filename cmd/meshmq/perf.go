@@ -55,6 +55,12 @@ type measure struct {
 	size, count int
 	subscribers int
 	busyPoll    time.Duration
+	security    securityFlags
+}
+
+// options are what the flags say about security, and more.
+func (m *measure) options(more ...socket.Option) []socket.Option {
+	return append(m.security.options(), more...)
 }
 
 func newMeasure(name, short string, binds bool, work func(*measure) error, more ...string) *cobra.Command {
@@ -63,13 +69,13 @@ func newMeasure(name, short string, binds bool, work func(*measure) error, more 
 	for _, a := range arguments {
 		use += " " + a
 	}
-	var busyPoll time.Duration
+	m := new(measure)
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
 		Args:  wantArgs(arguments...),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m := &measure{ctx: cmd.Context(), out: cmd.OutOrStdout(), endpoint: args[0], busyPoll: busyPoll}
+			m.ctx, m.out, m.endpoint = cmd.Context(), cmd.OutOrStdout(), args[0]
 			if err := m.parse(cmd, binds, args); err != nil {
 				return err
 			}
@@ -83,7 +89,8 @@ func newMeasure(name, short string, binds bool, work func(*measure) error, more 
 			return err
 		},
 	}
-	cmd.Flags().DurationVar(&busyPoll, "busy-poll", 0, "look for messages for this `LONG` before sleeping")
+	cmd.Flags().DurationVar(&m.busyPoll, "busy-poll", 0, "look for messages for this `LONG` before sleeping")
+	m.security.add(cmd)
 	return cmd
 }
 
@@ -107,7 +114,7 @@ func (m *measure) parse(cmd *cobra.Command, binds bool, args []string) (err erro
 			return usage(cmd, "%s %.40q: %w", n.name, text, err)
 		}
 	}
-	return nil
+	return m.security.check(cmd)
 }
 
 // forever is the context of calls that are to cost nothing but themselves: guard ends them.
@@ -123,7 +130,7 @@ func (m *measure) guard(sock io.Closer) (done func()) {
 }
 
 func localThroughput(m *measure) error {
-	pull := socket.NewPull(socket.WithBusyPoll(m.busyPoll))
+	pull := socket.NewPull(m.options(socket.WithBusyPoll(m.busyPoll))...)
 	defer m.guard(pull)()
 	if _, err := pull.Bind(m.endpoint); err != nil {
 		return err
@@ -154,7 +161,7 @@ func (m *measure) receive(in receiver) error {
 }
 
 func remoteThroughput(m *measure) error {
-	push := socket.NewPush()
+	push := socket.NewPush(m.options()...)
 	defer m.guard(push)()
 	if err := push.Connect(m.endpoint); err != nil {
 		return err
@@ -176,7 +183,7 @@ func (m *measure) send(out sender) error {
 }
 
 func localLatency(m *measure) error {
-	rep := socket.NewRep(socket.WithBusyPoll(m.busyPoll))
+	rep := socket.NewRep(m.options(socket.WithBusyPoll(m.busyPoll))...)
 	defer m.guard(rep)()
 	if _, err := rep.Bind(m.endpoint); err != nil {
 		return err
@@ -194,7 +201,7 @@ func localLatency(m *measure) error {
 }
 
 func remoteLatency(m *measure) error {
-	req := socket.NewReq(socket.WithBusyPoll(m.busyPoll))
+	req := socket.NewReq(m.options(socket.WithBusyPoll(m.busyPoll))...)
 	defer m.guard(req)()
 	if err := req.Connect(m.endpoint); err != nil {
 		return err
@@ -220,7 +227,7 @@ func remoteLatency(m *measure) error {
 
 // publish takes each subscription for a subscriber: those of sub make one each.
 func publish(m *measure) error {
-	pub := socket.NewXPub(socket.WithNoDrop(), socket.WithVerbose())
+	pub := socket.NewXPub(m.options(socket.WithNoDrop(), socket.WithVerbose())...)
 	defer m.guard(pub)()
 	if _, err := pub.Bind(m.endpoint); err != nil {
 		return err
@@ -241,7 +248,7 @@ func publish(m *measure) error {
 }
 
 func subscribe(m *measure) error {
-	sub := socket.NewSub(socket.WithBusyPoll(m.busyPoll))
+	sub := socket.NewSub(m.options(socket.WithBusyPoll(m.busyPoll))...)
 	defer m.guard(sub)()
 	if err := sub.Subscribe(""); err != nil {
 		return err

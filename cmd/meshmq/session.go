@@ -52,6 +52,10 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 		defer cancel()
 		s.ctx = ctx
 	}
+	ctx, end := context.WithCancelCause(s.ctx)
+	defer end(nil)
+	s.ctx = ctx
+	s.watchRefusals(end)
 	sock := open(s.options()...)
 	err := s.places.open(f, sock)
 	if errors.Is(err, socket.ErrOption) {
@@ -70,6 +74,7 @@ func (s *session) options() []socket.Option {
 		opts = append(opts, socket.WithSendHWM(s.hwm), socket.WithRecvHWM(s.hwm))
 	}
 	opts = append(opts, s.tls.options()...)
+	opts = append(opts, s.security.options()...)
 	if s.identity != "" {
 		opts = append(opts, socket.WithIdentity(s.identity))
 	}
@@ -142,7 +147,10 @@ func (s *session) discard() {
 func (s *session) verdict(err error) error {
 	silence := errors.Is(err, errSilence)
 	sig := s.signal()
+	refused, refusal := errors.AsType[*errRefused](context.Cause(s.ctx))
 	switch {
+	case refusal:
+		return fail(exitError, "%w: %s", refused, s.summary())
 	case silence:
 		return s.late(fmt.Sprintf("no message for %s", s.wait))
 	case err == nil, s.ctx.Err() == nil, !isContext(err):
