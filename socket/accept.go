@@ -87,7 +87,7 @@ func (c *core) admit(conn net.Conn, endpoint string) bool {
 		}
 		conn.Close()
 		peer := &Peer{address: addressOf(conn), endpoint: endpoint, credentials: credentialsOf(conn)}
-		c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: endpoint, Peer: peer, Err: fmt.Errorf("%w: %w", ErrRefused, err)})
+		c.report(Event{Kind: HandshakeFailed, Endpoint: endpoint, Peer: peer, Err: fmt.Errorf("%w: %w", ErrRefused, err)})
 		return false
 	}
 	return true

@@ -44,6 +44,8 @@ type core struct {
 	wg       sync.WaitGroup // every goroutine of the socket but the event handler's
 	hub      hub
 	drops    [dropReasons]atomic.Uint64
+	refused  [refusals]atomic.Uint64
+	door     door
 	drained  chan struct{} // a signal that some queue became empty, while shutting down
 	hurried  context.Context
 	hurry    context.CancelFunc // ends the wait for queues to become empty
@@ -54,7 +56,6 @@ type core struct {
 	listeners map[string]*listener
 	dialers   map[string]*dialer
 	pipes     map[*pipe]struct{}
-	accepted  int
 	connected int
 	changed   chan struct{} // closed and replaced when connected changes
 	hwm       *int          // of SetSendHWM, nil before
@@ -82,6 +83,7 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 	c.dialers = map[string]*dialer{}
 	c.pipes = map[*pipe]struct{}{}
 	c.changed = make(chan struct{})
+	c.door.cfg = &c.cfg.limitConfig
 	c.hub.init(c.cfg.onEvent)
 }
 
@@ -307,10 +309,6 @@ func (c *core) drop(p *pipe, reason DropReason, n int) {
 	c.hub.drop(p, reason, uint64(n))
 }
 
-// maxFrames is how many frames are sent in one message: what a peer of ours takes, with the envelope of a request. One that is refused
-// for its size would be sent again on each new connection.
-const maxFrames = link.MaxFrames - 2
-
 // sizeOf checks a message that is to be sent and returns the size of its bodies.
 func (c *core) sizeOf(frames [][]byte) (int, error) {
 	if len(frames) == 0 {
@@ -319,12 +317,12 @@ func (c *core) sizeOf(frames [][]byte) (int, error) {
 	if c.cfg.conflate && len(frames) > 1 {
 		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames; with WithConflate messages have one", ErrState, len(frames))}
 	}
-	if len(frames) > maxFrames {
-		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames, at most %d", ErrTooLarge, len(frames), maxFrames)}
-	}
 	size := 0
 	for _, f := range frames {
 		size += len(f)
+	}
+	if limit := c.cfg.sendFrames; limit > 0 && len(frames) > limit {
+		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames, WithMaxFrames allows %d", ErrTooLarge, len(frames), c.cfg.maxFrames)}
 	}
 	if c.cfg.maxMessageSize > 0 && size > c.cfg.maxMessageSize {
 		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d bytes, WithMaxMessageSize allows %d", ErrTooLarge, size, c.cfg.maxMessageSize)}
@@ -337,7 +335,12 @@ func (c *core) Stats() Stats {
 	if c.pat == nil {
 		return Stats{}
 	}
-	s := Stats{Dropped: map[DropReason]uint64{}}
+	s := Stats{Dropped: map[DropReason]uint64{}, Refused: map[Refusal]uint64{}}
+	for refusal := range c.refused {
+		if n := c.refused[refusal].Load(); n > 0 {
+			s.Refused[Refusal(refusal)] = n
+		}
+	}
 	for reason := range c.drops {
 		if n := c.drops[reason].Load(); n > 0 {
 			s.Dropped[DropReason(reason)] = n

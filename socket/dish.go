@@ -39,14 +39,14 @@ func appendLeave(dst []byte, _ byte, group []byte) []byte {
 }
 
 // Join asks radios, present and future, for the messages of the groups (zmq_join). To join a group twice is ErrState; a group of more
-// than 255 bytes or with a zero byte is ErrGroup, more than 2^18 of them are ErrTooLarge. Those before the one that is refused are joined.
+// than 255 bytes or with a zero byte is ErrGroup, more of them than WithMaxSubscriptions allows are ErrTooLarge. Those before the one that is refused are joined.
 func (s *Dish) Join(groups ...string) error {
 	return s.change("join", groups, func(group []byte) (bool, error) {
 		switch {
 		case s.groups.topics.Has(group):
 			return false, &Error{Op: "join", Err: fmt.Errorf("%w: %q is joined already", ErrState, group)}
-		case s.groups.topics.Len() >= maxTopics:
-			return false, &Error{Op: "join", Err: errManyTopics}
+		case s.cfg.manyTopics(s.groups.topics.Len()) != nil:
+			return false, &Error{Op: "join", Err: s.cfg.manyTopics(s.groups.topics.Len())}
 		}
 		return s.groups.topics.Add(group), nil
 	}, appendJoin)

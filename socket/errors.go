@@ -19,7 +19,7 @@ var (
 	ErrFull = errors.New("queue full")
 	// ErrState: the call does not fit the state of the pattern, such as a reply without a request.
 	ErrState = errors.New("wrong state")
-	// ErrTooLarge: the message is larger than WithMaxMessageSize allows or has more than 65534 frames, or a peer's was.
+	// ErrTooLarge: the message is larger than WithMaxMessageSize allows or has more frames than WithMaxFrames does, or a peer's was.
 	ErrTooLarge = link.ErrTooLarge
 	// ErrPeerGone: the peer that was asked went away before it answered.
 	ErrPeerGone = errors.New("peer gone")

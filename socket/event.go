@@ -73,6 +73,7 @@ type Event struct {
 	RetryIn  time.Duration // Retrying: when the next attempt starts
 	Topic    string        // Subscribed and Unsubscribed
 	Reason   DropReason    // Dropped
+	Refusal  Refusal       // HandshakeFailed and Disconnected: what was wrong with the peer, zero for nothing
 	Count    uint64        // Dropped
 }
 

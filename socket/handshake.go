@@ -24,7 +24,7 @@ const meshProperty = "X-Mesh"
 func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn, early []byte, who *Peer, err error) {
 	who = &Peer{address: addressOf(nc), endpoint: p.endpoint, credentials: credentialsOf(nc)}
 	if c.raw {
-		err = c.openRaw(ctx, nc)
+		err = c.openRaw(ctx, nc, p)
 		who.tls = tlsOf(nc)
 		return link.NewRawConn(nc), nil, who, err
 	}
@@ -51,14 +51,14 @@ func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn,
 }
 
 // openRaw opens what lies below the octets of a STREAM.
-func (c *core) openRaw(ctx context.Context, nc net.Conn) error {
+func (c *core) openRaw(ctx context.Context, nc net.Conn, p *pipe) error {
 	secure, ok := nc.(interface{ Handshake() error })
 	if !ok {
 		return nil
 	}
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
-	_ = nc.SetDeadline(c.handshakeDeadline())
+	_ = nc.SetDeadline(c.handshakeDeadline(p.dialer != nil))
 	err := secure.Handshake()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errHandshake
@@ -75,7 +75,7 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (h *zmtp.Han
 	if err != nil {
 		return nil, nil, err
 	}
-	deadline := c.handshakeDeadline()
+	deadline := c.handshakeDeadline(p.dialer != nil)
 	_ = nc.SetDeadline(deadline)
 	early, err = meet(nc, &answering{h, func(who zmtp.Credentials) Verdict {
 		return c.authenticated(ctx, nc, p.endpoint, who, deadline)
@@ -90,8 +90,8 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (h *zmtp.Han
 // cookieLife bounds a handshake with CURVE whatever the options say. RFC 26: the key of a cookie is forgotten after a minute at most.
 const cookieLife = time.Minute
 
-func (c *core) handshakeDeadline() time.Time {
-	limit := c.cfg.handshakeTimeout
+func (c *core) handshakeDeadline(dialed bool) time.Time {
+	limit := c.cfg.handshakeTime(dialed)
 	if c.cfg.mechanismIs == "CURVE" && (limit == 0 || limit > cookieLife) {
 		limit = cookieLife
 	}
@@ -139,13 +139,17 @@ func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 		Admit:        func() error { return c.pat.reserve(p) },
 		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
 		Authenticate: c.cfg.authenticate != nil,
-		Patient:      p.dialer == nil && (!c.cfg.handover || c.cfg.authenticate != nil),
+		MaxBytes:     c.cfg.maxHandshakeBytes, MaxCommand: c.cfg.maxPropertyBytes, MaxProperties: c.cfg.maxProperties,
+		Patient: p.dialer == nil && (!c.cfg.handover || c.cfg.authenticate != nil),
 	})
 }
 
 // identified asks the pattern about a peer that has said who it is. One of ours is told why it is refused; others are hung up on
 // without an ERROR, after which libzmq would never come back.
 func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
+	if n := len(who.Identity); n > c.cfg.maxIdentity {
+		return "", &limitError{fmt.Errorf("identity of %d bytes, WithMaxIdentity allows %d", n, c.cfg.maxIdentity), RefusedIdentity}
+	}
 	err = c.pat.identify(p, who)
 	if _, ours := who.Metadata.Get(meshProperty); ours && err != nil {
 		tell = err.Error()

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,7 +23,9 @@ type heart struct {
 	seen  time.Time
 	ended bool
 
-	unanswered int // PINGs since the last PONG
+	unanswered int       // PINGs since the last PONG
+	pinged     int       // PINGs of the peer's in the second
+	second     time.Time // that began then
 }
 
 // beat starts the heart of the pipe's connection, before anybody reads from that: a PING may be there already.
@@ -123,21 +126,31 @@ func (c *config) ttl() time.Duration {
 
 // ping answers a PING. Its TTL asks us to hang up after that much silence from now on; the shorter of it and our own
 // limit holds.
-func (h *heart) ping(ttl time.Duration, context []byte) {
+func (h *heart) ping(ttl time.Duration, context []byte) error {
 	h.p.out.Control(zmtp.AppendPong(nil, context), true)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ended || ttl == 0 || h.dead > 0 && h.dead <= ttl {
-		return
+	now := time.Now()
+	if now.Sub(h.second) >= time.Second {
+		h.second, h.pinged = now, 0
 	}
-	h.seq, h.seen = h.p.in.Load().Seq(), time.Now()
+	if h.pinged++; reached(h.pinged-1, h.p.c.cfg.maxPings) {
+		return errManyPings
+	}
+	if h.ended || ttl == 0 || h.dead > 0 && h.dead <= ttl {
+		return nil
+	}
+	h.seq, h.seen = h.p.in.Load().Seq(), now
 	h.dead = ttl
 	if h.timer == nil {
 		h.timer = time.AfterFunc(ttl, h.tick)
 	} else if ttl < h.interval || h.interval == 0 {
 		h.timer.Reset(ttl)
 	}
+	return nil
 }
+
+var errManyPings = &limitError{errors.New("more PINGs in a second than WithMaxPings allows"), RefusedPings}
 
 // heartContext is the length of the context of our PINGs, which is when they were sent.
 const heartContext = 8
@@ -170,7 +183,7 @@ func (p *pipe) command(name, data []byte) error {
 		if err != nil {
 			return err
 		}
-		p.heart.Load().ping(ttl, context)
+		return p.heart.Load().ping(ttl, context)
 	case "PONG":
 		context, err := zmtp.ParsePong(data)
 		if err != nil {
@@ -187,6 +200,8 @@ func (p *pipe) command(name, data []byte) error {
 			return err
 		}
 		return &zmtp.HandshakeError{Reason: zmtp.PeerError, Detail: reason}
+	case zmtp.CommandReady: // libzmq ignores it; but nobody says it twice who knows the protocol
+		return fmt.Errorf("%w: READY behind the handshake", zmtp.ErrCommand)
 	default:
 		p.c.pat.command(p, name, data)
 	}

@@ -50,31 +50,40 @@ func (l *listener) run() {
 
 func (l *listener) accept(conn net.Conn) {
 	c := l.c
-	c.mu.Lock()
-	ending := c.ending
-	refused := ending || c.cfg.maxPeers > 0 && c.accepted >= c.cfg.maxPeers
-	if !refused {
-		c.accepted++
-		c.wg.Add(1)
-	}
-	c.mu.Unlock()
-	if refused {
+	if !c.begin() {
 		conn.Close()
-		if !ending {
-			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Peer: &Peer{address: addressOf(conn), endpoint: l.l.Endpoint()}, Err: errTooManyPeers})
-		}
 		return
+	}
+	g, gone, err := c.door.enter(conn, time.Now())
+	if err != nil {
+		conn.Close()
+		c.report(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Peer: &Peer{address: addressOf(conn), endpoint: l.l.Endpoint()}, Err: err})
+		c.wg.Done()
+		return
+	}
+	if gone != nil {
+		gone.conn.Close() // its own goroutine reports it
 	}
 	c.hub.emit(Event{Kind: Accepted, Endpoint: l.l.Endpoint(), Peer: &Peer{address: addressOf(conn), endpoint: l.l.Endpoint()}})
 	go func() {
 		defer c.wg.Done()
+		defer c.door.leave(g)
 		if c.admit(conn, l.l.Endpoint()) {
-			c.serve(c.ctx, conn, newPipe(c, l.l.Endpoint(), nil))
+			p := newPipe(c, l.l.Endpoint(), nil)
+			p.guest = g
+			c.serve(c.ctx, conn, p)
 		}
-		c.mu.Lock()
-		c.accepted--
-		c.mu.Unlock()
 	}()
+}
+
+// begin has Close wait for what is about to be started, unless it has begun already.
+func (c *core) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ending {
+		c.wg.Add(1)
+	}
+	return !c.ending
 }
 
 // stop releases the address and returns when no more connections come in.

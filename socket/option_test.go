@@ -273,12 +273,12 @@ func TestMaxMessageSize(t *testing.T) {
 // pass, and with the envelope of a request.
 func TestSend_TooManyFrames(t *testing.T) {
 	t.Parallel()
-	const most = 64<<10 - 2
+	const most = 1024
 	req, router := socket.NewReq(socket.WithCorrelate()), socket.NewRouter()
 	join(t, "inproc", router, req)
 	err := req.Send(limit(t), make([][]byte, most+1)...)
 	require.ErrorIs(t, err, socket.ErrTooLarge)
-	require.ErrorContains(t, err, "65535 frames, at most 65534")
+	require.ErrorContains(t, err, "1025 frames, WithMaxFrames allows 1024")
 	require.NoError(t, req.Send(limit(t), make([][]byte, most)...))
 	assert.Len(t, recv(t, router).Frames, most+3) // routing id, request id, delimiter
 }

@@ -43,53 +43,51 @@ type config struct {
 	topicConfig
 	routeConfig
 	greetConfig
+	limitConfig
 	securityConfig
-	typ              zmtp.SocketType
-	identity         []byte
-	sendHWM          int
-	sendHWMBytes     int
-	recvHWM          int
-	recvHWMBytes     int
-	maxMessageSize   int
-	linger           time.Duration
-	immediate        bool
-	handshakeTimeout time.Duration
-	connectTimeout   time.Duration
-	busyPoll         time.Duration
-	reconnectMin     time.Duration
-	reconnectMax     time.Duration
-	reconnectSet     bool // by WithReconnect
-	reconnectNever   bool
-	reconnectStop    StopCondition
-	pingInterval     time.Duration
-	pingTimeout      time.Duration
-	pingTTL          *time.Duration // nil for what pingTimeout makes of it
-	properties       map[string]string
-	onEvent          func(Event)
-	trouble          func(error) // reports what files make impossible while the socket is in use
+	typ            zmtp.SocketType
+	identity       []byte
+	sendHWM        int
+	sendHWMBytes   int
+	recvHWM        int
+	recvHWMBytes   int
+	linger         time.Duration
+	immediate      bool
+	connectTimeout time.Duration
+	busyPoll       time.Duration
+	reconnectMin   time.Duration
+	reconnectMax   time.Duration
+	reconnectSet   bool // by WithReconnect
+	reconnectNever bool
+	reconnectStop  StopCondition
+	pingInterval   time.Duration
+	pingTimeout    time.Duration
+	pingTTL        *time.Duration // nil for what pingTimeout makes of it
+	properties     map[string]string
+	onEvent        func(Event)
+	trouble        func(error) // reports what files make impossible while the socket is in use
 }
 
 func defaultConfig() config {
 	return config{
-		sendHWM:          1000,     // as libzmq, so that users' sizing holds
-		recvHWM:          1000,     // as libzmq
-		sendHWMBytes:     64 << 20, // one message of the largest default size
-		recvHWMBytes:     64 << 20, // the same on the way in
-		maxMessageSize:   64 << 20, // finite, so that a peer cannot exhaust memory
-		routeConfig:      routeConfig{mandatory: true, handover: true},
-		linger:           2 * time.Second,  // long enough for a LAN, short enough to close
-		handshakeTimeout: 30 * time.Second, // as libzmq
-		connectTimeout:   10 * time.Second, // below the kernel's two minutes
-		reconnectMin:     100 * time.Millisecond,
-		reconnectMax:     5 * time.Second, // full jitter keeps a fleet from returning at once
-		pingInterval:     10 * time.Second,
-		pingTimeout:      30 * time.Second, // three PINGs unanswered
+		sendHWM:        1000,     // as libzmq, so that users' sizing holds
+		recvHWM:        1000,     // as libzmq
+		sendHWMBytes:   64 << 20, // one message of the largest default size
+		recvHWMBytes:   64 << 20, // the same on the way in
+		limitConfig:    defaultLimits(),
+		routeConfig:    routeConfig{mandatory: true, handover: true},
+		linger:         2 * time.Second,  // long enough for a LAN, short enough to close
+		connectTimeout: 10 * time.Second, // below the kernel's two minutes
+		reconnectMin:   100 * time.Millisecond,
+		reconnectMax:   5 * time.Second, // full jitter keeps a fleet from returning at once
+		pingInterval:   10 * time.Second,
+		pingTimeout:    30 * time.Second, // three PINGs unanswered
 	}
 }
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkSecurity} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkSecurity, c.checkLimit} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -157,13 +155,6 @@ func WithRecvHWMBytes(bytes int) Option {
 	return count("WithRecvHWMBytes", bytes, func(c *config) { c.recvHWMBytes = bytes })
 }
 
-// WithMaxMessageSize bounds one message, all frames together: Send refuses a larger one with
-// ErrTooLarge, a peer that sends a larger one is disconnected. Default 64 MiB; zero means 2^48 (2^30 on 32-bit
-// systems).
-func WithMaxMessageSize(bytes int) Option {
-	return count("WithMaxMessageSize", bytes, func(c *config) { c.maxMessageSize = bytes })
-}
-
 // WithLinger sets how long Close and Disconnect wait for queued messages to be written. Default 2 s;
 // zero means not at all.
 func WithLinger(d time.Duration) Option {
@@ -176,11 +167,6 @@ func WithLinger(d time.Duration) Option {
 func WithImmediate() Option {
 	return only("WithImmediate", func(c *config) { c.immediate = true },
 		zmtp.Push, zmtp.Dealer, zmtp.Pair, zmtp.Client, zmtp.Scatter, zmtp.Channel)
-}
-
-// WithHandshakeTimeout bounds greeting and handshake together (ZMQ_HANDSHAKE_IVL). Default 30 s; zero means no bound.
-func WithHandshakeTimeout(d time.Duration) Option {
-	return speaking("WithHandshakeTimeout", period("WithHandshakeTimeout", d, func(c *config) { c.handshakeTimeout = d }))
 }
 
 // WithConnectTimeout bounds one attempt to connect, the resolution of names included and the handshake not

@@ -13,7 +13,6 @@ import (
 
 // netConfig is what options set about connections below ZMTP.
 type netConfig struct {
-	maxPeers   int
 	filters    []func(Candidate) error // each must agree
 	dialer     func(ctx context.Context, network, address string) (net.Conn, error)
 	socks5     *transport.SOCKS5
@@ -45,12 +44,6 @@ func (c *config) transport() *transport.Config {
 		Backlog: c.backlog, Control: c.control, TLS: c.tls, TLSFor: c.tlsFor(), Origins: c.origins, MaxMessage: largest,
 		Mechanism: c.mechanismIs,
 	}
-}
-
-// WithMaxPeers bounds the number of accepted peers at a time; further ones are refused before the
-// handshake, which is an event (HandshakeFailed). Default and zero: no bound.
-func WithMaxPeers(n int) Option {
-	return count("WithMaxPeers", n, func(c *config) { c.maxPeers = n })
 }
 
 // WithDialer has connections of tcp, tls+tcp, ws and wss made by dial, at each attempt: network is "tcp", address host:port with the host as in

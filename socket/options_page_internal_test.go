@@ -154,7 +154,7 @@ func TestOptionsPage_Defaults(t *testing.T) {
 		"WithLinger":           {c.linger.String()},
 		"WithReconnect":        {c.reconnectMin.String(), c.reconnectMax.String()},
 		"WithConnectTimeout":   {c.connectTimeout.String()},
-		"WithHandshakeTimeout": {c.handshakeTimeout.String()},
+		"WithHandshakeTimeout": {c.handshakeTime(false).String(), c.handshakeTime(true).String()},
 		"WithHeartbeat":        {c.pingInterval.String(), c.pingTimeout.String()},
 		"WithHeartbeatTTL":     {c.ttl().String()},
 		"WithMandatory":        {onOff[c.mandatory]},

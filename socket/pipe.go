@@ -19,6 +19,7 @@ type pipe struct {
 	out      link.Out
 	endpoint string
 	dialer   *dialer    // nil when accepted
+	guest    *guest     // nil when not
 	policy   DropPolicy // what to do when out is full, where the pattern drops messages; set before any is queued
 	dropped  [dropReasons]atomic.Uint64
 	rtt      atomic.Int64

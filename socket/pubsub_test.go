@@ -240,6 +240,7 @@ func TestRFC29_XPubShowsSubscriptions(t *testing.T) {
 			closing(t, b)
 			require.NoError(t, b.Connect(endpoint))
 			require.NoError(t, xpub.WaitPeers(limit(t), 2))
+			require.NoError(t, b.WaitPeers(limit(t), 1)) // else it tells both topics at once, in no order
 			require.NoError(t, a.Subscribe("x"))
 			m := recv(t, xpub)
 			requireMsg(t, m, "\x01x")

@@ -157,7 +157,7 @@ func TestRadio_NeverBlocks(t *testing.T) {
 func TestRadio_HostileDish(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ command, group string }{
-		{"JOIN", strings.Repeat("x", 256)}, {"JOIN", strings.Repeat("x", 60_000)}, {"LEAVE", strings.Repeat("x", 256)}, {"JOIN", "a\x00b"}, {"LEAVE", "\x00"},
+		{"JOIN", strings.Repeat("x", 256)}, {"JOIN", strings.Repeat("x", 30_000)}, {"LEAVE", strings.Repeat("x", 256)}, {"JOIN", "a\x00b"}, {"LEAVE", "\x00"},
 	} {
 		t.Run(fmt.Sprintf("%s of %d", tc.command, len(tc.group)), func(t *testing.T) {
 			t.Parallel()
@@ -185,17 +185,17 @@ func TestRadio_GroupsAreBounded(t *testing.T) {
 	peer := sockettest.DialRaw(t, bind(t, radio, "tcp://127.0.0.1:0"))
 	peer.Handshake("DISH", 1)
 	var flood []byte
-	for i := range 1<<18 + 1 {
+	for i := range 10_000 + 1 {
 		group := fmt.Appendf(nil, "%x", i)
 		flood = append(flood, 4, byte(5+len(group)), 4)
 		flood = append(append(flood, "JOIN"...), group...)
 	}
-	require.NoError(t, peer.Conn().SetDeadline(time.Now().Add(time.Minute))) // it takes a while
-	peer.Conn().Write(flood)                                                 // fails when the connection ends before the last byte is taken
+	require.NoError(t, peer.Conn().SetDeadline(time.Now().Add(sockettest.Timeout)))
+	peer.Conn().Write(flood) // fails when the connection ends before the last byte is taken
 	select {
 	case err := <-lost:
 		require.ErrorIs(t, err, socket.ErrTooLarge)
-	case <-time.After(time.Minute):
+	case <-time.After(sockettest.Timeout):
 		require.Fail(t, "it joins without end")
 	}
 }

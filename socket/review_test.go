@@ -77,7 +77,7 @@ func TestXPub_ShowsSubscriptionsInOrder(t *testing.T) {
 
 // What empty frames cost counts against the high-water mark in bytes, though their bodies are nothing.
 func TestRecvHWMBytes_CountsFrames(t *testing.T) {
-	pull := socket.NewPull(socket.WithRecvHWMBytes(1 << 20))
+	pull := socket.NewPull(socket.WithRecvHWMBytes(1<<20), socket.WithMaxFrames(0))
 	closing(t, pull)
 	bound := bind(t, pull, "tcp://127.0.0.1:0")
 	p := sockettest.DialRaw(t, bound)

@@ -16,10 +16,7 @@ import (
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
-var (
-	errTooManyPeers = errors.New("refused: WithMaxPeers peers are connected")
-	errSilent       = errors.New("peer is silent: no traffic and no answer to PING")
-)
+var errSilent = errors.New("peer is silent: no traffic and no answer to PING")
 
 // serve runs one connection from its handshake to its end, on the caller's goroutine, and closes it. With ctx ends
 // the handshake; who ends it later finds the connection among the pipes.
@@ -38,7 +35,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 	err = p.read()
 	p.detach(m.pumped)
 	c.count(p, -1)
-	c.hub.emit(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: m.who, Err: err})
+	c.report(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: m.who, Err: err})
 	return true, err
 }
 
@@ -52,10 +49,11 @@ type meeting struct {
 // welcome does the handshake and attaches the connection to p.
 func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (m meeting) {
 	conn, early, who, err := c.meet(ctx, nc, p)
+	err = c.door.pass(p.guest, err)
 	if err != nil {
 		c.pat.release(p)
 		if ctx.Err() == nil {
-			c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
+			c.report(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
 		}
 		return meeting{err: err}
 	}
@@ -63,7 +61,7 @@ func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (m meeting) {
 	m.who = p.peer.Load() // Router has added the routing id
 	if m.err != nil {
 		p.detach(m.pumped)
-		c.hub.emit(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: m.who, Err: m.err})
+		c.report(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: m.who, Err: m.err})
 		return m
 	}
 	c.count(p, 1)
@@ -74,6 +72,7 @@ func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (m meeting) {
 // attach makes the connection the pipe's. pumped is closed when the write pump has ended.
 func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan struct{}, err error) {
 	in := link.NewIn(conn, early, p.c.maxMessage())
+	in.MaxFrames, in.MaxFrame = p.c.cfg.wireFrames, p.c.cfg.maxFrameSize
 	in.Command = p.command
 	p.mu.Lock()
 	p.conn, p.cause, p.parting, p.gone = conn, nil, nil, make(chan struct{})

@@ -10,6 +10,7 @@ type Stats struct {
 	MessagesIn  uint64 // returned by Recv
 	BytesIn     uint64
 	Dropped     map[DropReason]uint64 // by reason, only reasons that occurred
+	Refused     map[Refusal]uint64    // peers refused or disconnected, likewise
 	Endpoints   []string              // what the socket listens on
 	Peers       []PeerStats           // connected peers, and endpoints that a connection is sought for
 }

@@ -8,19 +8,6 @@ import (
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
-// maxTopic bounds the length of a topic, and with it what a subscription costs the publisher.
-const maxTopic = 16 << 10
-
-// maxTopics bounds the topics of one subscriber: each costs the publisher some hundred bytes, so one peer up to about
-// 100 MB. What needs more is better served by fewer, shorter prefixes.
-const maxTopics = 1 << 18
-
-var errManyTopics = fmt.Errorf("%w: more than %d topics", ErrTooLarge, maxTopics)
-
-func errLongTopic(n int) error {
-	return fmt.Errorf("%w: topic of %d bytes, at most %d", ErrTooLarge, n, maxTopic)
-}
-
 func errNotSubscribed(topic []byte) error {
 	return fmt.Errorf("%w: not subscribed to %q", ErrState, topic)
 }
@@ -45,12 +32,12 @@ func (s *subscriber) init(c *core) {
 }
 
 // Subscribe asks publishers, present and future, for messages whose first frame starts with one of the topics; the empty
-// topic matches everything. Subscriptions are counted: a topic subscribed to twice is to be unsubscribed twice. A topic of more than
-// 16 KiB, and more than 2^18 different ones, are ErrTooLarge.
+// topic matches everything. Subscriptions are counted: a topic subscribed to twice is to be unsubscribed twice. A topic that is longer than WithMaxTopic
+// allows, and more of them than WithMaxSubscriptions does, are ErrTooLarge.
 func (s *subscriber) Subscribe(topics ...string) error {
 	return s.change("subscribe", topics, func(topic []byte) (tell bool, err error) {
-		if s.topics.Len() >= maxTopics {
-			return false, &Error{Op: "subscribe", Err: errManyTopics}
+		if err := s.c.cfg.manyTopics(s.topics.Len()); err != nil {
+			return false, &Error{Op: "subscribe", Err: err}
 		}
 		return s.topics.Add(topic), nil
 	}, zmtp.AppendSubscribe)
@@ -81,8 +68,8 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 	}
 	defer s.askLocked()
 	for _, topic := range topics {
-		if len(topic) > maxTopic {
-			return &Error{Op: op, Err: errLongTopic(len(topic))}
+		if err := s.c.cfg.longTopic(len(topic)); err != nil {
+			return &Error{Op: op, Err: err}
 		}
 		tell, err := apply([]byte(topic))
 		if err != nil {

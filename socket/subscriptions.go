@@ -22,18 +22,24 @@ func (f *fanout) command(p *pipe, name, data []byte) {
 // subscribe adds or removes a peer's subscription, with WithManual only to what it asked for. It shows the first of a topic and the
 // last, and others where the options say so. A peer that asks too much is disconnected.
 func (f *fanout) subscribe(p *pipe, topic []byte, added bool) {
-	if len(topic) > maxTopic {
-		p.kill(errLongTopic(len(topic)))
+	cfg := &f.c.cfg
+	if err := cfg.longTopic(len(topic)); err != nil && !f.exact {
+		p.kill(err)
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	cfg := &f.c.cfg
+	if f.peers[p.peer.Load()] != p { // Disconnect has let go of it
+		return
+	}
+	if added {
+		if err := f.asksTooMuchLocked(p, topic); err != nil {
+			p.kill(err)
+			return
+		}
+	}
 	all := cfg.manual || cfg.verboser
 	switch {
-	case f.peers[p.peer.Load()] != p: // Disconnect has let go of it
-	case added && f.asksTooMuchLocked(p):
-		p.kill(errManyTopics)
 	case added && cfg.manual:
 		f.asked.Subscribe(p, topic)
 		f.showLocked(p, topic, 1)
@@ -53,14 +59,19 @@ func (f *fanout) subscribe(p *pipe, topic []byte, added bool) {
 }
 
 // asksTooMuchLocked bounds what a peer may be subscribed to, and what is to be shown when it leaves.
-func (f *fanout) asksTooMuchLocked(p *pipe) bool {
-	switch {
-	case f.c.cfg.manual:
-		return f.asked.Total(p) >= maxTopics
-	case f.c.cfg.verboser:
-		return f.topics.Total(p) >= maxTopics
+func (f *fanout) asksTooMuchLocked(p *pipe, topic []byte) error {
+	cfg, topics := &f.c.cfg, &f.topics
+	if cfg.manual {
+		topics = &f.asked
 	}
-	return f.topics.Held(p) >= maxTopics
+	held := topics.Held(p)
+	if cfg.manual || cfg.verboser {
+		held = topics.Total(p)
+	}
+	if err := cfg.manyTopics(held); err != nil {
+		return err
+	}
+	return cfg.largeTopics(topics.Bytes(p) + len(topic))
 }
 
 // addLocked subscribes a peer to topic, and reports whether it is the first.
@@ -157,8 +168,8 @@ func (f *fanout) changedLocked() {
 // grant and revoke are XPub.Grant and XPub.Revoke.
 func (f *fanout) grant(peer *Peer, topics []string) error {
 	return f.manage("grant", peer, topics, func(p *pipe, topic string) error {
-		if f.topics.Held(p) >= maxTopics {
-			return errManyTopics
+		if err := f.c.cfg.manyTopics(f.topics.Held(p)); err != nil {
+			return err
 		}
 		f.addLocked(p, []byte(topic))
 		return nil
@@ -185,8 +196,8 @@ func (f *fanout) manage(op string, peer *Peer, topics []string, apply func(*pipe
 	defer f.mu.Unlock()
 	for _, topic := range topics {
 		p, err := f.pipeLocked(peer)
-		if err == nil && len(topic) > maxTopic {
-			err = errLongTopic(len(topic))
+		if err == nil {
+			err = f.c.cfg.longTopic(len(topic))
 		}
 		if err == nil {
 			err = apply(p, topic)

@@ -28,6 +28,10 @@ type Config struct {
 	// MaxCommand is the size of the largest handshake command accepted, and the most our own may have; 0 means
 	// 4096. It is apart from any limit on messages: a small message limit must not refuse a READY.
 	MaxCommand int
+	// MaxBytes bounds all that the peer sends, its greeting included; 0 means no bound but that on each command.
+	MaxBytes int
+	// MaxProperties is how many properties a side may have, its socket type and identity among them; 0 means 32.
+	MaxProperties int
 	// Downgrade lets peers in that speak no more than ZMTP 2.0 or 1.0, which have no security and no metadata. It
 	// counts only where there is nothing to downgrade: RFC 37 has any mechanism but NULL refuse them. Socket types
 	// that came after them refuse them too.
@@ -63,6 +67,9 @@ type Handshake struct {
 	socketType SocketType
 	identity   []byte // ours, as far as our type announces it
 	maxCommand int
+	maxBytes   int
+	properties int    // how many the peer may have
+	taken      int    // octets of the peer's greeting and whole commands
 	metadata   []byte // ours, encoded
 	mechanism  Mechanism
 	downgrade  bool
@@ -91,7 +98,10 @@ func NewHandshake(c Config) (*Handshake, error) {
 	if err := checkIdentity(c.Identity); err != nil {
 		return nil, fmt.Errorf("zmtp: %w", err)
 	}
-	if err := checkProperties(c.Properties); err != nil {
+	if c.MaxProperties == 0 {
+		c.MaxProperties = maxProperties
+	}
+	if err := checkProperties(c.Properties, c.MaxProperties); err != nil {
 		return nil, fmt.Errorf("zmtp: %w", err)
 	}
 	if c.MaxCommand == 0 {
@@ -100,6 +110,9 @@ func NewHandshake(c Config) (*Handshake, error) {
 	h := &Handshake{
 		socketType: c.SocketType,
 		maxCommand: c.MaxCommand,
+		maxBytes:   c.MaxBytes,
+		properties: c.MaxProperties,
+		taken:      GreetingSize,
 		metadata:   appendOwnMetadata(nil, c),
 		admit:      c.Admit,
 		identify:   c.Identify,
@@ -257,6 +270,7 @@ func (h *Handshake) stepCommand(in []byte) (n int, err error) {
 		return n, err
 	}
 	body := h.buf[header:]
+	h.taken += len(h.buf)
 	h.buf = h.buf[:0]
 	return n, h.command(body)
 }
@@ -291,6 +305,8 @@ func (h *Handshake) frame() (header, missing int, err error) {
 		return 0, 0, refuse(UnexpectedCommand, "a message in place of a handshake command")
 	case size > uint64(h.maxCommand):
 		return 0, 0, refuse(TooLarge, "%d octets, want at most %d", size, h.maxCommand)
+	case h.maxBytes > 0 && h.taken+header+int(size) > h.maxBytes:
+		return 0, 0, refuse(TooLarge, "%d octets in all, want at most %d", h.taken+header+int(size), h.maxBytes)
 	}
 	return header, header + int(size) - len(h.buf), nil
 }
@@ -336,7 +352,10 @@ func (h *Handshake) Closed() error {
 // acceptMetadata checks the peer's metadata and keeps it. Where the peer's configuration has to change, an ERROR
 // command tells it so before we hang up (RFC 37, "The Socket-Type Property").
 func (h *Handshake) acceptMetadata(data []byte) error {
-	m, err := ParseMetadata(data)
+	m, err := parseMetadata(data, h.properties)
+	if errors.Is(err, errManyProperties) {
+		return refuse(TooLarge, "%s", detail(err))
+	}
 	if err != nil {
 		return refuse(BadMetadata, "%s", detail(err))
 	}
@@ -399,8 +418,8 @@ func checkIdentity(identity []byte) error {
 }
 
 // checkProperties holds the application's properties against what ParseMetadata of the peer will accept.
-func checkProperties(properties Metadata) error {
-	if limit := maxProperties - 2; len(properties) > limit { // two are ours
+func checkProperties(properties Metadata, most int) error {
+	if limit := most - 2; len(properties) > limit { // two are ours
 		return fmt.Errorf("%d properties, want at most %d", len(properties), limit)
 	}
 	for i, p := range properties {

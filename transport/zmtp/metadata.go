@@ -16,7 +16,7 @@ const (
 
 const (
 	// maxProperties bounds the work of ParseMetadata. libzmq sends two; applications add a handful.
-	maxProperties = 64
+	maxProperties = 32
 	// maxMetadata bounds what ParseMetadata copies, whatever MaxCommand allows: metadata describes a peer, it is
 	// not a way to send files.
 	maxMetadata = 64 << 10
@@ -24,6 +24,8 @@ const (
 
 // ErrMetadata is wrapped by every error about metadata.
 var ErrMetadata = errors.New("zmtp: malformed metadata")
+
+var errManyProperties = fmt.Errorf("%w", ErrMetadata)
 
 // Property is one name and value of metadata. The name is 1 to 255 letters, digits and "-_.+", compared without case.
 type Property struct {
@@ -55,15 +57,18 @@ func AppendMetadata(dst []byte, m Metadata) []byte {
 }
 
 // ParseMetadata reads properties to the end of b and copies them. It refuses whatever is cut short, misnamed or
-// named twice, more than 64 properties and more than 64 KiB.
-func ParseMetadata(b []byte) (Metadata, error) {
+// named twice, more than 32 properties and more than 64 KiB.
+func ParseMetadata(b []byte) (Metadata, error) { return parseMetadata(b, maxProperties) }
+
+// parseMetadata is ParseMetadata with another bound on the number of properties.
+func parseMetadata(b []byte, most int) (Metadata, error) {
 	if len(b) > maxMetadata {
 		return nil, fmt.Errorf("%w: %d octets, want at most %d", ErrMetadata, len(b), maxMetadata)
 	}
 	var m Metadata
 	for len(b) > 0 {
-		if len(m) == maxProperties {
-			return nil, fmt.Errorf("%w: more than %d properties", ErrMetadata, maxProperties)
+		if len(m) == most {
+			return nil, fmt.Errorf("%w: more than %d properties", errManyProperties, most)
 		}
 		p, rest, err := parseProperty(b)
 		if err != nil {

@@ -77,7 +77,7 @@ func TestMetadataCount(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, theirs.Peer().Metadata, maxProperties)
 	_, err = NewHandshake(Config{SocketType: Dealer, Properties: many(maxProperties - 1)})
-	require.ErrorContains(t, err, "want at most 62")
+	require.ErrorContains(t, err, "want at most 30")
 }
 
 // What a handshake keeps is its own: the buffers it was given may be used again.

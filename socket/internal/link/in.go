@@ -20,15 +20,13 @@ const (
 	inlineBody = 32 << 10
 	// firstBody is what a large body gets on the peer's word alone, unless one as large arrived before. Beyond,
 	// the buffer grows with the bytes that arrived: claiming costs the peer as much as it costs us.
-	firstBody = 256 << 10
-	// MaxFrames bounds the frames of a message: each costs a slice header of ours and may be empty.
-	MaxFrames = 64 << 10
+	firstBody = 64 << 10
 )
 
 // Errors that end a connection, besides those of package zmtp and of the connection itself.
 var (
 	ErrTooLarge      = errors.New("message too large")
-	ErrTooManyFrames = fmt.Errorf("%w: more than %d frames", ErrTooLarge, MaxFrames)
+	ErrTooManyFrames = fmt.Errorf("%w: too many frames", ErrTooLarge)
 )
 
 // In is the read end of one connection. Who calls Fill must hold Baton.
@@ -36,6 +34,8 @@ type In struct {
 	Baton sync.Mutex
 	// Command is called for each command in the order of arrival; an error ends the connection.
 	Command func(name, data []byte) error
+	// MaxFrames bounds the frames of a message, MaxFrame the size of one. Zero means no bound but that on the message.
+	MaxFrames, MaxFrame int
 
 	conn *Conn
 	max  int           // largest message
@@ -168,7 +168,7 @@ func (in *In) parse() (Batch, error) {
 	end := in.r
 	for {
 		// The hot path: short messages of one frame.
-		if in.frames == 0 && in.max >= 255 {
+		if in.frames == 0 && in.max >= 255 && (in.MaxFrame == 0 || in.MaxFrame >= 255) {
 			buf, p := in.buf[:in.w], in.p
 			for len(buf)-p >= 2 && buf[p] == 0 {
 				n := 2 + int(buf[p+1])
@@ -249,7 +249,7 @@ func (in *In) parseFrame() (done, last bool, err error) {
 }
 
 // maxCommand bounds a command: the longest topic that a subscription may have, with room to spare.
-const maxCommand = 64 << 10
+const maxCommand = 32 << 10
 
 // admit checks a frame's header against the limits before anything is allocated for it.
 func (in *In) admit(flags byte, size uint64) error {
@@ -262,8 +262,11 @@ func (in *In) admit(flags byte, size uint64) error {
 	if size > uint64(in.max-in.bytes) {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size+uint64(in.bytes), in.max)
 	}
-	if in.frames >= MaxFrames {
-		return ErrTooManyFrames
+	if in.MaxFrame > 0 && size > uint64(in.MaxFrame) {
+		return fmt.Errorf("%w: frame of %d bytes, at most %d", ErrTooLarge, size, in.MaxFrame)
+	}
+	if in.MaxFrames > 0 && in.frames >= in.MaxFrames {
+		return fmt.Errorf("%w, more than %d", ErrTooManyFrames, in.MaxFrames)
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ func (c *scripted) Read(p []byte) (int, error) {
 
 func (c *scripted) SetReadDeadline(time.Time) error { return nil }
 
+// maxFrames is the limit that the tests set.
+const maxFrames = 64 << 10
+
 // naive decodes a stream frame by frame with no cleverness, as far as it is sound and within max.
 func naive(data []byte, max int) (msgs [][][]byte, commands int) {
 	var frames [][]byte
@@ -48,7 +51,7 @@ func naive(data []byte, max int) (msgs [][][]byte, commands int) {
 			return msgs, commands
 		}
 		command := flags&zmtp.FlagCommand != 0
-		if command && n > maxCommand || !command && (n > uint64(max-size) || len(frames) >= MaxFrames) || n > uint64(len(data)-h) {
+		if command && n > maxCommand || !command && (n > uint64(max-size) || len(frames) >= maxFrames) || n > uint64(len(data)-h) {
 			return msgs, commands
 		}
 		body := data[h : h+int(n)]
@@ -71,6 +74,7 @@ func naive(data []byte, max int) (msgs [][][]byte, commands int) {
 // drain returns all messages that In finds.
 func drain(t *testing.T, data, early, steps []byte, max int) (msgs [][][]byte, commands int) {
 	in := NewIn(&Conn{Conn: &scripted{data: data, steps: steps}}, early, max)
+	in.MaxFrames = maxFrames
 	in.Command = func(_, _ []byte) error { commands++; return nil }
 	var slab Slab
 	for {
@@ -143,7 +147,7 @@ func TestIn_LargeMessages(t *testing.T) {
 		"around the limits": stream([]int{inlineBody - 1}, []int{inlineBody, 1}, []int{inlineBody + 1}, []int{1, inlineBody}, []int{firstChunk}, []int{firstChunk - 9}, []int{maxChunk}),
 		"at full length":    stream([]int{1 << 20}, []int{1}, []int{1 << 20, 1 << 19}),
 		"many frames":       append(bytes.Repeat([]byte{1, 0}, 20000), 0, 0),
-		"too many frames":   bytes.Repeat([]byte{1, 0}, MaxFrames+10),
+		"too many frames":   bytes.Repeat([]byte{1, 0}, maxFrames+10),
 		"small ones":        bytes.Repeat(stream([]int{20}, []int{3, 4}), 3000),
 	}
 	for name, data := range streams {

@@ -22,6 +22,7 @@ type slot[P comparable] struct {
 	stamp uint64            // the latest match that found this pipe
 	holds map[*node[P]]hold // its subscriptions
 	total int               // how many those are, repeated ones included
+	bytes int               // the lengths of the topics, each counted once
 }
 
 // hold is one subscription of a pipe. Invariant: node.subs[at] is the pipe's slot.
@@ -46,6 +47,7 @@ func (t *Topics[P]) Subscribe(p P, topic []byte) (first bool) {
 	if !again {
 		h.at = len(n.subs)
 		n.subs = append(n.subs, s)
+		s.bytes += len(topic)
 	}
 	h.times++
 	s.total++
@@ -76,6 +78,7 @@ func (t *Topics[P]) Unsubscribe(p P, topic []byte) (last, known bool) {
 		return false, true
 	}
 	last = t.drop(n, h.at)
+	s.bytes -= len(topic)
 	delete(s.holds, n)
 	if len(s.holds) == 0 {
 		delete(t.slots, p)
@@ -191,6 +194,14 @@ func (t *Topics[P]) Held(p P) int {
 func (t *Topics[P]) Total(p P) int {
 	if s := t.slots[p]; s != nil {
 		return s.total
+	}
+	return 0
+}
+
+// Bytes returns the lengths of the topics that p is subscribed to, each counted once.
+func (t *Topics[P]) Bytes(p P) int {
+	if s := t.slots[p]; s != nil {
+		return s.bytes
 	}
 	return 0
 }

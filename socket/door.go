@@ -1,0 +1,181 @@
+package socket
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// handshakeGrace is how long a handshake is not given up for another of the same address: longer than an honest one takes around the world.
+// Without it many peers that come at once would push each other out, and none would finish.
+const handshakeGrace = time.Second
+
+var (
+	errTooManyPeers       = &limitError{fmt.Errorf("refused: WithMaxPeers peers are connected"), RefusedPeers}
+	errTooManyOfAddress   = &limitError{fmt.Errorf("refused: WithMaxPeersPerAddress peers of this address are connected"), RefusedPeers}
+	errTooManyHandshakes  = &limitError{fmt.Errorf("refused: WithMaxHandshakes handshakes are under way"), RefusedHandshakes}
+	errHandshakesOfOrigin = &limitError{fmt.Errorf("refused: WithMaxHandshakes handshakes of this address are under way"), RefusedHandshakes}
+	errPushedOut          = &limitError{fmt.Errorf("given up for a newcomer: WithMaxHandshakes handshakes are under way, and this one did not get on"), RefusedHandshakes}
+)
+
+// door keeps count of who is coming in, and decides who has to go when there are too many. It has a peer's handshake for an unit: what one
+// that does not finish can hold is a place at the door, until others need that.
+//
+// Who gives way is the oldest handshake of the address that has the most under way. So whoever fills all places from one address, or a few, keeps
+// nobody else out; and a newcomer of that address itself gets in as soon as an old one has had its grace.
+type door struct {
+	cfg *limitConfig
+
+	mu     sync.Mutex // guards the fields below
+	guests map[netip.Prefix][]*guest
+	count  int                  // guests
+	peers  map[netip.Prefix]int // that are past their handshake
+	inside int                  // all of those
+}
+
+// guest is a connection that came in.
+type guest struct {
+	conn net.Conn
+	from netip.Prefix
+	came time.Time
+
+	// The fields below are guarded by door.mu.
+	inside bool // its handshake is done
+	out    bool // it was pushed out, and is no guest any more
+}
+
+// originOf is what connections are counted by: the address, or for IPv6 the network of 64 bits, which is what a host has at least. Those
+// without an IP address, of ipc for example, have one origin together.
+func originOf(addr net.Addr) netip.Prefix {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	from, _ := ip.Prefix(bits)
+	return from
+}
+
+// enter lets a connection in as far as its handshake. The guest that has to go for it, if any, is the caller's to close.
+func (d *door) enter(conn net.Conn, now time.Time) (g, gone *guest, err error) {
+	g = &guest{conn: conn, from: originOf(conn.RemoteAddr()), came: now}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	gone, err = d.roomLocked(g)
+	if err != nil {
+		return nil, nil, err
+	}
+	if gone != nil {
+		gone.out = true
+		d.removeLocked(gone)
+	}
+	if d.guests == nil {
+		d.guests, d.peers = map[netip.Prefix][]*guest{}, map[netip.Prefix]int{}
+	}
+	d.guests[g.from] = append(d.guests[g.from], g)
+	d.count++
+	return g, gone, nil
+}
+
+// roomLocked returns who has to go for g, nil if there is room, or why there is none.
+func (d *door) roomLocked(g *guest) (gone *guest, err error) {
+	cfg, mine := d.cfg, d.guests[g.from]
+	switch {
+	case cfg.maxPeers > 0 && d.inside >= cfg.maxPeers:
+		return nil, errTooManyPeers
+	case cfg.maxPeersEach > 0 && g.from.IsValid() && d.peers[g.from] >= cfg.maxPeersEach:
+		return nil, errTooManyOfAddress
+	case d.fullLocked(g.from):
+		return old(mine, g.came, errHandshakesOfOrigin)
+	case !reached(d.count, cfg.maxHandshakes) && !(cfg.maxPeers > 0 && d.inside+d.count >= cfg.maxPeers):
+		return nil, nil
+	}
+	most := mine
+	for _, others := range d.guests {
+		if len(others) > len(most) || len(others) == len(most) && len(most) > 0 && others[0].came.Before(most[0].came) {
+			most = others
+		}
+	}
+	if len(most) > len(mine)+1 {
+		return most[0], nil
+	}
+	return old(most, g.came, errTooManyHandshakes)
+}
+
+// fullLocked reports whether an address has as many handshakes under way as it may.
+func (d *door) fullLocked(from netip.Prefix) bool {
+	if !from.IsValid() {
+		return false
+	}
+	mine := len(d.guests[from])
+	if each := d.cfg.maxPeersEach; each > 0 && d.peers[from]+mine >= each {
+		return true
+	}
+	return reached(mine, d.cfg.maxHandshakesEach) && (d.cfg.loopbackToo || !from.Addr().IsLoopback())
+}
+
+func reached(n, limit int) bool { return limit > 0 && n >= limit }
+
+// old is the oldest of some guests, if it has had its grace.
+func old(guests []*guest, now time.Time, otherwise error) (*guest, error) {
+	if len(guests) == 0 || now.Sub(guests[0].came) < handshakeGrace {
+		return nil, otherwise
+	}
+	return guests[0], nil
+}
+
+// pass is called when the handshake of a guest has ended, well or with an error. It returns why it is refused, if it is.
+func (d *door) pass(g *guest, err error) error {
+	if g == nil { // we connected to it, or it was attached
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g.out {
+		return errPushedOut
+	}
+	if err == nil {
+		d.removeLocked(g)
+		g.inside = true
+		d.inside++
+		d.peers[g.from]++
+	}
+	return err
+}
+
+// leave is called when a connection that came in has ended.
+func (d *door) leave(g *guest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case g.inside:
+		d.inside--
+		if d.peers[g.from]--; d.peers[g.from] == 0 {
+			delete(d.peers, g.from)
+		}
+	case !g.out:
+		d.removeLocked(g)
+	}
+}
+
+func (d *door) removeLocked(g *guest) {
+	mine := d.guests[g.from]
+	for i := range mine {
+		if mine[i] == g {
+			mine = append(mine[:i], mine[i+1:]...)
+			break
+		}
+	}
+	d.count--
+	if len(mine) == 0 {
+		delete(d.guests, g.from)
+	} else {
+		d.guests[g.from] = mine
+	}
+}
