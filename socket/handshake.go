@@ -101,9 +101,6 @@ func (c *core) handshakeDeadline(dialed bool) time.Time {
 	return time.Now().Add(limit)
 }
 
-// maxProperties bounds what WithProperty announces in all: with a CURVE handshake around it, it is still a command that peers take.
-const maxProperties = 3 << 10
-
 // announced are the properties that peers are told.
 func (c *config) announced() zmtp.Metadata {
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
@@ -113,12 +110,12 @@ func (c *config) announced() zmtp.Metadata {
 	return props
 }
 
-// checkAnnounced returns why no handshake can come about with what WithProperty says.
+// checkAnnounced returns why no handshake can come about with what WithProperty says. A quarter of the bytes is for a CURVE handshake around it.
 func (c *config) checkAnnounced() error {
 	if len(c.properties) == 0 {
 		return nil
 	}
-	if _, err := zmtp.NewHandshake(zmtp.Config{SocketType: c.typ, Properties: c.announced(), MaxCommand: maxProperties}); err != nil {
+	if _, err := zmtp.NewHandshake(zmtp.Config{SocketType: c.typ, Properties: c.announced(), MaxCommand: c.maxPropertyBytes * 3 / 4, MaxProperties: c.maxProperties}); err != nil {
 		return fmt.Errorf("%w: WithProperty: %w", ErrOption, err)
 	}
 	return nil

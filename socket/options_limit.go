@@ -133,12 +133,12 @@ func WithMaxHandshakeBytes(n int) Option {
 }
 
 // WithMaxProperties bounds what a peer says of itself in the handshake: how many properties, its socket type and identity among them,
-// and how many bytes in one command. What we say is under the same bounds. Default 32 and 4 KiB; at least 4 and 512 bytes,
+// and how many bytes in one command. What we say is under the same bounds. Default 32 and 4 KiB; at least 4 and 1 KiB,
 // which the protocol takes.
 func WithMaxProperties(n, bytes int) Option {
 	return speaking("WithMaxProperties", func(c *config) error {
-		if n < 4 || bytes < 512 {
-			return bad("WithMaxProperties", fmt.Sprint(n, ", ", bytes), "want at least 4 properties and 512 bytes")
+		if n < 4 || bytes < 1<<10 {
+			return bad("WithMaxProperties", fmt.Sprint(n, ", ", bytes), "want at least 4 properties and 1024 bytes")
 		}
 		c.maxProperties, c.maxPropertyBytes = n, bytes
 		return nil
