@@ -167,6 +167,9 @@ func (h *hub) close() {
 // Events returns what happens to the socket from this call on, until ctx ends or the socket is closed. Several
 // streams may be open; each is to be ranged over once, and leaving the loop ends it. A reader that falls thousands of events behind misses the oldest.
 func (c *core) Events(ctx context.Context) iter.Seq[Event] {
+	if c.pat == nil { // no socket, whose streams nobody would end
+		return func(func(Event) bool) {}
+	}
 	s := c.hub.add()
 	stop := context.AfterFunc(ctx, func() { c.hub.remove(s) })
 	return func(yield func(Event) bool) {

@@ -2,6 +2,7 @@ package socket_test
 
 import (
 	"context"
+	"iter"
 	"math"
 	"strings"
 	"testing"
@@ -20,6 +21,7 @@ type anySocket interface {
 	WaitPeers(context.Context, int) error
 	Shutdown(context.Context) error
 	Stats() socket.Stats
+	Events(context.Context) iter.Seq[socket.Event]
 }
 
 // calls makes every call that can fail and returns the errors by name.
@@ -229,6 +231,11 @@ func TestZeroValues(t *testing.T) {
 		assert.NoError(t, s.Close())
 		assert.Equal(t, socket.Stats{}, s.Stats())
 		assert.False(t, s.(interface{ Connected(string) bool }).Connected("tcp://127.0.0.1:1"))
+		ctx := limit(t)
+		for e := range s.Events(ctx) {
+			assert.Fail(t, "no socket has events", e)
+		}
+		require.NoError(t, ctx.Err(), "the stream ended by itself")
 	}
 	var m socket.Msg
 	assert.Nil(t, m.Bytes())

@@ -133,3 +133,32 @@ func TestOut_ShedLeavesWhatIsBeingWritten(t *testing.T) {
 	}
 	assert.Equal(t, "0 1 7 8", strings.Join(got, " "))
 }
+
+// A queue that keeps the last message only does so when a connection is lost, too: what that left is sent again only if nothing newer waits.
+func TestOut_ConflatesAcrossConnections(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		q := newQueue()
+		shed, sent, got := 0, 0, 0
+		q.Conflate(func(n int) { shed += n })
+		for range 5 {
+			s := &sink{room: r.IntN(200 << 10), shy: r.IntN(2) == 0}
+			q.attach(s)
+			for range r.IntN(4) {
+				m := make([]byte, r.IntN(100<<10))
+				_, flush := q.Append(nil, [][]byte{m}, len(m))
+				sent++
+				if flush {
+					q.Flush()
+				}
+			}
+			require.Zero(t, q.detach(true))
+			msgs, _ := q.Depth()
+			require.LessOrEqual(t, msgs, 1, "seed %d", seed)
+			whole, _ := naive(s.got, 1<<30)
+			got += len(whole)
+			require.Equal(t, sent, got+shed+msgs, "seed %d", seed)
+		}
+	}
+}

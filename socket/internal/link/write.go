@@ -232,8 +232,29 @@ func (o *Out) Detach(keep bool) (lost int) {
 		return o.dropLocked()
 	}
 	o.recountLocked()
+	o.staleLocked()
 	o.reportLocked()
 	return 0
+}
+
+// staleLocked drops what came back from a lost connection if a queue of one message has a later one. It gives up o.mu while it calls back.
+func (o *Out) staleLocked() {
+	if !o.conflates || o.msgs < 2 {
+		return
+	}
+	shed := o.msgs - 1
+	messages(o.segs, func(m queued) bool {
+		if o.msgs > 1 {
+			o.msgs--
+			return true
+		}
+		o.segs = cut(o.segs, m.begin)
+		return false
+	})
+	o.recountLocked()
+	o.mu.Unlock()
+	o.Shed(shed)
+	o.mu.Lock()
 }
 
 // returnFlight takes back what a lost connection left of the flight, without commands.
