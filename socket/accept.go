@@ -24,7 +24,7 @@ type Candidate struct {
 
 // WithAcceptFilter has filter decide on each connection that comes in, before a byte of it is read: an error refuses it, and shows in a
 // HandshakeFailed event as ErrRefused. Of several filters all must agree. It may be called by many goroutines
-// at once, and may block: only its own connection waits. Default: all are accepted.
+// at once, and may block: only its own connection waits, and Close. Default: all are accepted.
 // libzmq: ZMQ_TCP_ACCEPT_FILTER, ZMQ_IPC_FILTER_UID, _GID and _PID.
 func WithAcceptFilter(filter func(Candidate) error) Option {
 	return func(c *config) error {

@@ -19,9 +19,9 @@ const (
 	AcceptFailed                         // accepting failed, for example for want of file descriptors; it is tried again
 	Dropped                              // Count messages were dropped since the last such event, for Reason
 	Unbound                              // Unbind or Close released Endpoint
-	Subscribed                           // PUB and XPUB: Peer is subscribed to Topic now
-	Unsubscribed                         // PUB and XPUB: Peer is not subscribed to Topic any more, or it left
-	Confirmed                            // SUB and XSUB: Peer has dealt with all subscriptions so far, see WaitSubscribed
+	Subscribed                           // PUB, XPUB and RADIO: Peer is subscribed to Topic, or in that group, now
+	Unsubscribed                         // PUB, XPUB and RADIO: Peer is not any more, or it left
+	Confirmed                            // SUB, XSUB and DISH: Peer has dealt with all subscriptions so far, see WaitSubscribed
 	GaveUp                               // no further attempt is made, as WithReconnectStop or WithoutReconnect asked; Err is the last cause
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 )
@@ -42,7 +42,7 @@ type DropReason uint8
 
 // Why messages are dropped. Nothing is dropped for a reason that is not listed here.
 const (
-	DropFull         DropReason = iota + 1 // the peer's queue stood at the high-water mark (PUB, XPUB, RADIO, XSUB, REP)
+	DropFull         DropReason = iota + 1 // the peer's queue stood at the high-water mark (PUB, XPUB, RADIO, XSUB, REP, ROUTER with WithMandatory(false))
 	DropPeerGone                           // queued for a peer that left (accepted connections, replies)
 	DropClosed                             // still queued when Close or the end of the linger period came
 	DropUnwanted                           // a reply nobody waits for, or a message the pattern does not take
