@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/crypto/poly1305"
 	"golang.org/x/crypto/salsa20/salsa"
+
+	wide "github.com/meshmq/meshmq/transport/zmtp/internal/salsa"
 )
 
 // cipher is secretbox for a row of nonces that differ in their last eight octets. The others, which say that this is traffic of a client or of
@@ -37,7 +39,7 @@ func (c *cipher) stream(dst, src []byte, nonce uint64, at int) {
 	var counter [16]byte
 	binary.BigEndian.PutUint64(counter[:], nonce)
 	binary.LittleEndian.PutUint64(counter[8:], uint64(at)*(groupSize/64))
-	salsa.XORKeyStream(dst, src, &counter, &c.key)
+	wide.XORKeyStream(dst, src, &counter, &c.key)
 }
 
 // group returns group number at of nonce's key stream.
