@@ -3,6 +3,8 @@ package zmtp
 import (
 	"fmt"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 func BenchmarkSeal(b *testing.B) {
@@ -30,4 +32,16 @@ func BenchmarkSeal(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestTraffic_AllocatesNothing(t *testing.T) {
+	seal, open := newTraffic(&session{}, clientNonce, clientNonce)
+	frames := AppendFrame(AppendFrame(nil, 0, make([]byte, 100)), 0, make([]byte, 10000))
+	sealed, plain := make([]byte, 0, 20000), make([]byte, 20000)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		sealed, _, _ = seal.Append(sealed[:0], frames, 1<<20)
+		if n, _, err := open.Open(plain, sealed); n != len(frames) || err != nil {
+			t.Error(n, err)
+		}
+	}))
 }
