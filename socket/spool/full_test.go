@@ -1,0 +1,243 @@
+package spool_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+// fillUp appends until the spool is full and returns how many messages it took.
+func fillUp(t *testing.T, l *spool.Log) uint64 {
+	t.Helper()
+	ctx := bounded(t)
+	for n := uint64(0); ; n++ {
+		_, err := l.Append(ctx, body(l.Next(), 500))
+		if err != nil {
+			require.ErrorIs(t, err, spool.ErrFull)
+			return n
+		}
+		require.Less(t, n, uint64(100_000))
+	}
+}
+
+func TestFullSpoolRejects(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]func(o *spool.Options, disk *spooltest.Mem){
+		"quota": func(o *spool.Options, _ *spooltest.Mem) { o.Quota = 5 * o.SegmentSize },
+		"disk":  func(o *spool.Options, disk *spooltest.Mem) { disk.SetRoom(5 * o.SegmentSize) },
+		"reserve": func(o *spool.Options, disk *spooltest.Mem) {
+			o.Reserve = 1 << 20
+			disk.SetRoom(1<<20 + 5*o.SegmentSize)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk, o := spooltest.NewMem(), small
+			o.Full = spool.Reject
+			limit(&o, disk)
+			l := open(t, disk, o)
+			n := fillUp(t, l)
+			assert.Greater(t, n, uint64(400))
+			assert.LessOrEqual(t, l.Stats().Bytes, 5*o.SegmentSize)
+			require.Error(t, l.Stats().Full)
+			numbers, gaps := read(t, l.Queue().Reader(), 500)
+			require.Equal(t, upTo(n), numbers)
+			require.Empty(t, gaps)
+
+			require.NoError(t, l.Queue().Ack(1, n-10), "acknowledgements are taken")
+			require.NoError(t, l.Flush(bounded(t)))
+			require.Eventually(t, func() bool {
+				_, err := l.Append(bounded(t), body(l.Next(), 500))
+				return err == nil
+			}, 20*time.Second, time.Millisecond, "what is acknowledged makes room")
+			require.NoError(t, l.Close())
+			l = open(t, disk.Crash(nil), o)
+			numbers, gaps = read(t, l.Queue().Reader(), 500)
+			assert.Equal(t, fromTo(n-9, n+1), numbers)
+			assert.Empty(t, gaps)
+		})
+	}
+}
+
+func TestFullSpoolBlocks(t *testing.T) {
+	t.Parallel()
+	o := small
+	o.Quota = 3 * o.SegmentSize
+	l := open(t, spooltest.NewMem(), o)
+	ctx, cancel := context.WithCancel(bounded(t))
+	done, taken := make(chan error, 1), atomic.Uint64{}
+	go func() {
+		for range 1000 {
+			n, err := l.Append(ctx, body(l.Next(), 500))
+			if err != nil {
+				done <- err
+				return
+			}
+			taken.Store(n)
+		}
+		done <- nil
+	}()
+	require.Eventually(t, func() bool { return l.Stats().Full != nil }, 20*time.Second, time.Millisecond)
+	assert.Less(t, taken.Load(), uint64(1000))
+	r := l.Queue().Reader()
+	defer r.Close()
+	for range 1000 { // the consumer makes room
+		rec, err := r.Next(bounded(t))
+		require.NoError(t, err)
+		require.NoError(t, l.Queue().Ack(rec.Number, rec.Number))
+	}
+	require.NoError(t, <-done)
+
+	go func() {
+		for {
+			if _, err := l.Append(ctx, body(l.Next(), 500)); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	require.Eventually(t, func() bool { return l.Stats().Full != nil }, 20*time.Second, time.Millisecond)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+func TestFullSpoolDropsOldest(t *testing.T) {
+	t.Parallel()
+	disk, o := spooltest.NewMem(), small
+	o.Quota, o.Full = 4*o.SegmentSize, spool.DropOldest
+	l := open(t, disk, o)
+	fill(t, l, 2000, 500)
+	require.Eventually(t, func() bool { // the keeper may still be at it
+		_, gaps := read(t, l.Queue().Reader(), 500)
+		return len(gaps) == 1 && gaps[0].To == l.Stats().Dropped
+	}, 20*time.Second, time.Millisecond)
+	for range 2 {
+		numbers, gaps := read(t, l.Queue().Reader(), 500)
+		require.Len(t, gaps, 1)
+		assert.Equal(t, uint64(1), gaps[0].From)
+		assert.False(t, gaps[0].Damaged)
+		assert.Equal(t, fromTo(gaps[0].To+1, 2000), numbers)
+		assert.LessOrEqual(t, l.Stats().Bytes, o.Quota)
+		require.NoError(t, l.Close())
+		report, err := spool.VerifyFS(disk)
+		require.NoError(t, err)
+		require.Empty(t, report.Damage)
+		l = open(t, disk, o)
+	}
+}
+
+// TestAcksOfAFullSpool acknowledges one message at a time for longer than there is room to write that down.
+func TestAcksOfAFullSpool(t *testing.T) {
+	t.Parallel()
+	disk, o := spooltest.NewMem(), small
+	o.Quota, o.Full = 2*o.SegmentSize, spool.Reject
+	l := open(t, disk, o)
+	n := fillUp(t, l)
+	for i := uint64(2); i <= n; i += 2 {
+		require.NoError(t, l.Queue().Ack(i, i))
+		if err := l.Flush(bounded(t)); err != nil {
+			require.ErrorIs(t, err, spool.ErrFull)
+		}
+	}
+	require.NoError(t, l.Queue().Ack(1, n))
+	require.Eventually(t, func() bool {
+		_, err := l.Append(bounded(t), body(l.Next(), 500))
+		return err == nil
+	}, 20*time.Second, time.Millisecond)
+	require.NoError(t, l.Close())
+	l = open(t, disk, o)
+	numbers, gaps := read(t, l.Queue().Reader(), 500)
+	assert.Equal(t, []uint64{n + 1}, numbers)
+	assert.Empty(t, gaps)
+}
+
+func TestFailedSyncStopsTheLog(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"sync", "write"} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			disk, fail := spooltest.NewMem(), atomic.Bool{}
+			l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, what, name string) error {
+				if what == op && strings.HasSuffix(name, "1.seg") || what == op && name == "next" && fail.Load() {
+					if fail.Swap(false) {
+						return spooltest.ErrInjected
+					}
+				}
+				return nil
+			}}, small)
+			require.NoError(t, err)
+			fill(t, l, 10, 50)
+			fail.Store(true)
+			ctx := bounded(t)
+			_, err = l.Append(ctx, body(11, 50))
+			require.ErrorIs(t, err, spool.ErrFailed)
+			require.ErrorIs(t, err, spooltest.ErrInjected)
+			require.False(t, fail.Load())
+			for range 3 {
+				_, err = l.Append(ctx, body(11, 50))
+				require.ErrorIs(t, err, spool.ErrFailed, "one failure is for good")
+				require.ErrorIs(t, l.Flush(ctx), spool.ErrFailed)
+				require.ErrorIs(t, l.Queue().Ack(1, 1), spool.ErrFailed)
+			}
+			require.Error(t, l.Close())
+			l = open(t, disk, small)
+			numbers, gaps := read(t, l.Reader(spool.At(1)), 50)
+			assert.Equal(t, upTo(10), numbers[:10])
+			assert.Empty(t, gaps)
+			fill(t, l, 10, 50)
+		})
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	o := small
+	o.MaxMessage = 1 << 20
+	l := open(t, spooltest.NewMem(), o)
+	ctx := bounded(t)
+	_, err := l.Append(ctx, make([]byte, 1<<20+1))
+	require.ErrorIs(t, err, spool.ErrTooLarge)
+	_, err = l.Append(ctx, make([]byte, 1<<20), []byte{1})
+	require.ErrorIs(t, err, spool.ErrTooLarge)
+	for size := 1 << 10; size <= 1<<20; size *= 2 { // above a segment's size, too
+		n, err := l.Append(ctx, body(l.Next(), size))
+		require.NoError(t, err)
+		rec, err := l.Reader(spool.At(n)).Next(ctx)
+		require.NoError(t, err)
+		require.Equal(t, body(n, size), rec.Frames[0])
+	}
+	for _, frames := range [][][]byte{{}, {nil}, {nil, nil}, {[]byte("a"), nil, []byte("c")}} {
+		n, err := l.Append(ctx, frames...)
+		require.NoError(t, err)
+		rec, err := l.Reader(spool.At(n)).Next(ctx)
+		require.NoError(t, err)
+		require.Len(t, rec.Frames, len(frames))
+		for i := range frames {
+			assert.Equal(t, string(frames[i]), string(rec.Frames[i]))
+		}
+	}
+}
+
+func TestOptionsThatContradict(t *testing.T) {
+	t.Parallel()
+	for want, o := range map[string]spool.Options{
+		"kind":         {Kind: 9},
+		"policy":       {Policy: 9},
+		"negative":     {Interval: -1},
+		"segment size": {SegmentSize: 100},
+		"quota":        {Quota: 1 << 20},
+		"largest":      {MaxMessage: 1 << 30},
+		"retention":    {Retention: spool.Retention{Count: 1}},
+	} {
+		_, err := spool.OpenFS(spooltest.NewMem(), o)
+		assert.ErrorContains(t, err, want)
+	}
+}
