@@ -1,0 +1,13 @@
+package spool
+
+import "testing"
+
+// RealFS opens a directory as logs do.
+func RealFS(t testing.TB, dir string) (FS, func() error) {
+	t.Helper()
+	fs, err := openDir(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fs, fs.Close
+}
