@@ -15,12 +15,12 @@ import (
 // then not in the log, or, after ErrFailed, possibly.
 func (l *Log) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	n, err := l.enqueueLocked(ctx, frames)
 	if err != nil {
+		l.mu.Unlock()
 		return 0, err
 	}
-	return n, l.waitLocked(ctx, n)
+	return n, l.await(ctx, n)
 }
 
 // Enqueue is Append without the wait: it returns the number as soon as the message has its place in the log. Wait or
@@ -38,12 +38,15 @@ func (l *Log) Enqueue(ctx context.Context, frames ...[]byte) (uint64, error) {
 // Wait returns nil when message n is as safe as the policy says, or why it is not. Waiting for a number that
 // was never returned is ErrNumber.
 func (l *Log) Wait(ctx context.Context, n uint64) error {
+	if l.safe.Load() >= n {
+		return nil
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if n >= l.next {
+		l.mu.Unlock()
 		return fmt.Errorf("wait for %d: %w", n, ErrNumber)
 	}
-	return l.waitLocked(ctx, n)
+	return l.await(ctx, n)
 }
 
 // Flush returns nil when all messages and acknowledgements given to the log before the call are on disk,
@@ -73,29 +76,45 @@ func (l *Log) Flush(ctx context.Context) error {
 // dirtyLocked reports whether acknowledgements are not on disk.
 func (l *Log) dirtyLocked() bool { return l.state.dirty() || l.synced < l.off }
 
-// waitLocked returns when message n is safe. Whoever finds nobody writing writes what is queued, for all.
-func (l *Log) waitLocked(ctx context.Context, n uint64) error {
-	for {
-		safe := l.durable
-		if l.options.Policy != Always {
-			safe = l.written
+// await gives up l.mu and returns when message n is safe. Whoever finds nobody writing writes what is queued, for
+// all. Those who are woken because they are done take no lock: there may be hundreds.
+func (l *Log) await(ctx context.Context, n uint64) error {
+	for l.safe.Load() < n {
+		if err := l.failed; err != nil {
+			l.mu.Unlock()
+			return err
 		}
-		switch {
-		case safe >= n:
-			return nil
-		case l.failed != nil:
-			return l.failed
-		case !l.busy:
+		if !l.busy {
 			l.commitLocked(commitPolicy)
-		default:
-			ch := &l.forming
-			if n <= l.taken {
-				ch = &l.current
-			}
-			if err := l.sleep(ctx, awaited(ch)); err != nil {
-				return err
-			}
+			continue
 		}
+		ch := &l.forming
+		if n <= l.taken {
+			ch = &l.current
+		}
+		done := awaited(ch)
+		l.mu.Unlock()
+		if err := receive(ctx, done); err != nil || l.safe.Load() >= n {
+			return err
+		}
+		l.mu.Lock()
+	}
+	l.mu.Unlock()
+	return nil
+}
+
+// receive waits until ch is closed or ctx ends.
+func receive(ctx context.Context, ch chan struct{}) error {
+	done := ctx.Done()
+	if done == nil { // half the price
+		<-ch
+		return nil
+	}
+	select {
+	case <-ch:
+		return nil
+	case <-done:
+		return ctx.Err()
 	}
 }
 

@@ -74,7 +74,9 @@ func durable(b *testing.B, dir string, senders int, d time.Duration) float64 {
 		})
 	}
 	wg.Wait()
-	return float64(l.Stats().Appended) / time.Since(begun).Seconds()
+	s := l.Stats()
+	b.ReportMetric(float64(s.Appended)/float64(s.Syncs), "msg/sync")
+	return float64(s.Appended) / time.Since(begun).Seconds()
 }
 
 // window is the log with one sender that has up to 4096 messages on their way.

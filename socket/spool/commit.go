@@ -48,6 +48,11 @@ func (l *Log) commitLocked(mode commitMode) {
 	if l.synced == l.off {
 		l.durable = l.written
 	}
+	if l.options.Policy == Always {
+		l.safe.Store(l.durable)
+	} else {
+		l.safe.Store(l.written)
+	}
 	if l.visible != l.off {
 		l.visible = l.off
 		notify(&l.grown)

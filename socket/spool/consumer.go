@@ -16,8 +16,11 @@ type Consumer struct {
 	name string
 }
 
-// maxConsumers bounds what has to be written at the beginning of each segment.
-const maxConsumers = 10_000
+// Bounds of what has to be written at the beginning of each segment.
+const (
+	maxConsumers = 10_000
+	maxFailing   = 64 << 10
+)
 
 // Consumer returns the consumer of that name, made to begin at start if there is none: what is before start
 // counts as acknowledged; a start yet to come is the end. Errors: ErrName, ErrClosed, ErrFailed. A Queue keeps a message until all its consumers have
@@ -121,7 +124,8 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 }
 
 // Fail counts a failed delivery of message n and returns how many there were, this one included. The count is
-// kept until the message is acknowledged; of one that is, it is 0.
+// kept until the message is acknowledged; of one that is, it is 0. Of more than 65536 messages failing at a time
+// the rest count 1 at each failure.
 func (c *Consumer) Fail(n uint64) (int, error) {
 	l := c.l
 	l.mu.Lock()
@@ -135,6 +139,9 @@ func (c *Consumer) Fail(n uint64) (int, error) {
 	}
 	if p.acked.has(n) {
 		return 0, nil
+	}
+	if p.attempts[n] == 0 && len(p.attempts) >= maxFailing {
+		return 1, nil
 	}
 	poke(l.soon)
 	return int(l.state.fail(p, n)), nil

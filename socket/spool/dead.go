@@ -49,10 +49,17 @@ func (l *Log) Dead() (*Dead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
+	dead = &Dead{l: l, log: log}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dead = &Dead{l: l, log: log}
-	return l.dead, nil
+	closed := l.closed
+	if !closed {
+		l.dead = dead
+	}
+	l.mu.Unlock()
+	if closed { // meanwhile
+		return nil, errors.Join(ErrClosed, log.Close())
+	}
+	return dead, nil
 }
 
 // maxReason bounds the reason kept with a letter, in bytes.

@@ -1,8 +1,6 @@
 package spool
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -97,24 +95,11 @@ func statsOf(segments []*segment, st *state, next uint64) Stats {
 // Inspect returns what the spool in dir holds, as far as it is on disk. It changes nothing and may be used while
 // another process has the spool open.
 func Inspect(dir string) (Stats, error) {
-	fs, err := openDir(dir, false)
+	v, err := OpenView(dir)
 	if err != nil {
-		return Stats{}, fmt.Errorf("spool %s: %w", dir, err)
+		return Stats{}, err
 	}
-	defer fs.Close()
-	d, err := load(fs, true)
-	if errors.Is(err, os.ErrNotExist) { // a segment went while we looked
-		d, err = load(fs, true)
-	}
-	if err == nil && len(d.segments) == 0 {
-		err = ErrNotSpool
-	}
-	if err != nil {
-		return Stats{}, fmt.Errorf("spool %s: %w", dir, err)
-	}
-	s := statsOf(d.segments, &d.state, d.next)
-	s.Holder = fs.holder()
-	return s, nil
+	return v.Stats(), v.Close()
 }
 
 // holder returns who has the lock, nil if nobody has.

@@ -67,6 +67,7 @@ type Log struct {
 	stop     chan struct{}
 	finished sync.WaitGroup
 	syncs    atomic.Uint64
+	safe     atomic.Uint64 // number of the last message that is as safe as the policy says
 }
 
 // spare is an allocated file that has no header yet.
@@ -146,12 +147,7 @@ func poke(ch chan struct{}) {
 func (l *Log) sleep(ctx context.Context, ch chan struct{}) error {
 	l.mu.Unlock()
 	defer l.mu.Lock()
-	select {
-	case <-ch:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return receive(ctx, ch)
 }
 
 // Close writes what is queued, acknowledgements too, marks the end, and lets the spool go. It returns when

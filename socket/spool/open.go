@@ -73,6 +73,7 @@ func openLog(fs FS, options Options) (*Log, error) {
 	}
 	l.written, l.durable, l.taken, l.visible, l.tail = l.next-1, l.next-1, l.next-1, l.off, l.off
 	l.limit = options.messageLimit()
+	l.safe.Store(l.durable)
 	if options.Kind.queues() && l.state.positions[""] == nil {
 		l.state.make("", l.segments[0].header.base-1)
 	}

@@ -130,16 +130,19 @@ func (w *copier) run(c *cursor, keep func(number uint64) bool, skip bool) error 
 			}
 			w.messages++
 		}
-		w.buf = appendRecord(w.buf, r.kind, r.number, r.time, r.payload)
-		if len(w.buf) >= blockSize {
+		if len(w.buf) >= blockSize || w.ended { // the end says that all before it is there
 			if err := w.flush(); err != nil {
 				return err
 			}
 		}
+		w.buf = appendRecord(w.buf, r.kind, r.number, r.time, r.payload)
 	}
 }
 
 func (w *copier) flush() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
 	w.header.salt.seal(w.buf, w.off)
 	if _, err := w.f.WriteAt(w.buf, w.off); err != nil {
 		return err
@@ -151,6 +154,9 @@ func (w *copier) flush() error {
 
 func (w *copier) finish() error {
 	if !w.ended {
+		if err := w.flush(); err != nil {
+			return err
+		}
 		w.buf = appendRecord(w.buf, recordEnd, max(w.next, w.header.until+1), now(), turned)
 	}
 	if err := w.flush(); err != nil {

@@ -1,0 +1,67 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// View is a spool as it was on disk when the view was opened: for tools. It changes nothing and takes no lock, so
+// that it may be used while another process has the spool open.
+type View struct {
+	log    *Log
+	stats  Stats
+	closer func() error
+}
+
+// OpenView opens a view of the spool in dir. Errors are those of Open, and ErrNotSpool.
+func OpenView(dir string) (*View, error) {
+	fs, err := openDir(dir, false)
+	if err != nil {
+		return nil, fmt.Errorf("spool %s: %w", dir, err)
+	}
+	v, err := OpenViewFS(fs)
+	if errors.Is(err, os.ErrNotExist) { // a segment went while we looked
+		v, err = OpenViewFS(fs)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("spool %s: %w", dir, err), fs.Close())
+	}
+	v.stats.Holder, v.closer = fs.holder(), fs.Close
+	return v, nil
+}
+
+// OpenViewFS is OpenView on a file layer of the caller's.
+func OpenViewFS(fs FS) (*View, error) {
+	d, err := load(fs, true)
+	if err == nil && len(d.segments) == 0 {
+		err = ErrNotSpool
+	}
+	if err != nil {
+		return nil, err
+	}
+	last := d.segments[len(d.segments)-1].header
+	l := &Log{ // that nothing can be appended to
+		fs: fs, id: last.id, options: Options{Kind: last.kind}, recovery: d.Recovery, segments: d.segments, state: d.state,
+		next: d.next, written: d.next - 1, durable: d.next - 1, visible: d.end, failed: ErrClosed,
+	}
+	return &View{log: l, stats: statsOf(d.segments, &d.state, d.next), closer: func() error { return nil }}, nil
+}
+
+// Stats returns what there is.
+func (v *View) Stats() Stats { return v.stats }
+
+// Reader returns a reader of all that there is. Its Next does not wait: behind the last message it returns ErrClosed.
+func (v *View) Reader(start Start) *Reader { return v.log.Reader(start) }
+
+// Pending returns a reader of what a consumer has not acknowledged; the name "" is that of Queue. ErrNoConsumer
+// if there is none.
+func (v *View) Pending(name string) (*Reader, error) {
+	if v.log.state.positions[name] == nil {
+		return nil, fmt.Errorf("consumer %q: %w", name, ErrNoConsumer)
+	}
+	return (&Consumer{l: v.log, name: name}).Reader(), nil
+}
+
+// Close lets the directory go; readers must be closed before.
+func (v *View) Close() error { return v.closer() }
