@@ -110,7 +110,8 @@ func (d dirFS) holder() *InUseError {
 	}
 	defer f.Close()
 	if tryLock(f.(osFile).File) == nil {
-		return nil // and closing the file gives it back
+		_ = unlock(f.(osFile).File)
+		return nil
 	}
 	h := readHolder(f)
 	return &InUseError{PID: h.PID, Host: h.Host, Since: h.Since}

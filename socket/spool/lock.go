@@ -44,8 +44,14 @@ func (d dirFS) lock() (io.Closer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
 	}
-	return f, nil
+	return heldLock{f}, nil
 }
+
+// heldLock is the lock file of an open spool.
+type heldLock struct{ osFile }
+
+// Close gives the lock back before the file: a process that is being started may still share it.
+func (h heldLock) Close() error { return errors.Join(unlock(h.File), h.osFile.Close()) }
 
 // readHolder returns what the lock file says, zero if that makes no sense.
 func readHolder(f File) (h holder) {

@@ -17,4 +17,6 @@ func syncDir(f *os.File) error { return f.Sync() }
 // tryLock refuses: a spool that two processes may open at once is none.
 func tryLock(*os.File) error { return errors.ErrUnsupported }
 
+func unlock(*os.File) error { return nil }
+
 func freeBytes(*os.File) (uint64, error) { return 1 << 63, nil }

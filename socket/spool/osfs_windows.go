@@ -27,6 +27,10 @@ func tryLock(f *os.File) error {
 	return err
 }
 
+func unlock(f *os.File) error {
+	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: 1})
+}
+
 func freeBytes(f *os.File) (uint64, error) {
 	path, err := windows.UTF16PtrFromString(f.Name())
 	if err != nil {
