@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/meshmq/meshmq/transport"
 )
@@ -78,19 +79,20 @@ func within(prefixes []netip.Prefix, address net.Addr) error {
 	return fmt.Errorf("%s is in none of %v", from, prefixes)
 }
 
-// admit asks the accept filters about a connection, and closes it if one says no.
+// admit asks the accept filters about a connection, and closes it if one says no, or if too many like it were denied.
 func (c *core) admit(conn net.Conn, endpoint string) bool {
-	for _, filter := range c.cfg.filters {
-		err := filter(Candidate{Endpoint: endpoint, Address: conn.RemoteAddr(), Credentials: credentialsOf(conn)})
-		if err == nil {
-			continue
-		}
-		conn.Close()
-		peer := &Peer{address: addressOf(conn), endpoint: endpoint, credentials: credentialsOf(conn)}
-		c.report(Event{Kind: HandshakeFailed, Endpoint: endpoint, Peer: peer, Err: fmt.Errorf("%w: %w", ErrRefused, err)})
-		return false
+	from := Candidate{Endpoint: endpoint, Address: conn.RemoteAddr(), Credentials: credentialsOf(conn)}
+	err := c.denials.check(from.Address, time.Now())
+	for i := 0; err == nil && i < len(c.cfg.filters); i++ {
+		err = c.cfg.filters[i](from)
 	}
-	return true
+	if err == nil {
+		return true
+	}
+	conn.Close()
+	peer := &Peer{address: addressOf(conn), endpoint: endpoint, credentials: from.Credentials}
+	c.report(Event{Kind: HandshakeFailed, Endpoint: endpoint, Peer: peer, Err: fmt.Errorf("%w: %w", ErrRefused, err)})
+	return false
 }
 
 // credentialsOf returns nil where the credentials of a peer are not to be had.

@@ -43,9 +43,11 @@ type core struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup // every goroutine of the socket but the event handler's
 	hub      hub
+	denials  *denials // nil without WithDenialLimit
 	drops    [dropReasons]atomic.Uint64
 	refused  [refusals]atomic.Uint64
 	door     door
+	unlawful atomic.Uint64 // subscriptions that the authorizer refused
 	drained  chan struct{} // a signal that some queue became empty, while shutting down
 	hurried  context.Context
 	hurry    context.CancelFunc // ends the wait for queues to become empty
@@ -74,6 +76,9 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 	}
 	if c.bad == nil {
 		c.bad = c.cfg.check()
+	}
+	if c.cfg.denialLimit > 0 {
+		c.denials = newDenials(c.cfg.denialLimit, c.cfg.denialPer)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.hurried, c.hurry = context.WithCancel(context.Background())
@@ -346,6 +351,7 @@ func (c *core) Stats() Stats {
 			s.Dropped[DropReason(reason)] = n
 		}
 	}
+	s.Forbidden = c.unlawful.Load()
 	c.mu.Lock()
 	s.MessagesOut, s.BytesOut = c.everOut[0], c.everOut[1]
 	for ep := range c.listeners {

@@ -23,11 +23,12 @@ const (
 	Unsubscribed                         // PUB, XPUB and RADIO: Peer is not any more, or it left
 	Confirmed                            // SUB, XSUB and DISH: Peer has dealt with all subscriptions so far, see WaitSubscribed
 	GaveUp                               // no further attempt is made, as WithReconnectStop or WithoutReconnect asked; Err is the last cause
+	Forbidden                            // PUB, XPUB and RADIO: Peer may not have Topic, as Err says (WithTopicAuthorizer)
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "reload failed"}
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "reload failed"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {
@@ -50,10 +51,11 @@ const (
 	DropDisconnected                       // queued for an endpoint that Disconnect removed
 	DropConflated                          // a later message took its place (WithConflate, the policy Conflate)
 	DropUnroutable                         // sent to a routing id that is not connected (ROUTER with WithMandatory(false))
+	DropForbidden                          // the peer may not send it to us (WithPublishAuthorizer)
 	dropReasons
 )
 
-var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated", "unroutable"}
+var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated", "unroutable", "forbidden"}
 
 // String returns the reason in words.
 func (r DropReason) String() string {
@@ -71,7 +73,7 @@ type Event struct {
 	Peer     *Peer         // the peer concerned, where there is one
 	Err      error         // the cause, where there is one
 	RetryIn  time.Duration // Retrying: when the next attempt starts
-	Topic    string        // Subscribed and Unsubscribed
+	Topic    string        // Subscribed, Unsubscribed and Forbidden
 	Reason   DropReason    // Dropped
 	Refusal  Refusal       // HandshakeFailed and Disconnected: what was wrong with the peer, zero for nothing
 	Count    uint64        // Dropped
@@ -87,7 +89,7 @@ func (e Event) String() string {
 		s += " peer " + e.Peer.Address()
 	}
 	switch e.Kind {
-	case Subscribed, Unsubscribed:
+	case Subscribed, Unsubscribed, Forbidden:
 		s += fmt.Sprintf(" %q", e.Topic)
 	case Retrying:
 		s += fmt.Sprintf(" in %s", e.RetryIn.Round(time.Millisecond))

@@ -78,7 +78,7 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (h *zmtp.Han
 	deadline := c.handshakeDeadline(p.dialer != nil)
 	_ = nc.SetDeadline(deadline)
 	early, err = meet(nc, &answering{h, func(who zmtp.Credentials) Verdict {
-		return c.authenticated(ctx, nc, p.endpoint, who, deadline)
+		return c.authenticated(ctx, nc, p.endpoint, who)
 	}}, deadline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errHandshake
@@ -135,9 +135,9 @@ func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 		// With our READY the peer may send what is lost if we refuse it then.
 		Admit:        func() error { return c.pat.reserve(p) },
 		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
-		Authenticate: c.cfg.authenticate != nil,
+		Authenticate: c.cfg.authenticator != nil,
 		MaxBytes:     c.cfg.maxHandshakeBytes, MaxCommand: c.cfg.maxPropertyBytes, MaxProperties: c.cfg.maxProperties,
-		Patient: p.dialer == nil && (!c.cfg.handover || c.cfg.authenticate != nil),
+		Patient: p.dialer == nil && (!c.cfg.handover || c.cfg.authenticator != nil),
 	})
 }
 

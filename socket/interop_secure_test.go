@@ -36,12 +36,12 @@ func curveServerIsTheirs() lock {
 }
 
 func plainServerIsOurs() lock {
-	known := socket.Answering(func(_ context.Context, r socket.Request) socket.Verdict {
+	known := socket.WithAuthenticator(socket.AuthenticatorFunc(func(_ context.Context, r socket.Request) socket.Verdict {
 		if r.User == "user" && r.Password == "secret" {
 			return socket.Verdict{Decision: socket.Allow, UserID: r.User}
 		}
 		return socket.Verdict{}
-	})
+	}))
 	return lock{"PLAIN server", []socket.Option{socket.WithPlainServer(), known}, options{"PLAIN_USERNAME": "user", "PLAIN_PASSWORD": "secret"}}
 }
 

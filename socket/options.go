@@ -79,7 +79,8 @@ func defaultConfig() config {
 		linger:         2 * time.Second,  // long enough for a LAN, short enough to close
 		connectTimeout: 10 * time.Second, // below the kernel's two minutes
 		reconnectMin:   100 * time.Millisecond,
-		reconnectMax:   5 * time.Second, // full jitter keeps a fleet from returning at once
+		reconnectMax:   5 * time.Second,                                                      // full jitter keeps a fleet from returning at once
+		securityConfig: securityConfig{authConfig: authConfig{authTimeout: 2 * time.Second}}, // below what a person takes for a hang
 		pingInterval:   10 * time.Second,
 		pingTimeout:    30 * time.Second, // three PINGs unanswered
 	}
@@ -87,7 +88,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkSecurity, c.checkLimit} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit} {
 		if err := check(); err != nil {
 			return err
 		}

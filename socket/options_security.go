@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 
@@ -10,13 +9,12 @@ import (
 
 // securityConfig is what options set about who may talk to the socket.
 type securityConfig struct {
-	authenticate func(ctx context.Context, r Request) Verdict // nil: nobody is asked
-	mechanism    func() (zmtp.Mechanism, error)               // for one handshake; nil for NULL
-	mechanismOf  string                                       // the option that set it
-	mechanismIs  string                                       // its name; empty for NULL
+	mechanism   func() (zmtp.Mechanism, error) // for one handshake; nil for NULL
+	mechanismOf string                         // the option that set it
+	mechanismIs string                         // its name; empty for NULL
+	authConfig
+	rightsConfig
 }
-
-func (c *config) checkSecurity() error { return nil }
 
 // secured is an option that sets the mechanism. There is one for all connections of a socket, and no other is spoken: else whoever sits on the way
 // could have both sides agree on less.

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -17,7 +18,10 @@ const (
 	RefusedVersion                       // it speaks ZMTP 1.0 or 2.0 where that is not let in
 	RefusedMechanism                     // it wants another security mechanism, or the same part in it
 	RefusedKey                           // what it sent does not open with the keys that it should have
-	RefusedDenied                        // it may not come in, or that could not be found out
+	RefusedTLS                           // it did not come to terms with us on TLS: its certificate, or ours, or its version
+	RefusedDenied                        // the authenticator does not let it in
+	RefusedDeferred                      // the authenticator has it try later
+	RefusedUndecided                     // the authenticator could not say, or not in time (WithAuthTimeout)
 	RefusedSocketType                    // its socket type may not talk to ours
 	RefusedIdentity                      // its identity is malformed, too long (WithMaxIdentity) or taken (WithHandover)
 	RefusedProtocol                      // it broke the grammar of ZMTP: frames, commands, metadata
@@ -30,12 +34,13 @@ const (
 	RefusedFrames                        // a message has too many frames (WithMaxFrames)
 	RefusedTopics                        // too many subscriptions, or too long ones (WithMaxSubscriptions, WithMaxTopic, WithMaxSubscriptionBytes)
 	RefusedPings                         // too many PINGs (WithMaxPings)
+	RefusedForbidden                     // it did what an authorizer forbids (WithDisconnectForbidden)
 	RefusedSlow                          // it read too slowly (WithDropPolicy(Disconnect))
 	refusals
 )
 
-var refusalNames = [...]string{"?", "not ZMTP", "old version", "mechanism", "key", "denied", "socket type", "identity", "protocol", "timeout",
-	"properties", "handshakes", "peers", "filter", "size", "frames", "topics", "pings", "slow"}
+var refusalNames = [...]string{"?", "not ZMTP", "old version", "mechanism", "key", "TLS", "denied", "deferred", "undecided", "socket type", "identity", "protocol", "timeout",
+	"properties", "handshakes", "peers", "filter", "size", "frames", "topics", "pings", "forbidden", "slow"}
 
 // String returns the refusal in a word or two.
 func (r Refusal) String() string {
@@ -59,6 +64,8 @@ var kinds = []struct {
 	refusal Refusal
 }{
 	{ErrRefused, RefusedFilter},
+	{transport.ErrTLS, RefusedTLS},
+	{ErrForbidden, RefusedForbidden},
 	{ErrRoutingID, RefusedIdentity},
 	{link.ErrTooManyFrames, RefusedFrames},
 	{errHandshake, RefusedTimeout},
@@ -76,7 +83,7 @@ var refusalsOf = map[zmtp.Reason]Refusal{
 	zmtp.NotZMTP: RefusedNotZMTP, zmtp.OldVersion: RefusedVersion, zmtp.MechanismMismatch: RefusedMechanism,
 	zmtp.IncompatibleType: RefusedSocketType, zmtp.BadIdentity: RefusedIdentity, zmtp.TooLarge: RefusedProperties,
 	zmtp.RoleMismatch: RefusedMechanism, zmtp.BadKey: RefusedKey, zmtp.Replayed: RefusedKey,
-	zmtp.Denied: RefusedDenied, zmtp.Deferred: RefusedDenied, zmtp.Undecided: RefusedDenied,
+	zmtp.Denied: RefusedDenied, zmtp.Deferred: RefusedDeferred, zmtp.Undecided: RefusedUndecided,
 	zmtp.PeerError: 0, // it is the peer that refused us
 }
 

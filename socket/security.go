@@ -26,12 +26,13 @@ const (
 	Fail     = zmtp.Fail     // the question could not be answered, and the peer is told so (500)
 )
 
-// Request asks whether a peer may come in: what it has shown of itself, which only its address and a CURVE key prove.
+// Request asks whether a peer may come in: what it has shown of itself. Only its address, a password, a CURVE key and a TLS name prove anything.
 type Request struct {
 	Mechanism   string       // NULL, PLAIN or CURVE
 	Endpoint    string       // of ours, as bound or as given to Connect
 	Address     net.Addr     // of the peer: a *net.TCPAddr for tcp, ws and wss; may be nil
 	Credentials *Credentials // of the peer's process, over ipc on Linux; else nil
+	TLSName     string       // of the peer's certificate, as Peer.TLSName
 	User        string       // PLAIN: any octets the peer likes
 	Password    string       // PLAIN: any octets the peer likes
 	PublicKey   PublicKey    // CURVE: the client's long-term key, of which it has the secret one
@@ -40,21 +41,20 @@ type Request struct {
 	Properties  zmtp.Metadata
 }
 
-// authenticated asks whether a peer may come in, which has to be known at deadline.
-func (c *core) authenticated(ctx context.Context, nc net.Conn, endpoint string, who zmtp.Credentials, deadline time.Time) Verdict {
-	if c.cfg.authenticate == nil {
+// authenticated asks whether a peer may come in.
+func (c *core) authenticated(ctx context.Context, nc net.Conn, endpoint string, who zmtp.Credentials) Verdict {
+	if c.cfg.authenticator == nil {
 		return c.unasked(who)
 	}
-	if !deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
-	}
-	return c.cfg.authenticate(ctx, Request{
-		Mechanism: who.Mechanism, Endpoint: endpoint, Address: nc.RemoteAddr(), Credentials: credentialsOf(nc),
+	v := c.ask(ctx, nc, Request{
+		Mechanism: who.Mechanism, Endpoint: endpoint, Address: nc.RemoteAddr(), Credentials: credentialsOf(nc), TLSName: verifiedName(tlsOf(nc)),
 		User: who.User, Password: who.Password, PublicKey: who.PublicKey,
 		Identity: string(who.Peer.Identity), SocketType: string(who.Peer.SocketType), Properties: who.Peer.Metadata,
 	})
+	if v.Decision == Deny && c.denials != nil {
+		c.denials.add(nc.RemoteAddr(), time.Now())
+	}
+	return v
 }
 
 // unasked is the verdict where nobody is there to ask: a password that nobody checks lets nobody in, but CURVE has its own proof

@@ -150,6 +150,9 @@ func (p *pipe) read() error {
 
 // take delivers what was read.
 func (p *pipe) take(b link.Batch) {
+	if p.c.cfg.publishAuthorizer != nil {
+		p.sift(&b)
+	}
 	if b.Msgs > 0 {
 		p.out.Spoke()
 		p.c.pat.deliver(p, b)

@@ -11,6 +11,7 @@ type Stats struct {
 	BytesIn     uint64
 	Dropped     map[DropReason]uint64 // by reason, only reasons that occurred
 	Refused     map[Refusal]uint64    // peers refused or disconnected, likewise
+	Forbidden   uint64                // subscriptions that WithTopicAuthorizer refused
 	Endpoints   []string              // what the socket listens on
 	Peers       []PeerStats           // connected peers, and endpoints that a connection is sought for
 }

@@ -27,6 +27,9 @@ func (f *fanout) subscribe(p *pipe, topic []byte, added bool) {
 		p.kill(err)
 		return
 	}
+	if added && f.c.cfg.topicAuthorizer != nil && !p.permits(topic) {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.peers[p.peer.Load()] != p { // Disconnect has let go of it

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshmq/meshmq/discovery"
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -200,7 +201,7 @@ func (r *refusals) note(e socket.Event) {
 func forGood(err error) bool {
 	h, ok := errors.AsType[*socket.HandshakeError](err)
 	if !ok {
-		return false
+		return errors.Is(err, transport.ErrTLS)
 	}
 	switch h.Reason {
 	case zmtp.MechanismMismatch, zmtp.RoleMismatch, zmtp.BadKey:

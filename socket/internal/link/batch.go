@@ -1,6 +1,10 @@
 package link
 
-import "github.com/meshmq/meshmq/transport/zmtp"
+import (
+	"slices"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
 
 // Batch is a number of whole messages as they arrived: a run of frames to be decoded one by one, or
 // one message that is decoded already.
@@ -82,28 +86,65 @@ func (b *Batch) Last(wanted func(first []byte) bool) (count int) {
 	}
 	var last []byte
 	for rest := b.data; b.Msgs > 0; b.Msgs-- {
-		var first []byte
-		pos, size := 0, 0
-		for inside, more := false, true; more; {
-			flags, n, h, _ := zmtp.ParseHeader(rest[pos:])
-			body := rest[pos+h : pos+h+int(n)]
-			pos += h + int(n)
-			if flags&zmtp.FlagCommand == 0 {
-				if !inside {
-					first, inside = body, true
-				}
-				size += int(n)
-				more = flags&zmtp.FlagMore != 0
-			}
-		}
+		first, size, end := firstMessage(rest)
 		if wanted == nil || wanted(first) {
-			last, b.Bytes = rest[:pos:pos], size
+			last, b.Bytes = rest[:end:end], size
 			count++
 		}
-		rest = rest[pos:]
+		rest = rest[end:]
 	}
 	b.data, b.Msgs = last, 1
 	return count
+}
+
+// Keep leaves only the messages in the batch whose first frame is wanted, in order. It returns how many were not.
+func (b *Batch) Keep(wanted func(first []byte) bool) (others int) {
+	if b.data == nil {
+		if b.Msgs == 0 || wanted(b.frames[0]) {
+			return 0
+		}
+		b.Lease.Release()
+		*b = Batch{}
+		return 1
+	}
+	var kept []byte // from the first message on that is left out
+	rest := b.data
+	for range b.Msgs {
+		first, size, end := firstMessage(rest)
+		switch {
+		case !wanted(first):
+			if others == 0 {
+				kept = slices.Clone(b.data[:len(b.data)-len(rest)])
+			}
+			others++
+			b.Bytes -= size
+		case others > 0:
+			kept = append(kept, rest[:end]...)
+		}
+		rest = rest[end:]
+	}
+	if others > 0 {
+		b.data = kept
+	}
+	b.Msgs -= others
+	return others
+}
+
+// firstMessage returns the first frame of the message that data begins with, the size of its bodies, and where it ends.
+func firstMessage(data []byte) (first []byte, size, end int) {
+	for inside, more := false, true; more; {
+		flags, n, h, _ := zmtp.ParseHeader(data[end:])
+		body := data[end+h : end+h+int(n)]
+		end += h + int(n)
+		if flags&zmtp.FlagCommand == 0 {
+			if !inside {
+				first, inside = body, true
+			}
+			size += int(n)
+			more = flags&zmtp.FlagMore != 0
+		}
+	}
+	return first, size, end
 }
 
 // next is Next for long frames and messages of several frames.

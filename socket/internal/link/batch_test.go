@@ -1,6 +1,8 @@
 package link
 
 import (
+	"cmp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -39,4 +41,41 @@ func TestBatch_Last(t *testing.T) {
 	one := One([]byte("a"), []byte("x"))
 	assert.Equal(t, 1, one.Last(nil))
 	assert.Zero(t, one.Last(func([]byte) bool { return false }))
+}
+
+// Keep leaves whole messages, in order, with commands among their frames or none.
+func TestBatch_Keep(t *testing.T) {
+	t.Parallel()
+	ping := zmtp.AppendPing(nil, 0, []byte("x"))
+	data := []byte("\x00\x01a" + "\x01\x01b")
+	data = append(data, ping...)
+	data = append(data, "\x01\x00\x00\x02zz\x01\x00\x00\x01c"...)
+	all := [][][]byte{{[]byte("a")}, {[]byte("b"), {}, []byte("zz")}, {{}, []byte("c")}}
+	for _, kept := range []string{"ab.", "a", "b", ".", "ab", "a.", "b.", "none"} {
+		b := Batch{Msgs: 3, Bytes: 5, data: data}
+		var want [][][]byte
+		bytes := 0
+		for i, first := range []string{"a", "b", "."} {
+			if strings.Contains(kept, first) && kept != "none" {
+				want = append(want, all[i])
+				bytes += size(all[i])
+			}
+		}
+		others := b.Keep(func(first []byte) bool {
+			return kept != "none" && strings.Contains(kept, cmp.Or(string(first), "."))
+		})
+		assert.Equal(t, 3-len(want), others, kept)
+		assert.Equal(t, len(want), b.Msgs, kept)
+		assert.Equal(t, bytes, b.Bytes, kept)
+		for _, message := range want {
+			frames, _ := b.Next(&Slab{}, 0)
+			assert.Equal(t, message, frames, kept)
+		}
+	}
+	one := One([]byte("a"), []byte("x"))
+	assert.Zero(t, one.Keep(func([]byte) bool { return true }))
+	assert.Equal(t, 1, one.Msgs)
+	assert.Equal(t, 1, one.Keep(func([]byte) bool { return false }))
+	assert.Zero(t, one.Msgs)
+	assert.Zero(t, one.Keep(func([]byte) bool { return false }))
 }
