@@ -52,10 +52,11 @@ const (
 	DropConflated                          // a later message took its place (WithConflate, the policy Conflate)
 	DropUnroutable                         // sent to a routing id that is not connected (ROUTER with WithMandatory(false))
 	DropForbidden                          // the peer may not send it to us (WithPublishAuthorizer)
+	DropRefused                            // the connection ended within it again and again: too large for the peer, most likely
 	dropReasons
 )
 
-var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated", "unroutable", "forbidden"}
+var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated", "unroutable", "forbidden", "refused"}
 
 // String returns the reason in words.
 func (r DropReason) String() string {

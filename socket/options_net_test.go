@@ -272,7 +272,7 @@ func TestSOCKS5_Problems(t *testing.T) {
 	}{
 		{socket.WithSOCKS5(proxy, "joe", "x"), "proxy " + proxy + ": "},
 		{socket.WithSOCKS5(proxy, "eve", "x"), "username/password authentication failed"},
-		{socket.WithSOCKS5(unused(t)[len("tcp://"):], "", ""), "connection refused"},
+		{socket.WithSOCKS5("127.0.0.1:1", "", ""), "connection refused"}, // nobody may listen there
 	} {
 		push := socket.NewPush(test.opt)
 		closing(t, push)

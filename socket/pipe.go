@@ -74,9 +74,14 @@ type arrival struct {
 	from  *origin
 }
 
+// maxCuts is how many connections in a row may end within the same message. It is then taken for one that the peer refuses, such as one
+// that is too large for it, which would keep all others from getting there.
+const maxCuts = 5
+
 func newPipe(c *core, endpoint string, d *dialer) *pipe {
 	p := &pipe{c: c, endpoint: endpoint, dialer: d, empty: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	p.setPolicy(c.cfg.policy)
+	p.out.MaxCuts = maxCuts
 	p.out.Room = func() { c.pat.room(p) }
 	p.out.Drained = func() {
 		signal(p.empty)

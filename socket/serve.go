@@ -211,7 +211,11 @@ func (p *pipe) detach(pumped chan struct{}) {
 	if !keep {
 		lost += p.out.Drop() // by a Send that chose p before the pattern let go of it
 	}
-	p.c.drop(p, p.lossReason(), lost)
+	if keep {
+		p.c.drop(p, DropRefused, lost)
+	} else {
+		p.c.drop(p, p.lossReason(), lost)
+	}
 	conn.Forget()
 	p.mu.Lock()
 	p.conn = nil

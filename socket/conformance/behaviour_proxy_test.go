@@ -138,7 +138,7 @@ func TestBehaviour80_HWM(t *testing.T) {
 		}; publish() == nil; n++ {
 		}
 		assert.Greater(t, n, 10, "four queues of five, of which one that was full takes more when it is half empty")
-		assert.Less(t, n, 60)
+		assert.Less(t, n, 200, "the buffers of the system grow, to some MiB each")
 		s := p.Stats()
 		assert.Equal(t, 1, s.Frontend.InHand)
 		assert.Equal(t, s.Frontend.MessagesIn, s.Backend.MessagesOut+1)

@@ -27,6 +27,7 @@ const (
 type Out struct {
 	// Set before use, not changed after but by Limit, Conflate and SetHWM.
 	HWM      int    // most messages queued, 0 for no limit
+	MaxCuts  int    // connections in a row that may end within the same message before it is dropped, 0 for any number
 	HWMBytes int    // most bytes queued, 0 for no limit; one message always fits
 	Room     func() // called with no lock held once the queue, having refused, is half empty
 	Drained  func() // called with no lock held when Watch was called and the queue is empty
@@ -53,11 +54,13 @@ type Out struct {
 	bytes     int
 	total     uint64 // messages ever queued
 	totalB    uint64
-	writing   bool // the baton: somebody writes
-	asleep    bool // the pump waits for a signal
-	conflates bool // see Conflate
-	refused   bool // Append said no; Room is owed
-	watched   bool // Drained is owed
+	landed    uint64 // messages written to this connection
+	cuts      int    // connections in a row that ended within the first message
+	writing   bool   // the baton: somebody writes
+	asleep    bool   // the pump waits for a signal
+	conflates bool   // see Conflate
+	refused   bool   // Append said no; Room is owed
+	watched   bool   // Drained is owed
 	pumping   bool
 	hot       bool // the caller of Append writes full chunks: the pump holds back
 	stopping  bool

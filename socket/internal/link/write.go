@@ -13,6 +13,7 @@ func (o *Out) Attach(c *Conn) {
 	o.wake.L = &o.mu
 	o.conn, o.err = c, nil
 	o.ctrl = append([]byte(nil), o.First...)
+	o.landed = 0
 	o.pumping, o.stopping, o.last = true, false, false
 	o.spoke.Store(false)
 }
@@ -174,6 +175,7 @@ func (o *Out) finishLocked(n int, err error) {
 func (o *Out) landLocked() {
 	for i := range o.flight {
 		s := &o.flight[i]
+		o.landed += uint64(s.msgs)
 		o.msgs -= s.msgs
 		o.bytes -= s.size
 		o.releaseLocked(s)
@@ -225,16 +227,55 @@ func (o *Out) Detach(keep bool) (lost int) {
 	o.conn = nil
 	o.ctrl = nil
 	if len(o.flight) > 0 {
+		begun, before := o.sent > o.control, o.msgs
 		o.segs = append(o.returnFlight(), o.segs...)
 		o.flight = nil
+		o.recountLocked()
+		o.landed += uint64(before - o.msgs)
+		o.countCut(begun)
 	}
 	if !keep {
 		return o.dropLocked()
 	}
 	o.recountLocked()
+	lost = o.refusedLocked()
 	o.staleLocked()
 	o.reportLocked()
-	return 0
+	return lost
+}
+
+// countCut notes how a connection ended. begun says that something of a message was written.
+func (o *Out) countCut(begun bool) {
+	switch {
+	case o.landed > 0:
+		o.cuts = 0
+		if begun {
+			o.cuts = 1
+		}
+	case begun:
+		o.cuts++
+	}
+}
+
+// refusedLocked drops the first message if it is refused. It returns how many it dropped.
+func (o *Out) refusedLocked() int {
+	if o.MaxCuts == 0 || o.cuts < o.MaxCuts || o.msgs == 0 {
+		return 0
+	}
+	o.cuts = 0
+	first := true
+	messages(o.segs, func(m queued) bool {
+		if !first {
+			o.segs = cut(o.segs, m.begin)
+		}
+		first = !first
+		return !first
+	})
+	if o.msgs == 1 {
+		return o.dropLocked()
+	}
+	o.recountLocked()
+	return 1
 }
 
 // staleLocked drops what came back from a lost connection if a queue of one message has a later one. It gives up o.mu while it calls back.
