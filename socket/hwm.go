@@ -30,3 +30,35 @@ func (c *core) limitLocked(p *pipe) {
 		p.out.SetHWM(*c.hwm)
 	}
 }
+
+// SetRecvHWM changes what WithRecvHWM set, for peers connected now and later (ZMQ_RCVHWM at any time). Lowering it drops nothing that has
+// arrived. Zero means no limit in messages; a negative number is ErrOption. A socket that does not receive has no use for it.
+func (c *core) SetRecvHWM(messages int) error {
+	err := c.usable()
+	if err == nil && messages < 0 {
+		err = bad("SetRecvHWM", messages, "want 0 (no limit) or more")
+	}
+	if err != nil {
+		return &Error{Op: "set receive HWM", Err: err}
+	}
+	if c.recv != nil {
+		c.recv.setHWM(messages)
+	}
+	return nil
+}
+
+// setHWM has peers read again whose inboxes are no longer full.
+func (r *receiver) setHWM(messages int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hwm = messages
+	for p := range r.peers {
+		if p.paused.Load() && r.low(p) {
+			p.paused.Store(false)
+			p.kick()
+		}
+	}
+	if len(r.noters) > 0 && r.low(r.notes) {
+		r.releaseNoters()
+	}
+}

@@ -74,3 +74,24 @@ func TestSetSendHWM_Conflate(t *testing.T) {
 	}
 	assert.Less(t, got, n)
 }
+
+// What a higher mark has room for is read, from peers that were held back as well.
+func TestSetRecvHWM_HoldsForPeersInUse(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20 // next to which the buffers of the system are small
+	push, pull := socket.NewPush(socket.WithSendHWM(1), socket.WithSendHWMBytes(1)), socket.NewPull(socket.WithRecvHWM(2))
+	closing(t, push, pull)
+	require.NoError(t, push.Connect(bind(t, pull, fresh(t, "inproc"))))
+	full := fill(t, push, size)
+	require.NoError(t, pull.SetRecvHWM(full+10))
+	for i := range 8 {
+		require.NoError(t, push.Send(limit(t), ordinal(full+i, size)))
+	}
+	for i := range full + 8 {
+		require.Equal(t, i, ordinalOf(recv(t, pull)))
+	}
+	assert.ErrorIs(t, pull.SetRecvHWM(-1), socket.ErrOption)
+	assert.ErrorContains(t, pull.SetRecvHWM(-1), "SetRecvHWM(-1)")
+	assert.ErrorIs(t, new(socket.Pull).SetRecvHWM(1), socket.ErrState)
+	assert.NoError(t, push.SetRecvHWM(1), "there is nothing it could apply to")
+}

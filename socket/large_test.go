@@ -155,3 +155,17 @@ func TestRep_ReleaseKeepsTheEnvelope(t *testing.T) {
 		require.Equal(t, "reply", m.String())
 	}
 }
+
+// A message that is too large for its peer is dropped after some connections that ended with it, counted, and what is behind it arrives.
+func TestConnect_MessageTooLargeForPeer(t *testing.T) {
+	t.Parallel()
+	push, pull := socket.NewPush(swift()), socket.NewPull(socket.WithMaxMessageSize(1<<20))
+	closing(t, push, pull)
+	require.NoError(t, push.Connect(bind(t, pull, fresh(t, "tcp"))))
+	for _, body := range [][]byte{[]byte("a"), make([]byte, 9<<20), []byte("b")} {
+		require.NoError(t, push.Send(limit(t), body))
+	}
+	assert.Equal(t, "a", recv(t, pull).String())
+	assert.Equal(t, "b", recv(t, pull).String())
+	assert.Equal(t, map[socket.DropReason]uint64{socket.DropRefused: 1}, push.Stats().Dropped)
+}

@@ -207,7 +207,7 @@ func (p *pipe) lookAgain(in *link.In) (link.Batch, error) {
 		p.mu.Lock()
 		interrupted := time.Now().Before(p.silence)
 		if !interrupted {
-			p.silence = time.Now().Add(hangUpGrace)
+			p.silence = time.Now().Add(hangUpLook)
 		}
 		_ = p.conn.SetReadDeadline(p.silence)
 		p.mu.Unlock()

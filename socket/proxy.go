@@ -43,7 +43,7 @@ type gate struct {
 //	Recv(ctx context.Context) (Msg, error)
 //	Send(ctx context.Context, frames ...[]byte) error
 //
-// or one of the two. REQ and REP sockets hold one request at a time and are refused: DEALER and ROUTER take their place.
+// or one of the two. The types without multipart messages, which have another Send, are refused. REQ and REP sockets hold one request at a time and are refused: DEALER and ROUTER take their place.
 type ProxyEnd interface {
 	Type() string
 }

@@ -34,13 +34,14 @@ type receiver struct {
 	err    error              // the socket is closed
 	notes  *pipe              // the inbox of note, on XPUB
 	noters []*pipe            // peers paused because it is full
+	hwm    int                // WithRecvHWM, or SetRecvHWM
 	notice error              // returned once, when nothing is left to receive
 	msgs   uint64
 	bytes  uint64
 }
 
 func (r *receiver) init(c *core) {
-	r.c, c.recv = c, r
+	r.c, c.recv, r.hwm = c, r, c.cfg.recvHWM
 	r.peers = map[*pipe]struct{}{}
 }
 
@@ -224,12 +225,12 @@ func (r *receiver) used(p *pipe) {
 
 func (r *receiver) high(p *pipe) bool {
 	cfg := &r.c.cfg
-	return cfg.recvHWM > 0 && p.inMsgs >= cfg.recvHWM || cfg.recvHWMBytes > 0 && p.inHeld >= cfg.recvHWMBytes
+	return r.hwm > 0 && p.inMsgs >= r.hwm || cfg.recvHWMBytes > 0 && p.inHeld >= cfg.recvHWMBytes
 }
 
 func (r *receiver) low(p *pipe) bool {
 	cfg := &r.c.cfg
-	return (cfg.recvHWM == 0 || p.inMsgs <= cfg.recvHWM/2) && (cfg.recvHWMBytes == 0 || p.inHeld <= cfg.recvHWMBytes/2)
+	return (r.hwm == 0 || p.inMsgs <= r.hwm/2) && (cfg.recvHWMBytes == 0 || p.inHeld <= cfg.recvHWMBytes/2)
 }
 
 // deliver puts a batch into the peer's inbox and wakes one caller, who wakes the next if more is there.

@@ -10,6 +10,7 @@ import (
 // peer has not read yet, if anything of the peer's is unread here; and what it sent before it knew is still to be received.
 const (
 	hangUpGrace = 1500 * time.Millisecond // of silence: longer than three retransmissions of TCP in a row (0.2, 0.4, 0.8 s)
+	hangUpLook  = 200 * time.Millisecond  // for what may have arrived while the system had no time for us
 	hangUpLimit = 4 * time.Second         // for a peer that goes on: one of good will has only what is on its way
 	hangUpBytes = 64 << 20                // likewise, by far: it is read slowly, so that the peer can notice
 	hangUpPace  = 10 * time.Millisecond   // the pause after each MiB of that
