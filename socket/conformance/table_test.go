@@ -254,7 +254,7 @@ tests, by ` + "`go test ./socket/conformance -run TestTable -update`" + `; the s
 
 // titles are the names of the RFCs.
 var titles = map[int]string{
-	23: "ZMTP 3.0", 28: "REQ, REP, DEALER, ROUTER", 29: "PUB, SUB, XPUB, XSUB", 30: "PUSH, PULL", 31: "PAIR", 37: "ZMTP 3.1",
+	23: "ZMTP 3.0", 24: "PLAIN", 26: "CURVE", 28: "REQ, REP, DEALER, ROUTER", 29: "PUB, SUB, XPUB, XSUB", 30: "PUSH, PULL", 31: "PAIR", 37: "ZMTP 3.1",
 	41: "CLIENT, SERVER", 45: "ZWS 2.0", 48: "RADIO, DISH", 49: "SCATTER, GATHER", 51: "PEER", 52: "CHANNEL",
 }
 
