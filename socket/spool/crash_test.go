@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"context"
+	"io"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -183,5 +184,77 @@ func TestErrorAtEveryCall(t *testing.T) {
 			shown := h.shown(t, disk)
 			h.check(t, disk.Crash(rng), shown, tried)
 		})
+	}
+}
+
+// TestAcksAreOnDiskBeforeTheirSegmentsGo loses power whenever segments have just been removed.
+func TestAcksAreOnDiskBeforeTheirSegmentsGo(t *testing.T) {
+	t.Parallel()
+	disk, rng := spooltest.NewMem(), rand.New(rand.NewPCG(12, 13))
+	removed, looked := false, make(chan struct{})
+	l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
+		switch {
+		case op == "remove" && name != "next": // the keeper's calls come one after the other
+			removed = true
+		case op == "syncdir" && removed:
+			removed = false
+			for range 20 {
+				left, err := spool.OpenFS(disk.Crash(rng), small)
+				if assert.NoError(t, err) {
+					_, gaps := read(t, left.Queue().Reader(), crashBody)
+					assert.Empty(t, gaps)
+					assert.NoError(t, left.Close())
+				}
+			}
+			close(looked)
+		}
+		return nil
+	}}, small)
+	require.NoError(t, err)
+	fill(t, l, 500, crashBody)
+	require.NoError(t, l.Queue().Ack(1, 500))
+	<-looked
+	require.NoError(t, l.Close())
+}
+
+// TestRecoveryThatFails tears a write so that what follows the tear looks sound, and lets each call of the recovery
+// fail: the next one must not take for messages what the first one cut off.
+func TestRecoveryThatFails(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	l, err := spool.OpenFS(disk, small)
+	require.NoError(t, err)
+	for range 5 { // empty messages: a record is a header, as the mark at the end is
+		_, err = l.Enqueue(context.Background(), nil)
+		require.NoError(t, err)
+	}
+	require.NoError(t, l.Wait(context.Background(), 5))
+	torn := disk.Crash(nil)
+	require.NoError(t, l.Close())
+	const name, second = "00000000000000000001.seg", 4096 + 2*40 + 32
+	b := torn.Bytes(name)
+	clear(b[second : second+32])
+	torn.Put(name, b)
+	for at := int64(1); at < 40; at++ {
+		again := torn.Crash(nil)
+		l, err := spool.OpenFS(&spooltest.Faulty{FS: again, Before: func(call int64, _, _ string) error {
+			if call == at {
+				return spooltest.ErrInjected
+			}
+			return nil
+		}}, small)
+		if err == nil {
+			_ = l.Close()
+		}
+		l, err = spool.OpenFS(again, small)
+		require.NoError(t, err)
+		r := l.Reader(spool.Beginning())
+		rec, err := r.TryNext()
+		require.NoError(t, err)
+		require.Equal(t, uint64(1), rec.Number)
+		_, err = r.TryNext()
+		require.ErrorIs(t, err, io.EOF, "call %d", at)
+		require.NoError(t, r.Close())
+		require.NoError(t, l.Close())
 	}
 }

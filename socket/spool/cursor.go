@@ -100,27 +100,26 @@ func (c *cursor) parse(off int64) (record, int64, error) {
 	if off >= c.limit {
 		return record{}, 0, io.EOF
 	}
-	bad := &badBytes{from: off}
 	head, err := c.view(off, recordHeader)
 	if errors.Is(err, io.EOF) {
-		return record{}, 0, bad
+		return record{}, 0, &badBytes{from: off}
 	} else if err != nil {
 		return record{}, 0, err
 	}
 	r, n, sum, ok := c.salt.parseHeader(head)
 	if !ok || r.number < c.expect {
-		return record{}, 0, bad
+		return record{}, 0, &badBytes{from: off}
 	}
 	size := recordSize(n)
 	whole, err := c.view(off, int(size))
 	if errors.Is(err, io.EOF) {
-		return record{}, 0, bad
+		return record{}, 0, &badBytes{from: off}
 	} else if err != nil {
 		return record{}, 0, err
 	}
 	r.payload = whole[recordHeader : recordHeader+n : recordHeader+n]
 	if crc32.Checksum(r.payload, castagnoli) != sum {
-		return r, size, bad
+		return r, size, &badBytes{from: off}
 	}
 	return r, size, nil
 }

@@ -116,6 +116,9 @@ func (r *Reader) TryNext() (Record, error) {
 		}
 		rec, at, err := r.c.next()
 		switch {
+		case err == nil && rec.number < r.number:
+			continue
+		case err == nil:
 		case errors.As(err, new(*badBytes)):
 			continue // what is missing shows at the next record, or at the segment's end
 		case errors.Is(err, io.EOF):
@@ -123,10 +126,8 @@ func (r *Reader) TryNext() (Record, error) {
 				return Record{}, err
 			}
 			continue
-		case err != nil:
+		default:
 			return Record{}, fmt.Errorf("read %s: %w", segmentName(r.header.ordinal), err)
-		case rec.number < r.number:
-			continue
 		}
 		if gap := r.pass(rec.number); gap != nil {
 			r.c.off, r.c.expect = at, rec.number
