@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -191,13 +192,13 @@ func TestErrorAtEveryCall(t *testing.T) {
 func TestAcksAreOnDiskBeforeTheirSegmentsGo(t *testing.T) {
 	t.Parallel()
 	disk, rng := spooltest.NewMem(), rand.New(rand.NewPCG(12, 13))
-	removed, looked := false, make(chan struct{})
+	var removed atomic.Bool
+	looked := make(chan struct{}, 100)
 	l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
 		switch {
-		case op == "remove" && name != "next": // the keeper's calls come one after the other
-			removed = true
-		case op == "syncdir" && removed:
-			removed = false
+		case op == "remove" && strings.HasSuffix(name, ".seg"):
+			removed.Store(true)
+		case op == "syncdir" && removed.Swap(false):
 			for range 20 {
 				left, err := spool.OpenFS(disk.Crash(rng), small)
 				if assert.NoError(t, err) {
@@ -206,7 +207,7 @@ func TestAcksAreOnDiskBeforeTheirSegmentsGo(t *testing.T) {
 					assert.NoError(t, left.Close())
 				}
 			}
-			close(looked)
+			looked <- struct{}{}
 		}
 		return nil
 	}}, small)
