@@ -225,16 +225,16 @@ func TestRecoveryThatFails(t *testing.T) {
 	disk := spooltest.NewMem()
 	l, err := spool.OpenFS(disk, small)
 	require.NoError(t, err)
-	for range 5 { // empty messages: a record is a header, as the mark at the end is
-		_, err = l.Enqueue(context.Background(), nil)
+	for range 5 { // a record takes 40 bytes, as the mark at the end does
+		_, err = l.Enqueue(context.Background(), []byte("8 bytes."))
 		require.NoError(t, err)
 	}
 	require.NoError(t, l.Wait(context.Background(), 5))
 	torn := disk.Crash(nil)
 	require.NoError(t, l.Close())
-	const name, second = "00000000000000000001.seg", 4096 + 2*40 + 32
+	const name, second = "00000000000000000001.seg", 4096 + 2*40 + 40
 	b := torn.Bytes(name)
-	clear(b[second : second+32])
+	clear(b[second : second+40])
 	torn.Put(name, b)
 	for at := int64(1); at < 40; at++ {
 		again := torn.Crash(nil)
