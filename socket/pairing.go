@@ -59,7 +59,7 @@ func (s *pairing) enroll(p *pipe) error {
 
 func (s *pairing) reserve(p *pipe) error {
 	if !s.hold(p) {
-		return fmt.Errorf("refused: this %s socket has its peer", s.typ)
+		return &limitError{fmt.Errorf("refused: this %s socket has its peer", s.typ), RefusedPeers}
 	}
 	return nil
 }

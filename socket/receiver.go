@@ -200,6 +200,9 @@ func (r *receiver) routingID(peer *Peer) []byte {
 	return r.ids[start:len(r.ids):len(r.ids)]
 }
 
+// keptInbox is the room for arrivals that an empty inbox keeps. More is what a burst has left behind.
+const keptInbox = 1 << 10
+
 // used removes the batch that is used up and ends the peer's turn.
 func (r *receiver) used(p *pipe) {
 	p.inHeld -= p.inbox[p.next].held
@@ -215,6 +218,9 @@ func (r *receiver) used(p *pipe) {
 		return
 	}
 	p.inbox, p.next = p.inbox[:0], 0
+	if cap(p.inbox) > keptInbox {
+		p.inbox = nil
+	}
 	p.inBytes = 0
 	r.fair.Deactivate(p)
 	if _, connected := r.peers[p]; !connected {

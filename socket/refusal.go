@@ -17,7 +17,7 @@ const (
 	RefusedNotZMTP    Refusal = iota + 1 // it speaks something else, such as HTTP or TLS
 	RefusedVersion                       // it speaks ZMTP 1.0 or 2.0 where that is not let in
 	RefusedMechanism                     // it wants another security mechanism, or the same part in it
-	RefusedKey                           // what it sent does not open with the keys that it should have
+	RefusedKey                           // what it sent does not open with the keys that it should have, or was sent before
 	RefusedTLS                           // it did not come to terms with us on TLS: its certificate, or ours, or its version
 	RefusedDenied                        // the authenticator does not let it in
 	RefusedDeferred                      // the authenticator has it try later
@@ -72,6 +72,10 @@ var kinds = []struct {
 	{errSlow, RefusedSlow},
 	{ErrGroup, RefusedTopics},
 	{ErrTooLarge, RefusedSize},
+	{zmtp.ErrSealed, RefusedKey},
+	{zmtp.ErrReplayed, RefusedKey},
+	{zmtp.ErrUnsealed, RefusedProtocol},
+	{zmtp.ErrSealFlags, RefusedProtocol},
 	{zmtp.ErrCommand, RefusedProtocol},
 	{zmtp.ErrFrameFlags, RefusedProtocol},
 	{zmtp.ErrFrameSize, RefusedProtocol},
