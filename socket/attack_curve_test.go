@@ -67,9 +67,6 @@ func (b *besieged) welcomed() *curved {
 // inside is a client whose handshake is done, with what seals its messages.
 func (b *besieged) inside() (*curved, *zmtp.Sealer) {
 	b.t.Helper()
-	if b.exclusive() {
-		b.settled(func() bool { return len(b.socket.Stats().Peers) == 0 })
-	}
 	c := b.welcomed()
 	c.raw.Write(c.said)
 	c.hearCommand()

@@ -124,7 +124,7 @@ func TestAttack05_Downgrade(t *testing.T) {
 // securely are the options that a socket has a mechanism with, as the side that may be connected to.
 func securely() map[string][]socket.Option {
 	return map[string][]socket.Option{
-		"PLAIN": {socket.WithPlainServer()}, "CURVE": {socket.WithCurveServer(socket.NewKeyPair())},
+		"PLAIN": {socket.WithPlainServer(), socket.WithAuthenticator(socket.StaticPasswords(map[string]string{"user": "password"}))}, "CURVE": {socket.WithCurveServer(socket.NewKeyPair())},
 	}
 }
 

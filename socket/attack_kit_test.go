@@ -140,9 +140,12 @@ func (b *besieged) note(e socket.Event) {
 	}
 }
 
-// dial opens a connection that is closed when the attack is over.
+// dial opens a connection that is closed when the attack is over. A PAIR has let go of the last peer by then.
 func (b *besieged) dial() *sockettest.RawPeer {
 	b.t.Helper()
+	if b.exclusive() {
+		b.settled(func() bool { return len(b.socket.Stats().Peers) == 0 })
+	}
 	p := sockettest.DialRaw(forgetful{b.t}, b.bound)
 	b.mu.Lock()
 	b.open = append(b.open, p)
@@ -153,9 +156,6 @@ func (b *besieged) dial() *sockettest.RawPeer {
 // enter is dial with the handshake done.
 func (b *besieged) enter(properties ...sockettest.Property) *sockettest.RawPeer {
 	b.t.Helper()
-	if b.exclusive() {
-		b.settled(func() bool { return len(b.socket.Stats().Peers) == 0 })
-	}
 	p := b.dial()
 	p.Handshake(b.peer, 1, properties...)
 	return p
