@@ -80,6 +80,10 @@ var kinds = []struct {
 	{zmtp.ErrFrameFlags, RefusedProtocol},
 	{zmtp.ErrFrameSize, RefusedProtocol},
 	{zmtp.ErrOldLength, RefusedProtocol},
+	{zmtp.ErrUnsealed, RefusedProtocol},
+	{zmtp.ErrSealFlags, RefusedProtocol},
+	{zmtp.ErrSealed, RefusedKey},
+	{zmtp.ErrReplayed, RefusedKey},
 }
 
 // refusalsOf are the refusals that the reasons of a failed handshake stand for; for those that are not here it is RefusedProtocol.

@@ -60,7 +60,7 @@ type measure struct {
 
 // options are what the flags say about security, and more.
 func (m *measure) options(more ...socket.Option) []socket.Option {
-	return append(m.security.options(), more...)
+	return append(m.security.opts[:len(m.security.opts):len(m.security.opts)], more...)
 }
 
 func newMeasure(name, short string, binds bool, work func(*measure) error, more ...string) *cobra.Command {

@@ -21,7 +21,8 @@ import (
 type securityFlags struct {
 	curvePublic, curveSecret, curveServer string
 	plainUser, plainPassword              string
-	option                                socket.Option // what they mean, nil for nothing; set by check
+	plainPasswords                        string
+	opts                                  []socket.Option // what they mean; set by check
 }
 
 func (f *securityFlags) add(cmd *cobra.Command) {
@@ -31,29 +32,39 @@ func (f *securityFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.curveServer, "curve-server-key", "", "speak CURVE as a client of the server with this public `KEY` (Z85 or @FILE); without --curve-secret-key as somebody new")
 	flags.StringVar(&f.plainUser, "plain-user", "", "speak PLAIN as a client: show `NAME` and the password to peers, unencrypted")
 	flags.StringVar(&f.plainPassword, "plain-password", "", "the `PASSWORD` for --plain-user (or @FILE)")
+	flags.StringVar(&f.plainPasswords, "plain-passwords", "", "speak PLAIN as the server, and let in who is in `FILE`: USER:PASSWORD lines (mode 0600)")
 }
 
-// check makes an option of the flags.
+// check makes options of the flags.
 func (f *securityFlags) check(cmd *cobra.Command) (err error) {
 	curve := f.curvePublic != "" || f.curveSecret != "" || f.curveServer != ""
 	plain := f.plainUser != "" || f.plainPassword != ""
 	switch {
-	case curve && plain:
-		return usage(cmd, "--curve-... and --plain-...: a socket has one security mechanism")
+	case curve && (plain || f.plainPasswords != ""), plain && f.plainPasswords != "":
+		return usage(cmd, "--curve-..., --plain-user and --plain-passwords: a socket has one security mechanism, in one role")
 	case plain && f.plainUser == "":
 		return usage(cmd, "--plain-password without --plain-user: want a user")
 	case curve && f.curveSecret == "" && f.curveServer == "":
 		return usage(cmd, "--curve-public-key alone: want --curve-secret-key too")
 	case curve && f.curveSecret == "" && f.curvePublic != "":
 		return usage(cmd, "--curve-public-key without --curve-secret-key: a public key is shown by who has the secret one")
+	}
+	var option socket.Option
+	switch {
+	case f.plainPasswords != "":
+		f.opts = []socket.Option{socket.WithPlainServer(), socket.WithAuthenticator(socket.PasswordFile(f.plainPasswords))}
+		return nil
 	case plain:
-		f.option, err = f.plain()
+		option, err = f.plain()
 	case curve:
-		f.option, err = f.curve()
+		option, err = f.curve()
+	default:
+		return nil
 	}
 	if err != nil {
 		return usage(cmd, "%w", err)
 	}
+	f.opts = []socket.Option{option}
 	return nil
 }
 
@@ -151,13 +162,6 @@ func publicKey(flag, text string) (socket.PublicKey, error) {
 		return socket.PublicKey{}, fmt.Errorf("%s: %w", flag, err)
 	}
 	return c.Public, nil
-}
-
-func (f *securityFlags) options() []socket.Option {
-	if f.option == nil {
-		return nil
-	}
-	return []socket.Option{f.option}
 }
 
 // errRefused is the cause of a session's context when peers refused us for good.

@@ -39,6 +39,18 @@ func TestCurveFlags(t *testing.T) {
 	assert.Equal(t, []string{"known", "anybody"}, lines(pull.wait().stdout))
 }
 
+func TestPlainFlags(t *testing.T) {
+	t.Parallel()
+	users := filepath.Join(t.TempDir(), "users")
+	require.NoError(t, os.WriteFile(users, []byte("# who may come in\nanna:sesame\n"), 0o600))
+	pull := start(t, "pull", "-b", "tcp://127.0.0.1:0", "--count", "1", "--plain-passwords", users)
+	r := meshmq(t, "push", "-c", pull.endpoint(), "--plain-user", "anna", "--plain-password", "wrong", "x")
+	assert.Equal(t, exitError, r.code)
+	assert.Contains(t, r.stderr, `refused by the peer: "400": it does not let us in`)
+	ok(t, "push", "-c", pull.endpoint(), "--plain-user", "anna", "--plain-password", "sesame", "hello")
+	assert.Equal(t, "hello\n", pull.wait().stdout)
+}
+
 // A peer that refuses us for good ends the verb, with the reason.
 func TestRefused(t *testing.T) {
 	t.Parallel()

@@ -74,7 +74,7 @@ func (s *session) options() []socket.Option {
 		opts = append(opts, socket.WithSendHWM(s.hwm), socket.WithRecvHWM(s.hwm))
 	}
 	opts = append(opts, s.tls.options()...)
-	opts = append(opts, s.security.options()...)
+	opts = append(opts, s.security.opts...)
 	if s.identity != "" {
 		opts = append(opts, socket.WithIdentity(s.identity))
 	}

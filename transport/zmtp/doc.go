@@ -12,7 +12,7 @@
 //	|    |           |    | 3     | 1     | 20, NUL pad | 0 or 1   | 31 times 00  |
 //	+----+-----------+----+-------+-------+-------------+----------+--------------+
 //
-// Padding, as-server and filler are never interpreted on receipt. Older versions begin otherwise, see old.go.
+// Padding and filler are never interpreted on receipt, and an as-server of zero says nothing. Older versions begin otherwise, see old.go.
 //
 // # Frame
 //
@@ -58,8 +58,10 @@
 //	            is complete
 //	Done        messages and commands         messages and commands
 //
-// The mechanism is NULL. The state machine of a mechanism stands behind a small interface (mechanism.go), so that
-// another one changes nothing for the caller.
+// That is NULL. PLAIN and CURVE have two more commands each way, HELLO, WELCOME, INITIATE, READY, of which the client says the first; what CURVE
+// puts into them is drawn in curve.go, and what becomes of frames behind it in seal.go. Each stands behind the interface [Mechanism], so that nothing
+// changes for the caller, who may be asked on the way whether the peer may come in ([Handshake.Pending]), and gets what seals and opens
+// the rest from [Handshake.Traffic].
 //
 // # Choices where the RFC leaves room, or where peers differ
 //

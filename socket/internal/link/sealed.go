@@ -121,7 +121,7 @@ func (s *sealed) makeRoom() error {
 		return nil
 	}
 	// Claiming costs the peer as much as it costs us: the buffer grows with what has arrived.
-	s.moveTo(max(len(s.raw), min(frame, max(4*have, maxRaw))))
+	s.moveTo(max(len(s.raw), min(frame, max(4*have, firstBody))))
 	return nil
 }
 
