@@ -61,13 +61,13 @@ func TestBehaviour85_NullKeys(t *testing.T) {
 func TestBehaviour86_MechanismMismatch(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		keys := socket.NewKeyPair()
-		for name, sides := range map[string][2]socket.Option{
-			"NULL client":  {socket.WithCurveServer(keys), swift()},
-			"PLAIN client": {socket.WithCurveServer(keys), socket.WithPlainClient("user", "password")},
-			"NULL server":  {swift(), socket.WithCurveClient(keys, keys.Public)},
-			"PLAIN server": {socket.WithPlainServer(), socket.WithCurveClient(keys, keys.Public)},
+		for name, sides := range map[string][2][]socket.Option{
+			"NULL client":  {{socket.WithCurveServer(keys)}, nil},
+			"PLAIN client": {{socket.WithCurveServer(keys)}, {socket.WithPlainClient("user", "password")}},
+			"NULL server":  {nil, {socket.WithCurveClient(keys, keys.Public)}},
+			"PLAIN server": {plainServer(), {socket.WithCurveClient(keys, keys.Public)}},
 		} {
-			pull, push := socket.NewPull(sides[0]), socket.NewPush(sides[1])
+			pull, push := socket.NewPull(sides[0]...), socket.NewPush(sides[1]...)
 			endpoint := bound(t, transport, pull)
 			closing(t, push)
 			awaitPull, awaitPush := watch(t, pull), watch(t, push)

@@ -33,17 +33,15 @@ func TestRFC24_Client(t *testing.T) {
 }
 
 // RFC 24, Security: a server SHALL validate user and password, and SHALL answer with ERROR those that are not right.
-//
-// Ours has nobody to ask here, and then none are right.
 func TestRFC24_ServerRefuses(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		pull := socket.NewPull(socket.WithPlainServer())
+		pull := socket.NewPull(plainServer()...)
 		endpoint := bound(t, transport, pull)
 		await := watch(t, pull)
 		raw := dialRaw(t, endpoint)
 		raw.SendGreeting(1, "PLAIN")
 		require.True(t, raw.ReadGreeting().AsServer)
-		raw.SendCommand("HELLO", []byte("\x04user\x06secret"))
+		raw.SendCommand("HELLO", []byte("\x04user\x06secrex"))
 		require.Equal(t, "\x03400", string(raw.ExpectCommand("ERROR")))
 		requireRefused(t, await, zmtp.Denied)
 

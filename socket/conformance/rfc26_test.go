@@ -123,8 +123,8 @@ func TestRFC26_MessageFrames(t *testing.T) {
 // RFC 23, Security: MUST guard against downgrade, be it by a header of ZMTP 1.0 or 2.0 or by a mechanism less secure than asked for.
 func TestRFC37_Security_NoDowngrade(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		for _, security := range []socket.Option{socket.WithCurveServer(socket.NewKeyPair()), socket.WithPlainServer(), socket.WithPlainClient("u", "p")} {
-			pull := socket.NewPull(security)
+		for _, security := range [][]socket.Option{{socket.WithCurveServer(socket.NewKeyPair())}, plainServer(), {socket.WithPlainClient("u", "p")}} {
+			pull := socket.NewPull(security...)
 			endpoint := bound(t, transport, pull)
 			await := watch(t, pull)
 			for script, why := range map[string]zmtp.Reason{

@@ -32,6 +32,12 @@ func secretPeer(t *testing.T, endpoint string, m zmtp.Mechanism) *secret {
 	return &secret{RawPeer: dialRaw(t, endpoint), t: t, h: h}
 }
 
+// plainServer are the options of a server of PLAIN that knows one user.
+func plainServer() []socket.Option {
+	known := socket.StaticPasswords(map[string]string{"user": "secret"})
+	return []socket.Option{socket.WithPlainServer(), socket.WithAuthenticator(known)}
+}
+
 // curveClient is the mechanism of somebody with new keys.
 func curveClient(t *testing.T, server socket.PublicKey) zmtp.Mechanism {
 	t.Helper()
