@@ -249,6 +249,7 @@ func TestOldPeers_Publishers(t *testing.T) {
 
 		xsub := socket.NewXSub()
 		p = meetOld(t, xsub, version, role, "PUB")
+		require.NoError(t, xsub.WaitPeers(limit(t), 1))
 		require.NoError(t, xsub.Subscribe("A"))
 		send(t, xsub, "upstream")
 		assert.Equal(t, version != "2.0", xsub.Stats().Dropped[socket.DropUnwanted] == 1)
