@@ -147,3 +147,27 @@ func awaitRefusal(t *testing.T, ours *own) error {
 		}
 	}
 }
+
+// PING and PONG travel inside the boxes of CURVE, both ways: with a patience of a few PINGs nobody takes the other for dead.
+func TestInteropSecureHeartbeats(t *testing.T) {
+	t.Parallel()
+	process := startLibzmq(t)
+	for _, l := range []lock{curveServerIsOurs(), curveServerIsTheirs()} {
+		l.theirs["HEARTBEAT_IVL"], l.theirs["HEARTBEAT_TIMEOUT"] = 50, 2000
+		ours, theirs := openWith(t, process, pairing{ours: "PULL", theirs: "PUSH"}, l.theirs,
+			append(l.ours, socket.WithHeartbeat(50*time.Millisecond, 2*time.Second))...)
+		theirs.connect(ours.bind(freshEndpoint(t, "tcp")))
+		ours.waitPeers(1)
+		silence := time.After(2500 * time.Millisecond)
+		for over := false; !over; {
+			select {
+			case e := <-ours.events:
+				require.NotEqual(t, socket.Disconnected, e.Kind, "%v", e.Err)
+			case <-silence:
+				over = true
+			}
+		}
+		theirs.send([]byte("alive"))
+		requireFrames(t, frames("alive"), ours.recv())
+	}
+}
