@@ -1,0 +1,260 @@
+package socket_test
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+)
+
+// hostilities are what hostile peers of a type say, by random.
+var hostilities = []func(peer string, r *rand.Rand) string{
+	func(string, *rand.Rand) string { return "" },
+	func(string, *rand.Rand) string { return "GET / HTTP/1.1\r\n\r\n" },
+	func(_ string, r *rand.Rand) string { return noisy(r, 64) },
+	func(string, *rand.Rand) string { return "\xff\x00\x00" },
+	func(string, *rand.Rand) string { return hello("CURVE") },
+	func(string, *rand.Rand) string { return hello("NULL") },
+	func(string, *rand.Rand) string { return hello("NULL") + ready("PUSH") },
+	func(_ string, r *rand.Rand) string { return hello("NULL") + command("READY", noisy(r, 100)) },
+	func(peer string, _ *rand.Rand) string { return hello("NULL") + ready(peer) + ready(peer) },
+	func(peer string, _ *rand.Rand) string {
+		return hello("NULL") + ready(peer, property("Identity", strings.Repeat("i", 256)))
+	},
+	func(peer string, r *rand.Rand) string { return hello("NULL") + ready(peer) + noisy(r, 300) },
+	func(peer string, _ *rand.Rand) string { return hello("NULL") + ready(peer) + string(longHeader(1<<62)) },
+	func(peer string, _ *rand.Rand) string {
+		return hello("NULL") + ready(peer) + string(longHeader(60<<20)) + strings.Repeat("x", 100<<10)
+	},
+	func(peer string, _ *rand.Rand) string {
+		return hello("NULL") + ready(peer) + strings.Repeat("\x01\x01x", 3000)
+	},
+	func(peer string, _ *rand.Rand) string {
+		return hello("NULL") + ready(peer) + strings.Repeat(command("PING", "\x00\x00x"), 20_000)
+	},
+	func(peer string, r *rand.Rand) string {
+		var all strings.Builder
+		for range 1000 {
+			all.WriteString(command("SUBSCRIBE", noisy(r, 20)) + command("CANCEL", noisy(r, 20)))
+		}
+		return hello("NULL") + ready(peer) + all.String()
+	},
+	func(peer string, _ *rand.Rand) string {
+		return hello("NULL") + ready(peer) + command("SUBSCRIBE", "") // and reads nothing of all it gets
+	},
+	func(peer string, r *rand.Rand) string {
+		return hello("NULL") + ready(peer) + strings.Repeat(aFrame(1, "")+aFrame(0, noisy(r, 100)), 500)
+	},
+}
+
+func noisy(r *rand.Rand, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return string(b)
+}
+
+// soak is good and hostile peers on a ROUTER and a PUB.
+type soak struct {
+	t       *testing.T
+	router  *socket.Router
+	pub     *socket.Pub
+	worst   atomic.Int64  // the latest that a good message was, in nanoseconds
+	replies atomic.Uint64 // good ones that came
+	heard   atomic.Uint64 // of the messages published, by all good subscribers
+}
+
+func (s *soak) took(d time.Duration) {
+	for old := s.worst.Load(); int64(d) > old && !s.worst.CompareAndSwap(old, int64(d)); old = s.worst.Load() {
+	}
+}
+
+// echo sends every message back to who sent it. Who does not read gets none.
+func (s *soak) echo(ctx context.Context) {
+	for m := range s.router.Messages(ctx) {
+		_ = s.router.Send(try(), m.Frames...)
+	}
+}
+
+// ask sends numbers and wants each back.
+func (s *soak) ask(ctx context.Context, bound string) {
+	d := socket.NewDealer()
+	defer d.Close()
+	assert.NoError(s.t, d.Connect(bound))
+	for n := uint64(0); ctx.Err() == nil; n++ {
+		start := time.Now()
+		wait, cancel := context.WithTimeout(context.Background(), sockettest.Timeout)
+		err := d.Send(wait, binary.BigEndian.AppendUint64(nil, n))
+		var m socket.Msg
+		if err == nil {
+			m, err = d.Recv(wait)
+		}
+		cancel()
+		if !assert.NoError(s.t, err) || !assert.Equal(s.t, n, binary.BigEndian.Uint64(m.Bytes())) {
+			return
+		}
+		if n > 0 { // the first waits for the connection
+			s.took(time.Since(start))
+		}
+		s.replies.Add(1)
+	}
+}
+
+// publish sends a number and the time every millisecond.
+func (s *soak) publish(ctx context.Context) (sent uint64) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			body := binary.BigEndian.AppendUint64([]byte("good"), sent)
+			assert.NoError(s.t, s.pub.Send(try(), binary.BigEndian.AppendUint64(body, uint64(time.Now().UnixNano()))))
+			sent++
+		case <-ctx.Done():
+			return sent
+		}
+	}
+}
+
+// listen wants each number once, in order, to the last.
+func (s *soak) listen(sub *socket.Sub, total func() uint64) {
+	for n := uint64(0); n < total(); {
+		wait, cancel := context.WithTimeout(context.Background(), time.Second)
+		m, err := sub.Recv(wait)
+		cancel()
+		if err != nil {
+			assert.Equal(s.t, total(), n, "messages are missing at the end")
+			return
+		}
+		body := m.Bytes()[len("good"):]
+		if !assert.Equal(s.t, n, binary.BigEndian.Uint64(body), "a message is missing") {
+			return
+		}
+		s.took(time.Duration(time.Now().UnixNano() - int64(binary.BigEndian.Uint64(body[8:]))))
+		s.heard.Add(1)
+		n++
+	}
+}
+
+// attack has a hostile peer come every 10 ms. They stay until others come in their place.
+func (s *soak) attack(ctx context.Context, bounds map[string]string) (attacks int) {
+	r := rand.New(rand.NewPCG(1, 2))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	var open []net.Conn
+	defer func() {
+		for _, conn := range open {
+			conn.Close()
+		}
+	}()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return attacks
+		}
+		for peer, bound := range bounds {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(bound, "tcp://"))
+			if !assert.NoError(s.t, err) {
+				return attacks
+			}
+			_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Millisecond)) // it may be refused in the middle, or not be read
+			_, _ = conn.Write([]byte(hostilities[r.IntN(len(hostilities))](peer, r)))
+			attacks++
+			if open = append(open, conn); len(open) > 60 {
+				if r.IntN(2) == 0 {
+					_ = open[0].(*net.TCPConn).SetLinger(0)
+				}
+				open[0].Close()
+				open = open[1:]
+			}
+		}
+	}
+}
+
+// usage is what the process takes.
+type usage struct {
+	heap       uint64
+	goroutines int
+	files      int
+}
+
+func usageNow() (u usage) {
+	u.heap, u.goroutines, u.files = held(), runtime.NumGoroutine(), openFiles()
+	return u
+}
+
+// TestSoakHostile runs for five seconds, or for as long as SOAK says (make soak-hostile).
+func TestSoakHostile(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("SOAK"))
+	long := err == nil
+	if !long {
+		length = 5 * time.Second
+	}
+	s := &soak{t: t, router: socket.NewRouter(), pub: socket.NewPub()}
+	closing(t, s.router, s.pub)
+	bounds := map[string]string{"DEALER": bind(t, s.router, "tcp://127.0.0.1:0"), "SUB": bind(t, s.pub, "tcp://127.0.0.1:0")}
+	ctx, stop := context.WithTimeout(t.Context(), length)
+	defer stop()
+	service, end := context.WithCancel(t.Context())
+	defer end()
+
+	var good, echo sync.WaitGroup
+	echo.Go(func() { s.echo(service) })
+	var sent atomic.Uint64
+	sent.Store(1 << 63)
+	const peers = 4
+	for range peers {
+		sub := socket.NewSub(socket.WithRecvHWM(0))
+		closing(t, sub)
+		require.NoError(t, sub.Subscribe("good"))
+		require.NoError(t, sub.Connect(bounds["SUB"]))
+		require.NoError(t, sub.WaitSubscribed(limit(t), 1))
+		good.Go(func() { s.listen(sub, sent.Load) })
+		good.Go(func() { s.ask(ctx, bounds["DEALER"]) })
+	}
+	good.Go(func() { sent.Store(s.publish(ctx)) })
+	before := usageNow()
+	samples := make(chan usage, 2)
+	for _, at := range []time.Duration{length / 4, length * 9 / 10} {
+		sample := time.AfterFunc(at, func() { samples <- usageNow() })
+		defer sample.Stop()
+	}
+	attacks := s.attack(ctx, bounds)
+	good.Wait()
+	end()
+	echo.Wait()
+
+	require.NotZero(t, s.replies.Load())
+	assert.Equal(t, peers*sent.Load(), s.heard.Load(), "published messages that were heard")
+	worst := time.Duration(s.worst.Load())
+	t.Logf("%d attacks, %d replies, %d published, the latest message after %s; refused by the ROUTER %v, by the PUB %v", attacks, s.replies.Load(), sent.Load(), worst,
+		s.router.Stats().Refused, s.pub.Stats().Refused)
+	quarter, late := <-samples, <-samples
+	t.Logf("before %+v, after a quarter %+v, in the end %+v", before, quarter, late)
+	assert.LessOrEqual(t, late.goroutines, quarter.goroutines+100)
+	assert.LessOrEqual(t, late.files, quarter.files+100)
+	if long {
+		assert.LessOrEqual(t, worst, 250*time.Millisecond)
+		assert.LessOrEqual(t, late.heap, quarter.heap*2, "memory grows")
+	}
+	require.Eventually(t, func() bool {
+		now := usageNow()
+		return now.goroutines <= before.goroutines && now.files <= before.files
+	},
+		sockettest.Timeout, 10*time.Millisecond, "what hostile peers took is given back")
+}
