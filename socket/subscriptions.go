@@ -122,6 +122,8 @@ func (f *fanout) remove(p *pipe) {
 	defer f.mu.Unlock()
 	delete(f.peers, p.peer.Load())
 	delete(f.greeted, p)
+	clear(f.matched[:cap(f.matched)]) // it would keep p, with all its buffers, until the next Send
+	f.matched = f.matched[:0]
 	cfg := &f.c.cfg
 	f.asked.RemovePipe(p, func(topic []byte, times int, _ bool) {
 		for range times {
