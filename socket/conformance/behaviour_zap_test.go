@@ -45,6 +45,61 @@ func TestBehaviour84_UnknownClientKey(t *testing.T) {
 	})
 }
 
+// Behaviour 75: the User-Id of the sender, as the authenticator gave it, is readable on every message.
+func TestBehaviour75_UserIDOnEveryMessage(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		at := fresh("inproc")
+		zapHandler(t, at, func(request []string) []string { return says("200", "", "user of "+request[5], "")(request) })
+		s := zapServer(t, at)
+		endpoint := bind(t, s, fresh(transport))
+		for _, name := range []string{"a", "b"} {
+			c := socket.NewDealer(socket.WithIdentity(name))
+			closing(t, c)
+			connect(t, c, endpoint)
+			for range 3 {
+				send(t, c, "hello")
+			}
+		}
+		for range 6 {
+			m := recv(t, s)
+			require.Equal(t, "user of "+string(m.Frames[0]), m.Peer().UserID())
+		}
+	})
+}
+
+// Behaviour 93: PLAIN lets in with the right password only; two sides that are both servers do not meet.
+func TestBehaviour93_PlainPasswords(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		known := socket.WithAuthenticator(socket.StaticPasswords(map[string]string{"admin": "password"}))
+		s := socket.NewRouter(socket.WithPlainServer(), known)
+		endpoint := bound(t, transport, s)
+		for name, test := range map[string]struct {
+			opts   []socket.Option
+			reason zmtp.Reason
+		}{
+			"wrong password": {[]socket.Option{socket.WithPlainClient("admin", "passworD")}, zmtp.Denied},
+			"unknown user":   {[]socket.Option{socket.WithPlainClient("nobody", "password")}, zmtp.Denied},
+			"nothing":        {[]socket.Option{socket.WithPlainClient("", "")}, zmtp.Denied},
+		} {
+			c := socket.NewDealer(test.opts...)
+			closing(t, c)
+			failed := watch(t, s)
+			connect(t, c, endpoint)
+			require.NotNil(t, requireReason(t, failed, test.reason), name)
+		}
+		other := socket.NewDealer(socket.WithPlainServer(), known, socket.WithHandshakeTimeout(200*time.Millisecond), socket.WithAuthTimeout(100*time.Millisecond))
+		closing(t, other)
+		failed := watch(t, other)
+		connect(t, other, endpoint)
+		require.Error(t, failed(socket.HandshakeFailed).Err)
+		c := socket.NewDealer(socket.WithPlainClient("admin", "password"))
+		closing(t, c)
+		connect(t, c, endpoint)
+		send(t, c, "hello")
+		require.Equal(t, "admin", recv(t, s).Peer().UserID())
+	})
+}
+
 // zapMechanisms are the two sides of each mechanism.
 func zapMechanisms() map[string][2][]socket.Option {
 	server, client := socket.NewKeyPair(), socket.NewKeyPair()
@@ -85,7 +140,7 @@ func TestBehaviour90_ZAPHandlersThatErr(t *testing.T) {
 func refusedBy(t *testing.T, at string, sides [2][]socket.Option, reason zmtp.Reason) {
 	t.Helper()
 	s := zapServer(t, at, append(sides[0], socket.WithAuthTimeout(50*time.Millisecond))...)
-	c := socket.NewDealer(append(sides[1], swift())...)
+	c := socket.NewDealer(append(sides[1], swift(), socket.WithLinger(0))...)
 	closing(t, c)
 	here, there := watch(t, s), watch(t, c)
 	connect(t, c, bind(t, s, fresh("tcp")))
