@@ -42,7 +42,7 @@ var attacks = [...]struct{ what, tests, reason string }{
 	25: {"CURVE cookies and INITIATE used again", "", ""},
 	26: {"CURVE INITIATE of 64 KiB", "", ""},
 	27: {"CURVE nonces again or lower, a flipped bit", "", ""},
-	28: {"a ZAP handler that is silent, wrong or says too much", "", "the ZAP bridge brings its own tests"},
+	28: {"a ZAP handler that is silent, wrong or says too much", "socket/conformance TestBehaviour90", ""},
 	29: {"TLS: expired, of another authority or name, none, 1.1", "socket TestTLS", ""},
 	30: {"compressed frames that grow", "", "nothing is compressed, neither frames nor WebSocket messages"},
 	31: {"msgpack that claims 2^32 elements, nests 10,000 deep, repeats keys", "codec TestScanRefusesHostile, codec TestMsgpackRefusesHostile", ""},
