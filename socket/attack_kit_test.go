@@ -237,7 +237,10 @@ func (g *siege) each(want socket.Refusal, times int, play func(b *besieged)) {
 			now := b.socket.Stats().Refused
 			delete(before, socket.RefusedPeers) // the good peers came to a PAIR before it had let go of the last one
 			delete(now, socket.RefusedPeers)
-			require.Equal(g.t, before, now, "%s: %v", b.typ, b.last)
+			b.mu.Lock()
+			last := b.last
+			b.mu.Unlock()
+			require.Equal(g.t, before, now, "%s: %v", b.typ, last)
 			continue
 		}
 		require.Eventually(g.t, func() bool {

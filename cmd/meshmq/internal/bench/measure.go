@@ -240,11 +240,16 @@ func (c *Config) spread(ctx context.Context, size int) (rate float64, err error)
 	if err != nil {
 		return 0, err
 	}
-	if err := sleep(ctx, c.Duration); err != nil {
-		return 0, err
+	for after := before; after == before && time.Since(start) < patience; { // on a busy machine nothing may have come in the time
+		if err := sleep(ctx, c.Duration); err != nil {
+			return 0, err
+		}
+		if after, err = other.tally(); err != nil {
+			return 0, err
+		}
+		rate = float64(after-before) / time.Since(start).Seconds()
 	}
-	after, err := other.tally()
-	return float64(after-before) / time.Since(start).Seconds(), err
+	return rate, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
