@@ -82,7 +82,7 @@ func (o *own) ctx() (context.Context, context.CancelFunc) {
 
 func (o *own) bind(endpoint string) string {
 	o.t.Helper()
-	addr, err := o.Bind(endpoint)
+	addr, err := rebind(o, endpoint)
 	require.NoError(o.t, err)
 	return addr
 }

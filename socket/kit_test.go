@@ -3,10 +3,12 @@ package socket_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,9 +48,21 @@ func fresh(t *testing.T, transport string) string {
 
 func bind(t *testing.T, s connector, endpoint string) string {
 	t.Helper()
-	bound, err := s.Bind(endpoint)
+	bound, err := rebind(s, endpoint)
 	require.NoError(t, err)
 	return bound
+}
+
+// rebind is Bind to an address that was just released: another test may be starting a process, which has a copy of the old listener
+// from its fork to its exec.
+func rebind(s interface{ Bind(string) (string, error) }, endpoint string) (bound string, err error) {
+	for range 1000 {
+		if bound, err = s.Bind(endpoint); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		<-time.After(time.Millisecond)
+	}
+	return bound, err
 }
 
 // unused is a tcp endpoint that nobody listens on, nor will by chance.
