@@ -1,8 +1,8 @@
 package socket_test
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"runtime"
 	"testing"
 
