@@ -202,7 +202,7 @@ func TestForeignReplier(t *testing.T) {
 func TestPair(t *testing.T) {
 	t.Parallel()
 	one := start(t, "pair", "-b", anyPort, "--count", "2", "from one")
-	two := meshmqWith(t, "a\nb\n", "pair", "-c", one.endpoint(), "--count", "1")
+	two := meshmq(t, "pair", "-c", one.endpoint(), "--count", "1", "a", "b") // lines of standard input may come too late to be sent
 	assert.Equal(t, result{0, "from one\n", ""}, two)
 	r := one.wait()
 	assert.Zero(t, r.code, r.stderr)
