@@ -58,6 +58,7 @@ type In struct {
 	lease    *Lease            // of the message under way
 	reuse    *atomic.Bool      // its memory is given back: see Lease
 	want     int               // its size, 0 when there is none
+	lead     int               // bytes that stood before the last large body, 0 when something else came since
 	more     bool              // frames of the same message follow
 	frames   int               // of the message under way
 	bytes    int
@@ -205,6 +206,7 @@ func (in *In) parse() (Batch, error) {
 		}
 	}
 	if b.Msgs > 0 {
+		in.lead = 0
 		b.data = in.buf[in.r:end:end]
 		in.r = end
 		return b, nil
@@ -241,6 +243,7 @@ func (in *In) parseFrame() (done, last bool, err error) {
 			return false, false, err
 		}
 		in.commands++
+		in.lead = 0
 		return true, false, in.Command(name, data)
 	}
 	in.frames++
@@ -284,8 +287,10 @@ func (in *In) outgrown() error {
 	if size <= inlineBody && in.p-in.r <= inlineBody {
 		return nil
 	}
+	before := in.p - in.r
 	in.split()
 	if size > inlineBody {
+		in.lead = before + h
 		in.startLarge(flags, int(size), h)
 	}
 	return nil
