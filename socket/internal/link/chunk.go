@@ -10,13 +10,13 @@ func (in *In) space() []byte {
 		}
 		return in.large[len(in.large):min(cap(in.large), in.want)]
 	}
-	// A peer that sends one large body after another: what stands before the next, so that all of that is read where it stays.
-	if in.lead > 0 && in.r == in.w && in.lead <= len(in.buf)-in.w {
-		return in.buf[in.w : in.w+in.lead]
-	}
 	// A new chunk when little is left, unless the rest holds a partial message that just needs it.
 	if len(in.buf)-in.w < in.size/8 || in.missing() > len(in.buf)-in.w {
 		in.renew()
+	}
+	// From a peer that sends one large body after another only what stands before the next, so that all of that is read where it stays.
+	if in.lead > 0 && in.r == in.w {
+		return in.buf[in.w:min(in.w+in.lead, len(in.buf))]
 	}
 	return in.buf[in.w:]
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // reader reads a stream with commands in it.
@@ -71,4 +73,36 @@ func TestLease_SmallMessagesHaveNone(t *testing.T) {
 	b, _ := next(t, in)
 	assert.Nil(t, b.Lease)
 	b.Lease.Release()
+}
+
+// asked notes how many bytes each read asks for.
+type asked struct {
+	scripted
+	reads []int
+}
+
+func (c *asked) Read(p []byte) (int, error) {
+	c.reads = append(c.reads, len(p))
+	return c.scripted.Read(p)
+}
+
+// TestIn_LargeBodiesAreReadWhereTheyStay: once a peer sends large bodies, no part of them is read into a chunk and moved.
+func TestIn_LargeBodiesAreReadWhereTheyStay(t *testing.T) {
+	t.Parallel()
+	const size, header = 300 << 10, 9
+	var data []byte
+	for _, flags := range []byte{0, 0, zmtp.FlagMore, 0} {
+		data = append(zmtp.AppendHeader(data, flags, size), make([]byte, size)...)
+	}
+	c := &asked{scripted: scripted{data: data}}
+	in := NewIn(NewConn(c), nil, 1<<20)
+	_, frames := next(t, in)
+	require.Len(t, frames[0], size)
+	c.reads = nil
+	for range 2 {
+		_, frames = next(t, in)
+		require.Len(t, frames[0], size)
+	}
+	require.Len(t, frames, 2)
+	assert.Equal(t, []int{header, size, header, size, header, size}, c.reads)
 }
