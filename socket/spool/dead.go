@@ -84,21 +84,23 @@ func (d *Dead) Bury(ctx context.Context, c *Consumer, r Record, reason string) e
 // Letters iterates over the dead letters, the oldest first, and ends with the last that is there. A *Gap says that
 // some are lost; any other error is the last. Letters are valid until the next.
 func (d *Dead) Letters() iter.Seq2[Letter, error] {
-	return func(yield func(Letter, error) bool) {
-		r := d.log.Queue().Reader()
-		defer r.Close()
-		for {
-			rec, err := r.TryNext()
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			var letter Letter
-			if err == nil {
-				letter, err = parseLetter(rec)
-			}
-			if !yield(letter, err) || err != nil && !errors.As(err, new(*Gap)) {
-				return
-			}
+	return func(yield func(Letter, error) bool) { letters(d.log.Queue().Reader(), yield) }
+}
+
+// letters yields what r finds, and closes it.
+func letters(r *Reader, yield func(Letter, error) bool) {
+	defer r.Close()
+	for {
+		rec, err := r.TryNext()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		var letter Letter
+		if err == nil {
+			letter, err = parseLetter(rec)
+		}
+		if !yield(letter, err) || err != nil && !errors.As(err, new(*Gap)) {
+			return
 		}
 	}
 }

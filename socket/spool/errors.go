@@ -45,6 +45,9 @@ var (
 	ErrNotSpool = errors.New("no spool is in this directory")
 )
 
+// errDeadFolder is the ErrKind of tools that are shown the folder of dead letters: its lock is that of the spool.
+var errDeadFolder = fmt.Errorf("these are dead letters: name the spool they are in: %w", ErrKind)
+
 // InUseError says who has a spool open; it is an ErrInUse.
 type InUseError struct {
 	// PID is the holder's process id on Host, 0 if it is not known.

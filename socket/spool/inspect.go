@@ -23,6 +23,8 @@ type Stats struct {
 	Consumers []ConsumerInfo
 	// Holder is who has the spool open, nil if nobody has. Only Inspect tells.
 	Holder *InUseError
+	// Quarantined names the files that Repair has put aside. Only Inspect tells.
+	Quarantined []string
 
 	// Appended, Syncs and Dropped count since the spool was opened; Dropped are messages let go by retention, or by
 	// DropOldest before they were acknowledged. Inspect does not know them.
@@ -109,7 +111,7 @@ func (d dirFS) holder() *InUseError {
 		return nil
 	}
 	defer f.Close()
-	if tryLock(f.(osFile).File) == nil {
+	if probeLock(f.(osFile).File) == nil {
 		_ = unlock(f.(osFile).File)
 		return nil
 	}

@@ -30,6 +30,9 @@ func (l *Log) keepLoop() {
 		l.release()
 		l.rewriteOne()
 		l.prepare()
+		l.mu.Lock()
+		notify(&l.tended)
+		l.mu.Unlock()
 	}
 }
 

@@ -32,6 +32,10 @@ func (d Damage) String() string {
 // noHeader is what is wrong with a segment of which nothing can be read.
 const noHeader = "no readable header"
 
+// noFile is what is wrong with a segment that is not there. Nothing repairs that: it is found until its messages are
+// acknowledged.
+const noFile = "the file is missing"
+
 // Recovery says what opening found.
 type Recovery struct {
 	// Clean is true if the log had been closed, or is new.

@@ -12,6 +12,12 @@ import (
 // maxLock bounds what is read of the lock file.
 const maxLock = 1 << 10
 
+// Who only looks whether a spool is in use has the lock for microseconds; that must not keep an owner out.
+const (
+	probes    = 5
+	probeTime = 4 * time.Millisecond
+)
+
 // holder is what the lock file says, as JSON, for people and for InUseError.
 type holder struct {
 	PID   int       `json:"pid"`
@@ -19,15 +25,15 @@ type holder struct {
 	Since time.Time `json:"since"`
 }
 
-// lock takes the spool for this process, or says who has it. It does not wait. The file stays, the lock ends
-// with the process that held it.
+// lock takes the spool for this process, or says who has it. It waits for nobody who means to keep it.
+// The file stays, the lock ends with the process that held it.
 func (d dirFS) lock() (io.Closer, error) {
 	opened, err := d.Open(lockName, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	f := opened.(osFile)
-	if err := tryLock(f.File); errors.Is(err, ErrInUse) {
+	if err := patientLock(f.File); errors.Is(err, ErrInUse) {
 		h := readHolder(f)
 		return nil, errors.Join(&InUseError{PID: h.PID, Host: h.Host, Since: h.Since}, f.Close())
 	} else if err != nil {
@@ -45,6 +51,17 @@ func (d dirFS) lock() (io.Closer, error) {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
 	}
 	return heldLock{f}, nil
+}
+
+// patientLock is tryLock, again for some moments.
+func patientLock(f *os.File) (err error) {
+	for range probes {
+		if err = tryLock(f); !errors.Is(err, ErrInUse) {
+			return err
+		}
+		time.Sleep(probeTime)
+	}
+	return err
 }
 
 // heldLock is the lock file of an open spool.

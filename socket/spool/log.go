@@ -36,6 +36,7 @@ type Log struct {
 	current chan struct{} // the same for what is being written
 	grown   chan struct{} // closed when readers may see more; nil while none waits
 	roomy   chan struct{} // closed when spare or full changes; nil while nobody waits
+	tended  chan struct{} // closed when the keeper has been round; nil while nobody waits
 	queued  int           // messages in buf
 	taken   uint64        // number of the last message that was taken to be written
 	batch   int           // messages in the last batch

@@ -17,6 +17,8 @@ func syncDir(f *os.File) error { return f.Sync() }
 // tryLock refuses: a spool that two processes may open at once is none.
 func tryLock(*os.File) error { return errors.ErrUnsupported }
 
+func probeLock(*os.File) error { return nil }
+
 func unlock(*os.File) error { return nil }
 
 func freeBytes(*os.File) (uint64, error) { return 1 << 63, nil }

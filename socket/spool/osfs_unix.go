@@ -38,4 +38,7 @@ func tryLock(f *os.File) error {
 	return err
 }
 
+// probeLock is tryLock for who only wants to know: any number may have it at a time.
+func probeLock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) }
+
 func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }

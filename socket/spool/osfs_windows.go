@@ -27,6 +27,12 @@ func tryLock(f *os.File) error {
 	return err
 }
 
+// probeLock is tryLock for who only wants to know: any number may have it at a time.
+func probeLock(f *os.File) error {
+	at := windows.Overlapped{OffsetHigh: 1}
+	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)
+}
+
 func unlock(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: 1})
 }

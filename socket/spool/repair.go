@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 )
 
@@ -29,54 +30,77 @@ func RepairFS(fs FS) (Report, error) {
 	if err != nil || len(r.Damage) == 0 {
 		return r, err
 	}
-	d, err := load(fs, true)
-	if err != nil {
-		return r, err
-	}
-	ordinals, err := listSegments(fs)
-	if err != nil {
-		return r, err
-	}
-	newest := d.segments[len(d.segments)-1]
-	if lost := ordinals[len(ordinals)-1]; lost != newest.header.ordinal {
-		if err := beginFar(fs, d, lost+1); err != nil {
+	for _, dir := range []string{".", deadName} {
+		aside, err := repairLog(folder{fs, dir}, damagedSegments(r, dir))
+		for _, name := range aside {
+			r.Aside = append(r.Aside, path.Join(dir, name))
+		}
+		if err != nil {
 			return r, err
 		}
 	}
-	for _, name := range damagedSegments(r) {
-		i := slices.IndexFunc(d.segments, func(s *segment) bool { return s.name() == name })
-		if err := repairSegment(fs, d, i, name); err != nil {
-			return r, err
-		}
-	}
-	return r, fs.Sync(".")
+	return r, nil
 }
 
-func damagedSegments(r Report) (names []string) {
+// damagedSegments returns the names of the files in dir that have damage.
+func damagedSegments(r Report, dir string) (names []string) {
 	for _, d := range r.Damage {
-		names = append(names, d.Segment)
+		if in, name := path.Split(d.Segment); path.Clean(in) == dir && d.What != noFile {
+			names = append(names, name)
+		}
 	}
 	return slices.Compact(names)
 }
 
-// repairSegment puts a segment aside and, if it is number i of those that can be read, leaves a sound copy.
-func repairSegment(fs FS, d *loaded, i int, name string) error {
-	aside, err := freeName(fs, name+badSuffix)
+// repairLog repairs these segments of a log and returns the names under which they are kept.
+func repairLog(fs FS, damaged []string) (aside []string, err error) {
+	if len(damaged) == 0 {
+		return nil, nil
+	}
+	d, err := load(fs, true)
+	if err != nil && (d == nil || len(d.segments) > 0) {
+		return nil, err
+	}
+	ordinals, err := listSegments(fs)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if n := len(d.segments); n > 0 { // else the log begins anew
+		newest := d.segments[n-1]
+		if lost := ordinals[len(ordinals)-1]; lost != newest.header.ordinal {
+			if err := beginFar(fs, d, lost+1); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, name := range damaged {
+		i := slices.IndexFunc(d.segments, func(s *segment) bool { return s.name() == name })
+		kept, err := repairSegment(fs, d, i, name)
+		if err != nil {
+			return aside, err
+		}
+		aside = append(aside, kept)
+	}
+	return aside, fs.Sync(".")
+}
+
+// repairSegment puts a segment aside and, if it is number i of those that can be read, leaves a sound copy.
+func repairSegment(fs FS, d *loaded, i int, name string) (aside string, err error) {
+	if aside, err = freeName(fs, name+badSuffix); err != nil {
+		return "", err
 	}
 	if i < 0 {
-		return fs.Rename(name, aside)
+		return aside, fs.Rename(name, aside)
 	}
 	if err := copyFile(fs, name, aside); err != nil {
-		return fmt.Errorf("put %s aside: %w", name, err)
+		return "", fmt.Errorf("put %s aside: %w", name, err)
 	}
 	s := *d.segments[i]
 	if !s.sealed {
 		s.size, s.last = d.end, d.next-1
 	}
 	_, err = rewriteSegment(fs, &s, func(uint64) bool { return true }, true)
-	return err
+	return aside, err
 }
 
 // beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it.

@@ -1,12 +1,13 @@
 package spool
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 )
 
 // Report is what Verify found.
@@ -23,8 +24,12 @@ type Report struct {
 	Torn int64
 	// Damage lists what cannot be read, in order. It is empty in a sound spool.
 	Damage []Damage
-	// Quarantined names the files that Repair has put aside.
+	// Letters is how many dead letters there are; damage to them is in Damage, too, under "dead/".
+	Letters uint64
+	// Quarantined names the files that Repair has put aside, now or earlier.
 	Quarantined []string
+	// Aside names those that this Repair has put aside.
+	Aside []string
 }
 
 // Verify reads every byte of the spool in dir and says what is damaged. It changes nothing. The spool must not
@@ -40,8 +45,29 @@ func Verify(dir string) (Report, error) {
 
 // VerifyFS is Verify on a file layer of the caller's.
 func VerifyFS(fs FS) (Report, error) {
-	d, err := load(fs, true)
+	r, err := verifyLog(fs)
 	if err != nil {
+		return r, err
+	}
+	dead, err := verifyLog(folder{fs, deadName})
+	if err != nil && !errors.Is(err, ErrNotSpool) {
+		return r, fmt.Errorf("dead letters: %w", err)
+	}
+	r.Letters, r.Torn = dead.Messages, r.Torn+dead.Torn
+	for _, d := range dead.Damage {
+		d.Segment = path.Join(deadName, d.Segment)
+		r.Damage = append(r.Damage, d)
+	}
+	for _, name := range dead.Quarantined {
+		r.Quarantined = append(r.Quarantined, path.Join(deadName, name))
+	}
+	return r, nil
+}
+
+// verifyLog reads one log, without the one in it. One of which no segment can be read is damaged, too.
+func verifyLog(fs FS) (Report, error) {
+	d, err := load(fs, true)
+	if err != nil && (d == nil || len(d.Damage) == 0 || len(d.segments) > 0) {
 		return Report{}, err
 	}
 	r := Report{Torn: d.Torn}
@@ -61,17 +87,50 @@ func VerifyFS(fs FS) (Report, error) {
 		r.Bytes += s.size
 		r.Damage = append(r.Damage, v.damage...)
 	}
-	names, err := fs.List(".")
-	if err != nil {
+	if r.Quarantined, err = quarantined(fs); err != nil {
 		return Report{}, err
 	}
-	r.Quarantined = slices.DeleteFunc(names, func(name string) bool { return !isQuarantine(name) })
-	slices.Sort(r.Quarantined)
-	slices.SortStableFunc(r.Damage, func(a, b Damage) int { return bytes.Compare([]byte(a.Segment), []byte(b.Segment)) })
+	if x, ok := d.missingFirst(); ok && len(r.Quarantined) == 0 { // put aside is known
+		r.Damage = append(r.Damage, x)
+	}
+	slices.SortStableFunc(r.Damage, func(a, b Damage) int { return strings.Compare(a.Segment, b.Segment) })
 	if r.Segments == 0 && len(r.Damage) == 0 {
 		return r, ErrNotSpool
 	}
 	return r, nil
+}
+
+// missingFirst returns the damage of messages before the first segment that nobody has let go.
+func (d *loaded) missingFirst() (Damage, bool) {
+	if len(d.segments) == 0 {
+		return Damage{}, false
+	}
+	first := d.segments[0].header
+	wanted := slices.Collect(maps.Values(d.state.positions))
+	if !first.kind.queues() {
+		wanted = nil
+	} else if len(wanted) == 0 { // the state is damaged: nobody can say
+		return Damage{}, false
+	}
+	gap := d.state.missing(1, first.base-1, wanted...)
+	if gap != nil && !gap.Damaged {
+		gap = d.state.missing(gap.To+1, first.base-1, wanted...)
+	}
+	if gap == nil {
+		return Damage{}, false
+	}
+	return Damage{Segment: segmentName(first.ordinal - 1), From: gap.From, To: gap.To, What: noFile}, true
+}
+
+// quarantined returns the names of the files that Repair has put aside, sorted.
+func quarantined(fs FS) ([]string, error) {
+	names, err := fs.List(".")
+	if err != nil {
+		return nil, err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !isQuarantine(name) })
+	slices.Sort(names)
+	return names, nil
 }
 
 // withLocked runs do on the directory of a spool that must be there, holding its lock.
@@ -80,8 +139,8 @@ func withLocked(dir string, do func(FS) error) error {
 	if err != nil {
 		return fmt.Errorf("spool %s: %w", dir, err)
 	}
-	if ordinals, err := listSegments(fs); err != nil || len(ordinals) == 0 {
-		return errors.Join(fmt.Errorf("spool %s: %w", dir, errors.Join(err, ErrNotSpool)), fs.Close())
+	if err := checkSpool(fs); err != nil {
+		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), fs.Close())
 	}
 	lock, err := fs.lock()
 	if err != nil {
@@ -91,6 +150,25 @@ func withLocked(dir string, do func(FS) error) error {
 		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), lock.Close(), fs.Close())
 	}
 	return errors.Join(lock.Close(), fs.Close())
+}
+
+// checkSpool refuses what is no spool before anything is made in it, if only a lock.
+func checkSpool(fs FS) error {
+	ordinals, err := listSegments(fs)
+	if err != nil {
+		return err
+	}
+	if len(ordinals) == 0 {
+		return ErrNotSpool
+	}
+	f, h, err := openSegment(fs, segmentName(ordinals[0]))
+	if err != nil { // looked at later
+		return nil
+	}
+	if h.kind == kindDead {
+		err = errDeadFolder
+	}
+	return errors.Join(err, f.Close())
 }
 
 // verifier reads one segment.

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 )
 
@@ -23,6 +24,9 @@ func OpenView(dir string) (*View, error) {
 	v, err := OpenViewFS(fs)
 	if errors.Is(err, os.ErrNotExist) { // a segment went while we looked
 		v, err = OpenViewFS(fs)
+	}
+	if err == nil && v.stats.Kind == kindDead {
+		err = errDeadFolder
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("spool %s: %w", dir, err), fs.Close())
@@ -45,7 +49,9 @@ func OpenViewFS(fs FS) (*View, error) {
 		fs: fs, id: last.id, options: Options{Kind: last.kind}, recovery: d.Recovery, segments: d.segments, state: d.state,
 		next: d.next, written: d.next - 1, durable: d.next - 1, visible: d.end, failed: ErrClosed,
 	}
-	return &View{log: l, stats: statsOf(d.segments, &d.state, d.next), closer: func() error { return nil }}, nil
+	v := &View{log: l, stats: statsOf(d.segments, &d.state, d.next), closer: func() error { return nil }}
+	v.stats.Quarantined, err = quarantined(fs)
+	return v, err
 }
 
 // Stats returns what there is.
@@ -56,11 +62,62 @@ func (v *View) Reader(start Start) *Reader { return v.log.Reader(start) }
 
 // Pending returns a reader of what a consumer has not acknowledged; the name "" is that of Queue. ErrNoConsumer
 // if there is none.
-func (v *View) Pending(name string) (*Reader, error) {
-	if v.log.state.positions[name] == nil {
+func (v *View) Pending(name string) (*Reader, error) { return v.PendingFrom(name, Beginning()) }
+
+// PendingFrom is Pending from start on.
+func (v *View) PendingFrom(name string, start Start) (*Reader, error) {
+	p := v.log.state.positions[name]
+	if p == nil {
 		return nil, fmt.Errorf("consumer %q: %w", name, ErrNoConsumer)
 	}
-	return (&Consumer{l: v.log, name: name}).Reader(), nil
+	r := v.log.Reader(start)
+	r.number = max(r.number, p.acked.floor+1)
+	r.skip = &Consumer{l: v.log, name: name}
+	return r, nil
+}
+
+// Attempts returns how many deliveries of message n to a consumer have failed.
+func (v *View) Attempts(name string, n uint64) int {
+	return (&Consumer{l: v.log, name: name}).Attempts(n)
+}
+
+// Dead returns what the dead letters take, zero if there never was one: of their log, Pending is how many there are.
+func (v *View) Dead() (Stats, error) {
+	d, err := v.dead()
+	if d == nil || err != nil {
+		return Stats{}, err
+	}
+	return d.stats, nil
+}
+
+// Letters iterates over the dead letters as Dead.Letters does.
+func (v *View) Letters() iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		d, err := v.dead()
+		var r *Reader
+		if d != nil && err == nil {
+			r, err = d.Pending("")
+		}
+		if err != nil {
+			yield(Letter{}, err)
+		} else if r != nil {
+			letters(r, yield)
+		}
+	}
+}
+
+// dead returns a view of the dead letters, nil if there never was one.
+func (v *View) dead() (*View, error) {
+	d, err := OpenViewFS(folder{v.log.fs, deadName})
+	if errors.Is(err, os.ErrNotExist) { // a segment went while we looked
+		d, err = OpenViewFS(folder{v.log.fs, deadName})
+	}
+	if errors.Is(err, ErrNotSpool) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("dead letters: %w", err)
+	}
+	return d, nil
 }
 
 // Close lets the directory go; readers must be closed before.
