@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 )
 
 // Consumer is a named reader's position: what it has acknowledged and how often the rest has failed. It is in
@@ -187,10 +188,29 @@ func (c *Consumer) Pending() uint64 {
 
 // Reader returns a reader of what is not acknowledged, from the first such message on. Messages acknowledged
 // while it reads are passed over.
-func (c *Consumer) Reader() *Reader {
-	r := c.l.Reader(At(c.Floor() + 1))
-	r.skip = c
+func (c *Consumer) Reader() *Reader { return c.From(0) }
+
+// From is Reader for messages from number n on.
+func (c *Consumer) From(n uint64) *Reader {
+	r := c.l.Reader(At(max(n, c.Floor()+1)))
+	r.skip, r.top = c, new(atomic.Uint64)
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	if p := c.l.state.positions[c.name]; p != nil {
+		r.top = &p.top
+	}
 	return r
+}
+
+// standing returns how often message n has failed, and whether it is not acknowledged.
+func (c *Consumer) standing(n uint64) (attempts int, wanted bool) {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	p := c.l.state.positions[c.name]
+	if p == nil {
+		return 0, true
+	}
+	return int(p.attempts[n]), !p.acked.has(n)
 }
 
 func (c *Consumer) positionLocked() (*position, error) {

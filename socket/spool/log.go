@@ -84,6 +84,13 @@ type counts struct {
 // ID returns the id drawn when the spool was made.
 func (l *Log) ID() ID { return l.id }
 
+// Incarnation returns that of messages appended now: see Record.
+func (l *Log) Incarnation() uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active().header.incarnation
+}
+
 // Recovery says what was found at opening.
 func (l *Log) Recovery() Recovery { return l.recovery }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type Record struct {
 	Incarnation uint32
 	// Time is when it was appended. It never goes back within a log.
 	Time time.Time
+	// Attempts is how many deliveries have failed, as the consumer counted whose reader it is; 0 from other readers.
+	Attempts int
 	// Frames are the message. They are valid until the next call of the reader; Clone keeps them.
 	Frames [][]byte
 }
@@ -66,6 +69,7 @@ type Reader struct {
 	file   File
 	c      *cursor // nil while no segment is open
 	skip   *Consumer
+	top    *atomic.Uint64 // with skip: the highest number that it has acknowledged or failed
 	frames [][]byte
 }
 
@@ -137,7 +141,11 @@ func (r *Reader) TryNext() (Record, error) {
 			continue
 		}
 		r.number = rec.number + 1
-		if rec.time < r.since || r.skip != nil && r.skip.Acked(rec.number) {
+		if rec.time < r.since {
+			continue
+		}
+		attempts, wanted := r.standing(rec.number)
+		if !wanted {
 			continue
 		}
 		r.since = 0
@@ -145,8 +153,17 @@ func (r *Reader) TryNext() (Record, error) {
 		if err != nil {
 			return Record{}, fmt.Errorf("message %d in %s: %w", rec.number, segmentName(r.header.ordinal), err)
 		}
-		return Record{Number: rec.number, Incarnation: r.header.incarnation, Time: time.Unix(0, rec.time), Frames: r.frames}, nil
+		return Record{Number: rec.number, Incarnation: r.header.incarnation, Time: time.Unix(0, rec.time), Attempts: attempts, Frames: r.frames}, nil
 	}
+}
+
+// standing returns how often message n has failed, and whether it is wanted at all. Those behind all that the consumer knows of
+// cost no lock.
+func (r *Reader) standing(n uint64) (attempts int, wanted bool) {
+	if r.skip == nil || n > r.top.Load() {
+		return 0, true
+	}
+	return r.skip.standing(n)
 }
 
 // Records iterates over what Next returns, gaps included; it ends after any other error.
@@ -285,14 +302,30 @@ func (r *Reader) wait(ctx context.Context) error {
 	l := r.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return ErrClosed
+	if err := l.errLocked(); err != nil {
+		return err
 	}
-	if l.failed != nil {
-		return l.failed
-	}
-	if r.seg.sealed || l.visible > r.c.limit {
+	if r.moreLocked() {
 		return nil
 	}
 	return l.sleep(ctx, awaited(&l.grown))
+}
+
+func (r *Reader) moreLocked() bool { return r.c == nil || r.seg.sealed || r.l.visible > r.c.limit }
+
+var ready = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// More returns a channel that is closed when TryNext may return something else than io.EOF; nil if that will not be, because the
+// log is closed or has failed.
+func (r *Reader) More() <-chan struct{} {
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case r.moreLocked():
+		return ready
+	case l.errLocked() != nil:
+		return nil
+	}
+	return awaited(&l.grown)
 }

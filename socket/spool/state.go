@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync/atomic"
 )
 
 // state is what a log knows besides its messages: who has acknowledged what. Changes are records of the log, and
@@ -25,6 +26,7 @@ type position struct {
 	attempts map[uint64]uint64 // failed deliveries of messages not acknowledged
 	unlogged spans             // acknowledged since it was last written
 	failed   []uint64          // numbers whose attempts changed since
+	top      atomic.Uint64     // the highest number in acked or attempts, or higher; written under Log.mu
 }
 
 // change is a consumer made or removed.
@@ -70,7 +72,16 @@ var errState = errors.New("malformed state")
 func newState() state { return state{positions: make(map[string]*position)} }
 
 func newPosition(name string, floor uint64) *position {
-	return &position{name: name, acked: spans{floor: floor}, attempts: make(map[uint64]uint64)}
+	p := &position{name: name, acked: spans{floor: floor}, attempts: make(map[uint64]uint64)}
+	p.reach(floor)
+	return p
+}
+
+// reach notes that messages up to n may be acknowledged or have failed.
+func (p *position) reach(n uint64) {
+	if n > p.top.Load() {
+		p.top.Store(n)
+	}
 }
 
 func (s *state) make(name string, floor uint64) *position {
@@ -91,6 +102,7 @@ func (s *state) ack(p *position, lo, hi uint64) bool {
 		return false
 	}
 	s.touch(p)
+	p.reach(hi)
 	p.unlogged.add(lo, hi)
 	p.forget(lo, hi)
 	return true
@@ -110,6 +122,7 @@ func (p *position) forget(lo, hi uint64) {
 // fail counts a failed delivery of n.
 func (s *state) fail(p *position, n uint64) uint64 {
 	s.touch(p)
+	p.reach(n)
 	p.attempts[n]++
 	p.failed = append(p.failed, n)
 	return p.attempts[n]
@@ -246,12 +259,14 @@ func (s *state) applyTo(op byte, name string, d *decoder) {
 	case opAck:
 		d.spans(func(lo, hi uint64) {
 			if p.acked.add(lo, hi) {
+				p.reach(hi)
 				p.forget(lo, hi)
 			}
 		})
 	case opAttempt:
 		n, count := d.uvarint(), d.uvarint()
 		if d.err == nil && !p.acked.has(n) {
+			p.reach(n)
 			p.attempts[n] = count
 		}
 	default:

@@ -1,0 +1,120 @@
+package socket
+
+import (
+	"context"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// SpoolWriter is the end of a Spool that Send uses.
+type SpoolWriter interface {
+	// Append puts a message behind all others and returns its number when it is as safe as the spool's policy says. One
+	// sync is to carry what all callers queued meanwhile. It copies the frames before it returns. When ctx ends first
+	// the error is that of ctx; a number above 0 with it means that the message has its place and will be delivered unless
+	// the spool fails. Other errors wrap those of package spool: ErrFull, ErrTooLarge, ErrFailed, ErrClosed; but for ErrFailed they
+	// mean that the message is not in the spool.
+	Append(ctx context.Context, frames ...[]byte) (uint64, error)
+	// Enqueue is Append without the wait for safety: the number is there as soon as the message has its place. It blocks for room only,
+	// as the spool is configured.
+	Enqueue(ctx context.Context, frames ...[]byte) (uint64, error)
+	// Wait returns nil when message n, which Enqueue returned, is as safe as the policy says.
+	Wait(ctx context.Context, n uint64) error
+	// Flush returns nil when all messages and acknowledgements given to the spool before the call are durable, whatever the policy.
+	Flush(ctx context.Context) error
+}
+
+// Spool keeps the messages of a socket until they are acknowledged: the log on disk of package spool (SpoolOf), or something replicated.
+// Messages are numbered from 1 in the order of Append and Enqueue; each has the number of the one before it plus 1, and keeps it for good.
+// (Stream, incarnation of the record, number) names a message for ever; that is what receivers tell duplicates by. All methods of a
+// Spool and of its consumers may be called by many goroutines; readers are for one at a time.
+//
+// After a failed write a spool takes no more: every Append is an ErrFailed. Readers go on with what is safe.
+type Spool interface {
+	SpoolWriter
+	// Stream returns the id that was drawn when the spool was made, and the incarnation of messages written now: it differs from all before it
+	// whenever numbers could be given a second time, as after a crash.
+	Stream() (id spool.ID, incarnation uint32)
+	// Consumer returns the named reader's position, made to begin at from if there is none; the name "" is the one that takes messages
+	// out of a queue, which has no beginning but the oldest message. Consumers do not affect each other.
+	Consumer(name string, from spool.Start) (SpoolConsumer, error)
+	// State returns what the spool holds at this moment.
+	State() SpoolState
+	// Close makes everything durable, acknowledgements too, and lets the spool go, so that it can be opened again at once.
+	Close() error
+}
+
+// SpoolConsumer is a position in a Spool: which messages a consumer has acknowledged, and how often others have failed. It survives crashes, as
+// of a moment that may lie a little back: a message acknowledged just before a crash is read again, none is skipped.
+type SpoolConsumer interface {
+	// Reader returns a reader of what is not acknowledged, from message n on, or from the first if n is 0.
+	Reader(n uint64) SpoolReader
+	// Ack acknowledges messages lo to hi, in any order, once or more often. It does not wait for the disk.
+	Ack(lo, hi uint64) error
+	// Fail counts a failed delivery of message n and returns how many there were, this one included; the count is kept until
+	// the message is acknowledged.
+	Fail(n uint64) (int, error)
+	// Bury moves a message to the dead letters, with the reason and the deliveries counted, and acknowledges it. When it returns nil that is durable;
+	// else the message is where it was.
+	Bury(ctx context.Context, r spool.Record, reason string) error
+	// Position returns the number up to which all messages are acknowledged, and how many messages are not.
+	Position() (floor, pending uint64)
+}
+
+// SpoolReader reads messages in the order of their numbers, as they become as safe as the policy says.
+type SpoolReader interface {
+	// TryNext returns the next message, with the deliveries that have failed in Attempts; its frames are valid until the next call.
+	// It is io.EOF at the end, which more messages may follow, and a *spool.Gap, once, for messages that are lost: the next call goes on behind them.
+	// After any other error the next call tries the same again.
+	TryNext() (spool.Record, error)
+	// More returns a channel that is closed when TryNext may have more than io.EOF to return; nil if that will not come, because the
+	// spool has failed.
+	More() <-chan struct{}
+	// Close lets go of what the reader holds.
+	Close() error
+}
+
+// SpoolState is a snapshot of a Spool.
+type SpoolState struct {
+	Next   uint64 // the number that the next message will get
+	Bytes  int64  // what the spool takes of its disk, allocated space included
+	Full   error  // why there is no room, nil while there is
+	Failed error  // what stopped the spool, nil while it works
+}
+
+// SpoolOf returns a log as a Spool. Whoever is given the Spool closes the log with it; until then the log may be looked at as well.
+func SpoolOf(log *spool.Log) Spool { return diskSpool{log} }
+
+// diskSpool is the log on disk.
+type diskSpool struct{ *spool.Log }
+
+func (d diskSpool) Stream() (spool.ID, uint32) { return d.ID(), d.Incarnation() }
+
+func (d diskSpool) Consumer(name string, from spool.Start) (SpoolConsumer, error) {
+	if name == "" {
+		return diskConsumer{d.Log, d.Queue()}, nil
+	}
+	c, err := d.Log.Consumer(name, from)
+	return diskConsumer{d.Log, c}, err
+}
+
+func (d diskSpool) State() SpoolState {
+	s := d.Stats()
+	return SpoolState{Next: s.Next, Bytes: s.Bytes, Full: s.Full, Failed: s.Failed}
+}
+
+type diskConsumer struct {
+	log *spool.Log
+	*spool.Consumer
+}
+
+func (c diskConsumer) Reader(n uint64) SpoolReader { return c.Consumer.From(n) }
+
+func (c diskConsumer) Bury(ctx context.Context, r spool.Record, reason string) error {
+	dead, err := c.log.Dead()
+	if err != nil {
+		return err
+	}
+	return dead.Bury(ctx, c.Consumer, r, reason)
+}
+
+func (c diskConsumer) Position() (floor, pending uint64) { return c.Floor(), c.Pending() }
