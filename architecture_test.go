@@ -46,6 +46,7 @@ var dependencies = map[string][]string{
 var pure = map[string][]string{
 	"transport/zmtp":        {"context", "net", "os", "sync"},
 	"socket/internal/route": {"context", "net", "os", "sync", "time"},
+	"socket/internal/ack":   {"context", "net", "os", "sync", "time"},
 }
 
 // listed is what `go list` says of one package, tests excluded.

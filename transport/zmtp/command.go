@@ -15,6 +15,11 @@ const (
 	CommandCancel    = "CANCEL"
 	CommandJoin      = "JOIN"
 	CommandLeave     = "LEAVE"
+	CommandStream    = "STREAM" // this one and the next four: acknowledged links, ACK.md
+	CommandSkip      = "SKIP"
+	CommandAck       = "ACK"
+	CommandNack      = "NACK"
+	CommandCredit    = "CREDIT"
 )
 
 // ErrCommand is wrapped by every error about the inside of a command: its name, PING, PONG, ERROR.

@@ -1,0 +1,105 @@
+package ack
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// Receiver is what the receiving end of a connection knows: how many messages came, which of them are settled, and what of that the peer was told. The
+// zero value grants nothing.
+type Receiver struct {
+	settled set
+	got     uint64  // tag of the message that came last
+	done    uint64  // settled tags
+	told    uint64  // of those, how many the peer was told of
+	floor   uint64  // that the peer was told last
+	fresh   []Range // settled above the floor, and the peer was not told; as in set
+	size    int     // bytes settled that the peer was not told of
+
+	messages uint64 // granted
+	bytes    uint64
+	most     uint64 // the most messages that were ever granted: a smaller grant may not have arrived
+}
+
+// Grant sets the credit, which the caller tells the peer: how many messages, and bytes in them, may be unsettled.
+func (r *Receiver) Grant(messages, bytes uint64) {
+	r.messages, r.bytes = messages, bytes
+	r.most = max(r.most, messages)
+}
+
+// Deliver takes note of the next n messages, 1 or more, and returns the tag of the first. It is ErrCredit when they are more than the peer could send:
+// it may have all those out that it was not told to be settled. Bytes are not looked at, since a message may go beyond them.
+func (r *Receiver) Deliver(n uint64) (first uint64, err error) {
+	if out := r.got + n - r.told; out > r.most {
+		return 0, fmt.Errorf("%w: %d out, at most %d may be", ErrCredit, out, r.most)
+	}
+	first = r.got + 1
+	r.got += n
+	return first, nil
+}
+
+// Settle notes that a message of size bytes is handled, and whether that is news: it is not when it was settled before.
+func (r *Receiver) Settle(tag uint64, size int) (fresh bool) {
+	if tag > r.got || !r.settled.add(tag) {
+		return false
+	}
+	r.done++
+	r.size += size
+	if tag > r.settled.floor {
+		s := set{ranges: r.fresh}
+		s.add(tag)
+		r.fresh = s.ranges
+	}
+	return true
+}
+
+// Refuse notes that a message is settled by a NACK, which the caller sends at once, before it calls Append.
+func (r *Receiver) Refuse(tag uint64) (fresh bool) {
+	if tag > r.got || !r.settled.add(tag) {
+		return false
+	}
+	r.done++
+	r.told++
+	return true
+}
+
+// Open returns how many messages are not settled.
+func (r *Receiver) Open() uint64 { return r.got - r.done }
+
+// Pending reports whether there is something to tell the peer.
+func (r *Receiver) Pending() bool { return r.done > r.told }
+
+// Due reports whether it is time to tell the peer: half of what was granted is settled and it does not know.
+func (r *Receiver) Due() bool {
+	n := r.done - r.told
+	return n > 0 && (n >= r.messages/2 || uint64(r.size) >= r.bytes/2)
+}
+
+// Append appends the ACKs that tell the peer all it does not know, none if it knows everything.
+func (r *Receiver) Append(dst []byte) []byte {
+	if !r.Pending() {
+		return dst
+	}
+	r.floor = r.settled.floor
+	ranges := r.aboveFloor()
+	for {
+		n := min(len(ranges), zmtp.MaxAckRanges)
+		dst = zmtp.AppendAck(dst, r.floor, ranges[:n])
+		if ranges = ranges[n:]; len(ranges) == 0 {
+			break
+		}
+	}
+	r.told, r.size, r.fresh = r.done, 0, r.fresh[:0]
+	return dst
+}
+
+// aboveFloor returns what of fresh lies above the floor, apart from it.
+func (r *Receiver) aboveFloor() []Range {
+	i := slices.IndexFunc(r.fresh, func(f Range) bool { return f.Last > r.floor })
+	if i < 0 {
+		return nil
+	}
+	return r.fresh[i:] // none straddles the floor: what is settled right above it would be part of it
+}
