@@ -193,13 +193,18 @@ func (c *Consumer) Reader() *Reader { return c.From(0) }
 // From is Reader for messages from number n on.
 func (c *Consumer) From(n uint64) *Reader {
 	r := c.l.Reader(At(max(n, c.Floor()+1)))
-	r.skip, r.top = c, new(atomic.Uint64)
+	r.passOver(c)
+	return r
+}
+
+// passOver has r leave out what c has acknowledged.
+func (r *Reader) passOver(c *Consumer) {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
+	r.skip, r.top = c, new(atomic.Uint64)
 	if p := c.l.state.positions[c.name]; p != nil {
 		r.top = &p.top
 	}
-	return r
 }
 
 // standing returns how often message n has failed, and whether it is not acknowledged.

@@ -72,7 +72,7 @@ func (v *View) PendingFrom(name string, start Start) (*Reader, error) {
 	}
 	r := v.log.Reader(start)
 	r.number = max(r.number, p.acked.floor+1)
-	r.skip = &Consumer{l: v.log, name: name}
+	r.passOver(&Consumer{l: v.log, name: name})
 	return r, nil
 }
 
