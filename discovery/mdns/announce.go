@@ -21,9 +21,10 @@ const (
 
 // ad is an announcement of this registry.
 type ad struct {
-	in   discovery.Instance
-	over chan struct{} // closed when it is replaced or withdrawn
-	end  sync.Once
+	in       discovery.Instance
+	revision uint64
+	over     chan struct{} // closed when it is replaced or withdrawn
+	end      sync.Once
 }
 
 // Announce multicasts in through all interfaces, twice, and answers questions about it. See
@@ -46,7 +47,7 @@ func (r *Registry) Announce(ctx context.Context, in discovery.Instance) (withdra
 		return nil, fmt.Errorf("announce %s: %w", in.Service, err)
 	}
 	defer r.repeats.Done()
-	if err := r.tell(a.in, r.ttl); err != nil {
+	if err := r.tell(a, r.ttl); err != nil {
 		r.drop(a)
 		return nil, fmt.Errorf("announce %s: %w", in.Service, err)
 	}
@@ -60,7 +61,7 @@ func (r *Registry) fits(in discovery.Instance) error {
 	sites := r.net.sites()
 	reached := len(sites) == 0 // then there is nothing to say about it
 	for _, s := range sites {
-		_, ok, err := service(in, s)
+		_, ok, err := service(in, now(), s)
 		if err != nil {
 			return err
 		}
@@ -87,6 +88,8 @@ func (r *Registry) admit(a *ad) error {
 	case was != nil:
 		close(was.over)
 	}
+	r.latest = max(r.latest+1, now())
+	a.revision = r.latest
 	r.ads[a.in.ID] = a
 	r.repeats.Add(1)
 	return nil
@@ -99,7 +102,7 @@ func (r *Registry) repeat(a *ad) {
 	select {
 	case <-a.over:
 	case <-timer.C:
-		r.tell(a.in, r.ttl) // the first time worked; questions find it in any case
+		r.tell(a, r.ttl) // the first time worked; questions find it in any case
 	}
 }
 
@@ -123,10 +126,10 @@ func (r *Registry) withdraw(a *ad) {
 			return
 		}
 		// Should it not get through, the record ends with its life.
-		if r.tell(a.in, 0) == nil {
+		if r.tell(a, 0) == nil {
 			<-time.After(goodbyeAfter)
 			if !r.announced(a.in.ID) {
-				r.tell(a.in, 0)
+				r.tell(a, 0)
 			}
 		}
 	})
@@ -138,11 +141,14 @@ func (r *Registry) announced(id string) bool {
 	return r.ads[id] != nil
 }
 
-// tell announces in through every interface it can be reached by.
-func (r *Registry) tell(in discovery.Instance, ttl time.Duration) error {
+// now is the least revision of what is announced now: a program that starts again goes on where it was.
+func now() uint64 { return uint64(time.Now().UnixMilli()) }
+
+// tell announces a through every interface it can be reached by.
+func (r *Registry) tell(a *ad, ttl time.Duration) error {
 	var bad error
 	err := r.net.tell(func(s site) []byte {
-		b, err := announcement(in, s, ttl)
+		b, err := announcement(a.in, a.revision, s, ttl)
 		if err != nil {
 			bad = fmt.Errorf("interface %s: %w", s.name, err)
 		}

@@ -24,6 +24,11 @@ const (
 	// time it is heard it may be shown.
 	upBurst, upRate         = 1024, 64
 	changeBurst, changeRate = 5, 1
+
+	// What was said of an instance may be taken in after what was said later, for each socket has a
+	// reader of its own. It is left out for this long, which no reader lags behind; not for ever, so
+	// that a program that starts again with its clock set back is heard.
+	lag = 10 * time.Second
 )
 
 // cache is what one Watch knows. It has no clock, timer or goroutine: time is an argument.
@@ -31,6 +36,7 @@ type cache struct {
 	max   int
 	rand  func() float64 // in [0, 1)
 	peers map[string]*peer
+	left  map[place]farewell
 	asked time.Time // the last round
 	ups   bucket
 }
@@ -43,36 +49,70 @@ type peer struct {
 }
 
 type view struct {
-	in     discovery.Instance
-	heard  time.Time
-	ttl    time.Duration
-	missed int     // rounds since the record was due for a refresh
-	jitter float64 // of the refresh, as a share of the life
+	in       discovery.Instance
+	revision uint64
+	heard    time.Time
+	ttl      time.Duration
+	missed   int     // rounds since the record was due for a refresh
+	jitter   float64 // of the refresh, as a share of the life
+}
+
+// place is where an instance was heard.
+type place struct {
+	id    string
+	index int // of the interface
+}
+
+// farewell is a goodbye that was heard. Each took an Up, whose rate bounds how many are kept.
+type farewell struct {
+	revision uint64
+	at       time.Time
 }
 
 func newCache(max int, rand func() float64) *cache {
-	return &cache{max: max, rand: rand, peers: make(map[string]*peer)}
+	return &cache{max: max, rand: rand, peers: make(map[string]*peer), left: make(map[place]farewell)}
 }
 
 // see takes in what was heard and returns the event it makes, if any.
 func (c *cache) see(s sighting, now time.Time) (discovery.Event, bool) {
 	p := c.peers[s.in.ID]
 	switch {
+	case c.overtaken(p, s, now):
+		return discovery.Event{}, false
 	case p == nil && (s.ttl == 0 || len(c.peers) >= c.max || !c.ups.take(now, upBurst, upRate)):
 		return discovery.Event{}, false
 	case p == nil:
 		p = &peer{views: map[int]*view{}, shown: s.in}
 		c.peers[s.in.ID] = p
-		p.views[s.index] = &view{in: s.in, heard: now, ttl: s.ttl, jitter: refreshRand * c.rand()}
+		p.views[s.index] = c.view(s, now)
 		return discovery.Event{Kind: discovery.Up, Instance: p.shown.Clone()}, true
 	case p.shown.Service != s.in.Service:
 		return discovery.Event{}, false // an ID keeps its service: this is another's attempt
 	case s.ttl == 0:
 		delete(p.views, s.index)
+		maps.DeleteFunc(c.left, func(_ place, f farewell) bool { return now.Sub(f.at) >= lag })
+		c.left[place{s.in.ID, s.index}] = farewell{s.revision, now}
 		return c.show(p, now, false)
 	}
-	p.views[s.index] = &view{in: s.in, heard: now, ttl: s.ttl, jitter: refreshRand * c.rand()}
+	p.views[s.index] = c.view(s, now)
 	return c.show(p, now, false)
+}
+
+func (c *cache) view(s sighting, now time.Time) *view {
+	return &view{in: s.in, revision: s.revision, heard: now, ttl: s.ttl, jitter: refreshRand * c.rand()}
+}
+
+// overtaken says whether something later than s was heard of p before it, where s was heard.
+func (c *cache) overtaken(p *peer, s sighting, now time.Time) bool {
+	if s.revision == 0 {
+		return false
+	}
+	if p != nil && p.views[s.index] != nil {
+		v := p.views[s.index]
+		return s.revision < v.revision && now.Sub(v.heard) < lag
+	}
+	f, ok := c.left[place{s.in.ID, s.index}]
+	return ok && s.revision <= f.revision && now.Sub(f.at) < lag
 }
 
 // show compares what is known of p with what was last said of it.
@@ -89,16 +129,20 @@ func (c *cache) show(p *peer, now time.Time, expired bool) (discovery.Event, boo
 	return discovery.Event{Kind: discovery.Change, Instance: in.Clone()}, true
 }
 
-// merge returns the latest word of the instance with the endpoints of all interfaces.
+// merge returns the latest word of the instance with the endpoints of all interfaces it was heard through.
 func (p *peer) merge() discovery.Instance {
 	var latest *view
 	var endpoints []string
 	for _, index := range slices.Sorted(maps.Keys(p.views)) {
 		v := p.views[index]
-		if latest == nil || v.heard.After(latest.heard) {
+		if latest == nil || v.revision > latest.revision || v.revision == latest.revision && v.heard.After(latest.heard) {
 			latest = v
 		}
-		endpoints = append(endpoints, v.in.Endpoints...)
+	}
+	for _, index := range slices.Sorted(maps.Keys(p.views)) {
+		if v := p.views[index]; v.revision == latest.revision {
+			endpoints = append(endpoints, v.in.Endpoints...)
+		}
 	}
 	in := latest.in
 	in.Endpoints = endpoints

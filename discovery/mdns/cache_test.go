@@ -18,7 +18,7 @@ const life15 = 15 * time.Second
 func testCache(max int) *cache { return newCache(max, func() float64 { return 0 }) }
 
 func seen(id string, index int, ttl time.Duration, endpoints ...string) sighting {
-	return sighting{discovery.Instance{ID: id, Service: "orders", Endpoints: endpoints}, ttl, index}
+	return sighting{in: discovery.Instance{ID: id, Service: "orders", Endpoints: endpoints}, ttl: ttl, index: index}
 }
 
 // RFC 6762, 5.2: questions at 80, 85, 90 % of the life of a record; 10: gone at its end.
@@ -162,4 +162,62 @@ func TestPause(t *testing.T) {
 	assert.Equal(t, 60*time.Second, pause(1<<30, 0.5))
 	assert.Equal(t, 800*time.Millisecond, pause(0, 0))
 	assert.InDelta(t, 1.2, pause(0, 0.999999).Seconds(), 0.001)
+}
+
+// A packet may be read after one that was sent later: what it says is over. But a program that
+// starts again with its clock set back is heard, in time.
+func TestCacheNeverGoesBack(t *testing.T) {
+	t.Parallel()
+	c := testCache(8)
+	for i, step := range []struct {
+		what     string
+		revision uint64
+		ttl      time.Duration
+		at       time.Duration
+		want     discovery.Kind // 0: no event
+	}{
+		{"first", 1, life15, 0, discovery.Up},
+		{"second", 2, life15, 0, discovery.Change},
+		{"first, read late", 1, life15, lag - 1, 0},
+		{"goodbye of first, read late", 1, 0, lag - 1, 0},
+		{"second, again", 2, life15, lag, 0},
+		{"goodbye", 2, 0, lag, discovery.Down},
+		{"first, read late", 1, life15, lag, 0},
+		{"second, read late", 2, life15, 2*lag - 1, 0},
+		{"third", 3, life15, 2*lag - 1, discovery.Up},
+		{"goodbye of second, sent twice", 2, 0, 2*lag - 1, 0},
+		{"clock set back", 1, life15, 3*lag - 1, discovery.Change},
+		{"goodbye", 1, 0, 3*lag - 1, discovery.Down},
+		{"clock as it was", 1, life15, 4*lag - 1, discovery.Up},
+		{"nobody knows", 0, life15, 4*lag - 1, discovery.Change},
+	} {
+		s := seen("a", 1, step.ttl, fmt.Sprintf("tcp://x:%d", step.revision+1))
+		s.revision = step.revision
+		e, _ := c.see(s, epoch.Add(step.at))
+		require.Equal(t, step.want, e.Kind, "%d: %s", i, step.what)
+	}
+	assert.Len(t, c.left, 1, "old goodbyes are forgotten")
+}
+
+// What is known of the latest announcement counts, not what another interface still has of one before.
+func TestCacheMergesTheLatestOnly(t *testing.T) {
+	t.Parallel()
+	c := testCache(8)
+	for i, step := range []struct {
+		revision uint64
+		index    int
+		endpoint string
+		want     []string
+	}{
+		{1, 1, "tcp://a:1", []string{"tcp://a:1"}},
+		{2, 1, "tcp://b:1", []string{"tcp://b:1"}},
+		{1, 2, "tcp://a:2", nil},
+		{2, 2, "tcp://b:2", []string{"tcp://b:1", "tcp://b:2"}},
+		{3, 2, "tcp://c:2", []string{"tcp://c:2"}},
+	} {
+		s := seen("a", step.index, life15, step.endpoint)
+		s.revision = step.revision
+		e, _ := c.see(s, epoch.Add(time.Duration(i)))
+		require.Equal(t, step.want, e.Instance.Endpoints, "step %d", i)
+	}
 }

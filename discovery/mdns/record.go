@@ -33,11 +33,13 @@ const (
 //
 //	v=1                        first; another version is not ours to read
 //	s=orders                   service
+//	r=1763719864123            revision: of two records of an instance the higher is the later one; 0 or left
+//	                           out means that nobody knows
 //	n=desk 1                   name, left out if empty
 //	e0=tcp://10.0.0.7:5555     endpoints e0 to e15, best first
 //	+zone=eu                   meta
-func encode(in discovery.Instance) []string {
-	txt := []string{"v=1", "s=" + in.Service}
+func encode(in discovery.Instance, revision uint64) []string {
+	txt := []string{"v=1", "s=" + in.Service, "r=" + strconv.FormatUint(revision, 10)}
 	if in.Name != "" {
 		txt = append(txt, "n="+in.Name)
 	}
@@ -53,12 +55,12 @@ func encode(in discovery.Instance) []string {
 }
 
 // decode is the opposite of encode, for text from strangers.
-func decode(id string, txt []string) (discovery.Instance, error) {
+func decode(id string, txt []string) (in discovery.Instance, revision uint64, err error) {
 	if size(txt) > maxTXTHeard {
-		return discovery.Instance{}, fmt.Errorf("txt has %d bytes: want at most %d", size(txt), maxTXTHeard)
+		return in, 0, fmt.Errorf("txt has %d bytes: want at most %d", size(txt), maxTXTHeard)
 	}
 	values := make(map[string]string, len(txt))
-	in := discovery.Instance{ID: id}
+	in.ID = id
 	for _, s := range txt {
 		k, v, _ := strings.Cut(s, "=")
 		k = strings.ToLower(k)
@@ -74,7 +76,7 @@ func decode(id string, txt []string) (discovery.Instance, error) {
 		}
 	}
 	if values["v"] != "1" {
-		return in, fmt.Errorf("txt version %q: want 1", values["v"])
+		return in, 0, fmt.Errorf("txt version %q: want 1", values["v"])
 	}
 	in.Service, in.Name = values["s"], values["n"]
 	for i := 0; ; i++ {
@@ -84,7 +86,8 @@ func decode(id string, txt []string) (discovery.Instance, error) {
 		}
 		in.Endpoints = append(in.Endpoints, ep)
 	}
-	return in, in.Validate()
+	revision, _ = strconv.ParseUint(values["r"], 10, 64) // a wrong one is none
+	return in, revision, in.Validate()
 }
 
 // size is what the strings take in a record: RFC 1035, 3.3.14, a length byte each.
@@ -151,7 +154,7 @@ func reaches(ep string, s site) bool {
 }
 
 // service returns the records of in at s, and false if nothing of it can be reached through s.
-func service(in discovery.Instance, s site) (*mdns.MDNSService, bool, error) {
+func service(in discovery.Instance, revision uint64, s site) (*mdns.MDNSService, bool, error) {
 	in = at(in, s)
 	port := 0
 	for _, ep := range in.Endpoints {
@@ -163,7 +166,7 @@ func service(in discovery.Instance, s site) (*mdns.MDNSService, bool, error) {
 	if port == 0 {
 		return nil, false, nil
 	}
-	txt := encode(in)
+	txt := encode(in, revision)
 	if n := size(txt); n > maxTXT {
 		return nil, false, fmt.Errorf("its name, endpoints and meta take %d bytes on interface %s: want at most %d", n, s.name, maxTXT)
 	}
@@ -199,8 +202,8 @@ func answer(svc *mdns.MDNSService, in discovery.Instance, q dns.Question, ttl ti
 
 // announcement returns the packet that says in is at s, or with a life of 0 that it is no more.
 // It is nil if in is not reached through s.
-func announcement(in discovery.Instance, s site, ttl time.Duration) ([]byte, error) {
-	svc, ok, err := service(in, s)
+func announcement(in discovery.Instance, revision uint64, s site, ttl time.Duration) ([]byte, error) {
+	svc, ok, err := service(in, revision, s)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -234,6 +237,8 @@ type sighting struct {
 	in    discovery.Instance
 	ttl   time.Duration // within minTTL and maxTTL, or 0: goodbye
 	index int           // of the interface
+
+	revision uint64 // 0 if unknown
 }
 
 var errNotResponse = errors.New("not a response")
@@ -268,13 +273,13 @@ func parse(packet []byte, s site) (instances []sighting, addrs []netip.Addr, err
 			for i, s := range rr.Txt {
 				txt[i] = unescape(s)
 			}
-			in, err := decode(id, txt)
+			in, revision, err := decode(id, txt)
 			if err != nil {
 				continue
 			}
 			// No address of ours is meant by a wildcard of theirs.
 			if in = at(in, site{loopback: s.loopback}); len(in.Endpoints) > 0 {
-				instances = append(instances, sighting{in, life(rr.Hdr.Ttl), s.index})
+				instances = append(instances, sighting{in, life(rr.Hdr.Ttl), s.index, revision})
 			}
 		}
 	}

@@ -31,7 +31,7 @@ func reachable(service string) discovery.Instance {
 
 func announced(t *testing.T, in discovery.Instance, s site, ttl time.Duration) []byte {
 	t.Helper()
-	b, err := announcement(in, s, ttl)
+	b, err := announcement(in, 7, s, ttl)
 	require.NoError(t, err)
 	require.NotNil(t, b)
 	return b
@@ -46,12 +46,12 @@ func TestAnnouncementRoundTrip(t *testing.T) {
 	for _, s := range []site{lan, local} {
 		seen, addrs, err := parse(announced(t, in, s, 15*time.Second), s)
 		require.NoError(t, err)
-		assert.Equal(t, []sighting{{in, 15 * time.Second, s.index}}, seen)
+		assert.Equal(t, []sighting{{in, 15 * time.Second, s.index, 7}}, seen)
 		assert.Len(t, addrs, len(s.prefixes))
 	}
 	seen, _, err := parse(announced(t, in, lan, 0), lan)
 	require.NoError(t, err)
-	assert.Equal(t, []sighting{{in, 0, lan.index}}, seen, "a goodbye")
+	assert.Equal(t, []sighting{{in, 0, lan.index, 7}}, seen, "a goodbye")
 }
 
 func TestAnnouncementIsAsTheRFCWantsIt(t *testing.T) {
@@ -83,7 +83,7 @@ func TestTXTKeysAreShort(t *testing.T) {
 	in := reachable("orders")
 	in.Endpoints = make([]string, 16)
 	in.Meta = map[string]string{"eightlet": "x"}
-	txt := encode(in)
+	txt := encode(in, 7)
 	assert.Equal(t, "v=1", txt[0], "RFC 6763, 6.7: the version first")
 	for _, s := range txt {
 		k, _, _ := strings.Cut(s, "=")
@@ -230,13 +230,13 @@ func TestTooLargeIsRefused(t *testing.T) {
 	t.Parallel()
 	in := reachable("orders")
 	in.Meta = map[string]string{"a": strings.Repeat("x", 128), "b": strings.Repeat("x", 128), "c": strings.Repeat("x", 128)}
-	_, err := announcement(in, lan, time.Second)
+	_, err := announcement(in, 7, lan, time.Second)
 	require.ErrorContains(t, err, "on interface eth0: want at most 400")
 	require.NoError(t, in.Validate(), "other registries can have it")
 }
 
 func FuzzParse(f *testing.F) {
-	b, err := announcement(reachable("orders"), lan, 15*time.Second)
+	b, err := announcement(reachable("orders"), 7, lan, 15*time.Second)
 	require.NoError(f, err)
 	f.Add(b)
 	f.Add(hostile(f, "x._meshmq._tcp.local.", 1, "v=1", "s=a", "e0=tcp://a:1", "+k=v"))

@@ -24,6 +24,7 @@ type Registry struct {
 	mu     sync.Mutex // guards the fields below
 	closed bool
 	ads    map[string]*ad
+	latest uint64 // revision given to an ad
 	subs   map[*subscription]struct{}
 }
 
@@ -71,7 +72,7 @@ func (r *Registry) records(q dns.Question, s site) []dns.RR {
 	defer r.mu.Unlock()
 	var all []dns.RR
 	for _, a := range r.ads {
-		svc, ok, err := service(a.in, s)
+		svc, ok, err := service(a.in, a.revision, s)
 		if err != nil || !ok {
 			continue
 		}
@@ -118,7 +119,7 @@ func (r *Registry) moved() {
 	}
 	r.mu.Unlock()
 	for _, a := range ads {
-		r.tell(a.in, r.ttl) // if no link can, the next scan sees to it
+		r.tell(a, r.ttl) // if no link can, the next scan sees to it
 	}
 }
 
