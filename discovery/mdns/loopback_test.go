@@ -36,18 +36,17 @@ func TestNewRefuses(t *testing.T) {
 	assert.ErrorContains(t, err, "max peers 0: want at least 1")
 }
 
-// Another program, killed: its record ends 5 s after it was last heard.
+// Another program, killed: its record ends when its life is over. TestKilledIsGoneAtTheEndOfItsRecord
+// has the clock for when that is.
 func TestKilledProgramExpires(t *testing.T) {
 	t.Parallel()
 	name := loopback(t)
 	in := discoverytest.New(discoverytest.Service())
 	w := discoverytest.Watch(t, open(t), in.Service)
-	p := startPeer(t, peerJob{Interfaces: []string{name}, Announce: in, Watch: in.Service})
+	p := startPeer(t, peerJob{TTL: minTTL, Interfaces: []string{name}, Announce: in, Watch: in.Service})
 	require.Equal(t, discovery.Event{Kind: discovery.Up, Instance: in}, w.Next(in.ID))
 	p.kill()
-	killed := time.Now()
 	assert.Equal(t, discovery.Event{Kind: discovery.Down, Instance: in, Expired: true}, w.Next(in.ID))
-	assert.Less(t, time.Since(killed), minTTL+2*time.Second, "2 s for a loaded machine")
 }
 
 func TestProgramsFindEachOther(t *testing.T) {
@@ -61,10 +60,8 @@ func TestProgramsFindEachOther(t *testing.T) {
 	assert.Equal(t, discovery.Event{Kind: discovery.Up, Instance: two}, p1.event())
 	ids := []string{p2.event().Instance.ID, p2.event().Instance.ID}
 	assert.ElementsMatch(t, []string{one.ID, two.ID}, ids)
-	left := time.Now()
 	p2.leave()
 	assert.Equal(t, discovery.Event{Kind: discovery.Down, Instance: two}, p1.event())
-	assert.Less(t, time.Since(left), 2*time.Second)
 }
 
 // What strangers send to the group must not stop anyone.

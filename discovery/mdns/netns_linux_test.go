@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,10 +77,8 @@ func TestTwoInterfacesAreOneInstance(t *testing.T) {
 	inst := discoverytest.New(discoverytest.Service())
 	inst.Endpoints = []string{"tcp://*:5555"}
 	watcher := startPeer(t, peerJob{Watch: inst.Service}, in(b)...)
-	start := time.Now()
-	server := startPeer(t, peerJob{Announce: inst, Watch: inst.Service}, in(a)...)
+	server := startPeer(t, peerJob{TTL: minTTL, Announce: inst, Watch: inst.Service}, in(a)...)
 	watcher.waitFor("tcp://10.77.0.1:5555", "tcp://10.78.0.1:5555")
-	assert.Less(t, time.Since(start), 10*time.Second)
 
 	late := startPeer(t, peerJob{Watch: inst.Service}, in(b)...)
 	late.waitFor("tcp://10.77.0.1:5555", "tcp://10.78.0.1:5555")
@@ -93,12 +90,10 @@ func TestTwoInterfacesAreOneInstance(t *testing.T) {
 	ip(t, "-n %s link set net0 up", b)
 	watcher.waitFor("tcp://10.77.0.1:5555", "tcp://10.78.0.1:5555")
 
-	left := time.Now()
 	server.leave()
 	for e := watcher.event(); e.Kind != discovery.Down; e = watcher.event() {
 		require.Equal(t, discovery.Change, e.Kind, "one interface after the other")
 	}
-	assert.Less(t, time.Since(left), 2*time.Second)
 }
 
 func TestNoMulticastIsAClearError(t *testing.T) {

@@ -2,6 +2,7 @@ package mdns
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ const peerEnv = "MESHMQ_TEST_MDNS_PEER"
 
 // peerJob is what a peer program does until its standard input ends.
 type peerJob struct {
+	TTL        time.Duration      // 0: the default
 	Interfaces []string           // none: the default
 	Announce   discovery.Instance // none if it has no ID
 	Watch      string             // a service whose events are printed, one JSON object a line
@@ -42,7 +44,7 @@ func peerMain() int {
 }
 
 func (j peerJob) run() error {
-	opts := []Option{WithTTL(minTTL)}
+	opts := []Option{WithTTL(cmp.Or(j.TTL, defaultTTL))}
 	if len(j.Interfaces) > 0 {
 		opts = append(opts, WithInterfaces(j.Interfaces...))
 	}
@@ -126,7 +128,7 @@ func (p *program) line() string {
 	case s, ok := <-p.lines:
 		require.True(p.t, ok, "peer program ended")
 		return s
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		require.FailNow(p.t, "peer program prints nothing")
 		return ""
 	}

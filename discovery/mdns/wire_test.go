@@ -228,6 +228,24 @@ func TestKilledIsGoneAtTheEndOfItsRecord(t *testing.T) {
 	})
 }
 
+// Nothing waits for a pause or a round: what arrives is shown at once.
+func TestFoundAndGoneAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, w *wire) {
+		n, watcher := w.join(t), w.join(t)
+		in, start := reachable("orders"), time.Now()
+		early := discoverytest.Watch(t, watcher.r, "orders")
+		synctest.Wait()
+		withdraw := discoverytest.Announce(t, n.r, in)
+		require.Equal(t, discovery.Up, early.Next(in.ID).Kind)
+		late := discoverytest.Watch(t, watcher.r, "orders")
+		require.Equal(t, discovery.Up, late.Next(in.ID).Kind)
+		go withdraw()
+		require.Equal(t, discovery.Down, early.Next(in.ID).Kind)
+		require.Equal(t, discovery.Down, late.Next(in.ID).Kind)
+		assert.Zero(t, time.Since(start))
+	})
+}
+
 func TestLostPacketsAreMadeUpFor(t *testing.T) {
 	bubble(t, func(t *testing.T, w *wire) {
 		n, watcher := w.join(t), w.join(t)
