@@ -26,7 +26,8 @@
 // A peer is found when it announces itself, or by the answer to the first question: milliseconds,
 // or a good second if a packet was lost. One that withdraws is gone as fast. One that was killed
 // is gone when its record's life ends: 15 s by default, see WithTTL. An instance heard through
-// several interfaces is one instance with the endpoints of all.
+// several interfaces is one instance with the endpoints of all. Records carry a revision, so that what
+// is shown of an instance never goes back to what was announced before.
 //
 // What neighbours send is bounded (packet, record, endpoints, peers, rate of changes) and checked;
 // what comes from other networks is ignored, and so are endpoints on the loopback interface if
