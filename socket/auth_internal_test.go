@@ -2,10 +2,14 @@ package socket
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 func TestDenials(t *testing.T) {
@@ -72,4 +76,61 @@ func TestReloaded(t *testing.T) {
 	assert.Error(t, err, "too soon to know better")
 	now = now.Add(reloadEvery)
 	assert.Equal(t, "c", get())
+}
+
+// Any answer of a handler that is not as RFC 27 has it is an error, which is no yes.
+func FuzzZAPReply(f *testing.F) {
+	ready := []byte("\x06X-Role\x00\x00\x00\x05admin")
+	f.Add([]byte{}, []byte("1.0"), []byte("7"), []byte("200"), []byte("OK"), []byte("joe"), ready, uint8(7))
+	f.Add([]byte{}, []byte("1.0"), []byte("7"), []byte("400"), []byte("no\x1b"), []byte("joe"), ready, uint8(7))
+	f.Add([]byte("x"), []byte("2.0"), []byte("70"), []byte("200\n"), []byte("OK"), []byte("joe"), ready[:9], uint8(9))
+	f.Fuzz(func(t *testing.T, empty, version, id, status, text, user, metadata []byte, n uint8) {
+		frames := append([][]byte{empty, version, id, status, text, user, metadata}, make([][]byte, 9)...)[:n%16]
+		v, err := zapReply([]byte("7"), frames)
+		right := n%16 == 7 && len(empty) == 0 && string(version) == "1.0" && string(id) == "7" && len(user) <= 255
+		yes := right && string(status) == "200" && err == nil
+		require.Equal(t, yes, err == nil && v.Decision == Allow)
+		if err != nil {
+			for _, r := range err.Error() {
+				require.True(t, r >= ' ' && r <= '~', "%q", err)
+			}
+			return
+		}
+		require.True(t, right)
+		require.True(t, isZAPString([]byte(v.Reason)))
+		if yes {
+			require.Equal(t, string(user), v.UserID)
+			require.Equal(t, string(metadata), string(zmtp.AppendMetadata(nil, v.Metadata)))
+		}
+	})
+}
+
+// Whoever is in a file of passwords comes in with what stands there, and with nothing else.
+func FuzzPasswordFile(f *testing.F) {
+	f.Add([]byte("# who may come in\n\njoe:secret:with colon\r\nann:other"), "joe", "other")
+	f.Add([]byte("joe:secret\njoe:secret\n"), "joe", "secret")
+	f.Add([]byte("joe\n"), "", "")
+	f.Fuzz(func(t *testing.T, text []byte, user, password string) {
+		users, err := parsePasswords(text)
+		if err != nil {
+			require.Nil(t, users)
+			require.NotContains(t, err.Error(), "\n")
+			return
+		}
+		stands := map[string]string{}
+		for _, line := range strings.Split(string(text), "\n") {
+			if name, secret, found := strings.Cut(strings.TrimSuffix(line, "\r"), ":"); found && line[0] != '#' && strings.TrimSpace(line) != "" {
+				stands[name] = secret
+			}
+		}
+		require.Len(t, users, len(stands))
+		for name, secret := range stands {
+			v := users.verdict(Request{Mechanism: "PLAIN", User: name, Password: secret})
+			require.Equal(t, Verdict{Decision: Allow, UserID: name}, v)
+			require.Equal(t, Deny, users.verdict(Request{Mechanism: "CURVE", User: name, Password: secret}).Decision)
+		}
+		secret, known := stands[user]
+		v := users.verdict(Request{Mechanism: "PLAIN", User: user, Password: password})
+		require.Equal(t, known && secret == password, v.Decision == Allow)
+	})
 }

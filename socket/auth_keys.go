@@ -32,8 +32,8 @@ type keyring map[PublicKey]Verdict
 // the metadata is for Peer.Property.
 //
 // Hidden files, those with secret keys (_secret at the end) and backups (~) are not looked at. A file that is no certificate lets nobody in and is left
-// out; so is a second file with the same key. Problems tells. Once the directory cannot be read, nobody is let in.
-// At construction that is an error of the socket.
+// out; so is a second file with the same key, and one that everybody on this host may write to. Problems tells. Once the directory cannot be read, or everybody may write to it,
+// nobody is let in. At construction that is an error of the socket.
 func AllowKeys(dir string) *AllowedKeys {
 	a := &AllowedKeys{dir: dir}
 	a.keys.state, a.keys.load = a.state, a.load
@@ -59,6 +59,9 @@ func (a *AllowedKeys) state() (string, error) {
 		return "", err
 	}
 	var b strings.Builder
+	if info, err := os.Stat(a.dir); err == nil {
+		fmt.Fprint(&b, info.Mode())
+	}
 	for _, path := range paths {
 		if info, err := os.Stat(path); err == nil { // else it is gone again, or a link to nothing
 			fmt.Fprintf(&b, "%q ", filepath.Base(path))
@@ -69,6 +72,13 @@ func (a *AllowedKeys) state() (string, error) {
 }
 
 func (a *AllowedKeys) load() (keyring, error) {
+	info, err := os.Stat(a.dir)
+	if err == nil {
+		err = checkGuarded(a.dir, info.Mode())
+	}
+	if err != nil {
+		return nil, err
+	}
 	paths, err := a.list()
 	if err != nil {
 		return nil, err
@@ -85,7 +95,11 @@ func (a *AllowedKeys) load() (keyring, error) {
 }
 
 func (k keyring) add(path string) error {
-	if info, err := os.Stat(path); err != nil || info.IsDir() {
+	info, err := os.Stat(path)
+	if err != nil || info.IsDir() {
+		return err
+	}
+	if err := checkGuarded(path, info.Mode()); err != nil {
 		return err
 	}
 	c, err := LoadCurveCertificate(path)

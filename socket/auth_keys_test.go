@@ -2,7 +2,9 @@ package socket_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -76,7 +78,10 @@ func TestAllowKeys(t *testing.T) {
 func TestAllowKeys_Options(t *testing.T) {
 	t.Parallel()
 	server := socket.WithCurveServer(socket.NewKeyPair())
+	open := t.TempDir()
+	require.NoError(t, os.Chmod(open, 0o777))
 	for problem, opts := range map[string][]socket.Option{
+		"may be written by everybody on this host (mode 0777): chmod o-w": {server, socket.WithAuthenticator(socket.AllowKeys(open))},
 		"no such file":            {server, socket.WithAuthenticator(socket.AllowKeys(filepath.Join(t.TempDir(), "x")))},
 		"only to WithCurveServer": {socket.WithAuthenticator(socket.All(socket.AllowKeys(t.TempDir())))},
 	} {
@@ -84,4 +89,30 @@ func TestAllowKeys_Options(t *testing.T) {
 		assert.ErrorIs(t, err, socket.ErrOption)
 		assert.ErrorContains(t, err, problem)
 	}
+}
+
+// Who may write to the directory says who comes in: everybody may not, at any time. What only opens when somebody else does is not opened.
+func TestAllowKeys_Guarded(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing there")
+	}
+	dir, joe, eve := t.TempDir(), socket.NewKeyPair().Public, socket.NewKeyPair().Public
+	save(t, joe, nil, filepath.Join(dir, "joe"))
+	save(t, eve, nil, filepath.Join(dir, "eve"))
+	require.NoError(t, os.Chmod(filepath.Join(dir, "eve"), 0o666))
+	require.NoError(t, exec.Command("mkfifo", filepath.Join(dir, "fifo")).Run())
+	keys := socket.AllowKeys(dir)
+	ask := func(key socket.PublicKey) socket.Decision {
+		return keys.Authenticate(t.Context(), socket.Request{Mechanism: "CURVE", PublicKey: key}).Decision
+	}
+	assert.Equal(t, socket.Allow, ask(joe))
+	assert.Equal(t, socket.Deny, ask(eve))
+	require.Len(t, keys.Problems(), 2)
+	assert.ErrorContains(t, keys.Problems()[0], "eve may be written by everybody on this host (mode 0666): chmod o-w ")
+	assert.ErrorContains(t, keys.Problems()[1], "fifo: it is no regular file")
+	require.NoError(t, os.Chmod(dir, 0o777))
+	require.Eventually(t, func() bool { return ask(joe) == socket.Fail }, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, os.Chmod(dir, 0o700))
+	require.Eventually(t, func() bool { return ask(joe) == socket.Allow }, 10*time.Second, 10*time.Millisecond)
 }

@@ -1,17 +1,16 @@
 package socket
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -207,18 +206,37 @@ type passwordFile struct {
 	err   error // of the first time
 }
 
-func (f *passwordFile) load() (passwords, error) {
-	if err := checkSecret(f.path); err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(f.path)
+// maxPasswordFile bounds a password file: a hundred thousand users, who want another authenticator.
+const maxPasswordFile = 16 << 20
+
+func (f *passwordFile) load() (users passwords, err error) {
+	file, info, err := openRegular(f.path)
 	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	defer file.Close()
+	if err := checkSecretMode(f.path, info.Mode()); err != nil {
 		return nil, err
 	}
+	text, err := io.ReadAll(io.LimitReader(file, maxPasswordFile+1))
+	if err == nil && len(text) > maxPasswordFile {
+		err = fmt.Errorf("it is larger than %d bytes", maxPasswordFile)
+	}
+	if err == nil {
+		users, err = parsePasswords(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	return users, nil
+}
+
+func parsePasswords(text []byte) (passwords, error) {
 	users := passwords{}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSuffix(lines.Text(), "\r")
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		line := strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r")
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -228,10 +246,10 @@ func (f *passwordFile) load() (passwords, error) {
 			err = errors.New("want user:password")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s line %d: %w", f.path, n, err)
+			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	return users, lines.Err()
+	return users, nil
 }
 
 func (f *passwordFile) check(c *config) error {

@@ -50,18 +50,11 @@ func LoadCurveCertificate(path string) (CurveCertificate, error) {
 }
 
 func loadCurveCertificate(path string) (c CurveCertificate, err error) {
-	f, err := os.Open(path)
+	f, info, err := openRegular(path)
 	if err != nil {
-		return c, reason(err)
+		return c, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return c, reason(err)
-	}
-	if !info.Mode().IsRegular() {
-		return c, errors.New("it is no regular file")
-	}
 	if c, err = ReadCurveCertificate(f); err != nil {
 		return c, err
 	}

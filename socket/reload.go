@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -81,6 +82,26 @@ func appendState(b *strings.Builder, info fs.FileInfo) {
 	fmt.Fprintln(b, info.Name(), info.Size(), info.Mode(), info.ModTime().UnixNano())
 }
 
+// openRegular opens a file that is one: to open or read a FIFO, or a device, could keep everybody waiting.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, errors.New("it is no regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, reason(err)
+	}
+	if info, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, nil, reason(err)
+	}
+	return f, info, nil
+}
+
 // checkSecret refuses a file with a secret that everybody on this host may read, or write.
 func checkSecret(path string) error {
 	info, err := os.Stat(path)
@@ -96,4 +117,12 @@ func checkSecretMode(path string, mode fs.FileMode) error {
 		return nil
 	}
 	return fmt.Errorf("%s is open to everybody on this host (mode %04o): chmod 600 %[1]s", path, mode.Perm())
+}
+
+// checkGuarded refuses a file or directory that everybody on this host may write to, and so says who comes in.
+func checkGuarded(path string, mode fs.FileMode) error {
+	if runtime.GOOS == "windows" || mode.Perm()&0o002 == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s may be written by everybody on this host (mode %04o): chmod o-w %[1]s", path, mode.Perm())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // garbage are the first bytes of things that are no ZMTP peer, or one that breaks off.
@@ -102,8 +103,27 @@ func fuzz(f *testing.F, meet func(t *testing.T, s connector, b []byte)) {
 	f.Fuzz(func(t *testing.T, kind byte, b []byte) {
 		pattern := patterns[int(kind)%len(patterns)]
 		b = bytes.ReplaceAll(b, []byte("\x04PUSH"), append([]byte{byte(len(pattern.peer))}, pattern.peer...)) // past the handshake more often
-		s := pattern.make(socket.WithLinger(0))
-		meet(t, s, b)
-		require.NoError(t, s.Close())
+		survives(t, pattern.make, nil, func(s connector) { meet(t, s, b) })
 	})
+}
+
+// survives has a peer meet a socket, and waits until the socket has read all that the peer said, and let go of it.
+func survives(t *testing.T, create func(...socket.Option) connector, opts []socket.Option, meet func(connector)) {
+	t.Helper()
+	over := make(chan socket.Event, 1)
+	s := create(append(opts, socket.WithLinger(0), socket.WithRecvHWM(0), socket.WithRecvHWMBytes(0), socket.WithEventHandler(func(e socket.Event) {
+		if e.Kind == socket.HandshakeFailed || e.Kind == socket.Disconnected {
+			select {
+			case over <- e:
+			default: // the next attempt to connect failed
+			}
+		}
+	}))...)
+	meet(s)
+	select {
+	case <-over:
+	case <-time.After(sockettest.Timeout):
+		require.Fail(t, "a peer that is gone is still there")
+	}
+	require.NoError(t, s.Close())
 }

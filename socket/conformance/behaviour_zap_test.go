@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -130,16 +131,26 @@ func TestBehaviour90_ZAPHandlersThatErr(t *testing.T) {
 				t.Parallel()
 				at := fresh("inproc")
 				zapHandler(t, at, test.answer)
-				refusedBy(t, at, sides, test.reason)
+				patience, told := sockettest.Timeout/4, "500" // a busy machine may need that long
+				switch name {
+				case "300":
+					told = "closed the connection"
+				case "silence":
+					patience, told = 50*time.Millisecond, unanswered
+				}
+				refusedBy(t, at, sides, patience, test.reason, told)
 			})
 		}
 	}
 }
 
-// refusedBy requires that a client does not come in with the handler at an endpoint, more than once.
-func refusedBy(t *testing.T, at string, sides [2][]socket.Option, reason zmtp.Reason) {
+// unanswered is what a client is told when there is no answer in time: a server that is late itself hangs up on it.
+const unanswered = "500|closed the connection"
+
+// refusedBy requires that a client does not come in with the handler at an endpoint, which has so long to answer, more than once.
+func refusedBy(t *testing.T, at string, sides [2][]socket.Option, patience time.Duration, reason zmtp.Reason, told string) {
 	t.Helper()
-	s := zapServer(t, at, append(sides[0], socket.WithAuthTimeout(50*time.Millisecond))...)
+	s := zapServer(t, at, append(sides[0], socket.WithAuthTimeout(patience), socket.WithHandshakeTimeout(4*patience))...)
 	c := socket.NewDealer(append(sides[1], swift(), socket.WithLinger(0))...)
 	closing(t, c)
 	here, there := watch(t, s), watch(t, c)
@@ -147,12 +158,7 @@ func refusedBy(t *testing.T, at string, sides [2][]socket.Option, reason zmtp.Re
 	require.NoError(t, c.Send(limit(t), []byte("not for you")))
 	for range 2 {
 		requireReason(t, here, reason)
-		err := there(socket.HandshakeFailed).Err
-		if reason == zmtp.Deferred {
-			require.ErrorContains(t, err, "closed the connection")
-		} else {
-			require.ErrorContains(t, err, "500")
-		}
+		require.Regexp(t, told, there(socket.HandshakeFailed).Err.Error())
 	}
 	requireNothing(t, s)
 }
@@ -193,7 +199,7 @@ func TestBehaviour92_DomainWithoutHandler(t *testing.T) {
 	for mechanism, sides := range zapMechanisms() {
 		t.Run(mechanism, func(t *testing.T) {
 			t.Parallel()
-			refusedBy(t, fresh("inproc"), sides, zmtp.Undecided)
+			refusedBy(t, fresh("inproc"), sides, 50*time.Millisecond, zmtp.Undecided, unanswered)
 		})
 	}
 }

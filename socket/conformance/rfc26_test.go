@@ -141,7 +141,7 @@ func TestRFC37_Security_NoDowngrade(t *testing.T) {
 	})
 }
 
-// Behaviour 95: arbitrary bytes do not crash CURVE sockets, nor the Z85 decoder (FuzzMechanisms, FuzzCurveConversation, FuzzOpener, FuzzSealed, FuzzZ85 and
+// Behaviour 95: arbitrary bytes do not crash CURVE sockets, nor the Z85 decoder (FuzzMechanism, FuzzCurveConversation, FuzzOpener, FuzzSealed, FuzzZ85 and
 // FuzzCertificate look for more).
 func TestBehaviour95_CurveGarbage(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {

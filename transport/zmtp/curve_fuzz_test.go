@@ -2,68 +2,10 @@ package zmtp
 
 import (
 	"bytes"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
-
-// fuzzSides are a fresh side of each mechanism to hear anything, by number.
-func fuzzSides(t testing.TB) []*Handshake {
-	sides := sidesOf(t)
-	return []*Handshake{
-		sides["PLAIN"][0], sides["PLAIN"][1], sides["CURVE"][0], sides["CURVE"][1], sides["NULL"][1],
-	}
-}
-
-// Any octets in any pieces leave each side of each mechanism as if they had come whole; nobody gets in without keys.
-func FuzzMechanisms(f *testing.F) {
-	greet := func(mechanism string) []byte {
-		g := ourGreeting(mechanism, false, 0)
-		return g[:]
-	}
-	f.Add(AppendCommand(AppendCommand(greet(plain), CommandWelcome), CommandReady, []byte(readyPush[8:])), []byte{64, 1}, uint8(0))
-	f.Add(AppendCommand(AppendCommand(greet(plain), CommandHello, []byte("\x01u\x01p")), CommandInitiate), []byte{3}, uint8(1))
-	f.Add(append(greet(plain), "\x04\x09\x5eRROR\x03400"...), []byte{}, uint8(0))
-	f.Add(AppendCommand(greet(curve), CommandWelcome, make([]byte, welcomeSize)), []byte{70}, uint8(2))
-	f.Add(AppendCommand(greet(curve), CommandHello, append([]byte{1, 0}, make([]byte, helloSize-2)...)), []byte{70}, uint8(3))
-	f.Add(AppendCommand(greet(curve), CommandInitiate, make([]byte, initiateSize)), []byte{70}, uint8(3))
-	f.Add(append(greet("NULL"), readyPush...), []byte{1}, uint8(4))
-	f.Fuzz(func(t *testing.T, in, cuts []byte, which uint8) {
-		i := int(which) % 5
-		whole, cut := fuzzSides(t)[i], fuzzSides(t)[i]
-		out, err := hear(whole, in, nil)
-		cutOut, cutErr := hear(cut, in, cuts)
-		require.Equal(t, err, cutErr)
-		require.Equal(t, out, cutOut)
-		require.Equal(t, whole.Peer(), cut.Peer())
-		require.False(t, whole.Done() && i < 4 && whole.Peer().Mechanism == curve, "without keys")
-		if err != nil {
-			var refused *HandshakeError
-			require.True(t, errors.As(err, &refused))
-			assertPrintable(t, refused.Detail)
-		}
-	})
-}
-
-// hear gives octets to a handshake in pieces, and lets everybody in.
-func hear(h *Handshake, in, cuts []byte) (out []byte, err error) {
-	for err == nil && len(in) > 0 && !h.Done() {
-		size := len(in)
-		if len(cuts) > 0 {
-			size, cuts = min(size, max(1, int(cuts[0]))), cuts[1:]
-		}
-		var n int
-		var more []byte
-		n, more, err = h.Step(in[:size])
-		out, in = append(out, more...), in[n:]
-		if _, pending := h.Pending(); pending {
-			more, err = h.Answer(Verdict{Decision: Allow})
-			out = append(out, more...)
-		}
-	}
-	return out, err
-}
 
 // One octet of a good conversation is changed, or a command is cut short: it fails, or nothing was changed. What only decides how a nonce looks
 // or stands in plain metadata is not protected.
@@ -73,7 +15,7 @@ func FuzzCurveConversation(f *testing.F) {
 	f.Add(uint8(3), uint16(12), byte(0), uint16(5))
 	f.Add(uint8(5), uint16(200), byte(4), uint16(0))
 	f.Fuzz(func(t *testing.T, which uint8, at uint16, flip byte, cut uint16) {
-		client, server := curveClientOf(t, keysOf(serverKeys).Public), curveServerOf(t)
+		client, server := curveClientOf(t, fuzzServerKey), curveServerOf(t)
 		number, changed := uint8(0), false
 		_, clientErr, serverErr := converse(client, server, Verdict{Decision: Allow}, func(s said) []byte {
 			if number++; number != which || number <= 2 { // the greetings are for FuzzGreeting

@@ -7,41 +7,50 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sides are the sides of the mechanisms that have some, as what a peer may have in front of it.
-func sides(t *testing.T) []*Handshake {
+// fuzzSide makes one side of a mechanism, as what a peer may have in front of it. The other side of the same has number which^1.
+func fuzzSide(t *testing.T, which uint8) *Handshake {
 	t.Helper()
+	switch which % 4 {
+	case 0:
+		return curveServerOf(t)
+	case 1:
+		return curveClientOf(t, fuzzServerKey)
+	case 2:
+		return secureHandshake(t, Pull, PlainServer())
+	}
 	plain, err := PlainClient("user", "password")
 	require.NoError(t, err)
-	return []*Handshake{
-		curveServerOf(t), curveClientOf(t, keysOf(serverKeys).Public), secureHandshake(t, Pull, PlainServer()), secureHandshake(t, Push, plain),
-	}
+	return secureHandshake(t, Push, plain)
 }
 
-// Any octets, cut in two anywhere, behind as much of a good conversation as there is, change nothing but the connection: no panic, one verdict, a printable
-// reason, and never more held than a command may have.
+var fuzzServerKey = keysOf(serverKeys).Public
+
+// Any octets, cut anywhere, behind as much of a good conversation as there is, change nothing but the connection: no panic, one verdict, a printable
+// reason, never more held than a command may have, and nobody gets in without keys.
 func FuzzMechanism(f *testing.F) {
 	for side := range uint8(4) {
-		f.Add(side, uint8(0), []byte("\x04\x06\x05HELLO"), uint8(3))
-		f.Add(side, uint8(1), AppendCommand(nil, CommandHello, make([]byte, 194)), uint8(0))
-		f.Add(side, uint8(1), AppendCommand(nil, "HELLO", []byte("\x04user\x08password")), uint8(9))
-		f.Add(side, uint8(2), AppendCommand(nil, "INITIATE", make([]byte, 300)), uint8(200))
-		f.Add(side, uint8(2), AppendCommand(nil, CommandReady, []byte(readyPush[8:])), uint8(2))
-		f.Add(side, uint8(1), AppendError(nil, "400"), uint8(1))
+		f.Add(side, uint8(0), []byte("\x04\x06\x05HELLO"), []byte{3})
+		f.Add(side, uint8(1), AppendCommand(nil, CommandHello, make([]byte, 194)), []byte{})
+		f.Add(side, uint8(1), AppendCommand(nil, CommandHello, []byte("\x04user\x08password")), []byte{9, 1})
+		f.Add(side, uint8(1), AppendCommand(nil, CommandWelcome, make([]byte, welcomeSize)), []byte{70})
+		f.Add(side, uint8(2), AppendCommand(nil, CommandInitiate, make([]byte, 300)), []byte{200, 1, 1})
+		f.Add(side, uint8(2), AppendCommand(nil, CommandReady, []byte(readyPush[8:])), []byte{2})
+		f.Add(side, uint8(1), AppendError(nil, "400"), []byte{1})
 	}
-	f.Fuzz(func(t *testing.T, side, good uint8, in []byte, cut uint8) {
+	greeting := ourGreeting(curve, false, 0)
+	f.Add(uint8(0), uint8(3), AppendCommand(greeting[:], CommandHello, append([]byte{1, 0}, make([]byte, helloSize-2)...)), []byte{70})
+	f.Add(uint8(3), uint8(1), []byte("\x04\x09\x5eRROR\x03400"), []byte{})
+	f.Fuzz(func(t *testing.T, side, good uint8, in, cuts []byte) {
 		whole, parts := prepared(t, side, good), prepared(t, side, good)
 		n, out, err := feed(whole, in)
-		at := min(int(cut), len(in))
-		n1, out1, err1 := feed(parts, in[:at])
-		if err1 == nil && n1 == at && !parts.Done() {
-			n2, out2, err2 := feed(parts, in[at:])
-			n1, out1, err1 = n1+n2, append(out1, out2...), err2
-		}
+		n1, out1, err1 := feedCut(parts, in, cuts)
 		require.Equal(t, err, err1)
 		require.Equal(t, n, n1)
 		require.Equal(t, string(out), string(out1))
 		require.Equal(t, whole.Done(), parts.Done())
+		require.Equal(t, whole.Peer(), parts.Peer())
 		require.LessOrEqual(t, len(parts.buf), MaxHeaderSize+defaultMaxCommand)
+		require.False(t, whole.Done() && side%4 < 2, "without keys")
 		if err == nil {
 			return
 		}
@@ -52,23 +61,41 @@ func FuzzMechanism(f *testing.F) {
 	})
 }
 
-// prepared is a side that has heard as many commands of a good peer as said, up to all but the last.
+// prepared is a side that has heard the greeting of a good peer and as many of its commands as said, up to all but the last; with 3 nothing.
 func prepared(t *testing.T, side, good uint8) *Handshake {
-	at := int(side) % 4
-	h, other := sides(t)[at], sides(t)[at^1]
+	h := fuzzSide(t, side)
+	if good%4 == 3 {
+		return h
+	}
+	other := fuzzSide(t, side^1)
 	_, out, err := h.Step(other.Start())
 	require.NoError(t, err)
 	toOther := append(append([]byte{}, h.Start()...), out...)
-	for range good % 3 {
+	for range good % 4 {
 		_, answer, err := feed(other, toOther)
 		if err != nil || len(answer) == 0 || other.Done() {
 			break
 		}
 		if _, toOther, err = feed(h, answer); err != nil || h.Done() {
-			return sides(t)[at] // that was all there is to say
+			return fuzzSide(t, side) // that was all there is to say
 		}
 	}
 	return h
+}
+
+// feedCut is feed in pieces of the given sizes, and the rest whole.
+func feedCut(h *Handshake, in, cuts []byte) (n int, out []byte, err error) {
+	for err == nil && n < len(in) && !h.Done() {
+		size := len(in) - n
+		if len(cuts) > 0 {
+			size, cuts = min(size, max(1, int(cuts[0]))), cuts[1:]
+		}
+		var used int
+		var more []byte
+		used, more, err = feed(h, in[n:n+size])
+		n, out = n+used, append(out, more...)
+	}
+	return n, out, err
 }
 
 // feed is Step with every question answered by yes.

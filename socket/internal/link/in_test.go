@@ -72,8 +72,8 @@ func naive(data []byte, max int) (msgs [][][]byte, commands int) {
 }
 
 // drain returns all messages that In finds.
-func drain(t *testing.T, data, early, steps []byte, max int) (msgs [][][]byte, commands int) {
-	in := NewIn(&Conn{Conn: &scripted{data: data, steps: steps}}, early, max)
+func drain(t *testing.T, conn *Conn, early []byte, max int) (msgs [][][]byte, commands int) {
+	in := NewIn(conn, early, max)
 	in.MaxFrames = maxFrames
 	in.Command = func(_, _ []byte) error { commands++; return nil }
 	var slab Slab
@@ -111,8 +111,14 @@ func stream(sizes ...[]int) []byte {
 // checkAsNaive compares what In makes of a stream that arrives in pieces with what naive does.
 func checkAsNaive(t *testing.T, data, steps []byte, early, max int) {
 	t.Helper()
+	checkDrained(t, &Conn{Conn: &scripted{data: data[early:], steps: steps}}, bytes.Clone(data[:early]), data, max)
+}
+
+// checkDrained compares what In makes of a connection with what naive makes of the frames that are on it.
+func checkDrained(t *testing.T, conn *Conn, early, data []byte, max int) {
+	t.Helper()
 	want, wantCommands := naive(data, max)
-	got, commands := drain(t, data[early:], bytes.Clone(data[:early]), steps, max)
+	got, commands := drain(t, conn, early, max)
 	require.LessOrEqual(t, commands, wantCommands)
 	require.Len(t, got, len(want))
 	for i := range got {
@@ -177,7 +183,7 @@ func TestIn_ClaimedLengthAllocatesNothing(t *testing.T) {
 			data := binary.BigEndian.AppendUint64([]byte{zmtp.FlagLong}, claim)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			got, _ := drain(t, data, nil, nil, 64<<20)
+			got, _ := drain(t, &Conn{Conn: &scripted{data: data}}, nil, 64<<20)
 			runtime.ReadMemStats(&after)
 			require.Empty(t, got)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(firstBody+64<<10))

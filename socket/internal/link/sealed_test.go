@@ -16,7 +16,7 @@ import (
 )
 
 // traffic is what seals on one side and opens on the other, once they have agreed upon keys.
-func traffic(t *testing.T) (seal *zmtp.Sealer, open *zmtp.Opener, back *zmtp.Sealer, there *zmtp.Opener) {
+func traffic(t testing.TB) (seal *zmtp.Sealer, open *zmtp.Opener, back *zmtp.Sealer, there *zmtp.Opener) {
 	t.Helper()
 	keys := zmtp.CurveKeys{Secret: [32]byte{1}}
 	keys.Public = zmtp.CurvePublic(keys.Secret)
@@ -164,4 +164,30 @@ func TestSealed_Bounds(t *testing.T) {
 	_, err = r.Read(make([]byte, 100))
 	require.ErrorIs(t, err, ErrTooLarge)
 	assert.ErrorContains(t, err, "sealed frame of 10485793 bytes, at most 1048609")
+}
+
+// A peer that seals whatever it likes, cuts it anywhere and then says something in the clear is read as one that does not seal, up to there.
+func FuzzSealedIn(f *testing.F) {
+	small := stream([]int{0}, []int{1, 2, 3}, []int{255}, []int{256}, []int{0, 0, 0})
+	f.Add(small, []byte{}, []byte{0}, uint8(5), 1<<20)
+	f.Add(small, []byte("in the clear"), []byte{}, uint8(200), 1<<20)
+	f.Add(stream([]int{40}, []int{inlineBody + 1}), []byte{0, 0x29, 7}, []byte{1, 200}, uint8(0), 1<<20)
+	f.Add(small, []byte("\x02\x3f\xff\xff\xff\xff\xff\xff\xff\x07MESSAGE"), []byte{0, 1}, uint8(3), 100)
+	f.Add([]byte("\x04\x06\x05HELLO\x01\x01a\x04\x01\x09"), []byte("\x04\x21\x07MESSAGE"), []byte{0}, uint8(1), 100)
+	sealer, opener, back, _ := traffic(f)
+	f.Fuzz(func(t *testing.T, data, clear, steps []byte, early uint8, max int) {
+		if max < 0 || max > 1<<30 {
+			return
+		}
+		seal, open := *sealer, *opener
+		sealed, used, err := seal.Append(nil, data, 1<<30)
+		data = data[:used-seal.Held()]
+		if err != nil { // frames that nobody could seal
+			clear = nil
+		}
+		sealed = append(sealed, clear...)
+		now := min(int(early), len(sealed))
+		conn := NewSealedConn(&scripted{data: sealed[now:], steps: steps}, back, &open, sealed[:now], max)
+		checkDrained(t, conn, nil, data, max)
+	})
 }
