@@ -24,8 +24,13 @@ type output struct {
 }
 
 func (o *output) add(cmd *cobra.Command) {
+	o.addAs(cmd, `print a line {"frames":["text",{"b64":"..."}],"peer":"...","time":"..."} per message`)
+}
+
+// addAs is add for what has another form of JSON.
+func (o *output) addAs(cmd *cobra.Command, asJSON string) {
 	flags := cmd.Flags()
-	flags.BoolVar(&o.json, "json", false, `print a line {"frames":["text",{"b64":"..."}],"peer":"...","time":"..."} per message`)
+	flags.BoolVar(&o.json, "json", false, asJSON)
 	flags.BoolVar(&o.hex, "hex", false, "print frames in hexadecimal")
 	flags.BoolVar(&o.quoted, "quoted", false, "print frames as quoted strings, with escapes as in Go")
 	flags.BoolVar(&o.raw, "raw", false, "print no newline after a message")
@@ -45,7 +50,20 @@ func (o *output) print(frames [][]byte, peer string, at time.Time) error {
 	} else {
 		o.buf = o.appendText(o.buf[:0], frames)
 	}
-	_, err := o.w.Write(o.buf)
+	return o.write(o.buf)
+}
+
+// printJSON writes a line that is not print's.
+func (o *output) printJSON(v any) error {
+	line, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	return o.write(append(line, '\n'))
+}
+
+func (o *output) write(b []byte) error {
+	_, err := o.w.Write(b)
 	return written(err)
 }
 
@@ -89,15 +107,20 @@ func (f jsonFrame) MarshalJSON() ([]byte, error) {
 	return marshal(map[string]string{"b64": base64.StdEncoding.EncodeToString(f)})
 }
 
+func jsonFrames(frames [][]byte) []jsonFrame {
+	all := make([]jsonFrame, len(frames))
+	for i, f := range frames {
+		all[i] = f
+	}
+	return all
+}
+
 func appendJSON(dst []byte, frames [][]byte, peer string, at time.Time) ([]byte, error) {
 	m := struct {
 		Frames []jsonFrame `json:"frames"`
 		Peer   string      `json:"peer"`
 		Time   string      `json:"time"`
-	}{make([]jsonFrame, len(frames)), peer, at.UTC().Format(time.RFC3339Nano)}
-	for i, f := range frames {
-		m.Frames[i] = f
-	}
+	}{jsonFrames(frames), peer, at.UTC().Format(time.RFC3339Nano)}
 	line, err := marshal(m)
 	if err != nil {
 		return dst, err

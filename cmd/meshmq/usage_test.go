@@ -97,6 +97,20 @@ func TestBadInput(t *testing.T) {
 		{"perf remote_lat " + nobody + " 10 0", `"0"`, "from 1"},
 		{"perf sub 127.0.0.1:1 10 10", `"127.0.0.1:1"`, "begin with tcp://"},
 		{"perf pub " + anyPort + " 10 10", "SUBSCRIBERS", "see meshmq perf pub --help"},
+		{"spool", "want a verb", "ls, purge"},
+		{"spool lst", `"lst"`, "did you mean ls"},
+		{"spool ls", "DIR", "see meshmq spool ls --help"},
+		{"spool dead", "DIR", "see meshmq spool dead --help"},
+		{"spool verify one two", `"two"`, "want 1"},
+		{"spool cat x --from yesterday", `"yesterday"`, "how long ago, such as 90m"},
+		{"spool cat x --from 0", `"0"`, "a number from 1"},
+		{"spool cat x --to 0", `"0"`, "from 1"},
+		{"spool cat x --all --consumer y", "[all consumer]", "none of the others"},
+		{"spool replay x 0", `"0"`, "such as 7, 3-9 or 12-"},
+		{"spool replay x 9-3", `"9-3"`, "such as 7, 3-9 or 12-"},
+		{"spool replay x --rate 0", `"0"`, "from 1"},
+		{"spool purge x all", `"all"`, "such as 7, 3-9 or 12-"},
+		{"spool purge x --dead --consumer y", "[consumer dead]", "none of the others"},
 		{"version extra", `"extra"`, "takes none"},
 		{"completion", "SHELL", "bash, zsh, fish or powershell"},
 		{"completion csh", `"csh"`, "bash, zsh, fish or powershell"},
@@ -141,7 +155,7 @@ func TestHelp(t *testing.T) {
 	for _, code := range []string{"  0 ", "  1 ", "  2 ", "  3 ", "  4 ", "  5 ", "  6 ", "  130 "} {
 		assert.Contains(t, help, "\n"+code)
 	}
-	for _, verb := range strings.Fields("push pull pub sub req rep pair dealer router discover perf version completion demo") {
+	for _, verb := range strings.Fields("push pull pub sub req rep pair dealer router discover perf version completion demo spool") {
 		assert.Contains(t, help, "\n  "+verb+" ")
 		assert.Contains(t, ok(t, "help", verb), "meshmq "+verb)
 	}

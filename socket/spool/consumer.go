@@ -186,6 +186,17 @@ func (c *Consumer) Pending() uint64 {
 	return 0
 }
 
+// PendingIn returns how many of the messages lo to hi are not acknowledged.
+func (c *Consumer) PendingIn(lo, hi uint64) uint64 {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	p := c.l.state.positions[c.name]
+	if lo, hi = max(lo, 1), min(hi, c.l.written); p == nil || hi < lo {
+		return 0
+	}
+	return hi - lo + 1 - p.acked.count(lo, hi)
+}
+
 // Reader returns a reader of what is not acknowledged, from the first such message on. Messages acknowledged
 // while it reads are passed over.
 func (c *Consumer) Reader() *Reader { return c.From(0) }

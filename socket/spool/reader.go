@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"sort"
@@ -56,7 +57,16 @@ func End() Start { return Start{end: true} }
 func At(n uint64) Start { return Start{number: max(n, 1)} }
 
 // Since is the first message that was appended at t or later.
-func Since(t time.Time) Start { return Start{since: t.UnixNano()} }
+func Since(t time.Time) Start {
+	first, last := time.Unix(0, 1), time.Unix(0, math.MaxInt64) // beyond them UnixNano is anything
+	switch {
+	case t.Before(first):
+		t = first
+	case t.After(last):
+		t = last
+	}
+	return Start{since: t.UnixNano()}
+}
 
 // Reader reads a log in order. It is for one goroutine at a time; any number of readers may read one log, and
 // none of them slows appends down but by what it takes of processor and disk.

@@ -3,7 +3,7 @@ package spool
 import "context"
 
 // Release returns when the segments that nobody needs are gone, rather than some time later: for tools that make
-// room and close the log. What the disk refuses stays.
+// room and close the log. The dead letters, if they are open, are seen to as well. What the disk refuses stays.
 func (l *Log) Release(ctx context.Context) error {
 	for range 2 { // a round of the keeper may be on its way that does not know yet
 		l.mu.Lock()
@@ -21,6 +21,12 @@ func (l *Log) Release(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	l.mu.Lock()
+	dead := l.dead
+	l.mu.Unlock()
+	if dead != nil {
+		return dead.log.Release(ctx)
 	}
 	return nil
 }

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+func newSpool() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "spool ls|cat|verify|repair|dead|replay|purge|stats DIR",
+		Short: "Look into a spool, verify it, repair it, deal with dead letters",
+		Long: `spool is for the directory that a durable socket keeps its messages in (push --spool DIR). ls, stats, cat and dead only look
+and may be used while a program has the spool open. verify, repair, replay and purge need it for themselves: they end with
+exit code 1 and name the process that has it. None of them makes a spool where there is none.
+
+A spool that is damaged is exit code 6; one of another version, owner or kind, a file, and none at all are 1.`,
+		Example: `  meshmq spool ls outbox
+  meshmq spool cat outbox --from 17 --count 1 --json
+  meshmq spool verify outbox || meshmq spool repair outbox
+  meshmq spool dead outbox && meshmq spool replay outbox 3 7-9`,
+		Args: cobra.ArbitraryArgs,
+		RunE: unknownVerb,
+	}
+	cmd.AddCommand(newSpoolLs(), newSpoolStats(), newSpoolCat(), newSpoolVerify(), newSpoolRepair(), newSpoolDead(), newSpoolReplay(), newSpoolPurge())
+	return cmd
+}
+
+// spoolFailure turns an error of package spool into one line that says what to do, with its exit code.
+func spoolFailure(ctx context.Context, dir string, err error) error {
+	switch cause := context.Cause(ctx); {
+	case err == nil:
+		return nil
+	case isSignal(cause) && isContext(err):
+		return fail(exitInterrupt, "%w", cause)
+	case errors.As(err, new(*failure)):
+		return err
+	case errors.Is(err, spool.ErrDamaged):
+		return fail(exitCheck, "%w", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("spool %q: there is no such directory: name the one given to --spool", dir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: be the user whose spool it is", err)
+	}
+	return err
+}
+
+// spoolDir is the check of the verbs whose only argument is a spool.
+var spoolDir = wantArgs("DIR")
+
+// completeSpool lets the shell complete a directory, once.
+func completeSpool(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// addConsumer registers --consumer, completed from the spool that has been named.
+func addConsumer(cmd *cobra.Command, name *string, what string) {
+	cmd.Flags().StringVar(name, "consumer", "", what)
+	_ = cmd.RegisterFlagCompletionFunc("consumer", func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			s, _ := spool.Inspect(args[0])
+			for _, c := range s.Consumers {
+				if c.Name != "" {
+					names = append(names, c.Name)
+				}
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// viewSpool shows do the spool in dir as it is on disk.
+func viewSpool(cmd *cobra.Command, dir string, do func(v *spool.View) error) error {
+	v, err := spool.OpenView(dir)
+	if err == nil {
+		err = errors.Join(do(v), v.Close())
+	}
+	return spoolFailure(cmd.Context(), dir, err)
+}
+
+// openSpool opens the spool in dir, which must be there, as what it is, and closes it after do.
+func openSpool(cmd *cobra.Command, dir string, o spool.Options, do func(l *spool.Log) error) error {
+	s, err := spool.Inspect(dir)
+	switch {
+	case err != nil:
+		return spoolFailure(cmd.Context(), dir, err)
+	case s.Holder != nil:
+		return fmt.Errorf("spool %s: %w", dir, s.Holder)
+	case s.Kind != spool.Queue && s.Kind != spool.Topic:
+		return fmt.Errorf("spool %s is a %v: it has no messages to deal with", dir, s.Kind)
+	}
+	o.Kind, o.Full = s.Kind, spool.Reject
+	if s.Kind == spool.Queue {
+		o.Retention = spool.Retention{}
+	}
+	l, err := spool.Open(dir, o)
+	if err == nil {
+		err = errors.Join(do(l), l.Close())
+	}
+	return spoolFailure(cmd.Context(), dir, err)
+}
+
+// numbers are those of messages that were chosen: FROM to TO, both included.
+type numbers struct{ from, to uint64 }
+
+// parseNumbers reads N, FROM-TO and FROM-.
+func parseNumbers(cmd *cobra.Command, args []string) (all []numbers, err error) {
+	for _, a := range args {
+		low, high, isRange := strings.Cut(a, "-")
+		var n numbers
+		var err1, err2 error
+		n.from, err1 = strconv.ParseUint(low, 10, 64)
+		n.to = n.from
+		if isRange {
+			if n.to = math.MaxUint64; high != "" {
+				n.to, err2 = strconv.ParseUint(high, 10, 64)
+			}
+		}
+		if err1 != nil || err2 != nil || n.from == 0 || n.to < n.from {
+			return nil, usage(cmd, "%.40q: want numbers from 1, such as 7, 3-9 or 12-", a)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// chosen reports whether n is among those chosen; all are if none was.
+func chosen(all []numbers, n uint64) bool {
+	for _, c := range all {
+		if c.from <= n && n <= c.to {
+			return true
+		}
+	}
+	return len(all) == 0
+}
+
+// place is the value of a flag that says where in a spool to begin.
+type place struct {
+	text string
+	spool.Start
+}
+
+func (p *place) String() string { return p.text }
+func (p *place) Type() string   { return "PLACE" }
+
+// Set takes beginning, end, a number, a time, or how long ago.
+func (p *place) Set(text string) error {
+	p.text = text
+	n, err := strconv.ParseUint(text, 10, 64)
+	ago, errAgo := time.ParseDuration(text)
+	at, errAt := time.Parse(time.RFC3339Nano, text)
+	switch {
+	case text == "beginning":
+		p.Start = spool.Beginning()
+	case text == "end":
+		p.Start = spool.End()
+	case err == nil && n > 0:
+		p.Start = spool.At(n)
+	case errAgo == nil && ago >= 0 && err != nil:
+		p.Start = spool.Since(time.Now().Add(-ago))
+	case errAt == nil:
+		p.Start = spool.Since(at)
+	default:
+		return errors.New("want beginning, end, a number from 1, a time such as 2026-01-31T15:04:05Z, or how long ago, such as 90m")
+	}
+	return nil
+}
+
+// instant is how times are written.
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// purgeSegment is the size of segments that purge makes: the least there is, since the disk may be full.
+const purgeSegment = 64 << 10
+
+// purge is one run of the verb.
+type purge struct {
+	which    []numbers
+	dead     bool
+	consumer string
+	force    bool
+	trim     bool // what a topic keeps is to go
+}
+
+// loss is what a purge would take from somebody, and how.
+type loss struct {
+	n    uint64
+	what string
+	drop []func() error
+}
+
+func newSpoolPurge() *cobra.Command {
+	var p purge
+	cmd := &cobra.Command{
+		Use:   "purge DIR [NUMBER|FROM-TO...]",
+		Short: "Let messages or dead letters go for good",
+		Long: `purge lets the messages of a spool go, all or those of the numbers named, and gives their disk back. With --dead it is the dead
+letters that go, and nothing else. What would be lost to somebody, since it is not acknowledged, dead, or kept by a topic, goes with --force only;
+without it purge says how much that is and changes nothing. With --consumer only that consumer will not get them.`,
+		Example: `  meshmq spool purge outbox
+  meshmq spool purge outbox 17 --force
+  meshmq spool purge outbox --dead --force`,
+		Args:              wantDir,
+		ValidArgsFunction: completeSpool,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if p.which, err = parseNumbers(cmd, args[1:]); err != nil {
+				return err
+			}
+			o := spool.Options{SegmentSize: purgeSegment}
+			err = openSpool(cmd, args[0], o, func(l *spool.Log) error { return p.run(cmd, l) })
+			if err != nil || !p.trim {
+				return err
+			}
+			o.Retention.Bytes = 1
+			return openSpool(cmd, args[0], o, func(l *spool.Log) error { return l.Release(cmd.Context()) })
+		},
+	}
+	cmd.Flags().BoolVar(&p.dead, "dead", false, "purge dead letters instead of messages")
+	addConsumer(cmd, &p.consumer, "purge what the consumer `NAME` has not acknowledged")
+	cmd.Flags().BoolVar(&p.force, "force", false, "also what would be lost")
+	cmd.MarkFlagsMutuallyExclusive("dead", "consumer")
+	return cmd
+}
+
+func (p *purge) run(cmd *cobra.Command, l *spool.Log) error {
+	plan := p.messages
+	if p.dead {
+		plan = p.letters
+	}
+	loss, err := plan(l)
+	switch {
+	case err != nil:
+		return err
+	case loss.n > 0 && !p.force:
+		return fmt.Errorf("%d %s would be lost: nothing was changed, --force lets them go", loss.n, loss.what)
+	}
+	for _, d := range loss.drop {
+		if err := d(); err != nil {
+			return err
+		}
+	}
+	if err := l.Release(cmd.Context()); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d %s let go\n", loss.n, loss.what)
+	return nil
+}
+
+// letters returns the loss of dead letters.
+func (p *purge) letters(l *spool.Log) (loss, error) {
+	dead, err := l.Dead()
+	if err != nil {
+		return loss{}, err
+	}
+	all := loss{what: "dead letters"}
+	for letter, err := range dead.Letters() {
+		lo, hi := letter.Number, letter.Number
+		if gap, ok := errors.AsType[*spool.Gap](err); ok {
+			lo, hi = gap.From, gap.To
+		} else if err != nil {
+			return loss{}, err
+		}
+		if chosen(p.which, lo) {
+			all.n += hi - lo + 1
+			all.drop = append(all.drop, func() error { return dead.Purge(lo, hi) })
+		}
+	}
+	return all, nil
+}
+
+// messages returns the loss of messages.
+func (p *purge) messages(l *spool.Log) (loss, error) {
+	consumers, err := p.consumers(l)
+	if err != nil {
+		return loss{}, err
+	}
+	all := loss{what: "messages that are not acknowledged"}
+	which := p.which
+	if len(which) == 0 {
+		which = []numbers{{1, l.Next() - 1}}
+	}
+	for _, w := range which {
+		lo, hi, wanted := w.from, min(w.to, l.Next()-1), uint64(0)
+		for _, c := range consumers {
+			if n := c.PendingIn(lo, hi); n > 0 {
+				wanted = max(wanted, n)
+				all.drop = append(all.drop, func() error { return c.Ack(lo, hi) })
+			}
+		}
+		all.n += wanted
+	}
+	if l.Queue() == nil && p.consumer == "" && len(p.which) == 0 {
+		all.n, all.what, p.trim = l.Next()-l.First(), "messages that the topic keeps", true
+	}
+	return all, nil
+}
+
+// consumers returns those that messages are purged for.
+func (p *purge) consumers(l *spool.Log) (all []*spool.Consumer, err error) {
+	names := l.Consumers()
+	if q := l.Queue(); q != nil && p.consumer == "" {
+		all = append(all, q)
+	}
+	if p.consumer != "" {
+		if !slices.Contains(names, p.consumer) {
+			return nil, fmt.Errorf("the spool has no consumer %.130q: meshmq spool ls lists them", p.consumer)
+		}
+		names = []string{p.consumer}
+	}
+	for _, name := range names {
+		c, err := l.Consumer(name, spool.End())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
