@@ -50,6 +50,7 @@ type Out struct {
 	vec       [][]byte    // reused for write calls of several segments
 	rest      net.Buffers // what of vec a write call has not written; whoever writes uses it without the lock
 	spare     []byte      // the small chunk, when not in the queue
+	kept      *kept       // what is not settled, nil where messages are forgotten once they are written: see Retain
 	msgs      int         // queued and in flight
 	bytes     int
 	total     uint64 // messages ever queued
@@ -69,6 +70,9 @@ type Out struct {
 
 // fullLocked reports whether a message of size bytes has no place. o.mu must be held.
 func (o *Out) fullLocked(size int) bool {
+	if o.kept != nil {
+		return o.kept.full(o.HWM, o.HWMBytes, size)
+	}
 	if o.HWM > 0 && o.msgs >= o.HWM {
 		return true
 	}
@@ -264,7 +268,7 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 			o.spoke.Store(false)
 			return true
 		}
-		if o.bytes >= flushBytes || o.HWM > 0 && o.msgs >= o.HWM {
+		if o.bytes >= flushBytes || o.HWM > 0 && o.msgs >= o.HWM || o.kept != nil && o.fullLocked(0) {
 			o.hot = true
 			return true
 		}
@@ -308,12 +312,13 @@ func (o *Out) Totals() (msgs, bytes uint64) {
 	return o.total, o.totalB
 }
 
-// Watch has Drained called whenever the queue becomes empty from now on, and reports whether it is.
+// Watch has Drained called whenever the queue becomes empty from now on, and reports whether it is. On an acknowledged link
+// Drained is called whenever something was settled, and empty means that all is.
 func (o *Out) Watch() (empty bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.watched = true
-	return o.msgs == 0
+	return o.msgs == 0 && (o.kept == nil || o.kept.msgs == 0)
 }
 
 // vector lists what of the flight is not written yet, until the first body that can be given away.

@@ -30,6 +30,8 @@ type segment struct {
 	size   int              // bytes of their bodies
 	whole  bool             // the last message in it ends with it
 	small  bool             // b is the small chunk of the queue, all of it
+	blk    *block           // what b is cut from on an acknowledged link, at octet at; the fields for memory above are unused then
+	at     int
 }
 
 func (s *segment) recycle() {
@@ -38,6 +40,9 @@ func (s *segment) recycle() {
 	}
 	if s.copied != nil {
 		recycleBody(s.copied)
+	}
+	if s.blk != nil {
+		s.blk.unref()
 	}
 	*s = segment{}
 }

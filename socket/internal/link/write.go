@@ -182,6 +182,9 @@ func (o *Out) landLocked() {
 	}
 	o.flight = o.flight[:0]
 	o.sent, o.control = 0, 0
+	if o.kept != nil {
+		o.kept.land(o.landed)
+	}
 }
 
 // releaseLocked gives back what a segment is made of.
@@ -194,6 +197,10 @@ func (o *Out) releaseLocked(s *segment) {
 
 // reportLocked calls Room and Drained where they are owed. o.mu is given up meanwhile.
 func (o *Out) reportLocked() {
+	if o.kept != nil {
+		o.reportKeptLocked()
+		return
+	}
 	room := o.refused && o.msgs <= o.HWM/2 || o.refused && o.HWM == 0
 	room = room && (o.HWMBytes == 0 || o.bytes <= o.HWMBytes/2)
 	drained := o.watched && o.msgs == 0
@@ -226,6 +233,10 @@ func (o *Out) Detach(keep bool) (lost int) {
 	}
 	o.conn = nil
 	o.ctrl = nil
+	if o.kept != nil {
+		o.endKeptLocked()
+		return 0
+	}
 	if len(o.flight) > 0 {
 		begun, before := o.sent > o.control, o.msgs
 		o.segs = append(o.returnFlight(), o.segs...)

@@ -1,0 +1,252 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// On an acknowledged link (transport/zmtp/ACK.md) every message has a tag: its count on the connection, from 1. Messages stay, as they went out,
+// until their tags are settled:
+//
+//	tags         1 ... floor | floor+1 ........... landed | ....... next-1 | next
+//	             all settled | in ring, some are settled  | being written  |
+//	                         | and written                | or queued      |
+//
+// The bytes are in blocks, one behind the other, and the write queue is made of slices of them. The part of a message that is
+// copied (all but large bodies) lies in one block, so that it is found by its entry alone.
+
+// ErrTag is for a peer that settles what it was never sent.
+var ErrTag = errors.New("acknowledgement of a message that was never sent")
+
+// Delivery is what an acknowledged link knows of a message besides its frames.
+type Delivery struct {
+	Number      uint64 // in the sender's stream, from 1
+	Incarnation uint32 // of the sender when it got that number
+	Attempt     int    // which delivery it is, from 1
+	Failed      int    // how many of those before have failed
+}
+
+// Returned is a message that comes back from an acknowledged link.
+type Returned struct {
+	Delivery
+	Frames [][]byte // the receiver's
+	Size   int      // of their bodies
+	Begun  bool     // some of it was written
+	Cut    bool     // some, and not all
+}
+
+// Retention says how a connection is acknowledged.
+type Retention struct {
+	// Plain is for a peer that acknowledges nothing: messages are settled once they are written, and it is told nothing about them.
+	Plain bool
+	// Greeting is how many messages Out.First has: they have tags and take credit.
+	Greeting int
+	// Stream is the id of the sender's stream.
+	Stream [zmtp.StreamIDSize]byte
+	// Settled, if set, is told the numbers of the messages that were acknowledged or written to a plain peer, ends included, with no lock held.
+	Settled func(lo, hi uint64)
+	// Progress, if set, is told with no lock held how many messages were settled by being written.
+	Progress func(msgs int)
+}
+
+// kept is what an acknowledged link has not settled. Out.mu guards it.
+type kept struct {
+	Retention
+	ring    []entry // of the tags from floor+1 on, at their place modulo its length, a power of two
+	floor   uint64
+	next    uint64
+	landed  uint64      // the last tag that is written
+	greeted int         // messages of the greeting that are not settled
+	credit  uint64      // most messages that may be unsettled
+	creditB uint64      // and bytes, which one message may exceed
+	told    zmtp.Stream // what the peer takes the next message for
+	msgs    int         // not settled
+	bytes   int
+	bodies  []largeBodyOf // of messages in ring, by their tags; what lies before gone is settled
+	gone    int
+	open    *block // the block to be continued, nil for none
+	small   []byte // memory of a small block
+	free    []*block
+	scratch []byte          // of an announcement
+	runs    []zmtp.TagRange // numbers settled that Settled has not been told
+	written int             // messages settled by being written that Progress has not been told
+	settled bool            // something was, since the last report
+	begun   uint64          // once the connection has ended: the last tag of which some was written
+	cut     uint64          // and that of which some was, and not all, 0 for none
+}
+
+// entry is one message. It is settled when blk is nil.
+type entry struct {
+	number      uint64
+	size        int    // of its bodies
+	blk         *block // it begins there, at octet pos
+	pos         uint32
+	incarnation uint32
+	attempt     uint16
+	failed      uint16
+}
+
+// largeBodyOf is a body that is not in its message's block.
+type largeBodyOf struct {
+	tag uint64
+	blk *block
+}
+
+// block is memory that messages and segments are cut from. It is given back when none of them needs it.
+type block struct {
+	k      *kept
+	b      []byte           // the part in use
+	pooled *[chunkSize]byte // what b is, where it came from chunks
+	body   *[]byte          // what b is, where it came from bodies
+	small  bool             // b is kept.small
+	refs   int              // messages not settled, segments not written, and one while it is open
+}
+
+// Retain makes the connection that Attach will bring an acknowledged one: Deliver takes messages instead of Append, and they stay until they
+// are settled by Ack, Nack, Return or, on a plain one, by being written. The high-water marks count all of them.
+func (o *Out) Retain(r Retention) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := &kept{Retention: r}
+	k.floor = uint64(r.Greeting)
+	k.landed, k.next, k.greeted = k.floor, k.floor+1, r.Greeting
+	o.kept = k
+}
+
+// Outstanding returns what is queued and what is written but not settled.
+func (o *Out) Outstanding() (msgs, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept != nil {
+		return o.kept.msgs, o.kept.bytes
+	}
+	return o.msgs, o.bytes
+}
+
+// Oldest returns the lowest number that is not settled, and whether there is one.
+func (o *Out) Oldest() (number uint64, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept == nil {
+		return 0, false
+	}
+	for tag := o.kept.floor + 1; tag < o.kept.next; tag++ {
+		if e := o.kept.at(tag); e.blk != nil && (!ok || e.number < number) {
+			number, ok = e.number, true
+		}
+	}
+	return number, ok
+}
+
+// Grant sets how many messages may be unsettled, and how many bytes, which one message may exceed: the level of a CREDIT. It is none before.
+func (o *Out) Grant(messages, bytes uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept != nil {
+		o.kept.credit, o.kept.creditB = messages, bytes
+		o.reportLocked()
+	}
+}
+
+// Ack settles the tags of an ACK. acked is how many messages that settled, stale how many tags of its ranges were settled before. The error is ErrTag if
+// one of them was never sent; nothing changes then.
+func (o *Out) Ack(a zmtp.Ack) (acked, stale int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept
+	if k == nil {
+		return 0, 0, nil
+	}
+	last, ranges := a.Floor, a
+	for r, ok := ranges.Next(); ok; r, ok = ranges.Next() {
+		last = r.Last
+	}
+	if sent := o.sentLocked(); last > sent {
+		return 0, 0, fmt.Errorf("%w: ACK up to tag %d, sent %d", ErrTag, last, sent)
+	}
+	before := k.msgs
+	if a.Floor >= uint64(k.Greeting) && k.greeted > 0 {
+		k.greeted, k.settled = 0, true
+	}
+	k.settleTo(a.Floor)
+	for r, ok := a.Next(); ok; r, ok = a.Next() {
+		stale += int(min(r.Last, k.floor) - min(r.First-1, k.floor))
+		for tag := max(r.First, k.floor+1); tag <= r.Last; tag++ {
+			if e := k.at(tag); e.blk == nil {
+				stale++
+			} else {
+				k.settle(tag, e)
+			}
+		}
+	}
+	k.advance()
+	acked = before - k.msgs
+	o.reportLocked()
+	return acked, stale, nil
+}
+
+// sentLocked returns the last tag that the peer may know of.
+func (o *Out) sentLocked() uint64 {
+	sent := o.kept.landed
+	for i := range o.flight {
+		sent += uint64(o.flight[i].msgs)
+	}
+	return sent
+}
+
+// Nack takes a message out that the peer does not want, as a copy. ok is false if the tag was settled before; the error is ErrTag if it was
+// never sent.
+func (o *Out) Nack(tag uint64) (r Returned, ok bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept
+	if k == nil {
+		return r, false, nil
+	}
+	if sent := o.sentLocked(); tag == 0 || tag > sent {
+		return r, false, fmt.Errorf("%w: NACK of tag %d, sent %d", ErrTag, tag, sent)
+	}
+	if tag <= k.floor || k.at(tag).blk == nil {
+		return r, false, nil
+	}
+	e := k.at(tag)
+	r = k.returned(tag, e)
+	r.Begun = true
+	r.copyFrames()
+	k.release(tag, e)
+	k.advance()
+	o.reportLocked()
+	return r, true, nil
+}
+
+// copyFrames has the message share no memory with the link.
+func (r *Returned) copyFrames() {
+	all := make([]byte, 0, r.Size)
+	for i, f := range r.Frames {
+		all = append(all, f...)
+		r.Frames[i] = all[len(all)-len(f) : len(all) : len(all)]
+	}
+}
+
+// Return takes out what is not settled, in the order of tags, and ends the retention. There is no connection any more: see Detach.
+func (o *Out) Return() (all []Returned) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kept
+	if k == nil {
+		return nil
+	}
+	all = make([]Returned, 0, k.msgs)
+	for tag := k.floor + 1; tag < k.next; tag++ {
+		if e := k.at(tag); e.blk != nil {
+			r := k.returned(tag, e)
+			r.Begun = tag <= k.landed || tag <= k.begun
+			r.Cut = tag == k.cut
+			all = append(all, r)
+		}
+	}
+	o.kept = nil // and with it the blocks, which the frames are cut from
+	return all
+}
