@@ -281,6 +281,7 @@ func TestRFC37_ErrorHandling_ErrorIsFatal(t *testing.T) {
 	})
 }
 
+// RFC 26, General Design: after an ERROR command SHALL NOT reconnect with the same credentials.
 // RFC 37, Error Handling: after an ERROR command SHALL NOT reconnect with the same security credentials.
 // RFC 23, Error Handling: after an ERROR command SHALL NOT reconnect with the same security credentials.
 //

@@ -292,6 +292,21 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
+// RFC 26: no nonce is used twice, and the last of them is the last.
+func TestSealer_IsExhausted(t *testing.T) {
+	t.Parallel()
+	seal, open := newTraffic(&session{sent: 1<<64 - 2, received: 1<<64 - 2}, clientNonce, clientNonce)
+	last, _, err := seal.Append(nil, []byte("\x00\x04last"), 1<<20)
+	require.NoError(t, err)
+	_, used, err := seal.Append(nil, []byte("\x00\x03too"), 1<<20)
+	require.ErrorIs(t, err, ErrExhausted)
+	require.Zero(t, used)
+	plain := make([]byte, 100)
+	n, _, err := open.Open(plain, last)
+	require.NoError(t, err)
+	require.Equal(t, "\x00\x04last", string(plain[:n]))
+}
+
 // sidesOf are client and server of each mechanism.
 func sidesOf(t testing.TB) map[string][2]*Handshake {
 	plainly, err := PlainClient("user", "secret")
