@@ -159,7 +159,7 @@ func (d discard) Open(name string, flag int) (spool.File, error) {
 }
 
 func (f discardFile) WriteAt(b []byte, off int64) (int, error) {
-	if off < 8<<10 {
+	if off < 16<<10 {
 		return f.File.WriteAt(b, off)
 	}
 	return len(b), nil

@@ -232,7 +232,7 @@ func TestRecoveryThatFails(t *testing.T) {
 	require.NoError(t, l.Wait(context.Background(), 5))
 	torn := disk.Crash(nil)
 	require.NoError(t, l.Close())
-	const name, second = "00000000000000000001.seg", 4096 + 2*40 + 40
+	const name, second = "00000000000000000001.seg", spool.DataStart + 4096 + 40 + 40
 	b := torn.Bytes(name)
 	clear(b[second : second+40])
 	torn.Put(name, b)

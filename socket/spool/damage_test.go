@@ -57,8 +57,8 @@ func TestEveryBit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for bit := range int64(len(disk.Bytes(name))) * 8 {
-				inHeader := bit/8%2048 < 80
-				if bit/8 < 4096 && !inHeader && bit%1021 != 0 || bit%every != 0 {
+				inHeader := bit/8%spool.HeaderCopyAt < spool.HeaderSize
+				if bit/8 < spool.DataStart && !inHeader && bit%1021 != 0 || bit%every != 0 {
 					continue
 				}
 				hurt := disk.Crash(nil)
@@ -117,7 +117,7 @@ func TestBothHeadersLost(t *testing.T) {
 			disk := threeSegments(t)
 			name := fmt.Sprintf("%020d.seg", i+1)
 			b := disk.Bytes(name)
-			clear(b[:4096])
+			clear(b[:spool.DataStart])
 			disk.Put(name, b)
 			if i == 2 {
 				_, err := spool.OpenFS(disk, small)
@@ -164,11 +164,11 @@ func TestDamagedDirectory(t *testing.T) {
 		}, err: spool.ErrForeign},
 		"another version": {hurt: func(t *testing.T, d *spooltest.Mem) {
 			b := d.Bytes(name(3))
-			b[6], b[2048+6] = 9, 9
+			b[6], b[spool.HeaderCopyAt+6] = 9, 9
 			d.Put(name(3), b)
 		}, err: spool.ErrVersion},
 		"empty file": {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(4), nil) }, err: spool.ErrDamaged},
-		"cut short":  {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(2), d.Bytes(name(2))[:4300]) }, gap: fromTo(7, 10)},
+		"cut short":  {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(2), d.Bytes(name(2))[:spool.DataStart+4096+150]) }, gap: fromTo(7, 10)},
 	} {
 		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
 			t.Parallel()

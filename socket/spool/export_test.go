@@ -2,6 +2,13 @@ package spool
 
 import "testing"
 
+// What tests that damage segments must know of them.
+const (
+	DataStart    = dataStart
+	HeaderCopyAt = headerCopyAt
+	HeaderSize   = headerSize
+)
+
 // RealFS opens a directory as logs do.
 func RealFS(t testing.TB, dir string) (FS, func() error) {
 	t.Helper()

@@ -11,11 +11,12 @@ const (
 	magic         = "MQSPOL"
 	formatVersion = 1
 
-	headerSize   = 80      // bytes of one copy of a segment's header
-	headerCopyAt = 2048    // the second copy: no sector of 512 bytes holds both
-	dataStart    = 4096    // where records begin: a page, so that headers and records never share a sector
-	recordHeader = 32      // bytes in front of a payload
-	maxPayload   = 1 << 28 // the length has 28 bits; a payload is shorter than this
+	headerSize   = 80         // bytes of one copy of a segment's header
+	headerCopyAt = sector     // the second copy
+	dataStart    = 2 * sector // where records begin: headers and records never share a sector
+	sector       = 4096       // what a disk loses at once, at most: what is there twice is this far apart
+	recordHeader = 32         // bytes in front of a payload
+	maxPayload   = 1 << 28    // the length has 28 bits; a payload is shorter than this
 
 	flagCompacted  = 1             // records that were acknowledged may be absent
 	knownFlags     = flagCompacted // any other flag means something we would get wrong

@@ -139,7 +139,7 @@ func (l *Log) resume(d *loaded) error {
 		return err
 	}
 	if d.Clean && !d.turned && d.end < l.options.messageLimit() {
-		l.opener = int64(2 * recordHeader)
+		l.opener = 2 * sector // a guess
 		last.size = l.options.SegmentSize
 		return l.file.Allocate(l.options.SegmentSize)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -68,9 +69,14 @@ func readHeader(f File) (segmentHeader, error) {
 	return decodeSegmentHeader(page[:n])
 }
 
-// firstRecords appends what a segment begins with: the checkpoint, twice, so that one bad sector does not take it.
+// firstRecords appends what a segment begins with: the checkpoint, twice, so far apart that one bad sector does not
+// take both.
 func firstRecords(b []byte, next uint64, now int64, checkpoint []byte) []byte {
-	b = appendRecord(b, recordCheckpoint, next, now, checkpoint)
+	apart := checkpoint
+	if short := sector - recordHeader - len(checkpoint); short > 0 {
+		apart = append(slices.Clip(checkpoint), make([]byte, short)...) // opNothing
+	}
+	b = appendRecord(b, recordCheckpoint, next, now, apart)
 	return appendRecord(b, recordCheckpoint, next, now, checkpoint)
 }
 

@@ -38,6 +38,7 @@ type change struct {
 
 // What a recordState consists of: an operation, then what it is about, numbers as varints.
 const (
+	opNothing = 0 // padding
 	opMake    = 1 // name, floor
 	opRemove  = 2 // name
 	opAck     = 3 // name, count, then for each range: distance from the end of the last one, length
@@ -229,14 +230,16 @@ func (s *state) apply(b []byte) error {
 	for len(d.b) > 0 && d.err == nil {
 		op := d.b[0]
 		d.b = d.b[1:]
-		if op == opDropped {
+		switch op {
+		case opNothing:
+		case opDropped:
 			if n := d.uvarint(); d.err == nil {
 				s.dropped = max(s.dropped, n)
 				s.told = s.dropped
 			}
-			continue
+		default:
+			s.applyTo(op, d.name(), &d)
 		}
-		s.applyTo(op, d.name(), &d)
 	}
 	return d.err
 }

@@ -78,7 +78,7 @@ func TestStaleRecordsStayGone(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(9, 10))
 	source, name, end := crashed(t, 40, 40)
-	hostile := source.Bytes(name)[4096:end]
+	hostile := source.Bytes(name)[spool.DataStart:end]
 	for shift := range 8 {
 		disk := spooltest.NewMem()
 		payload := append(make([]byte, shift), hostile...)
@@ -152,7 +152,7 @@ func TestNumbersGivenAgain(t *testing.T) {
 	name := fmt.Sprintf("%020d.seg", 1)
 	left := disk.Crash(nil)
 	require.NoError(t, l.Close())
-	left.Put(name, left.Bytes(name)[:4300]) // what was not synced
+	left.Put(name, left.Bytes(name)[:spool.DataStart+4096+300]) // what was not synced
 	l = open(t, left, o)
 	for l.Next() <= 10 {
 		fill(t, l, 1, 20)
