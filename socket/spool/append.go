@@ -133,9 +133,8 @@ func (l *Log) enqueueLocked(ctx context.Context, frames [][]byte) (uint64, error
 	if err := l.admit(ctx, size); err != nil {
 		return 0, err
 	}
-	l.lastTime = max(l.lastTime, now())
 	b := slices.Grow(l.buf, int(size))
-	b = appendRecordHeader(b, kind, l.next, l.lastTime, n, sum)
+	b = appendRecordHeader(b, kind, l.next, l.tick(), n, sum)
 	for _, f := range frames {
 		if kind == recordFrames {
 			b = binary.AppendUvarint(b, uint64(len(f)))
@@ -222,7 +221,7 @@ func (l *Log) waitTurn(ctx context.Context) error {
 // turnLocked lets the messages from here on go into the next segment, if there is one and a record of
 // size bytes has room in it.
 func (l *Log) turnLocked(size int64) bool {
-	reserve := l.options.SegmentSize - l.options.messageLimit()
+	reserve := l.options.reserved()
 	need := dataStart + l.opener + size + reserve
 	if l.spare == nil || l.spare.size < need {
 		l.want = need

@@ -96,12 +96,11 @@ func (l *Log) addState() {
 	l.stuck = false
 	changes := l.state.appendChanges(nil)
 	size := recordSize(len(changes))
-	if l.cut < 0 && l.tail+size+recordHeader > l.limit+l.options.SegmentSize-l.options.messageLimit() {
+	if l.cut < 0 && l.tail+size+recordHeader > l.limit+l.options.reserved() {
 		l.stuck = l.turn != nil || !l.turnLocked(0)
 		return
 	}
-	l.lastTime = max(l.lastTime, now())
-	l.buf = appendRecord(l.buf, recordState, l.next, l.lastTime, changes)
+	l.buf = appendRecord(l.buf, recordState, l.next, l.tick(), changes)
 	l.tail += size
 	l.state.settle()
 }
@@ -167,7 +166,7 @@ func (l *Log) end(next uint64, why []byte) error {
 	if err := l.sync(); err != nil {
 		return err
 	}
-	if err := l.put(appendRecord(nil, recordEnd, next, now(), why)); err != nil {
+	if err := l.put(appendRecord(nil, recordEnd, next, l.clock(), why)); err != nil {
 		return err
 	}
 	if err := l.file.Truncate(l.off); err != nil {
@@ -181,8 +180,8 @@ func (l *Log) turnTo(s *spare, next uint64) error {
 	if err := l.end(next, turned); err != nil {
 		return err
 	}
-	h := newHeader(l.header.kind, l.id, l.header.ordinal+1, next, l.header.incarnation, now())
 	l.mu.Lock()
+	h := newHeader(l.header.kind, l.id, l.header.ordinal+1, next, l.header.incarnation, l.tick())
 	page := l.firstPage(h)
 	l.state.settle()
 	l.mu.Unlock()
@@ -195,7 +194,7 @@ func (l *Log) turnTo(s *spare, next uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	old := l.active()
-	old.sealed, old.size, old.last = true, l.off, next-1
+	old.sealed, old.size, old.last, old.ended = true, l.off, next-1, time.Now()
 	l.segments = append(l.segments, &segment{header: h, size: s.size})
 	l.file, l.header, l.turn = s.file, h, nil
 	l.off, l.synced, l.visible = int64(len(page)), int64(len(page)), int64(len(page))

@@ -4,6 +4,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 )
 
 // FS is the directory a log lives in: the one way to the disk, so that tests can make each call fail. Names are
@@ -38,6 +39,19 @@ type File interface {
 // freer is an FS that knows how much room its disk has.
 type freer interface {
 	Free() (uint64, error)
+}
+
+// clocked is an FS with a clock of its own: for tests.
+type clocked interface {
+	Now() time.Time
+}
+
+// clockOf returns the clock that goes with fs.
+func clockOf(fs FS) func() int64 {
+	if c, ok := fs.(clocked); ok {
+		return func() int64 { return c.Now().UnixNano() }
+	}
+	return now
 }
 
 // folder is a part of another FS, for the log inside a log.

@@ -109,7 +109,7 @@ func (l *Log) release() {
 	if l.options.Kind.queues() {
 		victims = l.acknowledgedLocked()
 	} else {
-		victims = l.expiredLocked(now())
+		victims = l.expiredLocked()
 	}
 	l.mu.Unlock()
 	if len(victims) > 0 {
@@ -137,19 +137,18 @@ func (l *Log) liveLocked(s *segment) uint64 {
 }
 
 // expiredLocked returns the oldest sealed segments, as many as retention does not want.
-func (l *Log) expiredLocked(now int64) (victims []*segment) {
+func (l *Log) expiredLocked() (victims []*segment) {
 	r, bytes := l.options.Retention, int64(0)
 	for _, s := range l.segments {
 		bytes += s.size
 	}
-	for i, s := range l.segments {
+	for _, s := range l.segments {
 		if !s.sealed {
 			break
 		}
-		ended := l.segments[i+1].header.created
 		switch {
 		case s.last < s.header.base: // empty
-		case r.Age > 0 && ended < now-int64(r.Age):
+		case r.Age > 0 && time.Since(s.ended) > r.Age:
 		case r.Bytes > 0 && bytes > r.Bytes:
 		case r.Count > 0 && l.written >= s.last+r.Count:
 		default:

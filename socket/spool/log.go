@@ -13,6 +13,7 @@ import (
 // Log is an open spool. All methods may be called from many goroutines.
 type Log struct {
 	fs       FS
+	clock    func() int64 // Unix nanoseconds
 	options  Options
 	id       ID
 	lock     io.Closer // nil with OpenFS
@@ -217,6 +218,12 @@ func (l *Log) finishLocked() {
 	notify(&l.forming)
 	notify(&l.grown)
 	notify(&l.roomy)
+}
+
+// tick returns the time for what is appended now: times never go back within a log, whatever clocks do.
+func (l *Log) tick() int64 {
+	l.lastTime = max(l.lastTime, l.clock())
+	return l.lastTime
 }
 
 func now() int64 { return time.Now().UnixNano() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // Open opens the spool in a directory of its own, which is made, mode 0700, if it is missing; its parent must be
@@ -56,13 +57,14 @@ func openLog(fs FS, options Options) (*Log, error) {
 		}
 	}
 	l := &Log{
-		fs: fs, options: options, recovery: d.Recovery, segments: d.segments, state: d.state, lastTime: d.lastTime,
+		fs: fs, clock: clockOf(fs), options: options, recovery: d.Recovery, segments: d.segments, state: d.state, lastTime: d.lastTime,
 		cut: -1, kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), keep: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	if len(d.segments) == 0 {
 		l.recovery.Clean = true
 		err = l.create()
 	} else {
+		l.age()
 		err = l.resume(d)
 	}
 	if err != nil {
@@ -72,7 +74,7 @@ func openLog(fs FS, options Options) (*Log, error) {
 		return nil, err
 	}
 	l.written, l.durable, l.taken, l.visible, l.tail = l.next-1, l.next-1, l.next-1, l.off, l.off
-	l.limit = options.messageLimit()
+	l.limit = l.active().size - options.reserved()
 	l.safe.Store(l.durable)
 	if options.Kind.queues() && l.state.positions[""] == nil {
 		l.state.make("", l.segments[0].header.base-1)
@@ -84,25 +86,42 @@ func openLog(fs FS, options Options) (*Log, error) {
 	return l, nil
 }
 
+// age dates the ends of the segments that are there: once, so that no jump of the clock afterwards makes them older.
+func (l *Log) age() {
+	opened, wall := time.Now(), l.clock()
+	for i, s := range l.segments {
+		ended := wall
+		if i+1 < len(l.segments) {
+			ended = min(ended, l.segments[i+1].header.created)
+		}
+		s.ended = opened.Add(-time.Duration(wall - ended))
+	}
+}
+
 // create makes the first segment of a new spool.
 func (l *Log) create() error {
 	rand.Read(l.id[:])
 	l.next = 1
-	return l.begin(newHeader(l.options.Kind, l.id, 1, 1, 1, now()))
+	return l.begin(newHeader(l.options.Kind, l.id, 1, 1, 1, l.tick()))
 }
 
-// begin makes a segment and goes on in it.
+// begin makes a segment and goes on in it. A full disk must not keep what it holds from being read and acknowledged,
+// which makes room: the segment is then one that takes no message.
 func (l *Log) begin(h segmentHeader) error {
-	f, err := l.allocate(l.options.SegmentSize)
+	page, size := l.firstPage(h), l.options.SegmentSize
+	f, err := l.allocate(size)
+	if err != nil && len(l.segments) > 0 {
+		size = int64(len(page)) + sector
+		f, err = l.allocate(size)
+	}
 	if err != nil {
 		return err
 	}
 	l.file, l.header = f, h
-	page := l.firstPage(h)
 	if err := beginSegment(l.fs, f, h, page); err != nil {
 		return err
 	}
-	l.segments = append(l.segments, &segment{header: h, size: l.options.SegmentSize})
+	l.segments = append(l.segments, &segment{header: h, size: size})
 	l.off, l.synced, l.opener = int64(len(page)), int64(len(page)), int64(len(page))-dataStart
 	return nil
 }
@@ -138,10 +157,10 @@ func (l *Log) resume(d *loaded) error {
 	if err := l.sync(); err != nil { // also what seems fine: a killed process may have left it in memory
 		return err
 	}
-	if d.Clean && !d.turned && d.end < l.options.messageLimit() {
+	if d.Clean && !d.turned && d.end < l.options.messageLimit() && l.file.Allocate(l.options.SegmentSize) == nil {
 		l.opener = 2 * sector // a guess
 		last.size = l.options.SegmentSize
-		return l.file.Allocate(l.options.SegmentSize)
+		return l.reopen()
 	}
 	if !d.turned {
 		if err := l.end(l.next, turned); err != nil {
@@ -153,8 +172,17 @@ func (l *Log) resume(d *loaded) error {
 		return err
 	}
 	l.file = nil
-	h := newHeader(l.options.Kind, l.id, last.header.ordinal+1, l.next, last.header.incarnation+1, now())
+	h := newHeader(l.options.Kind, l.id, last.header.ordinal+1, l.next, last.header.incarnation+1, l.tick())
 	return l.begin(h)
+}
+
+// reopen takes back the mark of the end. Else a crash could leave a log that looks closed, and numbers that were read
+// and lost would be given again in the same incarnation.
+func (l *Log) reopen() error {
+	if err := l.put(appendRecord(nil, recordState, l.next, l.tick(), nil)); err != nil {
+		return err
+	}
+	return l.sync()
 }
 
 // closers closes all, the first first.

@@ -116,4 +116,7 @@ func setDefault[T comparable](v *T, def T) {
 }
 
 // messageLimit is the offset in a segment behind which no message begins or ends unless it is alone.
-func (o *Options) messageLimit() int64 { return o.SegmentSize - min(stateRoom, o.SegmentSize/16) }
+func (o *Options) messageLimit() int64 { return o.SegmentSize - o.reserved() }
+
+// reserved is what messages leave free in each segment.
+func (o *Options) reserved() int64 { return min(stateRoom, o.SegmentSize/16) }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // segment is what is kept in memory about one file: nothing per message.
@@ -18,6 +19,7 @@ type segment struct {
 	size   int64  // bytes of the file that count; of the active segment, those allocated
 	last   uint64 // sealed: number of the last message, base-1 if there is none
 	sealed bool
+	ended  time.Time // sealed: when, as far as this process can tell without asking a clock that jumps
 
 	present uint64 // messages that are in the file; 0: not looked at yet
 	fixed   bool   // must not be rewritten
