@@ -187,6 +187,9 @@ func (l *Log) admit(ctx context.Context, size int64) error {
 		if l.tail+size <= l.limit {
 			return nil
 		}
+		if l.options.tooLarge(size) {
+			return fmt.Errorf("message of %d bytes with a quota of %d: %w", size, l.options.Quota, ErrTooLarge)
+		}
 		if l.turn != nil { // one turn at a time
 			if err := l.waitTurn(ctx); err != nil {
 				return err

@@ -1,7 +1,9 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -17,15 +19,18 @@ type Consumer struct {
 	name string
 }
 
-// Bounds of what has to be written at the beginning of each segment.
+// Bounds of what is in memory and has to be written at the beginning of each segment, all consumers together.
 const (
 	maxConsumers = 10_000
-	maxFailing   = 64 << 10
+	maxFailing   = 256 << 10
+	maxRanges    = 1 << 20 // 16 MiB in memory
 )
 
 // Consumer returns the consumer of that name, made to begin at start if there is none: what is before start
-// counts as acknowledged; a start yet to come is the end. Errors: ErrName, ErrClosed, ErrFailed. A Queue keeps a message until all its consumers have
-// acknowledged it, a Topic as long as its retention says.
+// counts as acknowledged; a start yet to come is the end. A Queue keeps a message until all its consumers have
+// acknowledged it, so what those that are there have all acknowledged counts as acknowledged, too; a Topic keeps
+// messages as long as its retention says. Errors: ErrName, ErrClosed, ErrFailed, ErrFull for too many consumers, those
+// of the disk.
 func (l *Log) Consumer(name string, start Start) (*Consumer, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -41,12 +46,29 @@ func (l *Log) Consumer(name string, start Start) (*Consumer, error) {
 	}
 	if l.state.positions[name] == nil {
 		if len(l.state.positions) >= maxConsumers {
-			return nil, fmt.Errorf("consumer %s: there are %d already: remove some", name, maxConsumers)
+			return nil, fmt.Errorf("consumer %s: there are %d already: remove some (%w)", name, maxConsumers, ErrFull)
 		}
-		l.state.make(name, min(floor, l.next-1))
+		l.makeLocked(name, min(floor, l.next-1))
 		poke(l.soon)
 	}
 	return &Consumer{l: l, name: name}, nil
+}
+
+// makeLocked makes a consumer. In a queue what all others have acknowledged may be gone: it is not for this one either.
+func (l *Log) makeLocked(name string, floor uint64) {
+	others := slices.Collect(maps.Values(l.state.positions))
+	p := l.state.make(name, floor)
+	if !l.options.Kind.queues() {
+		return
+	}
+	done := others[0].acked.clone()
+	for _, o := range others[1:] {
+		done.intersect(&o.acked)
+	}
+	l.state.ack(p, 1, done.floor)
+	for _, r := range done.ranges {
+		l.state.ack(p, r.lo, r.hi)
+	}
 }
 
 // floorOf returns the number of the message before start.
@@ -57,8 +79,10 @@ func (l *Log) floorOf(start Start) (uint64, error) {
 		rec, err := r.TryNext()
 		if err == nil {
 			return rec.Number - 1, nil
-		} else if _, ok := err.(*Gap); !ok {
-			break // the end: what comes is later
+		} else if errors.Is(err, io.EOF) {
+			break // what comes is later
+		} else if !errors.As(err, new(*Gap)) {
+			return 0, err
 		}
 	}
 	if start.number > 0 {
@@ -102,8 +126,9 @@ func (l *Log) Consumers() []string {
 // Name returns the name, "" for that of Queue.
 func (c *Consumer) Name() string { return c.name }
 
-// Ack acknowledges messages lo to hi, in any order, once or more often. ErrNumber, for numbers that no message
-// has, leaves everything as it was.
+// Ack acknowledges messages lo to hi, in any order, once or more often. Errors leave everything as it was:
+// ErrNumber for numbers that no message has; ErrFull when a million ranges lie apart from each other, until what is
+// between some of them is acknowledged; ErrClosed, ErrFailed, ErrNoConsumer.
 func (c *Consumer) Ack(lo, hi uint64) error {
 	l := c.l
 	l.mu.Lock()
@@ -115,6 +140,9 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 	if lo == 0 || hi < lo || hi > l.written {
 		return fmt.Errorf("acknowledge %d to %d of %d: %w", lo, hi, l.written, ErrNumber)
 	}
+	if l.state.ranges >= maxRanges && p.acked.apart(lo, hi) {
+		return fmt.Errorf("acknowledge %d to %d: %d ranges lie apart: %w", lo, hi, l.state.ranges, ErrFull)
+	}
 	if l.state.ack(p, lo, hi) {
 		poke(l.soon)
 		if oldest := l.segments[0]; oldest.sealed && oldest.last <= p.acked.floor && l.options.Kind.queues() {
@@ -125,7 +153,7 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 }
 
 // Fail counts a failed delivery of message n and returns how many there were, this one included. The count is
-// kept until the message is acknowledged; of one that is, it is 0. Of more than 65536 messages failing at a time
+// kept until the message is acknowledged; of one that is, it is 0. Of more than 262144 messages failing at a time
 // the rest count 1 at each failure.
 func (c *Consumer) Fail(n uint64) (int, error) {
 	l := c.l
@@ -141,7 +169,7 @@ func (c *Consumer) Fail(n uint64) (int, error) {
 	if p.acked.has(n) {
 		return 0, nil
 	}
-	if p.attempts[n] == 0 && len(p.attempts) >= maxFailing {
+	if p.attempts[n] == 0 && l.state.failing >= maxFailing {
 		return 1, nil
 	}
 	poke(l.soon)

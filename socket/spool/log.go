@@ -176,21 +176,29 @@ func (l *Log) Close() error {
 
 	l.mu.Lock()
 	l.takeBaton()
-	err := l.failed
-	if err == nil {
+	if l.failed == nil {
 		l.commitLocked(commitEnd)
-		err = l.failed
+	}
+	err := l.failed
+	if err == nil && l.stuck {
+		err = fmt.Errorf("acknowledgements: %w", ErrFull)
+	}
+	if l.failed != nil && l.options.Policy == Always {
+		// Those who sent what is not durable were told so. The kernel may have it in memory only and call it written.
+		_ = l.file.Truncate(l.synced)
 	}
 	l.failed = errors.Join(l.failed, ErrClosed)
 	l.busy = true // for good
 	l.finishLocked()
-	spare := l.spare
-	l.spare = nil
+	spares := []*spare{l.spare, l.turn} // the second after a failure
+	l.spare, l.turn = nil, nil
 	l.mu.Unlock()
 
-	if spare != nil {
-		err = errors.Join(err, spare.file.Close())
-		_ = l.fs.Remove(nextName) // the next opening does it otherwise
+	for _, s := range spares {
+		if s != nil {
+			err = errors.Join(err, s.file.Close())
+			_ = l.fs.Remove(nextName) // the next opening does it otherwise
+		}
 	}
 	err = errors.Join(err, l.file.Close())
 	if dead != nil {

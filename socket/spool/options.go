@@ -66,7 +66,8 @@ type Options struct {
 	Full Full
 	// Retention bounds a Topic. It must be zero for a Queue.
 	Retention Retention
-	// MaxMessage is the most bytes a message may have, all frames together. Default: 64 MiB; at most 255 MiB.
+	// MaxMessage is the most bytes a message may have, all frames together. Default: 64 MiB; at most 255 MiB. What the
+	// quota could never hold is too large, too.
 	MaxMessage int
 }
 
@@ -117,6 +118,11 @@ func setDefault[T comparable](v *T, def T) {
 
 // messageLimit is the offset in a segment behind which no message begins or ends unless it is alone.
 func (o *Options) messageLimit() int64 { return o.SegmentSize - o.reserved() }
+
+// tooLarge reports whether no segment can ever have room for a record of size bytes, however empty the spool.
+func (o *Options) tooLarge(size int64) bool {
+	return o.Quota > 0 && dataStart+2*sector+size+o.reserved() > max(o.Quota-o.SegmentSize, o.SegmentSize)
+}
 
 // reserved is what messages leave free in each segment.
 func (o *Options) reserved() int64 { return min(stateRoom, o.SegmentSize/16) }

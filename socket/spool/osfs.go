@@ -40,16 +40,18 @@ func openDir(dir string, create bool) (dirFS, error) {
 	return dirFS{root}, nil
 }
 
-// makeDir makes dir and its entry in the folder above durable.
+// makeDir makes dir and its entry in the folder above durable. One that is there may have been made by a process that
+// ended in between.
 func makeDir(dir string) error {
 	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	} else if err != nil {
+	there := errors.Is(err, fs.ErrExist)
+	if err != nil && !there {
 		return err
 	}
 	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
-	if err != nil {
+	if there && errors.Is(err, fs.ErrPermission) { // it was made by who may
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return errors.Join(syncDir(parent), parent.Close())
@@ -90,12 +92,10 @@ func (d dirFS) makeFolder(name string) error {
 	if name == "." {
 		return nil
 	}
-	if err := d.root.Mkdir(name, 0o700); errors.Is(err, fs.ErrExist) {
-		return nil
-	} else if err != nil {
+	if err := d.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return d.Sync(path.Dir(name))
+	return d.Sync(path.Dir(name)) // also if it is there: see makeDir
 }
 
 // Rename replaces newname if it is there.

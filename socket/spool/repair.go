@@ -99,7 +99,7 @@ func repairSegment(fs FS, d *loaded, i int, name string) (aside string, err erro
 	if !s.sealed {
 		s.size, s.last = d.end, d.next-1
 	}
-	_, err = rewriteSegment(fs, &s, func(uint64) bool { return true }, true)
+	_, err = rewriteSegment(fs, &s, rewriting{keep: func(uint64) bool { return true }, skip: true})
 	return aside, err
 }
 

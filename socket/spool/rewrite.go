@@ -24,7 +24,7 @@ func (l *Log) rewriteOne() {
 	if s == nil || l.Flush(context.Background()) != nil {
 		return
 	}
-	n, err := rewriteSegment(l.fs, s, l.wanted, false)
+	n, err := rewriteSegment(l.fs, s, rewriting{keep: l.wanted, confirm: func() error { return l.Flush(context.Background()) }})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil { // damage must not vanish; the disk's errors come back at the next opening
@@ -70,9 +70,15 @@ func (l *Log) wanted(n uint64) bool {
 	return false
 }
 
-// rewriteSegment replaces a sealed segment by one with the messages that keep wants and all that is no message.
-// Damage ends it unless skip is true.
-func rewriteSegment(fs FS, s *segment, keep func(number uint64) bool, skip bool) (*segment, error) {
+// rewriting says how a segment is rewritten.
+type rewriting struct {
+	keep    func(number uint64) bool // says which messages stay
+	confirm func() error             // makes durable what keep went by
+	skip    bool                     // damage does not end it
+}
+
+// rewriteSegment replaces a sealed segment by one with the messages that are wanted and all that is no message.
+func rewriteSegment(fs FS, s *segment, how rewriting) (*segment, error) {
 	in, h, err := openSegment(fs, s.name())
 	if err != nil {
 		return nil, err
@@ -87,7 +93,10 @@ func rewriteSegment(fs FS, s *segment, keep func(number uint64) bool, skip bool)
 	}
 	w := copier{f: out, header: newHeader(h.kind, h.id, h.ordinal, h.base, h.incarnation, h.created)}
 	w.header.flags, w.header.until = h.flags|flagCompacted, s.last
-	err = w.run(newCursor(in, h, s.size), keep, skip)
+	err = w.run(newCursor(in, h, s.size), how)
+	if err == nil && how.confirm != nil { // else a crash could take back what let messages go
+		err = how.confirm()
+	}
 	if err := errors.Join(err, out.Close()); err != nil {
 		return nil, errors.Join(fmt.Errorf("rewrite %s: %w", s.name(), err), fs.Remove(compactName))
 	}
@@ -111,21 +120,21 @@ type copier struct {
 	next     uint64
 }
 
-func (w *copier) run(c *cursor, keep func(number uint64) bool, skip bool) error {
+func (w *copier) run(c *cursor, how rewriting) error {
 	w.off, w.next = dataStart, c.expect
 	for {
 		r, _, err := c.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return w.finish()
-		case skip && errors.As(err, new(*badBytes)):
+		case how.skip && errors.As(err, new(*badBytes)):
 			continue
 		case err != nil:
 			return err
 		}
 		w.next = c.expect
 		if w.ended = r.kind == recordEnd; r.kind.isMessage() {
-			if !keep(r.number) {
+			if !how.keep(r.number) {
 				continue
 			}
 			w.messages++

@@ -52,6 +52,41 @@ func (s *spans) has(n uint64) bool {
 	return i < len(s.ranges) && s.ranges[i].lo <= n
 }
 
+// apart reports whether lo to hi would be a range of its own above the floor.
+func (s *spans) apart(lo, hi uint64) bool {
+	if hi <= s.floor || lo <= s.floor+1 {
+		return false
+	}
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].hi >= lo-1 })
+	return i == len(s.ranges) || s.ranges[i].lo > hi && s.ranges[i].lo-1 != hi
+}
+
+func (s *spans) clone() spans { return spans{floor: s.floor, ranges: slices.Clone(s.ranges)} }
+
+// intersect takes out of the set what is not in o.
+func (s *spans) intersect(o *spans) {
+	both := spans{floor: min(s.floor, o.floor)}
+	for a, b := s.all(), o.all(); len(a) > 0 && len(b) > 0; {
+		if lo, hi := max(a[0].lo, b[0].lo), min(a[0].hi, b[0].hi); lo <= hi {
+			both.add(lo, hi)
+		}
+		if a[0].hi < b[0].hi {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	*s = both
+}
+
+// all returns the ranges, the one up to the floor among them.
+func (s *spans) all() []span {
+	if s.floor == 0 {
+		return s.ranges
+	}
+	return append([]span{{1, s.floor}}, s.ranges...)
+}
+
 // count returns how many of lo to hi are in the set.
 func (s *spans) count(lo, hi uint64) uint64 {
 	if hi < lo {

@@ -14,6 +14,8 @@ type state struct {
 	dropped   uint64 // messages up to this number may be missing because retention or quota dropped them
 	told      uint64 // dropped as last written
 	positions map[string]*position
+	ranges    int         // of all positions
+	failing   int         // messages with attempts, of all positions
 	changed   []change    // what was made or removed since it was last written
 	touched   []*position // what has other changes
 }
@@ -93,19 +95,39 @@ func (s *state) make(name string, floor uint64) *position {
 }
 
 func (s *state) remove(name string) {
-	delete(s.positions, name)
+	s.forget(name)
 	s.changed = append(s.changed, change{name: name, removed: true})
+}
+
+// forget takes a position out of the state.
+func (s *state) forget(name string) {
+	if p := s.positions[name]; p != nil {
+		s.ranges -= len(p.acked.ranges)
+		s.failing -= len(p.attempts)
+		delete(s.positions, name)
+	}
 }
 
 // ack acknowledges lo to hi and reports whether that was news.
 func (s *state) ack(p *position, lo, hi uint64) bool {
-	if !p.acked.add(lo, hi) {
+	if !s.take(p, lo, hi) {
 		return false
 	}
 	s.touch(p)
-	p.reach(hi)
 	p.unlogged.add(lo, hi)
+	return true
+}
+
+// take makes lo to hi acknowledged and reports whether that was news.
+func (s *state) take(p *position, lo, hi uint64) bool {
+	ranges, failing := len(p.acked.ranges), len(p.attempts)
+	if !p.acked.add(lo, hi) {
+		return false
+	}
+	p.reach(hi)
 	p.forget(lo, hi)
+	s.ranges += len(p.acked.ranges) - ranges
+	s.failing += len(p.attempts) - failing
 	return true
 }
 
@@ -124,6 +146,9 @@ func (p *position) forget(lo, hi uint64) {
 func (s *state) fail(p *position, n uint64) uint64 {
 	s.touch(p)
 	p.reach(n)
+	if p.attempts[n] == 0 {
+		s.failing++
+	}
 	p.attempts[n]++
 	p.failed = append(p.failed, n)
 	return p.attempts[n]
@@ -246,8 +271,8 @@ func (s *state) apply(b []byte) error {
 
 func (s *state) applyTo(op byte, name string, d *decoder) {
 	p := s.positions[name]
-	if p == nil {
-		p = newPosition(name, 0) // of a consumer removed meanwhile: read and forgotten
+	if p == nil { // of a consumer removed meanwhile: read and forgotten
+		p, s = newPosition(name, 0), &state{positions: s.positions}
 	}
 	switch op {
 	case opMake:
@@ -257,19 +282,19 @@ func (s *state) applyTo(op byte, name string, d *decoder) {
 		}
 	case opRemove:
 		if d.err == nil {
-			delete(s.positions, name)
+			s.forget(name)
 		}
 	case opAck:
 		d.spans(func(lo, hi uint64) {
-			if p.acked.add(lo, hi) {
-				p.reach(hi)
-				p.forget(lo, hi)
-			}
+			s.take(p, lo, hi)
 		})
 	case opAttempt:
 		n, count := d.uvarint(), d.uvarint()
 		if d.err == nil && !p.acked.has(n) {
 			p.reach(n)
+			if p.attempts[n] == 0 {
+				s.failing++
+			}
 			p.attempts[n] = count
 		}
 	default:
