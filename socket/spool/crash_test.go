@@ -120,11 +120,11 @@ func TestCrashAtEveryCall(t *testing.T) {
 	fs.Before = func(int64, string, string) error {
 		one.Lock()
 		defer one.Unlock()
-		if calls++; calls%every != 0 {
+		if calls++; int64(calls)%every != 0 {
 			return nil
 		}
 		must, tried := h.snapshot()
-		for range 2 {
+		for range rounds(2, 20) {
 			left := disk.Crash(rng)
 			h.check(t, crashAgain(left, rng), must, tried)
 			h.check(t, left, must, tried)

@@ -23,9 +23,9 @@
 //	          +----------------+----------------+----------------+----------------+-----+---------+
 //	          | ordinal        | first number   | created, ns    | until          | 0   | sum 0-75|
 //	          +----------------+----------------+----------------+----------------+-----+---------+
-//	          the same again at 2048; zeros between; records from 4096 on
+//	          the same again at 4096; zeros between; records from 8192 on
 //
-// Version is 1. A flag that is not known means that the segment must not be read. Flag 1: acknowledged messages up
+// What is there twice lies 4096 bytes apart, which is what a disk loses at once. Version is 1. A flag that is not known means that the segment must not be read. Flag 1: acknowledged messages up
 // to the number "until" have been left out. The salts are drawn for each segment.
 //
 //	record    0              4              8              16             24            28           32
@@ -40,11 +40,12 @@
 //	kind 1    message of one frame: the payload
 //	kind 2    message of other frames: each its length as a varint, then its bytes
 //	kind 3    changes of state: who acknowledged what (state.go has the operations)
-//	kind 4    all of the state, twice at the beginning of each segment
+//	kind 4    all of the state, twice at the beginning of each segment, the first padded to 4096 bytes
 //	kind 5    end: all before it is durable; "turned" if another segment follows
 //
 // A record that is no message has the number of the next one. A segment is allocated as a whole, filled up, and
-// cut to its length when the next one begins.
+// cut to its length when the next one begins. Where a log that was closed goes on, an empty record of kind 3 takes
+// the place of the end.
 //
 // # Opening
 //
@@ -56,7 +57,8 @@
 //
 // Append puts a record into a buffer. If nobody is writing, the caller writes the buffer, for all whose messages
 // are in it, with one sync; else it waits for who does. What nobody waits for is written by a goroutine. A write or sync
-// that fails stops the log for good (ErrFailed): what the disk then holds is found out by opening it again.
+// that fails stops the log for good (ErrFailed): what the disk then holds is found out by opening it again. With
+// Always, Close cuts off what was not confirmed, since the kernel may show what never got to the disk.
 //
 // # Goroutines and locks
 //

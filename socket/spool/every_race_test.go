@@ -2,4 +2,4 @@
 
 package spool_test
 
-const every = 11
+const seldom = 31

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -15,6 +16,20 @@ import (
 
 // small are options with which a test fills several segments.
 var small = spool.Options{SegmentSize: 64 << 10}
+
+// thorough says that all cases are to be run: make faults.
+var thorough = os.Getenv("MESHMQ_FAULTS") != ""
+
+// every says which of many like cases are run: one in so many.
+var every = map[bool]int64{true: 1, false: seldom}[thorough]
+
+// rounds is n, or many if all is to be run.
+func rounds(n, many int) int {
+	if thorough {
+		return many
+	}
+	return n
+}
 
 func bounded(t *testing.T) context.Context {
 	t.Helper()

@@ -157,9 +157,11 @@ func (l *Log) resume(d *loaded) error {
 	if err := l.sync(); err != nil { // also what seems fine: a killed process may have left it in memory
 		return err
 	}
-	if d.Clean && !d.turned && d.end < l.options.messageLimit() && l.file.Allocate(l.options.SegmentSize) == nil {
-		l.opener = 2 * sector // a guess
-		last.size = l.options.SegmentSize
+	if d.Clean && !d.turned {
+		l.opener, last.size = 2*sector, d.end // a guess; no message fits
+		if l.file.Allocate(l.options.SegmentSize) == nil {
+			last.size = max(d.end, l.options.SegmentSize)
+		}
 		return l.reopen()
 	}
 	if !d.turned {
@@ -176,9 +178,11 @@ func (l *Log) resume(d *loaded) error {
 	return l.begin(h)
 }
 
-// reopen takes back the mark of the end. Else a crash could leave a log that looks closed, and numbers that were read
-// and lost would be given again in the same incarnation.
+// reopen takes back the mark of the end, in its place: the disk may be full. Else a crash could leave a log that looks
+// closed, and numbers that were read and lost would be given again in the same incarnation.
 func (l *Log) reopen() error {
+	l.off -= recordSize(0)
+	l.synced = l.off
 	if err := l.put(appendRecord(nil, recordState, l.next, l.tick(), nil)); err != nil {
 		return err
 	}

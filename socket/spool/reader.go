@@ -98,8 +98,8 @@ func (l *Log) startLocked(start Start) uint64 {
 	case start.number > 0:
 		return start.number
 	case start.since != 0:
-		// Times never go back: the segment before the first that was made later holds the place.
-		i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].header.created > start.since })
+		// Times never go back: the segment before the first that was made then or later holds the place.
+		i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].header.created >= start.since })
 		return l.segments[max(i-1, 0)].header.base
 	}
 	return l.firstLocked()

@@ -26,12 +26,13 @@ func Repair(dir string) (Report, error) {
 
 // RepairFS is Repair on a file layer of the caller's.
 func RepairFS(fs FS) (Report, error) {
-	r, err := VerifyFS(fs)
+	disk := newSalvage(fs)
+	r, err := verifyAll(disk)
 	if err != nil || len(r.Damage) == 0 {
 		return r, err
 	}
 	for _, dir := range []string{".", deadName} {
-		aside, err := repairLog(folder{fs, dir}, damagedSegments(r, dir))
+		aside, err := repairLog(disk, dir, damagedSegments(r, dir))
 		for _, name := range aside {
 			r.Aside = append(r.Aside, path.Join(dir, name))
 		}
@@ -49,14 +50,16 @@ func damagedSegments(r Report, dir string) (names []string) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// repairLog repairs these segments of a log and returns the names under which they are kept.
-func repairLog(fs FS, damaged []string) (aside []string, err error) {
+// repairLog repairs these segments of the log in dir and returns the names under which they are kept.
+func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err error) {
 	if len(damaged) == 0 {
 		return nil, nil
 	}
+	fs := folder{disk, dir}
 	d, err := load(fs, true)
 	if err != nil && (d == nil || len(d.segments) > 0) {
 		return nil, err
@@ -75,7 +78,7 @@ func repairLog(fs FS, damaged []string) (aside []string, err error) {
 	}
 	for _, name := range damaged {
 		i := slices.IndexFunc(d.segments, func(s *segment) bool { return s.name() == name })
-		kept, err := repairSegment(fs, d, i, name)
+		kept, err := repairSegment(fs, d, i, name, disk.unreadable[path.Join(dir, name)] != nil)
 		if err != nil {
 			return aside, err
 		}
@@ -84,22 +87,26 @@ func repairLog(fs FS, damaged []string) (aside []string, err error) {
 	return aside, fs.Sync(".")
 }
 
-// repairSegment puts a segment aside and, if it is number i of those that can be read, leaves a sound copy.
-func repairSegment(fs FS, d *loaded, i int, name string) (aside string, err error) {
+// repairSegment puts a segment aside and, if it is number i of those that can be read, leaves a sound copy. One
+// that the disk cannot read all of is put aside itself: another machine may read more of it.
+func repairSegment(fs FS, d *loaded, i int, name string, unreadable bool) (aside string, err error) {
 	if aside, err = freeName(fs, name+badSuffix); err != nil {
 		return "", err
 	}
 	if i < 0 {
 		return aside, fs.Rename(name, aside)
 	}
-	if err := copyFile(fs, name, aside); err != nil {
+	how := rewriting{keep: func(uint64) bool { return true }, skip: true}
+	if unreadable {
+		how.confirm = func() error { return fs.Rename(name, aside) }
+	} else if err := copyFile(fs, name, aside); err != nil {
 		return "", fmt.Errorf("put %s aside: %w", name, err)
 	}
 	s := *d.segments[i]
 	if !s.sealed {
 		s.size, s.last = d.end, d.next-1
 	}
-	_, err = rewriteSegment(fs, &s, rewriting{keep: func(uint64) bool { return true }, skip: true})
+	_, err = rewriteSegment(fs, &s, how)
 	return aside, err
 }
 

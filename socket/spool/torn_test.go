@@ -34,12 +34,12 @@ func crashed(t *testing.T, n, size int) (disk *spooltest.Mem, name string, end i
 // other is, none is wrong, and what is appended afterwards survives the next crash.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
-	const n, size = 30, 90
+	const n, size = 60, 90
 	whole, name, end := crashed(t, n, size)
 	const each = 128 // bytes a record takes
 	aligned := (end + 7) &^ 7
 	rng := rand.New(rand.NewPCG(7, 8))
-	for cut := end - 1000; cut < end; cut += every {
+	for cut := end - rounds(1000, 4096); cut < end; cut += int(every) {
 		for how, hurt := range map[string]func(b []byte) []byte{
 			"truncated": func(b []byte) []byte { return b[:cut] },
 			"cleared":   func(b []byte) []byte { clear(b[cut:]); return b },

@@ -44,7 +44,9 @@ func Verify(dir string) (Report, error) {
 }
 
 // VerifyFS is Verify on a file layer of the caller's.
-func VerifyFS(fs FS) (Report, error) {
+func VerifyFS(fs FS) (Report, error) { return verifyAll(newSalvage(fs)) }
+
+func verifyAll(fs *salvage) (Report, error) {
 	r, err := verifyLog(fs)
 	if err != nil {
 		return r, err
@@ -60,6 +62,9 @@ func VerifyFS(fs FS) (Report, error) {
 	}
 	for _, name := range dead.Quarantined {
 		r.Quarantined = append(r.Quarantined, path.Join(deadName, name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(fs.unreadable)) {
+		r.Damage = append(r.Damage, Damage{Segment: name, What: "the disk cannot read all of it: " + fs.unreadable[name].Error()})
 	}
 	return r, nil
 }

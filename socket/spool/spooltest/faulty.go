@@ -20,6 +20,8 @@ type Faulty struct {
 	// "syncdir", "read", "write", "size", "truncate", "allocate", "sync", "close". An error is what the call returns,
 	// without doing anything, but for a write: that does half of it.
 	Before func(call int64, op, name string) error
+	// Unreadable says whether a read of n bytes at off fails for good, as that of a bad sector does.
+	Unreadable func(name string, off, n int64) bool
 
 	calls atomic.Int64
 }
@@ -88,6 +90,9 @@ type faultyFile struct {
 func (f *faultyFile) ReadAt(b []byte, off int64) (int, error) {
 	if err := f.f.before("read", f.name); err != nil {
 		return 0, err
+	}
+	if f.f.Unreadable != nil && f.f.Unreadable(f.name, off, int64(len(b))) {
+		return 0, ErrInjected
 	}
 	return f.file.ReadAt(b, off)
 }

@@ -80,6 +80,29 @@ func (m *Mem) Crash(rng *rand.Rand) *Mem {
 	return after
 }
 
+// Synced returns what a loss of power leaves at least: nothing but what was synced.
+func (m *Mem) Synced() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	after := NewMem()
+	for name, n := range m.durable {
+		data := slices.Clone(n.durable)
+		left := &inode{data: data, durable: slices.Clone(data)}
+		after.names[name], after.durable[name] = left, left
+	}
+	return after
+}
+
+// Forget does to a file what a kernel does that could not write it: what was not synced can still be read, but no
+// later sync brings it to the disk.
+func (m *Mem) Forget(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := m.names[name]; n != nil {
+		n.pending = nil
+	}
+}
+
 // allNames returns the names there are and were, sorted, so that a seed means one outcome.
 func (m *Mem) allNames() []string {
 	all := make([]string, 0, len(m.names))
