@@ -192,7 +192,7 @@ func TestSpoolErrors(t *testing.T) {
 			return dir
 		}},
 		{name: "another version", says: "use the version of meshmq that wrote it", code: 1, make: func(t *testing.T, dir string) string {
-			overwrite(t, dir, func(b []byte) { b[6], b[2048+6] = 9, 9 })
+			overwrite(t, dir, func(b []byte) { b[6], b[4096+6] = 9, 9 })
 			return dir
 		}},
 		{name: "the dead folder", says: "name the spool they are in", code: 1, make: func(t *testing.T, dir string) string {
@@ -213,7 +213,7 @@ func TestSpoolErrors(t *testing.T) {
 			return dir
 		}},
 		{name: "unreadable", says: "run meshmq spool verify, then repair", code: 6, make: func(t *testing.T, dir string) string {
-			overwrite(t, dir, func(b []byte) { clear(b[:4096]) })
+			overwrite(t, dir, func(b []byte) { clear(b[:8192]) })
 			return dir
 		}},
 	} {
