@@ -368,6 +368,7 @@ func (c *core) Stats() Stats {
 	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return comparePeers(a, b) })
 	if c.recv != nil {
 		s.MessagesIn, s.BytesIn = c.recv.totals()
+		c.recv.ackStats(&s.Acks)
 	}
 	return s
 }

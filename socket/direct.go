@@ -62,12 +62,15 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 
 // fill reads without waiting first: a context needs preparing only for a wait. The baton is held.
 func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
-	if ctx.Done() == nil && r.c.cfg.busyPoll == 0 {
+	if ctx.Done() == nil && r.c.cfg.busyPoll == 0 && !r.c.cfg.ack {
 		return in.Fill(true)
 	}
 	b, err := r.poll(in)
 	if !errors.Is(err, transport.ErrWouldBlock) || ctx.Err() != nil {
 		return b, err
+	}
+	if r.c.cfg.ack {
+		r.tell()
 	}
 	r.arm(ctx)
 	if ctx.Err() != nil {

@@ -41,6 +41,7 @@ func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn,
 	who.identity, who.socketType = string(peer.Identity), string(peer.SocketType)
 	who.major, who.minor, who.metadata = peer.Major, peer.Minor, peer.Metadata
 	who.userID, who.granted = peer.UserID, peer.Granted
+	who.ackIn, who.ackOut = c.cfg.acknowledged(who)
 	if seal, open := h.Traffic(); seal != nil {
 		return link.NewSealedConn(nc, seal, open, early, c.maxMessage()), nil, who, nil
 	}
@@ -104,6 +105,9 @@ func (c *core) handshakeDeadline(dialed bool) time.Time {
 // announced are the properties that peers are told.
 func (c *config) announced() zmtp.Metadata {
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
+	if offer, some := c.offer(); some {
+		props = append(props, zmtp.Property{Name: zmtp.PropertyAck, Value: zmtp.AppendAckOffer(nil, offer)})
+	}
 	for name, value := range c.properties {
 		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})
 	}

@@ -203,6 +203,9 @@ func (p *pipe) command(name, data []byte) error {
 	case zmtp.CommandReady: // libzmq ignores it; but nobody says it twice who knows the protocol
 		return fmt.Errorf("%w: READY behind the handshake", zmtp.ErrCommand)
 	default:
+		if handled, err := p.acknowledge(name, data); handled {
+			return err
+		}
 		p.c.pat.command(p, name, data)
 	}
 	return nil

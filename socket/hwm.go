@@ -52,6 +52,7 @@ func (r *receiver) setHWM(messages int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hwm = messages
+	r.grantLocked()
 	for p := range r.peers {
 		if p.paused.Load() && r.low(p) {
 			p.paused.Store(false)

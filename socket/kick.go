@@ -56,7 +56,7 @@ func (p *pipe) expel(who *Peer, cause error, told string) bool {
 	p.parting = cause
 	p.mu.Unlock()
 	if who.ours() {
-		p.out.Last(zmtp.AppendError(nil, told))
+		p.out.Last(zmtp.AppendError(p.lastWords(), told))
 	}
 	p.sever(conn, cause)
 	<-gone

@@ -17,6 +17,14 @@ type Msg struct {
 type origin struct {
 	peer  *Peer
 	lease *link.Lease // of a single message with large frames
+
+	// Where messages are acknowledged each has an origin of its own, cut from a slab, with the fields below; see delivery.go.
+	in      *inbound // nil where they are not
+	stream  *stamp   // nil where the sender did not say
+	tag     uint64
+	number  uint64
+	size    uint32 // of the frames, as far as it fits
+	attempt uint32
 }
 
 // Release gives the memory of large frames (above 32 KiB) back, for messages to come: a receiver of many large messages that
@@ -89,8 +97,10 @@ func (m Msg) Clone() Msg {
 		frames[i] = body[start:len(body):len(body)]
 	}
 	c := Msg{Frames: frames[:len(m.Frames)]}
-	if peer := m.Peer(); peer != nil {
-		c.from = &origin{peer: peer}
+	if m.from != nil {
+		from := *m.from
+		from.lease = nil
+		c.from = &from
 	}
 	return c
 }

@@ -45,6 +45,7 @@ type config struct {
 	greetConfig
 	limitConfig
 	securityConfig
+	ackConfig
 	typ            zmtp.SocketType
 	identity       []byte
 	sendHWM        int
@@ -75,6 +76,7 @@ func defaultConfig() config {
 		sendHWMBytes:   64 << 20, // one message of the largest default size
 		recvHWMBytes:   64 << 20, // the same on the way in
 		limitConfig:    defaultLimits(),
+		ackConfig:      defaultAck(),
 		routeConfig:    routeConfig{mandatory: true, handover: true},
 		linger:         2 * time.Second,  // long enough for a LAN, short enough to close
 		connectTimeout: 10 * time.Second, // below the kernel's two minutes
@@ -88,7 +90,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit, c.checkAck} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -233,7 +235,7 @@ func WithProperty(name, value string) Option {
 		if !strings.HasPrefix(strings.ToUpper(name), "X-") || len(name) > 255 {
 			return bad("WithProperty", fmt.Sprintf("%.40q", name), "want a name that starts with X-, at most 255 bytes")
 		}
-		if strings.EqualFold(name, meshProperty) {
+		if strings.EqualFold(name, meshProperty) || strings.EqualFold(name, zmtp.PropertyAck) {
 			return bad("WithProperty", name, "the name is taken by this library")
 		}
 		for _, r := range name {

@@ -20,6 +20,8 @@ type Peer struct {
 	major      byte
 	minor      byte
 	metadata   zmtp.Metadata
+	ackIn      bool // its messages are acknowledged
+	ackOut     bool // it acknowledges ours
 
 	credentials *Credentials
 	mechanism   string

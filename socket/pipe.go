@@ -26,13 +26,14 @@ type pipe struct {
 	empty    chan struct{} // a signal that the queue became empty, once flush or drain asked for it
 	renewed  atomic.Bool   // we ended the connection to get a fresh one: no pause before that
 
-	peer   atomic.Pointer[Peer] // of the connection, or of the last one
-	live   atomic.Bool          // there is a connection, handshake done
-	heart  atomic.Pointer[heart]
-	in     atomic.Pointer[link.In] // of the connection, or of the last one
-	paused atomic.Bool             // the inbox stands at the high-water mark; written under receiver.mu
-	hung   atomic.Bool             // we closed our side: reading ends at the deadline
-	late   int                     // bytes read after that, by the read pump
+	peer    atomic.Pointer[Peer] // of the connection, or of the last one
+	live    atomic.Bool          // there is a connection, handshake done
+	heart   atomic.Pointer[heart]
+	in      atomic.Pointer[link.In] // of the connection, or of the last one
+	inbound atomic.Pointer[inbound] // the same, where what comes is acknowledged; nil where not
+	paused  atomic.Bool             // the inbox stands at the high-water mark; written under receiver.mu
+	hung    atomic.Bool             // we closed our side: reading ends at the deadline
+	late    int                     // bytes read after that, by the read pump
 
 	// Who reads: see receiver.direct and receiver.await.
 	turn    chan struct{} // wakes the pump to look again
@@ -72,6 +73,8 @@ type arrival struct {
 	batch link.Batch
 	held  int
 	from  *origin
+	in    *inbound // where messages are acknowledged, else nil
+	tag   uint64   // of the next message in batch
 }
 
 // maxCuts is how many connections in a row may end within the same message. It is then taken for one that the peer refuses, such as one
@@ -161,6 +164,9 @@ func (p *pipe) failed() error {
 
 // hangUp tells the peer that nothing follows. The peer is given a moment to do the same.
 func (p *pipe) hangUp() {
+	if words := p.lastWords(); words != nil {
+		p.out.Last(words)
+	}
 	p.mu.Lock()
 	conn := p.conn
 	p.mu.Unlock()

@@ -2,8 +2,6 @@ package socket
 
 import (
 	"context"
-	"errors"
-	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -38,11 +36,13 @@ type receiver struct {
 	notice error              // returned once, when nothing is left to receive
 	msgs   uint64
 	bytes  uint64
+	acks   acks
 }
 
 func (r *receiver) init(c *core) {
 	r.c, c.recv, r.hwm = c, r, c.cfg.recvHWM
 	r.peers = map[*pipe]struct{}{}
+	r.acks.init(r)
 }
 
 // Recv returns the next message. It blocks until there is one, ctx ends (the error is ctx's, and ErrTimeout when
@@ -50,35 +50,24 @@ func (r *receiver) init(c *core) {
 // (ErrClosed). With a context that has ended already it returns what is there without waiting. A
 // peer that goes away is no error of Recv.
 func (r *receiver) Recv(ctx context.Context) (Msg, error) {
-	m, _, err := r.recv(ctx)
+	if r.acks.onNext {
+		return r.recvNext(ctx)
+	}
+	m, _, err := r.recv(ctx, nil)
 	return m, err
 }
 
-// Messages iterates over Recv until ctx ends or the socket is closed, which end the loop without an error.
-func (r *receiver) Messages(ctx context.Context) iter.Seq2[Msg, error] {
-	return messages(ctx, r.Recv)
-}
-
-func messages(ctx context.Context, recv func(context.Context) (Msg, error)) iter.Seq2[Msg, error] {
-	return func(yield func(Msg, error) bool) {
-		for {
-			m, err := recv(ctx)
-			if err != nil && (errors.Is(err, ErrClosed) || ctx.Err() != nil) {
-				return
-			}
-			if !yield(m, err) || errors.Is(err, ErrOption) { // which no later call could do without
-				return
-			}
-		}
-	}
-}
-
-func (r *receiver) recv(ctx context.Context) (Msg, *pipe, error) {
+// recv is Recv. It acknowledges done first, unless that is nil.
+func (r *receiver) recv(ctx context.Context, done *origin) (Msg, *pipe, error) {
 	if r.c.usable() != nil {
 		return Msg{}, nil, &Error{Op: "recv", Err: r.c.usable()}
 	}
 	for {
 		r.mu.Lock()
+		if done != nil {
+			r.settleLocked(done)
+			done = nil
+		}
 		if m, p, ok := r.pop(); ok {
 			r.mu.Unlock()
 			return m, p, nil
@@ -113,6 +102,7 @@ func (r *receiver) block(ctx context.Context) error {
 		r.mu.Unlock()
 		return nil
 	}
+	r.tellLocked()
 	if err := ctx.Err(); err != nil {
 		r.mu.Unlock()
 		return err
@@ -138,6 +128,9 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		a := &p.inbox[p.next]
 		frames, size := a.batch.Next(&r.slab, r.lead)
 		m := Msg{Frames: frames, from: a.from}
+		if a.in != nil {
+			m.from = a.in.takeLocked(a, size)
+		}
 		if r.lead > 0 {
 			frames[0] = r.routingID(a.from.peer)
 		}
@@ -158,6 +151,9 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 			continue
 		}
 		if r.wanted != nil && !r.wanted(frames[r.lead]) {
+			if m.from.in != nil {
+				r.settleLocked(m.from)
+			}
 			continue // unsubscribed meanwhile
 		}
 		if r.frames == 2 { // group and body: see Msg.Group
@@ -231,6 +227,9 @@ func (r *receiver) used(p *pipe) {
 
 func (r *receiver) high(p *pipe) bool {
 	cfg := &r.c.cfg
+	if p.inbound.Load() != nil { // the credit bounds messages; and what the peer acknowledges must be read
+		return cfg.recvHWMBytes > 0 && p.inHeld >= cfg.recvHWMBytes
+	}
 	return r.hwm > 0 && p.inMsgs >= r.hwm || cfg.recvHWMBytes > 0 && p.inHeld >= cfg.recvHWMBytes
 }
 
@@ -247,7 +246,11 @@ func (r *receiver) deliver(p *pipe, b link.Batch) {
 		r.conflate(p, b)
 		return
 	}
-	r.put(p, b, p.peer.Load())
+	if in := p.inbound.Load(); in != nil {
+		r.admitLocked(in, b)
+	} else {
+		r.put(p, b, p.peer.Load())
+	}
 	if r.high(p) {
 		p.paused.Store(true)
 	}
@@ -285,9 +288,9 @@ func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
 	}
 	from := p.from
 	if b.Lease != nil {
-		from = &origin{peer, b.Lease}
+		from = &origin{peer: peer, lease: b.Lease}
 	}
-	p.inbox = append(p.inbox, arrival{b, b.Held(), from})
+	p.inbox = append(p.inbox, arrival{batch: b, held: b.Held(), from: from})
 	p.inMsgs += b.Msgs
 	p.inBytes += b.Bytes
 	p.inHeld += b.Held()
@@ -305,6 +308,7 @@ func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
 func (r *receiver) attach(p *pipe) {
 	r.mu.Lock()
 	r.peers[p] = struct{}{}
+	r.openLocked(p)
 	if !p.seated {
 		p.seated = true
 		r.fair.Add(p)
@@ -319,6 +323,7 @@ func (r *receiver) detach(p *pipe) {
 	r.mu.Lock()
 	if _, known := r.peers[p]; known {
 		delete(r.peers, p)
+		r.closeLocked(p.inbound.Load())
 		r.missLocked(p)
 	}
 	if p.seated && len(p.inbox) == 0 {
@@ -354,6 +359,7 @@ func (r *receiver) stopReceiving(err error) {
 	r.mu.Lock()
 	r.err = err
 	r.wait.wakeAll()
+	r.acks.stopLocked()
 	r.mu.Unlock()
 	r.armMu.Lock()
 	if r.disarm != nil {

@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 
+	"github.com/meshmq/meshmq/socket/internal/ack"
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -36,11 +37,12 @@ const (
 	RefusedPings                         // too many PINGs (WithMaxPings)
 	RefusedForbidden                     // it did what an authorizer forbids (WithDisconnectForbidden)
 	RefusedSlow                          // it read too slowly (WithDropPolicy(Disconnect))
+	RefusedAck                           // it broke the rules of acknowledged links: more messages than it had credit for, or words about some never sent
 	refusals
 )
 
 var refusalNames = [...]string{"?", "not ZMTP", "old version", "mechanism", "key", "TLS", "denied", "deferred", "undecided", "socket type", "identity", "protocol", "timeout",
-	"properties", "handshakes", "peers", "filter", "size", "frames", "topics", "pings", "forbidden", "slow"}
+	"properties", "handshakes", "peers", "filter", "size", "frames", "topics", "pings", "forbidden", "slow", "acknowledgements"}
 
 // String returns the refusal in a word or two.
 func (r Refusal) String() string {
@@ -70,6 +72,7 @@ var kinds = []struct {
 	{link.ErrTooManyFrames, RefusedFrames},
 	{errHandshake, RefusedTimeout},
 	{errSlow, RefusedSlow},
+	{ack.ErrViolation, RefusedAck},
 	{ErrGroup, RefusedTopics},
 	{ErrTooLarge, RefusedSize},
 	{zmtp.ErrSealed, RefusedKey},

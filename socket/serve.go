@@ -74,6 +74,9 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	in := link.NewIn(conn, early, p.c.maxMessage())
 	in.MaxFrames, in.MaxFrame = p.c.cfg.wireFrames, p.c.cfg.maxFrameSize
 	in.Command = p.command
+	if who.ackIn {
+		in.Passing = passing
+	}
 	p.mu.Lock()
 	p.conn, p.cause, p.parting, p.gone = conn, nil, nil, make(chan struct{})
 	p.attached++

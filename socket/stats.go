@@ -12,6 +12,7 @@ type Stats struct {
 	Dropped     map[DropReason]uint64 // by reason, only reasons that occurred
 	Refused     map[Refusal]uint64    // peers refused or disconnected, likewise
 	Forbidden   uint64                // subscriptions that WithTopicAuthorizer refused
+	Acks        AckStats              // of acknowledged links (WithAck)
 	Endpoints   []string              // what the socket listens on
 	Peers       []PeerStats           // connected peers, and endpoints that a connection is sought for
 }

@@ -223,7 +223,7 @@ func TestSender_ForgedAndStale(t *testing.T) {
 	fresh, err := s.Nack(5)
 	require.NoError(t, err)
 	require.False(t, fresh)
-	require.Equal(t, []Range{{1, 2}, {5, 6}, {4, 4}, {7, 8}}, runs)
+	require.Equal(t, []Range{{First: 1, Last: 2}, {First: 5, Last: 6}, {First: 4, Last: 4}, {First: 7, Last: 8}}, runs)
 	require.True(t, s.Settled(8))
 	require.False(t, s.Settled(3))
 	require.EqualValues(t, 3, s.Open())

@@ -65,6 +65,9 @@ func (r *Receiver) Refuse(tag uint64) (fresh bool) {
 	return true
 }
 
+// Settled reports whether a message is settled.
+func (r *Receiver) Settled(tag uint64) bool { return r.settled.has(tag) }
+
 // Open returns how many messages are not settled.
 func (r *Receiver) Open() uint64 { return r.got - r.done }
 

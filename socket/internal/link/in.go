@@ -34,6 +34,8 @@ type In struct {
 	Baton sync.Mutex
 	// Command is called for each command in the order of arrival; an error ends the connection.
 	Command func(name, data []byte) error
+	// Passing, if set, tells by its name a command that takes effect only on messages behind it: it does not end a batch.
+	Passing func(name []byte) bool
 	// MaxFrames bounds the frames of a message, MaxFrame the size of one. Zero means no bound but that on the message.
 	MaxFrames, MaxFrame int
 
@@ -50,6 +52,8 @@ type In struct {
 
 	partial  [][]byte          // frames of a message that outgrew its chunk
 	commands uint64            // that arrived
+	msgs     uint64            // that were returned
+	batched  int               // messages of the batch under way, at a command
 	quiet    bool              // no message came since the last command
 	lent     *[firstChunk]byte // what buf is, while the peer is idle
 	paid     int               // the largest body that arrived whole
@@ -94,6 +98,8 @@ func (in *In) Fill(block bool) (Batch, error) {
 		b, err := in.parse()
 		if err == nil {
 			in.rest(b.Msgs > 0, in.commands != commands)
+			in.msgs += uint64(b.Msgs)
+			in.batched = 0
 		}
 		if err != nil || b.Msgs > 0 || in.commands != commands {
 			return b, err
@@ -184,9 +190,10 @@ func (in *In) parse() (Batch, error) {
 				in.p, end = p, p
 			}
 		}
-		if b.Msgs > 0 && in.frames == 0 && in.p < in.w && in.buf[in.p]&zmtp.FlagCommand != 0 {
+		if b.Msgs > 0 && in.frames == 0 && in.p < in.w && in.buf[in.p]&zmtp.FlagCommand != 0 && !in.passes() {
 			break // a command takes effect after the messages before it, which may be subscriptions
 		}
+		in.batched = b.Msgs
 		done, last, err := in.parseFrame()
 		if err != nil && b.Msgs == 0 {
 			return Batch{}, err

@@ -1,0 +1,67 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// Acknowledged links: who has them with whom, and which commands mean something. What a receiver does is in inbound.go.
+
+// AckStats are the counters of acknowledged links, in Stats.Acks. They count messages.
+type AckStats struct {
+	AckedIn       uint64 // we received and acknowledged
+	NackedIn      uint64 // we received and refused with Msg.Nack
+	RedeliveredIn uint64 // Recv returned with an Attempt above 1
+	ReturnedIn    uint64 // came, and were left to other receivers when we ended the connection, before Recv returned them
+	UnackedIn     int    // came on connections that are there, and are neither acknowledged nor refused yet
+}
+
+// offer is what we offer in READY.
+func (c *config) offer() (o zmtp.AckOffer, some bool) {
+	if !c.ack {
+		return o, false
+	}
+	o.Receive = true
+	return o, true
+}
+
+// acknowledged reports in which directions the link to the peer is acknowledged.
+func (c *config) acknowledged(who *Peer) (in, out bool) {
+	mine, some := c.offer()
+	value, offered := who.metadata.Get(zmtp.PropertyAck)
+	if !some || !offered {
+		return false, false
+	}
+	theirs := zmtp.ParseAckOffer(value)
+	return mine.Receive && theirs.Send, mine.Send && theirs.Receive
+}
+
+// Acknowledged reports whether messages from this peer, and to it, are acknowledged: both ends have WithAck, and their types of sockets can do it.
+func (p *Peer) Acknowledged() (in, out bool) { return p.ackIn, p.ackOut }
+
+// errInside is about a command that must not stand where it does.
+var errInside = fmt.Errorf("%w: STREAM or SKIP within a message", zmtp.ErrCommand)
+
+// passing tells the commands that only concern the message behind them.
+func passing(name []byte) bool {
+	return string(name) == zmtp.CommandSkip || string(name) == zmtp.CommandStream
+}
+
+// acknowledge handles a command of acknowledged links. It reports false for all others, which those are, too, that the link does not have.
+func (p *pipe) acknowledge(name, data []byte) (handled bool, err error) {
+	if peer := p.peer.Load(); !peer.ackIn && !peer.ackOut {
+		return false, nil
+	}
+	switch string(name) {
+	case zmtp.CommandStream, zmtp.CommandSkip:
+		if in := p.inbound.Load(); p.peer.Load().ackIn && in != nil {
+			return true, in.command(name, data)
+		}
+	case zmtp.CommandAck, zmtp.CommandNack, zmtp.CommandCredit:
+	}
+	return false, nil
+}
+
+var errSettled = errors.New("the connection it came on has ended, so that it will come again, here or to another receiver")

@@ -1,0 +1,350 @@
+package socket
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/ack"
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// inbound is the receiving end of one connection whose messages are acknowledged. receiver.mu guards it, but for the fields of whoever reads.
+type inbound struct {
+	r       *receiver
+	p       *pipe
+	peer    *Peer
+	state   ack.Receiver
+	granted [2]uint64 // messages and bytes that the peer was told last
+	open    bool      // something can be said on the connection
+	owing   bool      // it is among acks.owing
+	runs    []run     // of messages in the inbox and behind it, in order
+	now     run       // of the message that was taken last
+
+	// The baton of the connection guards the fields below.
+	ahead  run   // of the message that is read next
+	coming []run // of messages that are read and not yet in the inbox
+}
+
+// run is a row of messages whose numbers count up by one, from a tag on.
+type run struct {
+	tag     uint64
+	number  uint64
+	attempt uint32
+	stream  *stamp // nil before the peer has named one
+}
+
+// stamp is what a sender calls its stream at some time.
+type stamp struct {
+	id          spool.ID
+	incarnation uint32
+}
+
+// acks is what a receiver keeps for all its inbounds. receiver.mu guards the fields where they do not say otherwise.
+type acks struct {
+	onNext bool        // asking for a message acknowledges the one before; never changes
+	asking atomic.Bool // a Recv is under way, onNext
+	last   *origin     // what the last one returned; whoever has set asking may use it
+
+	messages, bytes int // WithAckCredit, or SetAckCredit
+	slab            []origin
+	owing           []*inbound // those with something to tell
+	buf             []byte
+	timer           *time.Timer
+	armed, stopped  bool
+	counts          AckStats
+}
+
+func (a *acks) init(r *receiver) {
+	cfg := &r.c.cfg
+	a.onNext = cfg.ack && !cfg.ackManually
+	a.messages, a.bytes = cfg.ackMessages, cfg.ackBytes
+}
+
+func (a *acks) stopLocked() {
+	a.stopped = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// openLocked begins with a new connection of p. r.mu is held.
+func (r *receiver) openLocked(p *pipe) {
+	peer := p.peer.Load()
+	if !peer.ackIn {
+		p.inbound.Store(nil)
+		return
+	}
+	in := &inbound{r: r, p: p, peer: peer, open: true, granted: [2]uint64{1: 1}} // which is no grant, and differs from all
+	p.inbound.Store(in)
+	in.grantLocked()
+}
+
+// grantLocked tells the peer how much it may send, if that has changed.
+func (in *inbound) grantLocked() {
+	limit := func(n, mark int) uint64 {
+		if mark > 0 {
+			n = min(n, mark)
+		}
+		return uint64(n)
+	}
+	r := in.r
+	credit := [2]uint64{limit(r.acks.messages, r.hwm), limit(r.acks.bytes, r.c.cfg.recvHWMBytes)}
+	if in.open && credit != in.granted {
+		in.granted = credit
+		in.state.Grant(credit[0], credit[1])
+		in.p.out.Control(zmtp.AppendCredit(nil, credit[0], credit[1]), false)
+	}
+}
+
+// SetAckCredit changes what WithAckCredit set, for peers connected now and later. A smaller credit takes nothing back: what is on its
+// way arrives. A negative number is ErrOption, a socket without WithAck ErrState.
+func (r *receiver) SetAckCredit(messages, bytes int) error {
+	err := r.c.usable()
+	switch {
+	case err != nil:
+	case !r.c.cfg.ack:
+		err = fmt.Errorf("%w: no WithAck", ErrState)
+	case messages < 0 || bytes < 0:
+		err = bad("SetAckCredit", fmt.Sprint(messages, ", ", bytes), "want 0 (nothing) or more")
+	}
+	if err != nil {
+		return &Error{Op: "set ack credit", Err: err}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acks.messages, r.acks.bytes = messages, bytes
+	r.grantLocked()
+	return nil
+}
+
+// grantLocked tells all peers their credit, where it has changed. r.mu is held.
+func (r *receiver) grantLocked() {
+	for p := range r.peers {
+		if in := p.inbound.Load(); in != nil {
+			in.grantLocked()
+		}
+	}
+}
+
+// command handles STREAM and SKIP. The baton is held.
+func (in *inbound) command(name, data []byte) error {
+	l := in.p.in.Load()
+	if l.Inside() {
+		return errInside
+	}
+	next, err := in.ahead.follow(l.Msgs()+1, name, data)
+	if err != nil {
+		return err
+	}
+	in.ahead = next
+	if n := len(in.coming); n > 0 && in.coming[n-1].tag == next.tag {
+		in.coming[n-1] = next
+	} else {
+		in.coming = append(in.coming, next)
+	}
+	return nil
+}
+
+// follow returns the run that a STREAM or SKIP before the message of this tag begins.
+func (a run) follow(tag uint64, name, data []byte) (run, error) {
+	if string(name) == zmtp.CommandSkip {
+		distance, err := zmtp.ParseSkip(data)
+		number := a.number + tag - a.tag
+		switch {
+		case err != nil:
+			return a, err
+		case a.stream == nil || number > zmtp.MaxNumber || distance > zmtp.MaxNumber-number:
+			return a, fmt.Errorf("%w: SKIP of %d from %d", zmtp.ErrCommand, distance, number)
+		}
+		a.tag, a.number = tag, number+distance
+		return a, nil
+	}
+	s, err := zmtp.ParseStream(data)
+	switch {
+	case err != nil:
+		return a, err
+	case s.Named && (a.stream == nil || *a.stream != stamp{s.ID, s.Incarnation}):
+		a.stream = &stamp{s.ID, s.Incarnation}
+	case a.stream == nil:
+		return a, fmt.Errorf("%w: STREAM names none, and none was named before", zmtp.ErrCommand)
+	}
+	a.tag, a.number, a.attempt = tag, s.Number, s.Attempt
+	return a, nil
+}
+
+// admitLocked puts a batch into the inbox, if the peer may send so much. receiver.mu and the baton are held.
+func (r *receiver) admitLocked(in *inbound, b link.Batch) {
+	if !in.open {
+		r.acks.counts.ReturnedIn += uint64(b.Msgs)
+		return
+	}
+	first, err := in.state.Deliver(uint64(b.Msgs))
+	if err != nil {
+		in.p.fail(err)
+		return
+	}
+	in.runs = append(in.runs, in.coming...)
+	in.coming = in.coming[:0]
+	r.put(in.p, b, in.peer)
+	a := &in.p.inbox[len(in.p.inbox)-1]
+	a.in, a.tag = in, first
+}
+
+// slabOrigins is how many origins one allocation holds: 4 KiB.
+const slabOrigins = 73
+
+// takeLocked returns the origin of the next message of a, of size bytes. receiver.mu is held.
+func (in *inbound) takeLocked(a *arrival, size int) *origin {
+	acks := &in.r.acks
+	if len(acks.slab) == 0 {
+		acks.slab = make([]origin, slabOrigins)
+	}
+	o := &acks.slab[0]
+	acks.slab = acks.slab[1:]
+	done := 0
+	for done < len(in.runs) && in.runs[done].tag <= a.tag {
+		in.now = in.runs[done]
+		done++
+	}
+	if done > 0 {
+		in.runs = slices.Delete(in.runs, 0, done)
+	}
+	*o = origin{peer: a.from.peer, lease: a.from.lease, in: in, tag: a.tag, size: uint32(min(size, 1<<31)), attempt: 1}
+	if in.now.stream != nil {
+		o.stream, o.number, o.attempt = in.now.stream, in.now.number+a.tag-in.now.tag, in.now.attempt
+	}
+	if o.attempt > 1 {
+		acks.counts.RedeliveredIn++
+	}
+	a.tag++
+	return o
+}
+
+// settleLocked acknowledges a message, unless it is settled or its connection is gone. r.mu is held.
+func (r *receiver) settleLocked(o *origin) {
+	in := o.in
+	if !in.open || !in.state.Settle(o.tag, int(o.size)) {
+		return
+	}
+	r.acks.counts.AckedIn++
+	if r.c.cfg.ackDelay == 0 || in.state.Due() {
+		in.tellLocked()
+	} else if !in.owing {
+		in.owing = true
+		r.acks.owing = append(r.acks.owing, in)
+		r.armLocked()
+	}
+}
+
+// armLocked has what is owed told in a while. The timer is not stopped when it is told earlier: another time it would be set again for the next message.
+func (r *receiver) armLocked() {
+	a := &r.acks
+	switch {
+	case a.armed || a.stopped:
+		return
+	case a.timer == nil:
+		a.timer = time.AfterFunc(r.c.cfg.ackDelay, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			a.armed = false
+			r.tellLocked()
+		})
+	default:
+		a.timer.Reset(r.c.cfg.ackDelay)
+	}
+	a.armed = true
+}
+
+// tell tells all peers what was acknowledged.
+func (r *receiver) tell() {
+	r.mu.Lock()
+	r.tellLocked()
+	r.mu.Unlock()
+}
+
+func (r *receiver) tellLocked() {
+	for i, in := range r.acks.owing {
+		in.owing = false
+		in.tellLocked()
+		r.acks.owing[i] = nil
+	}
+	r.acks.owing = r.acks.owing[:0]
+}
+
+// tellLocked sends what the peer does not know yet. receiver.mu is held.
+func (in *inbound) tellLocked() {
+	if !in.open || !in.state.Pending() {
+		return
+	}
+	in.r.acks.buf = in.state.Append(in.r.acks.buf[:0])
+	in.p.out.Control(in.r.acks.buf, false)
+}
+
+// closeLocked notes that nothing more can be said. r.mu is held.
+func (r *receiver) closeLocked(in *inbound) {
+	if in != nil {
+		in.open = false
+	}
+}
+
+// lastWords returns what is to be said on the connection before we end it, nil where nothing is acknowledged. What Recv has not returned goes back to its sender, who
+// has it still.
+func (p *pipe) lastWords() []byte {
+	in := p.inbound.Load()
+	if in == nil {
+		return nil
+	}
+	r := in.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !in.open {
+		return nil
+	}
+	words := in.state.Append([]byte{})
+	r.closeLocked(in)
+	r.sendBackLocked(in)
+	return words
+}
+
+// sendBackLocked empties the inbox of what came on a connection. r.mu is held.
+func (r *receiver) sendBackLocked(in *inbound) {
+	p := in.p
+	kept := slices.Clone(p.inbox[p.next:])
+	kept = slices.DeleteFunc(kept, func(a arrival) bool {
+		if a.in != in {
+			return false
+		}
+		r.acks.counts.ReturnedIn += uint64(a.batch.Msgs)
+		p.inMsgs -= a.batch.Msgs
+		p.inHeld -= a.held
+		return true
+	})
+	if len(kept) == len(p.inbox)-p.next {
+		return
+	}
+	p.inbox, p.next = kept, 0
+	if r.turn == p {
+		r.turn = nil
+	}
+	if len(kept) == 0 {
+		p.inBytes = 0
+		r.fair.Deactivate(p)
+	}
+}
+
+// ackStats fills in what is counted here.
+func (r *receiver) ackStats(s *AckStats) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.acks.counts
+	s.AckedIn, s.NackedIn, s.RedeliveredIn, s.ReturnedIn = c.AckedIn, c.NackedIn, c.RedeliveredIn, c.ReturnedIn
+	for p := range r.peers {
+		if in := p.inbound.Load(); in != nil {
+			s.UnackedIn += int(in.state.Open())
+		}
+	}
+}

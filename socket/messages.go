@@ -1,0 +1,64 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// Messages iterates over Recv until ctx ends or the socket is closed, which end the loop without an error.
+func (r *receiver) Messages(ctx context.Context) iter.Seq2[Msg, error] {
+	if r.acks.onNext {
+		return r.messagesNext(ctx)
+	}
+	return messages(ctx, r.Recv)
+}
+
+func messages(ctx context.Context, recv func(context.Context) (Msg, error)) iter.Seq2[Msg, error] {
+	return func(yield func(Msg, error) bool) {
+		for {
+			m, err := recv(ctx)
+			if err != nil && (errors.Is(err, ErrClosed) || ctx.Err() != nil) {
+				return
+			}
+			if !yield(m, err) || errors.Is(err, ErrOption) { // which no later call could do without
+				return
+			}
+		}
+	}
+}
+
+// recvNext is Recv where it acknowledges what the Recv before it returned.
+func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
+	a := &r.acks
+	if !a.asking.CompareAndSwap(false, true) {
+		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: another Recv is under way, and which message is done cannot be told: loop over Messages, or use WithManualAck", ErrState)}
+	}
+	defer a.asking.Store(false)
+	done := a.last
+	a.last = nil
+	m, _, err := r.recv(ctx, done)
+	a.last = m.awaited()
+	return m, err
+}
+
+// messagesNext is Messages where each turn acknowledges the message of the one before.
+func (r *receiver) messagesNext(ctx context.Context) iter.Seq2[Msg, error] {
+	return func(yield func(Msg, error) bool) {
+		var done *origin
+		messages(ctx, func(ctx context.Context) (Msg, error) {
+			m, _, err := r.recv(ctx, done)
+			done = m.awaited()
+			return m, err
+		})(yield)
+	}
+}
+
+// awaited returns the origin of a message that is to be acknowledged, else nil.
+func (m Msg) awaited() *origin {
+	if m.from == nil || m.from.in == nil {
+		return nil
+	}
+	return m.from
+}

@@ -1,0 +1,101 @@
+package socket
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// ackConfig is what options set about acknowledged links.
+type ackConfig struct {
+	ack         bool
+	ackManually bool
+	ackMessages int
+	ackBytes    int
+	ackDelay    time.Duration
+}
+
+func defaultAck() ackConfig {
+	return ackConfig{
+		ackMessages: 1000,                 // WithRecvHWM
+		ackBytes:    8 << 20,              // a tenth of a second of a fast LAN; the sender keeps as much
+		ackDelay:    5 * time.Millisecond, // a hundred ACKs take 20 of them a second
+	}
+}
+
+// checkAck finds what acknowledged links cannot be combined with.
+func (c *config) checkAck() error {
+	def := defaultAck()
+	if !c.ack {
+		for option, set := range map[string]bool{
+			"WithManualAck": c.ackManually, "WithAckDelay": c.ackDelay != def.ackDelay,
+			"WithAckCredit": c.ackMessages != def.ackMessages || c.ackBytes != def.ackBytes,
+		} {
+			if set {
+				return fmt.Errorf("%w: %s without WithAck", ErrOption, option)
+			}
+		}
+		return nil
+	}
+	switch {
+	case c.conflate:
+		return fmt.Errorf("%w: WithAck and WithConflate exclude each other: what a later message replaces is not handled", ErrOption)
+	case c.publishAuthorizer != nil:
+		return fmt.Errorf("%w: WithAck and WithPublishAuthorizer exclude each other: Nack what is forbidden", ErrOption)
+	case c.probe || c.hello != nil:
+		return fmt.Errorf("%w: WithAck excludes WithProbe and WithHelloMessage: nothing is sent before the peer gives credit", ErrOption)
+	}
+	return nil
+}
+
+// ackTypes are the types of sockets on whose links messages can be acknowledged.
+var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub}
+
+// WithAck offers acknowledged links to peers. With a peer that offers them as well, at the other end of the same kind of link, messages are acknowledged: the
+// sender keeps each until the receiver has handled it, and sends it again, to this receiver or another, when the connection ends before or the receiver asks for
+// that (Msg.Nack). So each message is handled at least once; one whose acknowledgement was lost is handled again. Peers that do not offer it,
+// libzmq's among them, see plain ZMTP and get each message at most once. transport/zmtp/ACK.md specifies it.
+//
+// A message received counts as handled when the next one is asked for: by Recv, which acknowledges what the Recv before it returned, or by the next turn of
+// a loop over Messages, which acknowledges the message of its last turn. A loop that is left leaves its last message as it is. Msg.Ack does it
+// earlier, Msg.Nack refuses. Since a socket does not know which caller of Recv is done with which message, Recv is for one caller at a time then: a
+// second one, while the first is in Recv, is ErrState. Loops over Messages know, and may be as many as you like. With WithManualAck nothing
+// but Msg.Ack counts, and Recv is for any number of callers.
+//
+// A message that is not acknowledged when the socket is closed, or its connection ends, goes to another receiver; Close returns nothing of that kind from then on.
+// Acknowledgements that were given are sent before the connection ends.
+//
+// It is not for use with WithConflate, WithPublishAuthorizer, WithProbe and WithHelloMessage. Default: off.
+func WithAck() Option {
+	return only("WithAck", func(c *config) { c.ack = true }, ackTypes...)
+}
+
+// WithManualAck has messages acknowledged by Msg.Ack alone, not by asking for the next one. As many messages as WithAckCredit says may be
+// received and not acknowledged; then no more come until some are. It needs WithAck. Default: off.
+func WithManualAck() Option {
+	return only("WithManualAck", func(c *config) { c.ackManually = true }, ackTypes...)
+}
+
+// WithAckCredit sets how much an acknowledged peer may have sent us that is not acknowledged: messages, and bytes in their frames, which a message may go
+// beyond. What waits in the inbox is part of it, so never more than WithRecvHWM and WithRecvHWMBytes say. Zero stops peers, until
+// SetAckCredit; 1 gets messages one by one, each when the last is acknowledged. It needs WithAck. Default: 1000 messages, 8 MiB.
+func WithAckCredit(messages, bytes int) Option {
+	return func(c *config) error {
+		if messages < 0 || bytes < 0 {
+			return bad("WithAckCredit", fmt.Sprint(messages, ", ", bytes), "want 0 (nothing) or more")
+		}
+		return only("WithAckCredit", func(c *config) { c.ackMessages, c.ackBytes = messages, bytes }, ackTypes...)(c)
+	}
+}
+
+// WithAckDelay sets how long an acknowledgement may wait for others before it is sent. It is sent earlier when half of the credit is
+// acknowledged, and when Recv finds nothing to return. Zero sends each at once. It needs WithAck. Default: 5 ms.
+func WithAckDelay(d time.Duration) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return bad("WithAckDelay", d, "want 0 or more")
+		}
+		return only("WithAckDelay", func(c *config) { c.ackDelay = d }, ackTypes...)(c)
+	}
+}
