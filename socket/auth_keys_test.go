@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -70,9 +71,9 @@ func TestAllowKeys(t *testing.T) {
 	send(t, out, "me too")
 	assert.Equal(t, "eve", recv(t, router).Peer().UserID())
 	require.NoError(t, os.Remove(filepath.Join(dir, "eve")))
-	require.Eventually(t, func() bool { return ask(eve.Public).Decision == socket.Deny }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return ask(eve.Public).Decision == socket.Deny }, sockettest.Timeout, 10*time.Millisecond)
 	require.NoError(t, os.RemoveAll(dir))
-	require.Eventually(t, func() bool { return ask(joe.Public).Decision == socket.Fail }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return ask(joe.Public).Decision == socket.Fail }, sockettest.Timeout, 10*time.Millisecond)
 }
 
 func TestAllowKeys_Options(t *testing.T) {
@@ -112,7 +113,7 @@ func TestAllowKeys_Guarded(t *testing.T) {
 	assert.ErrorContains(t, keys.Problems()[0], "eve may be written by everybody on this host (mode 0666): chmod o-w ")
 	assert.ErrorContains(t, keys.Problems()[1], "fifo: it is no regular file")
 	require.NoError(t, os.Chmod(dir, 0o777))
-	require.Eventually(t, func() bool { return ask(joe) == socket.Fail }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return ask(joe) == socket.Fail }, sockettest.Timeout, 10*time.Millisecond)
 	require.NoError(t, os.Chmod(dir, 0o700))
-	require.Eventually(t, func() bool { return ask(joe) == socket.Allow }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return ask(joe) == socket.Allow }, sockettest.Timeout, 10*time.Millisecond)
 }

@@ -218,7 +218,7 @@ func TestAuth_Passwords(t *testing.T) {
 	require.Eventually(t, func() bool {
 		v := file.Authenticate(t.Context(), socket.Request{Mechanism: "PLAIN", User: "joe", Password: "guess"})
 		return v.Decision == socket.Fail && strings.Contains(v.Reason, "line 1: want user:password")
-	}, 10*time.Second, 10*time.Millisecond)
+	}, sockettest.Timeout, 10*time.Millisecond)
 }
 
 func TestAuth_IPRanges(t *testing.T) {

@@ -103,7 +103,7 @@ func TestClose_ShorterLimitHolds(t *testing.T) {
 	send(t, push, "x")
 	first := make(chan error)
 	go func() { first <- push.Shutdown(context.Background()) }()
-	require.Eventually(t, func() bool { return errors.Is(push.Connect("tcp://127.0.0.1:1"), socket.ErrClosed) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return errors.Is(push.Connect("tcp://127.0.0.1:1"), socket.ErrClosed) }, sockettest.Timeout, time.Millisecond)
 	require.ErrorContains(t, push.Close(), "1 messages were not sent")
 	require.ErrorContains(t, <-first, "1 messages were not sent")
 }
@@ -198,7 +198,7 @@ func TestClose_ThenCalls(t *testing.T) {
 		endpoint := join(t, transport, pull, push)
 		numbered(t, push, 0, messages, 8)
 		require.NoError(t, push.Close())
-		require.Eventually(t, func() bool { return pull.Stats().Peers == nil || pull.Stats().Peers[0].InboxMessages == messages }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return pull.Stats().Peers == nil || pull.Stats().Peers[0].InboxMessages == messages }, sockettest.Timeout, time.Millisecond)
 		require.NoError(t, pull.Close())
 		assert.Equal(t, messages, rest(t, pull, 0))
 		_, err := pull.Bind(endpoint)

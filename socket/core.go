@@ -257,15 +257,19 @@ func (c *core) isEnding() bool {
 	return c.ending
 }
 
-// count changes the number of connected peers.
+// enter takes a pipe that has a connection into the books.
+func (c *core) enter(p *pipe) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limitLocked(p)
+}
+
+// count changes the number of connected peers. Unless there is one more, p has lost its connection.
 func (c *core) count(p *pipe, by int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connected += by
-	switch {
-	case by > 0:
-		c.limitLocked(p)
-	case p.dialer == nil:
+	if by <= 0 && p.dialer == nil {
 		c.removeLocked(p)
 	}
 	close(c.changed)

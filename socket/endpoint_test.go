@@ -81,7 +81,7 @@ func TestDisconnect(t *testing.T) {
 			require.Equal(t, i, ordinalOf(recv(t, pull)))
 		}
 		await(socket.Disconnected)
-		require.Eventually(t, func() bool { return len(push.Stats().Peers) == 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(push.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond)
 		assert.Empty(t, push.Stats().Dropped)
 		assert.ErrorIs(t, push.Disconnect(endpoint), socket.ErrEndpoint)
 		require.NoError(t, push.Connect(endpoint))
@@ -153,7 +153,7 @@ func TestConnect_BeforeBind(t *testing.T) {
 			await := watch(t, push)
 			require.NoError(t, pull.Close())
 			await(socket.Disconnected)
-			require.Eventually(t, func() bool { return !push.Connected(endpoint) }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return !push.Connected(endpoint) }, sockettest.Timeout, time.Millisecond)
 		}
 		require.NoError(t, push.Disconnect(endpoint))
 		assert.False(t, push.Connected(endpoint))
@@ -230,7 +230,7 @@ func TestDisconnect_EveryType(t *testing.T) {
 		require.NoError(t, near.Disconnect(endpoint))
 		require.Eventually(t, func() bool {
 			return len(near.Stats().Peers) == 0 && len(far.Stats().Peers) == 0
-		}, 10*time.Second, time.Millisecond, "%T", near)
+		}, sockettest.Timeout, time.Millisecond, "%T", near)
 		require.Error(t, near.WaitPeers(try(), 1))
 		require.NoError(t, near.Connect(endpoint), "%T", near)
 		require.NoError(t, near.WaitPeers(limit(t), 1))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // recorder is an event handler that keeps what it is called with.
@@ -44,7 +45,7 @@ func TestEvents_LifeOfAConnection(t *testing.T) {
 		require.NoError(t, push.WaitPeers(limit(t), 1))
 		require.NoError(t, pull.WaitPeers(limit(t), 1))
 		require.NoError(t, push.Close())
-		require.Eventually(t, func() bool { return len(server.kinds()) == 4 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(server.kinds()) == 4 }, sockettest.Timeout, time.Millisecond)
 		require.NoError(t, pull.Close())
 
 		assert.Equal(t, []socket.EventKind{socket.Connected, socket.Disconnected}, client.kinds())
@@ -109,7 +110,7 @@ func TestEvents_Reconnect(t *testing.T) {
 	bind(t, pull, endpoint)
 	second := await(socket.Connected).Peer
 	assert.NotSame(t, first, second, "a reconnected peer is another Peer")
-	require.Eventually(t, func() bool { return push.Stats().Peers[0].Reconnects == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return push.Stats().Peers[0].Reconnects == 1 }, sockettest.Timeout, time.Millisecond)
 }
 
 // Streams are independent of each other: each has what happened since Events was called, until its context ends or its loop is left.
@@ -173,7 +174,7 @@ func TestStats(t *testing.T) {
 		send(t, b, "1", "22")
 		send(t, b, "333")
 		recv(t, a)
-		require.Eventually(t, func() bool { return a.Stats().Peers[0].MessagesIn == 2 && a.Stats().Peers[0].LastRTT > 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return a.Stats().Peers[0].MessagesIn == 2 && a.Stats().Peers[0].LastRTT > 0 }, sockettest.Timeout, time.Millisecond)
 		s := a.Stats()
 		assert.Equal(t, []any{uint64(1), uint64(3), []string{endpoint}}, []any{s.MessagesIn, s.BytesIn, s.Endpoints})
 		require.Len(t, s.Peers, 1)
@@ -183,12 +184,12 @@ func TestStats(t *testing.T) {
 		assert.Equal(t, endpoint, p.Endpoint)
 		assert.Equal(t, []uint64{2, 6, 0, 0, 0}, []uint64{p.MessagesIn, p.BytesIn, p.MessagesOut, p.BytesOut, p.Reconnects})
 		assert.Equal(t, []int{1, 3}, []int{p.InboxMessages, p.InboxBytes})
-		require.Eventually(t, func() bool { return b.Stats().Peers[0].QueueMessages == 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return b.Stats().Peers[0].QueueMessages == 0 }, sockettest.Timeout, time.Millisecond)
 		s = b.Stats()
 		assert.Equal(t, []uint64{2, 6}, []uint64{s.MessagesOut, s.BytesOut})
 		assert.Equal(t, []uint64{2, 6}, []uint64{s.Peers[0].MessagesOut, s.Peers[0].BytesOut})
 		require.NoError(t, a.Close())
-		require.Eventually(t, func() bool { return !b.Stats().Peers[0].Connected }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return !b.Stats().Peers[0].Connected }, sockettest.Timeout, time.Millisecond)
 		assert.Nil(t, b.Stats().Peers[0].Peer)
 		require.NoError(t, b.Close())
 		s = b.Stats()

@@ -163,7 +163,7 @@ func fill(t *testing.T, s sender, size int) (n int) {
 // numbered from 0 on.
 func wholeMessages(t *testing.T, conn net.Conn) (n int) {
 	t.Helper()
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(sockettest.Timeout)))
 	for {
 		var head [9]byte
 		if _, err := io.ReadFull(conn, head[:2]); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 func TestNetOptions_Impossible(t *testing.T) {
@@ -88,7 +89,7 @@ func TestAcceptFilter_SlowForOne(t *testing.T) {
 	t.Cleanup(func() { close(slow) })
 	endpoint := bind(t, pull, "tcp://127.0.0.1:0")
 	require.NoError(t, first.Connect(endpoint))
-	require.Eventually(t, func() bool { return asked.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return asked.Load() == 1 }, sockettest.Timeout, time.Millisecond)
 	require.NoError(t, second.Connect(endpoint))
 	send(t, second, "hello")
 	requireMsg(t, recv(t, pull), "hello")

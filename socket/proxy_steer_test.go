@@ -180,7 +180,7 @@ func TestProxy_Unroutable(t *testing.T) {
 	m := recv(t, worker)
 	require.Equal(t, "gone", string(m.Frames[1]))
 	require.NoError(t, gone.Close())
-	require.Eventually(t, func() bool { return len(front.Stats().Peers) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(front.Stats().Peers) == 2 }, sockettest.Timeout, time.Millisecond)
 	require.NoError(t, worker.Send(limit(t), m.Frames...))
 	reaches(t, p.Proxy, func(s socket.ProxyStats) bool { return s.Unroutable == 1 })
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // running is a proxy with its Run under way.
@@ -48,7 +49,7 @@ func (r *running) end(t *testing.T) error {
 // reaches waits until the proxy's counters are as wanted.
 func reaches(t *testing.T, p *socket.Proxy, wanted func(socket.ProxyStats) bool) socket.ProxyStats {
 	t.Helper()
-	require.Eventually(t, func() bool { return wanted(p.Stats()) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return wanted(p.Stats()) }, sockettest.Timeout, time.Millisecond)
 	return p.Stats()
 }
 

@@ -36,7 +36,7 @@ func TestRFC29_PrefixMatching(t *testing.T) {
 			send(t, pub, tc.yes, "wanted", "")
 			requireMsg(t, recv(t, sub), tc.yes, "wanted", "")
 			require.NoError(t, sub.Unsubscribe(tc.topic))
-			require.Eventually(t, func() bool { return pub.WaitSubscribers(try(), tc.yes, 1) != nil }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return pub.WaitSubscribers(try(), tc.yes, 1) != nil }, sockettest.Timeout, time.Millisecond)
 		}
 		assert.Empty(t, pub.Stats().Dropped)
 		_, err := sub.Recv(soon(t))
@@ -294,7 +294,7 @@ func TestRFC29_PubDiscardsMessages(t *testing.T) {
 	join(t, "inproc", pub, xsub)
 	require.NoError(t, xsub.WaitPeers(limit(t), 1))
 	send(t, xsub, "hello")
-	require.Eventually(t, func() bool { return pub.Stats().Dropped[socket.DropUnwanted] == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return pub.Stats().Dropped[socket.DropUnwanted] == 1 }, sockettest.Timeout, time.Millisecond)
 }
 
 // An XSUB and an XPUB with two loops between them are a proxy: subscriptions go up, messages come down.
@@ -332,7 +332,7 @@ func TestXSubXPub_Proxy(t *testing.T) {
 			require.NoError(t, sub.Unsubscribe("a", "b"))
 			require.Eventually(t, func() bool {
 				return pub.WaitSubscribers(try(), "a", 1) != nil && pub.WaitSubscribers(try(), "b", 1) != nil
-			}, 10*time.Second, time.Millisecond)
+			}, sockettest.Timeout, time.Millisecond)
 		}
 	})
 }

@@ -63,7 +63,7 @@ func TestRFC30_PullFairQueue(t *testing.T) {
 			recv(t, pull)
 		}
 		send(t, quiet, "12345678")
-		require.Eventually(t, func() bool { return pull.Stats().Peers[0].MessagesIn*pull.Stats().Peers[1].MessagesIn > 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return pull.Stats().Peers[0].MessagesIn*pull.Stats().Peers[1].MessagesIn > 0 }, sockettest.Timeout, time.Millisecond)
 		for i := 0; ; i++ {
 			require.Less(t, i, 100, "a turn is one read, which holds at most 13 of these messages")
 			if m := recv(t, pull); m.String() == "12345678" {
@@ -293,7 +293,7 @@ func TestBind_LossesAddUp(t *testing.T) {
 		}
 		stop()
 		wg.Wait()
-		require.Eventually(t, func() bool { return len(push.Stats().Peers) == 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(push.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond)
 		stats := push.Stats()
 		assert.EqualValues(t, stats.MessagesOut, uint64(received)+stats.Dropped[socket.DropPeerGone])
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // What waits for a connection that was given up does not hold up Close, which says that it was not sent; another Connect sends it.
@@ -69,7 +70,7 @@ func TestGaveUp_Disconnect(t *testing.T) {
 		if queued {
 			assert.Equal(t, socket.DropDisconnected, await(socket.Dropped).Reason)
 		}
-		require.Eventually(t, func() bool { return len(router.Stats().Peers) == 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(router.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond)
 	}
 }
 
@@ -114,6 +115,7 @@ func TestMadeMessages_Numbered(t *testing.T) {
 		other := socket.NewP2P(socket.WithDisconnectMessage(text("gone")))
 		join(t, transport, other, peer)
 		requireMsg(t, recv(t, other), "me too")
+		require.NoError(t, peer.WaitPeers(limit(t), 1))
 		require.NoError(t, peer.Kick(peer.Peers()[0]))
 		requireMsg(t, recv(t, peer), "hiccup")
 		assert.ElementsMatch(t, []string{"gone", "me too"}, []string{recv(t, other).String(), recv(t, other).String()})

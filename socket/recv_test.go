@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // Recv may read the connection itself, or the pump; which one changes when peers come and go and when callers give up. No message is lost or
@@ -112,7 +113,7 @@ func TestRecv_Try(t *testing.T) {
 		require.Eventually(t, func() bool {
 			m, err := pull.Recv(try())
 			return err == nil && m.String() == "there"
-		}, 10*time.Second, time.Millisecond)
+		}, sockettest.Timeout, time.Millisecond)
 	})
 }
 

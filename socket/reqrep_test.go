@@ -117,7 +117,7 @@ func TestReq_TimeoutThenNextWithRouter(t *testing.T) {
 		requireMsg(t, recv(t, router), "me", "", "next")
 		send(t, router, "me", "", "answer")
 		require.NoError(t, <-done)
-		require.Eventually(t, func() bool { return req.Stats().Peers[0].Reconnects == 1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return req.Stats().Peers[0].Reconnects == 1 }, sockettest.Timeout, time.Millisecond)
 	})
 }
 
@@ -187,7 +187,7 @@ func TestReq_WaitingSend(t *testing.T) {
 	require.Eventually(t, func() bool {
 		err := req.Send(try(), text("other"))
 		return assert.Error(t, err) && assert.ErrorIs(t, err, context.Canceled) && err.Error() == "send: another request is under way: context canceled"
-	}, 10*time.Second, time.Millisecond)
+	}, sockettest.Timeout, time.Millisecond)
 	_, err := req.Recv(soon(t))
 	require.ErrorIs(t, err, socket.ErrState)
 	rep := socket.NewRep()

@@ -67,7 +67,7 @@ func TestRFC28_RouterUnroutable(t *testing.T) {
 	send(t, router, "d", "x")
 	requireMsg(t, recv(t, dealer), "x")
 	require.NoError(t, dealer.Close())
-	require.Eventually(t, func() bool { return errors.Is(router.Send(limit(t), text("d"), text("x")), socket.ErrNoPeer) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return errors.Is(router.Send(limit(t), text("d"), text("x")), socket.ErrNoPeer) }, sockettest.Timeout, time.Millisecond)
 }
 
 // A peer that announces an identity in use takes it over: after a crash the new connection is the living one.

@@ -50,6 +50,27 @@ func TestOption_RouteContradictions(t *testing.T) {
 	require.NoError(t, s.Connect("inproc://"+t.Name()))
 }
 
+// Whoever sent what was received is among the peers already, and is no longer counted among them once Kick has returned.
+func TestKick_AgreesWithTheBooks(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		pull := socket.NewPull()
+		closing(t, pull)
+		endpoint := bind(t, pull, fresh(t, transport))
+		for range 50 {
+			push := socket.NewPush(socket.WithoutReconnect())
+			closing(t, push)
+			require.NoError(t, push.Connect(endpoint))
+			send(t, push, "x")
+			m := recv(t, pull)
+			require.Equal(t, []*socket.Peer{m.Peer()}, pull.Peers())
+			require.NoError(t, pull.Kick(m.Peer()))
+			require.ErrorIs(t, pull.WaitPeers(try(), 1), socket.ErrNoPeer)
+			require.Empty(t, pull.Peers())
+		}
+	})
+}
+
+
 // Kick ends one peer's connection, whatever the type; it may come back, as another Peer. What waits for a peer of Connect stays.
 func TestKick(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {

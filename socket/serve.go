@@ -33,8 +33,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 		p.hangUp()
 	}
 	err = p.read()
-	p.detach(m.pumped)
-	c.count(p, -1)
+	p.detach(m.pumped, -1)
 	c.report(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: m.who, Err: err})
 	return true, err
 }
@@ -60,7 +59,7 @@ func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (m meeting) {
 	m.pumped, m.err = p.attach(conn, who, early)
 	m.who = p.peer.Load() // Router has added the routing id
 	if m.err != nil {
-		p.detach(m.pumped)
+		p.detach(m.pumped, 0)
 		c.report(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: m.who, Err: m.err})
 		return m
 	}
@@ -88,6 +87,7 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	p.out.First = p.c.greeting(who)
 	p.out.Attach(conn)
 	p.live.Store(true)
+	p.c.enter(p) // before anybody can receive from it, and ask for it
 	p.beat()
 	pumped = make(chan struct{})
 	go func() { // ends at p.out.Detach, in p.detach
@@ -196,8 +196,9 @@ func (p *pipe) reason(err error) error {
 	return err
 }
 
-// detach ends the connection: afterwards nobody reads from it or writes to it.
-func (p *pipe) detach(pumped chan struct{}) {
+// detach ends the connection: afterwards nobody reads from it or writes to it. The number of connected peers changes by what
+// is given before those who wait for the end know of it.
+func (p *pipe) detach(pumped chan struct{}, by int) {
 	p.heart.Load().stop()
 	p.mu.Lock()
 	conn := p.conn
@@ -220,6 +221,7 @@ func (p *pipe) detach(pumped chan struct{}) {
 		p.c.drop(p, p.lossReason(), lost)
 	}
 	conn.Forget()
+	p.c.count(p, by)
 	p.mu.Lock()
 	p.conn = nil
 	close(p.gone)

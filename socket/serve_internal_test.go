@@ -33,7 +33,7 @@ func attached(t *testing.T, s *Pull, early string) (p *pipe, far net.Conn) {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		far.Close()
-		p.detach(pumped)
+		p.detach(pumped, 0)
 		assert.NoError(t, s.Close())
 	})
 	return p, far

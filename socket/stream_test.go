@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // plain is a connection of a program that knows nothing of ZeroMQ.
@@ -28,7 +29,7 @@ func plain(t *testing.T, endpoint string) net.Conn {
 
 func guarded(t *testing.T, conn net.Conn) net.Conn {
 	t.Cleanup(func() { conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(sockettest.Timeout)))
 	return conn
 }
 

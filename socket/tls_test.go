@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/transporttest"
 )
@@ -326,10 +327,10 @@ func TestTLSFiles_Certificate(t *testing.T) {
 	require.Eventually(t, func() bool {
 		two, err := files.GetClientCertificate(nil)
 		return err == nil && two.Leaf.DNSNames[0] == "two.example" && !bytes.Equal(one.Certificate[0], two.Certificate[0])
-	}, 10*time.Second, 10*time.Millisecond)
+	}, sockettest.Timeout, 10*time.Millisecond)
 	require.NoError(t, files.Err())
 	require.NoError(t, os.Remove(key))
-	require.Eventually(t, func() bool { return files.Err() != nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return files.Err() != nil }, sockettest.Timeout, 10*time.Millisecond)
 	still, err := files.GetCertificate(nil)
 	require.NoError(t, err)
 	assert.Equal(t, "two.example", still.Leaf.DNSNames[0])

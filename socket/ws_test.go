@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // certificate returns the TLS configurations of a server at 127.0.0.1 and of a client that trusts it.
@@ -155,7 +156,7 @@ func TestWS_Heartbeats(t *testing.T) {
 	closing(t, pull, push)
 	require.NoError(t, push.Connect(bind(t, pull, "ws://127.0.0.1:0")))
 	require.NoError(t, pull.WaitPeers(limit(t), 1))
-	require.Eventually(t, func() bool { return pull.Stats().Peers[0].LastRTT > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return pull.Stats().Peers[0].LastRTT > 0 }, sockettest.Timeout, time.Millisecond)
 }
 
 func TestWS_WrongEndpoints(t *testing.T) {

@@ -23,7 +23,7 @@ func Main(m *testing.M) {
 // leaked waits for goroutines to go, for those of a closed server of hashicorp/mdns cannot be
 // waited for, and returns the stacks of those that stay.
 func leaked() (left [][]byte) {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		buf := make([]byte, 1<<20)
 		stacks := bytes.Split(buf[:runtime.Stack(buf, true)], []byte("\n\n"))

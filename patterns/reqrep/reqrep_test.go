@@ -63,7 +63,7 @@ func errorHook() (patterns.Option, <-chan error) {
 // settles waits for a service to be idle with these counts: a reply is on its way before its handler counts as done.
 func settles(t *testing.T, s *reqrep.Service, want patterns.Counts) {
 	t.Helper()
-	assert.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, want, s.Counts()) }, 5*time.Second, time.Millisecond)
+	assert.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, want, s.Counts()) }, time.Minute, time.Millisecond)
 }
 
 func ask(t *testing.T, c *reqrep.Client, method, text string) (string, error) {
@@ -280,7 +280,7 @@ func TestCancel(t *testing.T) {
 	_, err = reqrep.Call[Question, Answer](ctx, client, "gate", Question{})
 	assert.ErrorIs(t, err, context.Canceled, "not even sent")
 	close(gate)
-	require.Eventually(t, func() bool { return client.Counts().Unhandled == 1 }, 5*time.Second, time.Millisecond, "the reply came too late")
+	require.Eventually(t, func() bool { return client.Counts().Unhandled == 1 }, time.Minute, time.Millisecond, "the reply came too late")
 	got, err := ask(t, client, "echo", "next")
 	assert.NoError(t, err)
 	assert.Equal(t, "next", got)

@@ -11,7 +11,7 @@ import (
 
 // patience is how long LeakCheck waits for goroutines to end. Close waits for those of a socket, so what
 // is still there a moment later is lost; the rest is allowance for a loaded machine.
-const patience = 5 * time.Second
+const patience = 30 * time.Second
 
 // notOurs are functions in whose goroutines a test has no say.
 var notOurs = []string{

@@ -14,7 +14,7 @@ import (
 
 // Timeout bounds every wait of a RawPeer. It is long enough for a loaded machine under the race detector;
 // a test that passes never waits for it.
-const Timeout = 10 * time.Second
+const Timeout = time.Minute
 
 // TB is what the helpers need of a testing.TB.
 type TB interface {

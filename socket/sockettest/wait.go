@@ -2,7 +2,6 @@ package sockettest
 
 import (
 	"context"
-	"net"
 	"time"
 )
 
@@ -25,13 +24,14 @@ func within(t TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// Unused returns a TCP endpoint that nobody listens on, nor will by chance.
+// Unused returns a TCP endpoint that nobody listens on before the test does. Until the test ends the
+// system gives its port to no one who asks for any port.
 func Unused(t TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, release, err := reserve()
 	if err != nil {
-		t.Fatalf("listen: %v", err)
+		t.Fatalf("reserve a port: %v", err)
 	}
-	defer ln.Close()
-	return "tcp://" + ln.Addr().String()
+	t.Cleanup(release)
+	return "tcp://" + addr
 }

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of a test.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // brief is the timeout of calls that are expected to fail by it.
 const brief = 50 * time.Millisecond
