@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -77,26 +78,28 @@ func TestAuth_FailsClosed(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			pull := socket.NewPull(socket.WithAuthenticator(test.auth), socket.WithAuthTimeout(50*time.Millisecond))
-			push := socket.NewPush(swift())
-			closing(t, pull, push)
-			here, there := watch(t, pull), watch(t, push)
-			require.NoError(t, push.Connect(bind(t, pull, "tcp://127.0.0.1:0")))
-			var refused *socket.HandshakeError
-			require.ErrorAs(t, here(socket.HandshakeFailed).Err, &refused)
-			assert.Equal(t, test.reason, refused.Reason)
-			assert.Contains(t, refused.Detail, test.detail)
-			err := there(socket.HandshakeFailed).Err
-			if test.told == "" {
-				assert.ErrorContains(t, err, "closed the connection")
-			} else {
-				require.ErrorAs(t, err, &refused)
-				assert.Equal(t, zmtp.PeerError, refused.Reason)
-				assert.Contains(t, refused.Detail, test.told)
-				assert.NotContains(t, refused.Detail, test.detail, "the peer is not told why")
-			}
-			assert.Zero(t, push.Stats().Peers[0].MessagesIn)
-			assert.False(t, push.Connected(push.Stats().Peers[0].Endpoint))
+			synctest.Test(t, func(t *testing.T) {
+				pull := socket.NewPull(socket.WithAuthenticator(test.auth), socket.WithAuthTimeout(50*time.Millisecond))
+				push := socket.NewPush(swift())
+				closing(t, pull, push)
+				here, there := watch(t, pull), watch(t, push)
+				require.NoError(t, push.Connect(bind(t, pull, "inproc://"+t.Name())))
+				var refused *socket.HandshakeError
+				require.ErrorAs(t, here(socket.HandshakeFailed).Err, &refused)
+				assert.Equal(t, test.reason, refused.Reason)
+				assert.Contains(t, refused.Detail, test.detail)
+				err := there(socket.HandshakeFailed).Err
+				if test.told == "" {
+					assert.ErrorContains(t, err, "closed the connection")
+				} else {
+					require.ErrorAs(t, err, &refused)
+					assert.Equal(t, zmtp.PeerError, refused.Reason)
+					assert.Contains(t, refused.Detail, test.told)
+					assert.NotContains(t, refused.Detail, test.detail, "the peer is not told why")
+				}
+				assert.Zero(t, push.Stats().Peers[0].MessagesIn)
+				assert.False(t, push.Connected(push.Stats().Peers[0].Endpoint))
+			})
 		})
 	}
 }

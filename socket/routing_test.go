@@ -70,7 +70,6 @@ func TestKick_AgreesWithTheBooks(t *testing.T) {
 	})
 }
 
-
 // Kick ends one peer's connection, whatever the type; it may come back, as another Peer. What waits for a peer of Connect stays.
 func TestKick(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {

@@ -38,7 +38,7 @@ func garbage() (all [][]byte) {
 // FuzzParseMetadata and FuzzPing look for more).
 func TestBehaviour94_GarbageIsDropped(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		pull := socket.NewPull(socket.WithHandshakeTimeout(50 * time.Millisecond))
+		pull := socket.NewPull()
 		endpoint := bound(t, transport, pull)
 		good := rawPeer(t, endpoint, "PUSH")
 		for _, b := range garbage() {
@@ -58,7 +58,7 @@ func TestBehaviour94_GarbageIsDropped(t *testing.T) {
 // Behaviour 95: arbitrary bytes do not crash a socket that connects, and it tries again (FuzzConnected looks for more).
 func TestBehaviour95_GarbageFromTheServer(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
-		pull := socket.NewPull(swift(), socket.WithHandshakeTimeout(50*time.Millisecond))
+		pull := socket.NewPull(swift())
 		closing(t, pull)
 		l := listenRaw(t, fresh(transport))
 		connect(t, pull, l.Endpoint)

@@ -150,7 +150,7 @@ const unanswered = "500|closed the connection"
 // refusedBy requires that a client does not come in with the handler at an endpoint, which has so long to answer, more than once.
 func refusedBy(t *testing.T, at string, sides [2][]socket.Option, patience time.Duration, reason zmtp.Reason, told string) {
 	t.Helper()
-	s := zapServer(t, at, append(sides[0], socket.WithAuthTimeout(patience), socket.WithHandshakeTimeout(4*patience))...)
+	s := zapServer(t, at, append(sides[0], socket.WithAuthTimeout(patience), socket.WithHandshakeTimeout(sockettest.Timeout))...)
 	c := socket.NewDealer(append(sides[1], swift(), socket.WithLinger(0))...)
 	closing(t, c)
 	here, there := watch(t, s), watch(t, c)

@@ -237,7 +237,7 @@ func TestFailedSendsAreNotDelivered(t *testing.T) {
 // TestStalledPeerStallsNobody else.
 func TestStalledPeerStallsNobody(t *testing.T) {
 	t.Parallel()
-	push, pull := open(t, zmq4.NewPush, zmq4.WithTimeout(time.Second)), open(t, zmq4.NewPull)
+	push, pull := open(t, zmq4.NewPush, zmq4.WithTimeout(patience)), open(t, zmq4.NewPull)
 	require.NoError(t, push.SetOption(zmq4.OptionHWM, 2))
 	endpoint := join(t, push, pull)
 	stalled := sockettest.DialRaw(t, endpoint)
