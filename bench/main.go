@@ -30,6 +30,9 @@ var rows = []row{
 	{"PUSH/PULL, 16 KiB", "throughput", "tcp", 16 << 10, 1},
 	{"PUSH/PULL, 256 KiB", "throughput", "tcp", 256 << 10, 1},
 	{"PUSH/PULL, 1 MiB", "throughput", "tcp", 1 << 20, 1},
+	{"PUSH/PULL with CURVE, 100 B", "throughput", "curve", 100, 1},
+	{"PUSH/PULL with CURVE, 1 KiB", "throughput", "curve", 1 << 10, 1},
+	{"PUSH/PULL with CURVE, 64 KiB", "throughput", "curve", 64 << 10, 1},
 	{"REQ/REP, 8 B, one requester", "requests", "tcp", 8, 1},
 	{"REQ/REP, 1 KiB, one requester", "requests", "tcp", 1 << 10, 1},
 	{"REQ/REP, 8 B, 8 requesters", "requests", "tcp", 8, 8},
@@ -53,7 +56,7 @@ func main() {
 	log.SetPrefix("bench: ")
 	rounds := flag.Int("rounds", 5, "measure everything this often, in turns")
 	seconds := flag.Float64("seconds", 1, "length of each measurement")
-	only := flag.String("only", "", "measure rows whose name or pattern contains this")
+	only := flag.String("only", "", "measure rows whose name or pattern contains this, in whatever case")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "bench")
 	check(err)
@@ -66,7 +69,7 @@ func main() {
 	}
 	fmt.Println(header + " to libzmq |\n" + rule + "--:|")
 	for _, r := range rows {
-		if strings.Contains(r.name+" "+r.pattern, *only) {
+		if strings.Contains(strings.ToLower(r.name+" "+r.pattern), strings.ToLower(*only)) {
 			fmt.Println(measure(r, contenders, *rounds, *seconds))
 		}
 	}
@@ -93,8 +96,12 @@ func build(dir string) []contender {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	return []contender{
 		{"meshmq", func(r row, s float64) []string {
-			return []string{at("meshmq"), "bench", r.pattern, "--json", "--rounds", "1", "--size", strconv.Itoa(r.size),
-				"--peers", strconv.Itoa(r.peers), "--transport", r.transport, "--duration", number(s) + "s"}
+			how := []string{"--transport", r.transport}
+			if r.transport == "curve" {
+				how = []string{"--curve"}
+			}
+			return append([]string{at("meshmq"), "bench", r.pattern, "--json", "--rounds", "1", "--size", strconv.Itoa(r.size),
+				"--peers", strconv.Itoa(r.peers), "--duration", number(s) + "s"}, how...)
 		}},
 		{"libzmq", func(r row, s float64) []string {
 			return []string{at("zmqbench"), r.pattern, r.transport, strconv.Itoa(r.size), strconv.Itoa(r.peers), number(s)}

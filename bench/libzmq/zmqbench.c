@@ -1,5 +1,5 @@
 /* libzmq in the patterns of `meshmq bench`, measured the same way: the near side is this process, the far side a child, over TCP on loopback;
- * with inproc as TRANSPORT both are threads of one process. Prints one JSON object like those of `meshmq bench --json`.
+ * with inproc as TRANSPORT both are threads of one process, with curve it is TCP sealed with CURVE. Prints one JSON object like those of `meshmq bench --json`.
  *
  *   cc -O2 -o zmqbench zmqbench.c -lzmq -lpthread
  *   zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS
@@ -44,9 +44,25 @@ static void must(int ok, const char *what) {
 
 static int is(const char *name) { return strcmp(pattern, name) == 0; }
 
+static char server_public[41], server_secret[41], client_public[41], client_secret[41];
+
+static void lock(void *s, int bind) {
+	int yes = 1;
+	if (bind) {
+		must(zmq_setsockopt(s, ZMQ_CURVE_SERVER, &yes, sizeof yes) == 0, "curve server");
+		must(zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, server_secret, 41) == 0, "curve secret key");
+		return;
+	}
+	must(zmq_setsockopt(s, ZMQ_CURVE_SERVERKEY, server_public, 41) == 0, "curve server key");
+	must(zmq_setsockopt(s, ZMQ_CURVE_PUBLICKEY, client_public, 41) == 0, "curve public key");
+	must(zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, client_secret, 41) == 0, "curve secret key");
+}
+
 static void *socket_of(int type, int bind) {
 	void *s = zmq_socket(context, type);
 	int none = 0;
+	if (strcmp(transport, "curve") == 0)
+		lock(s, bind);
 	must(s != NULL, "socket");
 	must(zmq_setsockopt(s, ZMQ_LINGER, &none, sizeof none) == 0, "linger");
 	if (type == ZMQ_XPUB) {
@@ -226,6 +242,10 @@ int main(int argc, char **argv) {
 	size = strtoul(argv[3], NULL, 10), peers = atoi(argv[4]), seconds = atof(argv[5]);
 	int inproc = strcmp(transport, "inproc") == 0, report[2], address[2];
 	must(pipe(report) == 0 && pipe(address) == 0, "pipe");
+	if (strcmp(transport, "curve") == 0) {
+		must(zmq_curve_keypair(server_public, server_secret) == 0, "curve keys");
+		must(zmq_curve_keypair(client_public, client_secret) == 0, "curve keys");
+	}
 	strcpy(endpoint, inproc ? "inproc://bench" : "tcp://127.0.0.1:*");
 	pid_t child = inproc ? 0 : fork();
 	if (child == 0 && !inproc) { /* the context must be made after the fork */

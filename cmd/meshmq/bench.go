@@ -60,6 +60,7 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 	flags.IntVar(&cfg.Rounds, "rounds", 3, "measure everything `N` times, in turns")
 	flags.IntVar(&cfg.Peers, "peers", 8, "`N` peers of the patterns that have many")
 	flags.IntVar(&cfg.Rate, "rate", 1000, "`N` requests a second for latency")
+	flags.BoolVar(&cfg.Curve, "curve", false, "seal everything with CURVE")
 	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process")
 	flags.BoolVar(&out.json, "json", false, "print each measurement as a JSON object")
 	flags.BoolVar(&out.csv, "csv", false, "print each measurement as a row of CSV")
@@ -123,7 +124,11 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 	if err != nil {
 		return err
 	}
-	title := fmt.Sprintf("meshmq %s, %s, %d cores", cfg.Transport, runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())
+	transport := cfg.Transport
+	if cfg.Curve {
+		transport += " with CURVE"
+	}
+	title := fmt.Sprintf("meshmq %s, %s, %d cores", transport, runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())
 	return out.write(cmd.OutOrStdout(), title, results)
 }
 
@@ -165,13 +170,14 @@ func showProgress(cfg *bench.Config) (stop func()) {
 // newBenchPeer is the far side of a measurement. An interrupt from the terminal reaches it as well as its parent, whose
 // business it is.
 func newBenchPeer() *cobra.Command {
-	return &cobra.Command{
+	var curve bool
+	cmd := &cobra.Command{
 		Use:    "bench-peer KIND ENDPOINT SIZE SOCKETS",
 		Short:  "Be the far side of a measurement",
 		Hidden: true,
 		Args:   wantArgs("KIND", "ENDPOINT", "SIZE", "SOCKETS"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			p := bench.Peer{Kind: args[0], Endpoint: args[1]}
+			p := bench.Peer{Kind: args[0], Endpoint: args[1], Curve: curve}
 			if p.Size, err = parseNumber(args[2], 0); err != nil {
 				return usage(cmd, "SIZE %.40q: %w", args[2], err)
 			}
@@ -184,4 +190,6 @@ func newBenchPeer() *cobra.Command {
 			return p.Run(context.WithoutCancel(cmd.Context()), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
+	cmd.Flags().BoolVar(&curve, "curve", false, "as the near side")
+	return cmd
 }

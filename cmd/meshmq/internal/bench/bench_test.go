@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,11 +66,14 @@ func TestCheck(t *testing.T) {
 
 func TestRun_MeasuresEverything(t *testing.T) {
 	t.Parallel()
-	for _, transport := range Transports {
+	for _, transport := range append(slices.Clone(Transports), "curve") {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			c := quick()
 			c.Transport, c.OneProcess = transport, true
+			if transport == "curve" {
+				c.Transport, c.Curve = "tcp", true
+			}
 			steps := 0
 			c.Progress = func(s Step) {
 				assert.Equal(t, steps, s.Done)

@@ -35,6 +35,7 @@ type Config struct {
 	Rounds     int           // measurements of each kind; they take turns
 	Peers      int           // of all but throughput and latency
 	Rate       int           // requests a second of latency
+	Curve      bool          // seal everything with CURVE
 	OneProcess bool          // both sides in this process, as always over inproc
 
 	Self     string     // this program, to run the far side

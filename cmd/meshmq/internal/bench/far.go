@@ -27,10 +27,12 @@ type tally struct {
 
 // startFar starts the far side in a process of its own, or in this one.
 func (c *Config) startFar(ctx context.Context, p Peer) (*far, error) {
+	p.Curve = c.Curve
 	if c.OneProcess || c.Transport == "inproc" {
 		return startHere(ctx, p), nil
 	}
-	cmd := exec.CommandContext(ctx, c.Self, "bench-peer", p.Kind, p.Endpoint, strconv.Itoa(p.Size), strconv.Itoa(p.Sockets))
+	cmd := exec.CommandContext(ctx, c.Self, "bench-peer", p.Kind, p.Endpoint, strconv.Itoa(p.Size), strconv.Itoa(p.Sockets),
+		"--curve="+strconv.FormatBool(p.Curve))
 	cmd.Stderr = c.Stderr
 	cmd.WaitDelay = time.Second
 	in, err := cmd.StdinPipe()

@@ -127,7 +127,7 @@ func (c *Config) meet(ctx context.Context, near bound, p Peer) (other *far, end 
 
 // work has pushers send as fast as they can and counts what arrives.
 func (c *Config) work(ctx context.Context, size, pushers int) (float64, error) {
-	pull := socket.NewPull()
+	pull := socket.NewPull(c.near()...)
 	return c.count(ctx, pull, Peer{Kind: kindPush, Size: size, Sockets: pushers}, func() error {
 		m, err := pull.Recv(context.Background())
 		if err != nil {
@@ -140,7 +140,7 @@ func (c *Config) work(ctx context.Context, size, pushers int) (float64, error) {
 
 // serve has requesters ask, each when it has its answer, and counts the answers.
 func (c *Config) serve(ctx context.Context, size int) (float64, error) {
-	rep := socket.NewRep()
+	rep := socket.NewRep(c.near()...)
 	return c.count(ctx, rep, Peer{Kind: kindReq, Size: size, Sockets: c.Peers}, func() error {
 		m, err := rep.Recv(context.Background())
 		if err != nil {
@@ -153,7 +153,7 @@ func (c *Config) serve(ctx context.Context, size int) (float64, error) {
 
 // route echoes what dealers send, each when it has its answer, and counts the echoes.
 func (c *Config) route(ctx context.Context, size int) (float64, error) {
-	router := socket.NewRouter()
+	router := socket.NewRouter(c.near()...)
 	return c.count(ctx, router, Peer{Kind: kindDeal, Size: size, Sockets: c.Peers}, func() error {
 		m, err := router.Recv(context.Background())
 		if err != nil {
@@ -204,7 +204,7 @@ func repeat(one func() error, look int64, d time.Duration) (rate float64, err er
 
 // spread publishes as fast as the slowest subscriber can, and counts what arrives at all of them.
 func (c *Config) spread(ctx context.Context, size int) (rate float64, err error) {
-	pub := socket.NewPub(socket.WithNoDrop(), socket.WithLinger(0))
+	pub := socket.NewPub(c.near(socket.WithNoDrop(), socket.WithLinger(0))...)
 	defer pub.Close()
 	other, end, err := c.meet(ctx, pub, Peer{Kind: kindSub, Size: size, Sockets: c.Peers})
 	if err != nil {
@@ -263,7 +263,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // ask sends requests at a fixed rate and times their answers from when each request was due.
 func (c *Config) ask(ctx context.Context, size int) (rate float64, times *Times, err error) {
-	dealer := socket.NewDealer()
+	dealer := socket.NewDealer(c.near()...)
 	defer dealer.Close()
 	_, end, err := c.meet(ctx, dealer, Peer{Kind: kindEcho, Size: size, Sockets: 1})
 	if err != nil {

@@ -28,6 +28,7 @@ type Peer struct {
 	Endpoint string // to connect to
 	Size     int
 	Sockets  int
+	Curve    bool
 }
 
 // worker is a far side at work.
@@ -80,7 +81,7 @@ func closeAt(ctx context.Context, s io.Closer) (stop func() bool) {
 }
 
 func (w *worker) push(ctx context.Context) error {
-	s := socket.NewPush(socket.WithLinger(0))
+	s := socket.NewPush(w.far(socket.WithLinger(0))...)
 	defer s.Close()
 	defer closeAt(ctx, s)()
 	if err := s.Connect(w.Endpoint); err != nil {
@@ -95,7 +96,7 @@ func (w *worker) push(ctx context.Context) error {
 }
 
 func (w *worker) sub(ctx context.Context) error {
-	s := socket.NewSub()
+	s := socket.NewSub(w.far()...)
 	defer s.Close()
 	defer closeAt(ctx, s)()
 	if err := s.Subscribe(""); err != nil {
@@ -120,7 +121,7 @@ func (w *worker) sub(ctx context.Context) error {
 }
 
 func (w *worker) echo(ctx context.Context) error {
-	s := socket.NewRouter()
+	s := socket.NewRouter(w.far()...)
 	defer s.Close()
 	defer closeAt(ctx, s)()
 	if err := s.Connect(w.Endpoint); err != nil {
@@ -139,7 +140,7 @@ func (w *worker) echo(ctx context.Context) error {
 }
 
 func (w *worker) request(ctx context.Context) error {
-	s := socket.NewReq(socket.WithLinger(0))
+	s := socket.NewReq(w.far(socket.WithLinger(0))...)
 	defer s.Close()
 	defer closeAt(ctx, s)()
 	if err := s.Connect(w.Endpoint); err != nil {
@@ -149,7 +150,7 @@ func (w *worker) request(ctx context.Context) error {
 }
 
 func (w *worker) deal(ctx context.Context) error {
-	s := socket.NewDealer(socket.WithLinger(0))
+	s := socket.NewDealer(w.far(socket.WithLinger(0))...)
 	defer s.Close()
 	defer closeAt(ctx, s)()
 	if err := s.Connect(w.Endpoint); err != nil {
