@@ -17,11 +17,11 @@ import (
 // where it is wanted, and in portions.
 type cipher struct{ key [32]byte }
 
-// group is a piece of a key stream. One call gives four blocks at about the price of one, so that it is made in groups of four.
+// group is a piece of a key stream. Eight blocks come at about the price of one, so that it is made in groups of eight.
 type group [groupSize]byte
 
 const (
-	groupSize = 4 * 64
+	groupSize = 8 * 64
 	tagSize   = poly1305.TagSize
 	tagKey    = 32 // how much of the key stream, at its beginning, is the key of the tag
 )
@@ -34,7 +34,7 @@ func newCipher(shared *[32]byte, prefix string) (c cipher) {
 // subkey makes a key of another, and of the first part of a nonce.
 func subkey(key, of *[32]byte, nonce [16]byte) { salsa.HSalsa20(key, &nonce, of, &salsa.Sigma) }
 
-// stream enciphers or deciphers src with nonce's key stream from group number at on.
+// stream enciphers or deciphers src with nonce's key stream from group number at on, in whatever length.
 func (c *cipher) stream(dst, src []byte, nonce uint64, at int) {
 	var counter [16]byte
 	binary.BigEndian.PutUint64(counter[:], nonce)
@@ -42,25 +42,23 @@ func (c *cipher) stream(dst, src []byte, nonce uint64, at int) {
 	wide.XORKeyStream(dst, src, &counter, &c.key)
 }
 
-// group returns group number at of nonce's key stream.
-func (c *cipher) group(ks *group, nonce uint64, at int) {
+// group returns group number at of nonce's key stream, of which need octets, or all, are wanted.
+func (c *cipher) group(ks *group, nonce uint64, at, need int) {
 	*ks = group{}
-	c.stream(ks[:], ks[:], nonce, at)
+	part := ks[:min(need, groupSize)]
+	c.stream(part, part, nonce, at)
 }
 
 // xor enciphers or deciphers src with nonce's key stream from octet number pos on.
 func (c *cipher) xor(dst, src []byte, nonce uint64, pos int) {
-	for len(src) > 0 {
-		var n int
-		if pos%groupSize == 0 && len(src) >= groupSize {
-			n = len(src) - len(src)%groupSize
-			c.stream(dst[:n], src[:n], nonce, pos/groupSize)
-		} else {
-			var ks group
-			c.group(&ks, nonce, pos/groupSize)
-			n = subtle.XORBytes(dst, src, ks[pos%groupSize:])
-		}
+	if in := pos % groupSize; in > 0 && len(src) > 0 {
+		var ks group
+		c.group(&ks, nonce, pos/groupSize, in+len(src))
+		n := subtle.XORBytes(dst, src, ks[in:])
 		dst, src, pos = dst[n:], src[n:], pos+n
+	}
+	if len(src) > 0 {
+		c.stream(dst[:len(src)], src, nonce, pos/groupSize)
 	}
 }
 

@@ -81,7 +81,7 @@ func (o *Opener) open(dst, frame []byte, h int) (n, whole int, err error) {
 		return 0, 0, ErrReplayed
 	}
 	var ks group
-	o.group(&ks, nonce, 0)
+	o.group(&ks, nonce, 0, tagKey+len(frame)-sealedHead)
 	if !ks.verify(frame[sealedHead-tagSize:], frame[sealedHead:]) {
 		return 0, 0, ErrSealed
 	}

@@ -119,7 +119,7 @@ func (s *Sealer) seal(dst []byte, flags byte, body []byte) ([]byte, error) {
 		inside = sealedInside
 	}
 	var ks group
-	s.group(&ks, s.nonce, 0)
+	s.group(&ks, s.nonce, 0, tagKey+1+len(body))
 	frame[sealedHead] = inside ^ ks[tagKey]
 	n := subtle.XORBytes(frame[SealedOverhead:], body, ks[tagKey+1:])
 	s.xor(frame[SealedOverhead+n:], body[n:], s.nonce, tagKey+1+n)

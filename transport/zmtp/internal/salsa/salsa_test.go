@@ -93,9 +93,14 @@ func checkAsXCrypto(t *testing.T, in []byte, from, to int, counter [16]byte, key
 func BenchmarkXORKeyStream(b *testing.B) {
 	var key [32]byte
 	var counter [16]byte
-	buf := make([]byte, 64<<10)
-	b.SetBytes(int64(len(buf)))
-	for b.Loop() {
-		XORKeyStream(buf, buf, &counter, &key)
+	for _, size := range []int{64, 133, 256, 512, 545, 65536} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			buf := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				XORKeyStream(buf, buf, &counter, &key)
+			}
+		})
 	}
 }
