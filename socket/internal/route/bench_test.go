@@ -1,8 +1,11 @@
 package route
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -81,30 +84,8 @@ func BenchmarkTurnOver(b *testing.B) {
 	}
 }
 
-func BenchmarkMatch(b *testing.B) {
-	b.Run("all", func(b *testing.B) {
-		var t Topics[int]
-		t.Subscribe(1, nil)
-		benchmarkMatch(b, &t, topicsOf(1))
-	})
-	for _, n := range []int{1, 1_000, 100_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			names := topicsOf(n)
-			benchmarkMatch(b, spread(names), names)
-		})
-	}
-	b.Run("1000-pipes", func(b *testing.B) {
-		names := topicsOf(1)
-		var t Topics[int]
-		for i := range 1000 {
-			t.Subscribe(i, names[0])
-		}
-		benchmarkMatch(b, &t, names)
-	})
-}
-
-func benchmarkMatch(b *testing.B, t *Topics[int], names [][]byte) {
-	var dst []int
+func benchmarkMatch(b *testing.B, t *Topics[int], names [][]byte, want int) {
+	dst := make([]int, 0, want)
 	i := 0
 	b.ReportAllocs()
 	for b.Loop() {
@@ -113,28 +94,121 @@ func benchmarkMatch(b *testing.B, t *Topics[int], names [][]byte) {
 			i = 0
 		}
 	}
-	if len(dst) == 0 {
-		b.Error("no match")
+	if len(dst) != want {
+		b.Errorf("%d pipes match, want %d", len(dst), want)
+	}
+}
+
+// curve runs a benchmark for growing numbers of subscriptions; the largest take a while to be made.
+func curve(b *testing.B, run func(b *testing.B, n int)) {
+	for _, n := range []int{1, 100, 10_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			if n > 100_000 && os.Getenv("CI") != "" {
+				b.Skip("a smoke test")
+			}
+			run(b, n)
+		})
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	curve(b, func(b *testing.B, n int) {
+		names := topicsOf(n)
+		benchmarkMatch(b, spread(names), names, 1)
+	})
+}
+
+func BenchmarkMatchNone(b *testing.B) {
+	curve(b, func(b *testing.B, n int) {
+		benchmarkMatch(b, spread(topicsOf(n)), topicsOf(n + 1)[:min(n, 1000)], 0)
+	})
+}
+
+// BenchmarkMatchLength has 100,000 topics of one length, or of all lengths from 1 to 200, and messages that are longer.
+func BenchmarkMatchLength(b *testing.B) {
+	for _, length := range []int{8, 32, 200, 0 /* mixed */} {
+		b.Run(fmt.Sprint(length), func(b *testing.B) {
+			rnd := rand.New(rand.NewPCG(0, 0))
+			topics, names := &Topics[int]{}, make([][]byte, 100_000)
+			for i := range names {
+				name := make([]byte, 250)
+				for k := range name {
+					name[k] = byte('a' + rnd.IntN(26))
+				}
+				n := length
+				if n == 0 {
+					n = 1 + rnd.IntN(200)
+				}
+				topics.Subscribe(0, name[:n])
+				names[i] = name
+			}
+			benchmarkMatch(b, topics, names, 1)
+		})
+	}
+}
+
+// BenchmarkMatchPipes has many pipes that want a message.
+func BenchmarkMatchPipes(b *testing.B) {
+	for _, n := range []int{1, 10, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var t Topics[int]
+			for i := range n {
+				t.Subscribe(i, nil)
+			}
+			benchmarkMatch(b, &t, topicsOf(1), n)
+		})
+	}
+}
+
+// BenchmarkMatchHostile has a message of 1 KiB and a peer with a topic of each length, which begins as the message does for some bytes.
+func BenchmarkMatchHostile(b *testing.B) {
+	for _, same := range []int{0, 32, 128, 1024} {
+		b.Run(fmt.Sprint(same), func(b *testing.B) {
+			var t Topics[int]
+			topic := append(bytes.Repeat([]byte{'a'}, same), bytes.Repeat([]byte{'b'}, 1024-same)...)
+			for n := range 1024 {
+				t.Subscribe(0, topic[:n+1])
+			}
+			message := append(bytes.Repeat([]byte{'a'}, same), bytes.Repeat([]byte{'c'}, 1024-same)...)
+			benchmarkMatch(b, &t, [][]byte{message}, min(same, 1))
+		})
 	}
 }
 
 // BenchmarkSubscribe takes a subscription back and makes it again, so that each turn is two operations.
 func BenchmarkSubscribe(b *testing.B) {
-	for _, n := range []int{1, 1_000, 100_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			names := topicsOf(n)
-			t := spread(names)
-			i := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				t.Unsubscribe(i%4, names[i])
-				t.Subscribe(i%4, names[i])
-				if i++; i == n {
-					i = 0
-				}
+	curve(b, func(b *testing.B, n int) {
+		names := topicsOf(n)
+		t := spread(names)
+		i := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			t.Unsubscribe(i%4, names[i])
+			t.Subscribe(i%4, names[i])
+			if i++; i == n {
+				i = 0
 			}
-		})
-	}
+		}
+	})
+}
+
+// BenchmarkSubscribeNew makes subscriptions, growth included, and reports the memory that each takes.
+func BenchmarkSubscribeNew(b *testing.B) {
+	curve(b, func(b *testing.B, n int) {
+		names := topicsOf(n)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		t := spread(names)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		for b.Loop() {
+			t = spread(names)
+		}
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/topic")
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/topic")
+		runtime.KeepAlive(t)
+	})
 }
 
 func BenchmarkRemovePipe(b *testing.B) {

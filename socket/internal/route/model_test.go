@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ func (m model) remove(pipe int) (gone []string) {
 func compare(t testing.TB, m model, topics *Topics[int], set *Prefixes, op byte, pipe int, topic string) {
 	t.Helper()
 	switch op % 16 {
-	default: // subscribe more often than not, so that the trie grows
+	default: // subscribe more often than not, so that the set grows
 		if pipe == 0 {
 			require.Equal(t, m[0][topic] == 0, set.Add([]byte(topic)))
 		}
@@ -157,25 +158,34 @@ func TestTopicsAgainstModel(t *testing.T) {
 			for i := range topic {
 				topic[i] = "abc\x00"[rnd.IntN(4)]
 			}
+			if rnd.IntN(2) == 0 {
+				topic = append(bytes.Repeat([]byte("a"), rnd.IntN(140)), topic...)
+			}
 			compare(t, m, topics, set, byte(rnd.IntN(16)), rnd.IntN(5), string(topic))
 		}
 		finish(t, m, topics, set)
 	}
 }
 
-// FuzzTopics reads operations of a pipe and opcode byte, a length byte and that many topic bytes.
+// FuzzTopics reads operations of a pipe and opcode byte, a length byte and that many topic bytes, before which a
+// length above 127 puts others.
 func FuzzTopics(f *testing.F) {
 	f.Add([]byte("\x00\x01a\x10\x02ab\x00\x03abc\x01\x02ab\x06\x00"))
 	f.Add([]byte("\x00\x00\x10\x00\x01\x00\x11\x00\x00\x04aaaa\x00\x02aa\x01\x02aa\x06\x00"))
+	f.Add([]byte("\x00\x89aaaaaaaab\x10\x89aaaaaaaac\x00\x00\x20\x88aaaaaaaa\x01\x89aaaaaaaab\x16\x00"))
 	f.Add([]byte("\x00\x05ab\x00cd\x20\x05ab\xffcd\x10\x02ab\x16\x00\x26\x00\x06\x00"))
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		m, topics, set := model{}, &Topics[int]{}, &Prefixes{}
 		ops = ops[:min(len(ops), 1024)] // the model is quadratic
 		for len(ops) >= 2 {
-			op, size := ops[0], int(ops[1]%32)
+			op, long, size := ops[0], ops[1] >= 128, int(ops[1]%32)
 			ops = ops[2:]
 			size = min(size, len(ops))
-			compare(t, m, topics, set, op, int(op>>4), string(ops[:size]))
+			topic := string(ops[:size])
+			if long {
+				topic = strings.Repeat("a", 5*size) + topic
+			}
+			compare(t, m, topics, set, op, int(op>>4), topic)
 			ops = ops[size:]
 		}
 		finish(t, m, topics, set)

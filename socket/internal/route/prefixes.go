@@ -19,8 +19,9 @@ func (s *Prefixes) Remove(topic []byte) (last, known bool) {
 
 // Match reports whether topic begins with one of the set. It does not allocate.
 func (s *Prefixes) Match(topic []byte) bool {
-	for n, rest := &s.topics.root, topic; n != nil; n, rest = n.step(rest) {
-		if len(n.subs) > 0 {
+	h := s.topics.seed.prefixes(topic)
+	for e := range s.topics.matches(&h) {
+		if len(e.subs) > 0 {
 			return true
 		}
 	}
@@ -29,8 +30,8 @@ func (s *Prefixes) Match(topic []byte) bool {
 
 // Has reports whether just this topic is one of the set. It does not allocate.
 func (s *Prefixes) Has(topic []byte) bool {
-	n := s.topics.root.find(topic)
-	return n != nil && len(n.subs) > 0
+	e := s.topics.find(topic)
+	return e != nil && len(e.subs) > 0
 }
 
 // Each calls yield for each topic of the set once, in no particular order, with how often it was added. The slice is
@@ -41,9 +42,9 @@ func (s *Prefixes) Each(yield func(topic []byte, times int)) {
 		return
 	}
 	var topic []byte
-	for n, h := range own.holds {
-		topic = n.topic(topic)
-		yield(topic, h.times)
+	for _, h := range own.holds {
+		topic = append(topic[:0], h.entry.topic...)
+		yield(topic, h.entry.subs[h.at].times)
 	}
 }
 

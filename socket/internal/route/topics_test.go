@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -128,7 +127,8 @@ func TestRemovePipe(t *testing.T) {
 	topics.RemovePipe(2, nil)
 	assert.Zero(t, topics.Count())
 	check(t, &topics)
-	assert.Nil(t, topics.root.kids, "nothing is kept")
+	assert.Zero(t, topics.index.count, "nothing is kept")
+	assert.Empty(t, topics.sizes)
 	assert.Empty(t, topics.slots)
 }
 
@@ -144,43 +144,90 @@ func TestTopicsAreCopied(t *testing.T) {
 	assert.Empty(t, matches(&topics, "xxxx"))
 }
 
-// GHSA-qq65: a peer that subscribes to ever longer topics makes the trie as deep as a topic is long;
-// nothing may recurse on that.
-func TestDeepTrie(t *testing.T) {
+// A peer that subscribes to ever longer topics, and takes them back in any order.
+func TestAllLengths(t *testing.T) {
 	t.Parallel()
-	const depth = 5000
+	const longest = 5000
 	var topics Topics[int]
-	long := bytes.Repeat([]byte("a"), depth)
-	for i := range depth + 1 {
+	long := bytes.Repeat([]byte("a"), longest)
+	for i := range longest + 1 {
 		topics.Subscribe(1, long[:i])
 	}
-	assert.Equal(t, depth+1, topics.Count())
-	assert.Equal(t, []int{1}, matches(&topics, string(long)+"b"))
+	topics.Subscribe(2, long[:3*longest/4])
+	assert.Equal(t, longest+1, topics.Count())
+	assert.Equal(t, []int{1, 2}, matches(&topics, string(long)+"b"))
+	check(t, &topics)
 	gone := 0
 	topics.RemovePipe(1, func([]byte, int, bool) { gone++ })
-	assert.Equal(t, depth+1, gone)
+	assert.Equal(t, longest+1, gone)
+	assert.Equal(t, []int{2}, matches(&topics, string(long)))
 	check(t, &topics)
 }
 
-// Every byte value may follow a prefix, and nodes shrink with their children.
-func TestAllChildren(t *testing.T) {
+// A message that begins like no topic is not looked up in all the lengths that there are.
+func TestAnchors(t *testing.T) {
 	t.Parallel()
 	var topics Topics[int]
-	topic := []byte("topic.x")
-	for i := range 256 {
-		topic[6] = byte(i)
-		topics.Subscribe(i, topic)
+	for i := range 1025 {
+		topics.Subscribe(1, bytes.Repeat([]byte{'a'}, i))
 	}
-	for i := range 256 {
-		topic[6] = byte(i)
-		require.Equal(t, []int{i}, matches(&topics, string(topic)+"y"))
+	for begins, end := range map[int]int{0: 32, 31: 32, 32: 128, 127: 128, 128: 512, 512: 1024, 1024: 1024} {
+		topic := append(bytes.Repeat([]byte{'a'}, begins), bytes.Repeat([]byte{'b'}, 2000)...)
+		h := topics.seed.prefixes(topic)
+		for range topics.matches(&h) {
+		}
+		assert.Equal(t, end, h.at, "%d bytes as in topics", begins)
 	}
-	for i := range 254 {
-		topic[6] = byte(i)
-		topics.Unsubscribe(i, topic)
+}
+
+// Many pipes share a topic, and each of them has many.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	var topics Topics[int]
+	names := topicsOf(20)
+	var all []int
+	for pipe := range 3 * manySubs {
+		all = append(all, pipe)
+		for _, name := range names {
+			require.Equal(t, pipe == 0, topics.Subscribe(pipe, name))
+			require.False(t, topics.Subscribe(pipe, name))
+		}
 	}
 	check(t, &topics)
-	assert.LessOrEqual(t, cap(topics.root.kids[0].kids), 8)
+	assert.Equal(t, all, matches(&topics, string(names[3])))
+	for pipe := range 3*manySubs - 1 {
+		for i := range names {
+			last, known := topics.Unsubscribe(pipe, names[(i*7)%20])
+			require.Equal(t, []bool{false, true}, []bool{last, known})
+			last, known = topics.Unsubscribe(pipe, names[(i*7)%20])
+			require.Equal(t, []bool{false, true}, []bool{last, known})
+		}
+		if pipe%16 == 0 {
+			check(t, &topics)
+		}
+	}
+	assert.Equal(t, all[len(all)-1:], matches(&topics, string(names[3])))
+	check(t, &topics)
+}
+
+// What is kept follows what is subscribed, not what once was.
+func TestIndexShrinks(t *testing.T) {
+	t.Parallel()
+	var topics Topics[int]
+	names := topicsOf(5000)
+	for _, name := range names {
+		topics.Subscribe(1, name)
+	}
+	check(t, &topics)
+	for _, name := range names[10:] {
+		topics.Unsubscribe(1, name)
+	}
+	check(t, &topics)
+	assert.LessOrEqual(t, len(topics.index.hashes), 128)
+	assert.LessOrEqual(t, cap(topics.slots[1].holds), 64)
+	for _, name := range names[:10] {
+		assert.Equal(t, []int{1}, matches(&topics, string(name)))
+	}
 }
 
 func TestPrefixes(t *testing.T) {
@@ -222,43 +269,63 @@ func TestPrefixes(t *testing.T) {
 	assert.Equal(t, []string{"", "abc", "x"}, each())
 }
 
-// check verifies what trie.go and topics.go call invariants.
+// check verifies what index.go, entry.go and topics.go call invariants.
 func check[P comparable](t testing.TB, topics *Topics[P]) {
 	t.Helper()
-	nodes, topicsSeen, holds := 0, 0, 0
-	queue := []*node[P]{&topics.root}
-	for len(queue) > 0 {
-		n := queue[0]
-		queue = queue[1:]
-		nodes++
-		if len(n.subs) > 0 {
-			topicsSeen++
+	entries, topicsSeen, subs, sizes := 0, 0, 0, map[int]int{}
+	longer, lengths := map[string]int{}, map[string]uint64{}
+	for i, e := range append(topics.index.entries[:len(topics.index.entries):len(topics.index.entries)], &topics.all) {
+		if e == nil {
+			require.Zero(t, topics.index.hashes[i])
+			continue
 		}
-		if n.parent != nil {
-			require.NotEmpty(t, n.prefix)
-			require.True(t, len(n.subs) > 0 || len(n.kids) > 1, "node %q is of no use", n.topic(nil))
+		if e != &topics.all {
+			entries++
+			sizes[len(e.topic)]++
+			require.Equal(t, e.hash, topics.index.hashes[i])
 		}
-		for at, s := range n.subs {
-			h, ok := s.holds[n]
-			require.True(t, ok)
-			require.Equal(t, at, h.at)
-			require.Positive(t, h.times)
+		require.Same(t, e, topics.find([]byte(e.topic)), "topic %q", e.topic)
+		for at, s := range e.subs {
+			require.Equal(t, hold[P]{e, at}, s.slot.holds[s.at])
+			require.Positive(t, s.times)
+			require.Equal(t, at, e.place(s.slot))
 		}
-		require.Len(t, n.index, len(n.kids))
-		for i, kid := range n.kids {
-			require.Same(t, n, kid.parent)
-			require.Equal(t, kid.prefix[0], n.index[i])
-			require.Equal(t, 1, strings.Count(string(n.index), string(n.index[i:i+1])))
+		subs += len(e.subs)
+		if len(e.subs) == 0 {
+			continue
 		}
-		holds += len(n.subs)
-		queue = append(queue, n.kids...)
+		topicsSeen++
+		for n := firstAnchor; n < len(e.topic); n *= anchorStep {
+			longer[e.topic[:n]]++
+			lengths[e.topic[:n]] |= newSize(min(len(e.topic), n*anchorStep)).bit
+		}
 	}
+	require.Equal(t, entries, topics.index.count)
+	require.LessOrEqual(t, 4*entries, 3*len(topics.index.hashes))
 	require.Equal(t, topicsSeen, topics.Count())
-	require.LessOrEqual(t, nodes, 2*topicsSeen+1)
+	for _, e := range topics.index.entries {
+		if e != nil {
+			require.Equal(t, longer[e.topic], e.longer)
+			require.Equal(t, lengths[e.topic], lengths[e.topic]&e.lengths)
+			require.True(t, len(e.subs) > 0 || e.longer > 0, "entry %q is of no use", e.topic)
+		}
+	}
+	for i, s := range topics.sizes {
+		require.Equal(t, sizes[s.bytes], s.entries)
+		require.Equal(t, slices.Contains([]int{32, 128, 512, 2048, 8192}, s.bytes), s.anchor)
+		require.True(t, i == 0 || topics.sizes[i-1].bytes < s.bytes)
+	}
+	require.Len(t, topics.sizes, len(sizes))
 	for p, s := range topics.slots {
 		require.Equal(t, p, s.pipe)
 		require.NotEmpty(t, s.holds)
-		holds -= len(s.holds)
+		subs -= len(s.holds)
+		bytes, total := 0, 0
+		for _, h := range s.holds {
+			bytes += len(h.entry.topic)
+			total += h.entry.subs[h.at].times
+		}
+		require.Equal(t, []int{bytes, total}, []int{s.bytes, s.total})
 	}
-	require.Zero(t, holds, "subscriptions held by a pipe and by a node")
+	require.Zero(t, subs, "subscriptions held by a pipe and by an entry")
 }
