@@ -1,0 +1,412 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/route"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// courier brings the messages of a spool to the members of one consumer: the peers of a PUSH or DEALER, or those that share a durable
+// subscription. It reads them in the order of their numbers, from the first that is not acknowledged on, and hands each to one member that has
+// room, the one with least outstanding first. What members settle is acknowledged in the spool, what fails or comes back is delivered again,
+// before anything newer, or buried. One goroutine, run, does all that concerns the spool; what members say only queues work for it.
+//
+// Of messages in flight it keeps nothing but what the members do. What is to be delivered again is its number; the message is read once more.
+type courier struct {
+	from  SpoolConsumer
+	retry retryPolicy
+	wants func(frames [][]byte) bool // false: the message is none of this consumer's. nil: all are
+	tell  func(courierNews)          // called by run, without locks; nil for nobody
+	wake  chan struct{}              // a signal that there is work
+	over  chan struct{}              // closed when run has returned
+
+	mu       sync.Mutex // guards the fields below; members are called with it held
+	ring     route.RoundRobin[*member]
+	halted   bool       // nothing is handed out any more
+	settled  []numbers  // by members, to be acknowledged
+	returned []returned // by members, to be delivered again
+	flying   int        // messages that members have
+	counts   courierCounts
+
+	// Of run.
+	ahead   reading // what comes next
+	again   reading // what is delivered once more
+	passed  numbers // that nobody wants, to be acknowledged
+	ready   []retry // to be delivered again now, in the order of numbers
+	waiting retries // to be delivered again later
+	doomed  []retry // to be buried
+}
+
+// retryPolicy says when a message that failed is delivered again.
+type retryPolicy struct {
+	min, max time.Duration // bounds of the pause: it is evenly drawn below one that doubles from min to max
+	limit    int           // failed deliveries after which a message is buried, 0 for none
+	random   func() float64
+}
+
+// courierCounts count since the courier began.
+type courierCounts struct {
+	delivered, redelivered, settled, failed, buried uint64
+}
+
+// courierNews is something that happened to messages: exactly one of the fields is set.
+type courierNews struct {
+	dead    *DeadLetter
+	gap     *spool.Gap // lost, and acknowledged
+	trouble error      // the spool cannot be read, or a letter not be written; it is tried again
+	settled bool       // positions moved
+}
+
+// DeadLetter is a message that was given up.
+type DeadLetter struct {
+	Number   uint64   // in the stream that it was sent in
+	Reason   string   // what the receiver said, or which limit was reached
+	Attempts int      // deliveries that failed
+	Frames   [][]byte // valid during the call
+}
+
+// delivery is a message on its way to a member.
+type delivery struct {
+	number      uint64
+	incarnation uint32
+	attempt     int // which delivery it is, from 1
+	failed      int // how many of those before failed
+	frames      [][]byte
+	size        int
+	written     time.Time
+}
+
+// carrier is the way to one peer as a courier sees it.
+type carrier interface {
+	// deliver queues a copy of a message; ok is false when the peer has no room or credit, and member.room is then called once it has. With flush
+	// the caller calls flush as soon as it holds no lock. deliver is called with the courier's lock held.
+	deliver(d *delivery) (ok, flush bool)
+	flush()
+	// outstanding is how many messages are not settled.
+	outstanding() int
+}
+
+// member is a carrier in the service of a courier. Its methods may be called by any goroutine, not by the carrier's within deliver.
+type member struct {
+	c  *courier
+	to carrier
+}
+
+// numbers are those from lo to hi.
+type numbers struct{ lo, hi uint64 }
+
+// returned is a message that comes back from a member.
+type returned struct {
+	number  uint64
+	attempt int           // which delivery it was
+	blame   blame         // why it comes back
+	after   time.Duration // failed: how long the receiver wants it to wait, 0 for what the policy says
+	reason  string        // failed and rejected: what the receiver said
+}
+
+// blame is whose fault it is that a message comes back.
+type blame uint8
+
+const (
+	innocent  blame = iota // it was never sent
+	bystander              // it was sent, and its connection ended, for another message as it seems
+	failed                 // the receiver could not handle it, or ended while it did
+	rejected               // the receiver will never handle it
+)
+
+// reading is a place in the spool: a reader and the message it stands at.
+type reading struct {
+	r    SpoolReader
+	d    delivery
+	rec  spool.Record
+	held bool   // d is to be handed out
+	at   uint64 // the number it goes on at
+}
+
+// courierRun is how many messages are handed out between two looks at what was settled: enough that looking costs nothing, few enough that
+// what has to be delivered again does not wait for long.
+const courierRun = 256
+
+// newCourier returns a courier without members; run starts it.
+func newCourier(from SpoolConsumer, policy retryPolicy, tell func(courierNews)) *courier {
+	c := &courier{from: from, retry: policy, tell: tell, wake: make(chan struct{}, 1), over: make(chan struct{})}
+	if c.tell == nil {
+		c.tell = func(courierNews) {}
+	}
+	return c
+}
+
+// join makes a peer a member.
+func (c *courier) join(to carrier) *member {
+	m := &member{c: c, to: to}
+	c.mu.Lock()
+	c.ring.Add(m)
+	c.mu.Unlock()
+	signal(c.wake)
+	return m
+}
+
+// leave ends a membership. What the member had not settled comes back, in the order it was delivered; it says no more about it.
+func (m *member) leave(unsettled []returned) {
+	c := m.c
+	c.mu.Lock()
+	c.ring.Remove(m)
+	c.flying -= len(unsettled)
+	c.returned = append(c.returned, unsettled...)
+	c.mu.Unlock()
+	signal(c.wake)
+}
+
+// room says that the member takes messages again.
+func (m *member) room() {
+	m.c.mu.Lock()
+	m.c.ring.Activate(m)
+	m.c.mu.Unlock()
+	signal(m.c.wake)
+}
+
+// settle says that messages lo to hi, which the member has, are done with.
+func (m *member) settle(lo, hi uint64) {
+	c := m.c
+	c.mu.Lock()
+	n := int(hi - lo + 1)
+	c.flying -= n
+	c.counts.settled += uint64(n)
+	if k := len(c.settled); k > 0 && c.settled[k-1].hi+1 == lo {
+		c.settled[k-1].hi = hi
+	} else {
+		c.settled = append(c.settled, numbers{lo, hi})
+	}
+	c.mu.Unlock()
+	signal(c.wake)
+}
+
+// giveBack returns one message that the member has and the peer does not want.
+func (m *member) giveBack(r returned) {
+	c := m.c
+	c.mu.Lock()
+	c.flying--
+	c.returned = append(c.returned, r)
+	c.mu.Unlock()
+	signal(c.wake)
+}
+
+// halt has nothing handed out any more. What is settled is still taken care of.
+func (c *courier) halt() {
+	c.mu.Lock()
+	c.halted = true
+	c.mu.Unlock()
+}
+
+// members returns how many there are, and how many messages they have.
+func (c *courier) members() (n, flying int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ring.Len(), c.flying
+}
+
+func (c *courier) counted() courierCounts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts
+}
+
+// run does the work until ctx ends, and what members had said by then. Whoever ends ctx waits for c.over, and closes the spool after it.
+func (c *courier) run(ctx context.Context) {
+	defer close(c.over)
+	c.ahead.r, c.again.r = c.from.Reader(0), c.from.Reader(0)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		c.account(ctx)
+		err := c.deliver()
+		if err == nil {
+			continue
+		}
+		c.account(ctx)
+		timer.Reset(c.pause(err))
+		var more <-chan struct{}
+		if errors.Is(err, io.EOF) {
+			more = c.ahead.r.More()
+		}
+		select {
+		case <-more:
+		case <-c.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	c.account(context.Background())
+	_, _ = c.ahead.r.Close(), c.again.r.Close() // of reading: nothing depends on it
+}
+
+// troublePause is how long a spool is left alone that could not be read or written.
+const troublePause = time.Second
+
+// pause returns how long run sleeps when nobody wakes it: until something is to be delivered again, or the spool is tried again.
+func (c *courier) pause(err error) time.Duration {
+	pause := time.Hour
+	if !errors.Is(err, io.EOF) && !errors.Is(err, errNoRoom) {
+		pause = troublePause
+		c.tell(courierNews{trouble: err})
+	}
+	if len(c.waiting) > 0 {
+		pause = min(pause, time.Until(c.waiting[0].due))
+	}
+	return pause
+}
+
+// errNoRoom: no member takes anything.
+var errNoRoom = errors.New("no room")
+
+// deliver hands out a number of messages. It returns why it stopped before that: io.EOF, errNoRoom or what is wrong with the spool.
+func (c *courier) deliver() error {
+	if !c.roomy() {
+		return errNoRoom
+	}
+	for range courierRun {
+		r, err := c.next()
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			continue
+		}
+		if !c.hand(&r.d) {
+			return errNoRoom
+		}
+		r.held = false
+		if r == &c.again {
+			c.ready = c.ready[1:]
+		}
+	}
+	return nil
+}
+
+// roomy reports whether anybody may take a message.
+func (c *courier) roomy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ring.Active() > 0 && !c.halted
+}
+
+// hand gives a message to a member.
+func (c *courier) hand(d *delivery) bool {
+	c.mu.Lock()
+	for {
+		m, ok := c.ring.Least(scanned, outstanding)
+		if !ok || c.halted {
+			c.mu.Unlock()
+			return false
+		}
+		took, flush := m.to.deliver(d)
+		if !took {
+			c.ring.Deactivate(m)
+			continue
+		}
+		c.flying++
+		c.counts.delivered++
+		if d.attempt > 1 {
+			c.counts.redelivered++
+		}
+		c.mu.Unlock()
+		if flush {
+			m.to.flush()
+		}
+		return true
+	}
+}
+
+func outstanding(m *member) int { return m.to.outstanding() }
+
+// next returns the place whose message is to be handed out next; nil if that has to be looked for once more.
+func (c *courier) next() (*reading, error) {
+	if len(c.ready) > 0 {
+		return c.nextAgain()
+	}
+	if c.ahead.held {
+		return &c.ahead, nil
+	}
+	err := c.ahead.read()
+	if gap, ok := errors.AsType[*spool.Gap](err); ok {
+		c.lose(gap)
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if c.wants != nil && !c.wants(c.ahead.d.frames) {
+		c.ahead.held = false
+		c.pass(c.ahead.d.number, c.ahead.d.number)
+		return nil, nil
+	}
+	return &c.ahead, nil
+}
+
+// lose acknowledges messages that are missing.
+func (c *courier) lose(gap *spool.Gap) {
+	c.pass(gap.From, gap.To)
+	c.tell(courierNews{gap: gap})
+}
+
+// read goes to the next message of a place. The error may be a gap.
+func (r *reading) read() error {
+	r.held = false
+	rec, err := r.r.TryNext()
+	if err != nil {
+		return err
+	}
+	r.rec, r.held, r.at = rec, true, rec.Number+1
+	r.d = delivery{
+		number: rec.Number, incarnation: rec.Incarnation, attempt: rec.Attempts + 1, failed: rec.Attempts,
+		frames: rec.Frames, size: Msg{Frames: rec.Frames}.Size(), written: rec.Time,
+	}
+	return nil
+}
+
+// pass acknowledges messages that no member gets.
+func (c *courier) pass(lo, hi uint64) {
+	if c.passed.lo == 0 || c.passed.hi+1 != lo {
+		c.acknowledge(c.passed)
+		c.passed.lo = lo
+	}
+	c.passed.hi = hi
+}
+
+func (c *courier) acknowledge(n numbers) {
+	if n.lo > 0 {
+		_ = c.from.Ack(n.lo, n.hi) // a spool that has failed: they are delivered again when it is opened
+	}
+}
+
+// account takes care of what members have said.
+func (c *courier) account(ctx context.Context) {
+	c.mu.Lock()
+	settled, back := c.settled, c.returned
+	c.settled, c.returned = nil, nil
+	c.mu.Unlock()
+	c.acknowledge(c.passed)
+	moved := c.passed.lo > 0 || len(settled) > 0
+	c.passed = numbers{}
+	slices.SortFunc(settled, func(a, b numbers) int { return compareNumbers(a.lo, b.lo) })
+	for len(settled) > 0 { // members take turns: what they have settled together is often one run
+		n := 1
+		for n < len(settled) && settled[n].lo == settled[n-1].hi+1 {
+			n++
+		}
+		c.acknowledge(numbers{settled[0].lo, settled[n-1].hi})
+		settled = settled[n:]
+	}
+	c.takeBack(back)
+	if c.bury(ctx) {
+		moved = true
+	}
+	if moved {
+		c.tell(courierNews{settled: true})
+	}
+}

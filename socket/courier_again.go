@@ -1,0 +1,174 @@
+package socket
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// retry is a message that is to be delivered again, or buried.
+type retry struct {
+	number  uint64
+	attempt int // which delivery it will be
+	failed  int
+	due     time.Time
+	reason  string
+	doomed  bool // it is to be buried
+}
+
+// retries wait for their time, as a heap.
+type retries []retry
+
+func (r retries) Len() int           { return len(r) }
+func (r retries) Less(i, j int) bool { return r[i].due.Before(r[j].due) }
+func (r retries) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
+func (r *retries) Push(x any)        { *r = append(*r, x.(retry)) }
+func (r *retries) Pop() any {
+	last := (*r)[len(*r)-1]
+	*r = (*r)[:len(*r)-1]
+	return last
+}
+
+func compareNumbers(a, b uint64) int { return cmp.Compare(a, b) }
+
+// farAhead is how many messages it is cheaper to read and pass over than to look for the place behind them.
+const farAhead = 4096
+
+// takeBack decides what becomes of messages that came back, and which of those before are due.
+func (c *courier) takeBack(back []returned) {
+	before := len(c.ready)
+	for _, b := range back {
+		r := retry{number: b.number, attempt: b.attempt + 1, reason: b.reason}
+		switch b.blame {
+		case innocent:
+			r.attempt = b.attempt
+			c.ready = append(c.ready, r)
+		case bystander:
+			c.ready = append(c.ready, r)
+		case failed:
+			c.fail(r, b.after)
+		case rejected:
+			c.fail(r, -1)
+		}
+	}
+	now := time.Now()
+	for len(c.waiting) > 0 && !c.waiting[0].due.After(now) {
+		if r := heap.Pop(&c.waiting).(retry); r.doomed {
+			c.doomed = append(c.doomed, r)
+		} else {
+			c.ready = append(c.ready, r)
+		}
+	}
+	if len(c.ready) > before {
+		slices.SortFunc(c.ready, func(a, b retry) int { return compareNumbers(a.number, b.number) })
+	}
+}
+
+// fail counts a failed delivery, after which the message waits, or is given up. A negative pause says that it was rejected.
+func (c *courier) fail(r retry, after time.Duration) {
+	n, err := c.from.Fail(r.number)
+	if err != nil { // the spool has failed: what this courier knows must do
+		n = r.attempt - 1
+	}
+	r.failed = n
+	c.mu.Lock()
+	c.counts.failed++
+	c.mu.Unlock()
+	switch {
+	case after < 0:
+		c.doomed = append(c.doomed, r)
+	case c.retry.limit > 0 && n >= c.retry.limit:
+		r.reason = fmt.Sprintf("%d deliveries failed, the last one: %s", n, cmp.Or(r.reason, "no reason given"))
+		c.doomed = append(c.doomed, r)
+	default:
+		if after == 0 {
+			after = c.retry.pause(n)
+		}
+		r.due = time.Now().Add(after)
+		heap.Push(&c.waiting, r)
+	}
+}
+
+// pause returns how long a message waits that has failed n times.
+func (p *retryPolicy) pause(n int) time.Duration {
+	return retryPause(p.min, p.max, n-1, false, p.random())
+}
+
+// nextAgain returns the place of the first message that is to be delivered again.
+func (c *courier) nextAgain() (*reading, error) {
+	r := &c.ready[0]
+	found, err := c.find(r.number)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		c.ready = c.ready[1:]
+		return nil, nil
+	}
+	c.again.d.attempt = max(r.attempt, c.again.d.attempt)
+	return &c.again, nil
+}
+
+// find has c.again stand at message n. It reports false if that is acknowledged or lost.
+func (c *courier) find(n uint64) (bool, error) {
+	p := &c.again
+	if p.held && p.d.number == n {
+		return true, nil
+	}
+	if n < p.at || n > p.at+farAhead {
+		_ = p.r.Close()
+		p.r, p.at = c.from.Reader(n), n
+	}
+	for {
+		err := p.read()
+		gap, missing := errors.AsType[*spool.Gap](err)
+		switch {
+		case missing && gap.From <= n && n <= gap.To: // the quota took it meanwhile, or the disk
+			p.at = gap.To + 1
+			c.lose(&spool.Gap{From: n, To: n, Damaged: gap.Damaged})
+			return false, nil
+		case missing:
+		case errors.Is(err, io.EOF):
+			return false, nil
+		case err != nil:
+			return false, err
+		case p.d.number >= n:
+			return p.d.number == n, nil
+		}
+	}
+}
+
+// bury writes the letters of messages that are given up, and reports whether there were any. A letter that cannot be written is
+// tried again later: until it is the message stays where it is.
+func (c *courier) bury(ctx context.Context) (buried bool) {
+	for len(c.doomed) > 0 {
+		r := c.doomed[0]
+		c.doomed = c.doomed[1:]
+		found, err := c.find(r.number)
+		if err == nil && found {
+			c.again.held = false
+			err = c.from.Bury(ctx, c.again.rec, r.reason)
+		}
+		if err != nil {
+			r.due, r.doomed = time.Now().Add(troublePause), true
+			heap.Push(&c.waiting, r)
+			c.tell(courierNews{trouble: err})
+			return buried
+		}
+		if found {
+			c.mu.Lock()
+			c.counts.buried++
+			c.mu.Unlock()
+			buried = true
+			c.tell(courierNews{dead: &DeadLetter{Number: r.number, Reason: r.reason, Attempts: r.failed, Frames: c.again.d.frames}})
+		}
+	}
+	return buried
+}
