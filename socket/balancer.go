@@ -10,7 +10,8 @@ import (
 // balancer is the sending half of PUSH, DEALER, REQ, PAIR, CLIENT, SCATTER and CHANNEL: it deals messages out over the peers that have room
 // and blocks when none has (RFC 28, RFC 30).
 type balancer struct {
-	c *core
+	c       *core
+	spooler *spooler // nil without WithSpool: it does all the sending then
 
 	mu   sync.Mutex // guards the fields below
 	ring route.RoundRobin[*pipe]
@@ -18,7 +19,7 @@ type balancer struct {
 	err  error // the socket is closed
 }
 
-func (b *balancer) init(c *core) { b.c = c }
+func (b *balancer) init(c *core) { b.c, b.spooler = c, c.spooler }
 
 // enroll takes in an endpoint of Connect, which has a queue before it has a connection.
 func (b *balancer) enroll(p *pipe) error {
@@ -28,12 +29,20 @@ func (b *balancer) enroll(p *pipe) error {
 
 // attach takes in a peer that connected, unless it is in for its endpoint.
 func (b *balancer) attach(p *pipe) {
+	if b.spooler != nil {
+		b.spooler.attach(p)
+		return
+	}
 	if p.dialer == nil || !b.c.queueing {
 		b.add(p)
 	}
 }
 
 func (b *balancer) detach(p *pipe) {
+	if b.spooler != nil {
+		b.spooler.detach(p)
+		return
+	}
 	if p.dialer == nil || !b.c.queueing {
 		b.forget(p)
 		if b.c.cfg.reroute {
@@ -73,12 +82,20 @@ func (b *balancer) add(p *pipe) {
 }
 
 func (b *balancer) forget(p *pipe) {
+	if m := p.member.Load(); m != nil {
+		m.retire()
+		return
+	}
 	b.mu.Lock()
 	b.ring.Remove(p)
 	b.mu.Unlock()
 }
 
 func (b *balancer) room(p *pipe) {
+	if m := p.member.Load(); m != nil {
+		m.room()
+		return
+	}
 	b.mu.Lock()
 	b.ring.Activate(p)
 	b.wait.wake()
@@ -86,6 +103,9 @@ func (b *balancer) room(p *pipe) {
 }
 
 func (b *balancer) stopSending(err error) {
+	if b.spooler != nil {
+		b.spooler.stopped.Store(true)
+	}
 	b.mu.Lock()
 	b.err = err
 	b.wait.wakeAll()
@@ -105,6 +125,9 @@ func (b *balancer) send(ctx context.Context, frames, given [][]byte) error {
 	size, err := b.admit(frames, given)
 	if err != nil {
 		return err
+	}
+	if b.spooler != nil {
+		return b.spooler.send(ctx, either(frames, given), size)
 	}
 	for {
 		p, flush, err := b.try(frames, given, size, nil)

@@ -44,6 +44,7 @@ type core struct {
 	wg       sync.WaitGroup // every goroutine of the socket but the event handler's
 	hub      hub
 	denials  *denials // nil without WithDenialLimit
+	spooler  *spooler // nil without WithSpool
 	drops    [dropReasons]atomic.Uint64
 	refused  [refusals]atomic.Uint64
 	door     door
@@ -370,6 +371,9 @@ func (c *core) Stats() Stats {
 		s.Peers = append(s.Peers, ps)
 	}
 	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return comparePeers(a, b) })
+	if c.spooler != nil {
+		c.spooler.stats(&s)
+	}
 	if c.recv != nil {
 		s.MessagesIn, s.BytesIn = c.recv.totals()
 		c.recv.ackStats(&s.Acks)

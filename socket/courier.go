@@ -142,14 +142,22 @@ func newCourier(from SpoolConsumer, policy retryPolicy, tell func(courierNews)) 
 	return c
 }
 
-// join makes a peer a member.
-func (c *courier) join(to carrier) *member {
-	m := &member{c: c, to: to}
-	c.mu.Lock()
-	c.ring.Add(m)
-	c.mu.Unlock()
-	signal(c.wake)
-	return m
+// member returns a peer as a member that is given nothing before join.
+func (c *courier) member(to carrier) *member { return &member{c: c, to: to} }
+
+// join has the member be given messages.
+func (m *member) join() {
+	m.c.mu.Lock()
+	m.c.ring.Add(m)
+	m.c.mu.Unlock()
+	signal(m.c.wake)
+}
+
+// retire has the member be given no more.
+func (m *member) retire() {
+	m.c.mu.Lock()
+	m.c.ring.Remove(m)
+	m.c.mu.Unlock()
 }
 
 // leave ends a membership. What the member had not settled comes back, in the order it was delivered; it says no more about it.
@@ -262,8 +270,10 @@ func (c *courier) pause(err error) time.Duration {
 	return pause
 }
 
-// errNoRoom: no member takes anything.
-var errNoRoom = errors.New("no room")
+var (
+	errNoRoom = errors.New("no room") // no member takes anything
+	errLook   = errors.New("look what came back")
+)
 
 // deliver hands out a number of messages. It returns why it stopped before that: io.EOF, errNoRoom or what is wrong with the spool.
 func (c *courier) deliver() error {
@@ -278,8 +288,11 @@ func (c *courier) deliver() error {
 		if r == nil {
 			continue
 		}
-		if !c.hand(&r.d) {
-			return errNoRoom
+		switch err := c.hand(&r.d); {
+		case errors.Is(err, errLook):
+			return nil
+		case err != nil:
+			return err
 		}
 		r.held = false
 		if r == &c.again {
@@ -296,14 +309,18 @@ func (c *courier) roomy() bool {
 	return c.ring.Active() > 0 && !c.halted
 }
 
-// hand gives a message to a member.
-func (c *courier) hand(d *delivery) bool {
+// hand gives a message to a member, unless older ones have come back, which go first: errLook. The other error is errNoRoom.
+func (c *courier) hand(d *delivery) error {
 	c.mu.Lock()
+	if len(c.returned) > 0 {
+		c.mu.Unlock()
+		return errLook
+	}
 	for {
 		m, ok := c.ring.Least(scanned, outstanding)
 		if !ok || c.halted {
 			c.mu.Unlock()
-			return false
+			return errNoRoom
 		}
 		took, flush := m.to.deliver(d)
 		if !took {
@@ -319,7 +336,7 @@ func (c *courier) hand(d *delivery) bool {
 		if flush {
 			m.to.flush()
 		}
-		return true
+		return nil
 	}
 }
 

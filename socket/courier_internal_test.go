@@ -31,7 +31,8 @@ type peerOf struct {
 
 func newPeer(c *courier, credit int) *peerOf {
 	p := &peerOf{credit: credit, got: make(chan delivery, 10000)}
-	p.m = c.join(p)
+	p.m = c.member(p)
+	p.m.join()
 	return p
 }
 

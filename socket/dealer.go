@@ -13,6 +13,7 @@ import (
 type Dealer struct {
 	core
 	balancer
+	spooler
 	receiver
 }
 
@@ -20,9 +21,10 @@ type Dealer struct {
 func NewDealer(opts ...Option) *Dealer {
 	s := &Dealer{}
 	s.core.init(zmtp.Dealer, s, opts)
+	s.spooler.init(&s.core)
 	s.balancer.init(&s.core)
 	s.receiver.init(&s.core)
-	s.queueing = !s.cfg.immediate
+	s.queueing = !s.cfg.immediate && s.core.spooler == nil
 	return s
 }
 

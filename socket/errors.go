@@ -23,6 +23,11 @@ var (
 	ErrTooLarge = link.ErrTooLarge
 	// ErrPeerGone: the peer that was asked went away before it answered.
 	ErrPeerGone = errors.New("peer gone")
+	// ErrSpooled: messages stay in the spool, which delivers them when it is opened again.
+	ErrSpooled = errors.New("messages stay in the spool")
+	// ErrUnconfirmed: the message has its place in the spool and will be delivered unless the spool fails, but is not known to be
+	// safe yet. Sending it again makes two of it.
+	ErrUnconfirmed = errors.New("not known to be on disk yet")
 	// ErrOption: an option has an impossible value.
 	ErrOption = errors.New("invalid option")
 	// ErrGroup: a group of Radio and Dish has more than 255 bytes, or a zero byte among them.

@@ -46,6 +46,7 @@ type config struct {
 	limitConfig
 	securityConfig
 	ackConfig
+	spoolConfig
 	typ            zmtp.SocketType
 	identity       []byte
 	sendHWM        int
@@ -90,7 +91,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit, c.checkAck} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit, c.checkAck, c.checkSpool} {
 		if err := check(); err != nil {
 			return err
 		}

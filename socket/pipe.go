@@ -31,6 +31,7 @@ type pipe struct {
 	heart   atomic.Pointer[heart]
 	in      atomic.Pointer[link.In] // of the connection, or of the last one
 	inbound atomic.Pointer[inbound] // the same, where what comes is acknowledged; nil where not
+	member  atomic.Pointer[member]  // of the spool's courier, for the connection or the last one; nil without a spool
 	paused  atomic.Bool             // the inbox stands at the high-water mark; written under receiver.mu
 	hung    atomic.Bool             // we closed our side: reading ends at the deadline
 	late    int                     // bytes read after that, by the read pump

@@ -11,14 +11,16 @@ import (
 type Push struct {
 	core
 	balancer
+	spooler
 }
 
 // NewPush returns a PUSH socket. It uses nothing until Bind or Connect; Close it in the end.
 func NewPush(opts ...Option) *Push {
 	s := &Push{}
 	s.core.init(zmtp.Push, s, opts)
+	s.spooler.init(&s.core)
 	s.balancer.init(&s.core)
-	s.queueing = !s.cfg.immediate
+	s.queueing = !s.cfg.immediate && s.core.spooler == nil
 	return s
 }
 

@@ -85,6 +85,9 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	p.in.Store(in)
 	p.peer.Store(who)
 	p.out.First = p.c.greeting(who)
+	if s := p.c.spooler; s != nil {
+		s.retain(p)
+	}
 	p.out.Attach(conn)
 	p.live.Store(true)
 	p.c.enter(p) // before anybody can receive from it, and ask for it
@@ -214,6 +217,9 @@ func (p *pipe) detach(pumped chan struct{}, by int) {
 	p.c.pat.detach(p)
 	if !keep {
 		lost += p.out.Drop() // by a Send that chose p before the pattern let go of it
+	}
+	if p.c.spooler != nil {
+		lost = 0 // it has all that was not settled
 	}
 	if keep {
 		p.c.drop(p, DropRefused, lost)

@@ -79,6 +79,9 @@ func (c *core) awaitClosed(ctx context.Context, op string) error {
 
 // drain waits until every queue is empty. It returns what ended the wait before that.
 func (c *core) drain(ctx context.Context) error {
+	if c.spooler != nil {
+		return c.spooler.drain(ctx)
+	}
 	for {
 		left, stuck := 0, 0
 		for _, p := range c.allPipes() {
@@ -108,6 +111,9 @@ func (c *core) drain(ctx context.Context) error {
 
 // unsent returns the error of a shutdown that was cut short, if messages were lost by that.
 func (c *core) unsent(op string, cause error) error {
+	if c.spooler != nil {
+		return c.spooler.kept(op, cause)
+	}
 	left := c.drops[DropClosed].Load()
 	if left == 0 || cause == nil {
 		return nil
@@ -117,6 +123,9 @@ func (c *core) unsent(op string, cause error) error {
 
 // end hangs up on all peers, then ends all goroutines. Each pipe drops and counts what it has left.
 func (c *core) end() {
+	if c.spooler != nil {
+		c.spooler.courier.halt()
+	}
 	c.cancel()
 	pipes := c.allPipes()
 	for _, p := range pipes {
@@ -134,6 +143,9 @@ func (c *core) end() {
 		p.kill(ErrClosed)
 	}
 	c.wg.Wait()
+	if c.spooler != nil {
+		c.spooler.close()
+	}
 	c.hurry()
 	c.pat.stopReceiving(ErrClosed)
 	c.hub.close()

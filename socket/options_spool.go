@@ -1,0 +1,73 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// spoolConfig is what options set about spools.
+type spoolConfig struct {
+	openSpool func() (Spool, error) // nil: the socket has none
+}
+
+// spoolTypes are the types of sockets that can send from a spool. Others answer a peer that is there, or leave it to each peer what it gets.
+var spoolTypes = []zmtp.SocketType{zmtp.Push, zmtp.Dealer}
+
+// WithSpool has a PUSH or DEALER keep messages in a directory of their own until they are acknowledged, so that none that Send accepted is lost
+// to the end of this process, of a peer or of the power. The directory is opened, and made if it is missing, when the socket is; what is in it from
+// before is delivered first. An error of spool.Open makes the socket unusable, as a wrong option does. Close lets it go.
+//
+// Send returns nil when the message is as safe as options.Policy says; one sync carries what all callers of Send queued meanwhile. It needs no peer. While there
+// is no room (options.Quota, Reserve) it blocks, rejects (ErrFull) or drops the oldest, as options.Full says. When ctx ends while the message is on its way to the
+// disk the error is ErrUnconfirmed. After a failed write every Send is a spool.ErrFailed; what is on disk is delivered still. Enqueue and Flush are Send in two
+// steps.
+//
+// Messages are delivered in the order they were sent, each to the peer that has least outstanding. Peers that acknowledge get a message again, they or others, if the
+// connection ends before they have: see WithAck. For other peers, those of libzmq among them, a message is done with when it is written. Positions are
+// on disk a moment later (50 ms): after a crash the messages of that moment are delivered again.
+//
+// A message that failed is delivered again after a pause that grows from 0.1 s to 30 s at random. One that a receiver rejects for good goes to the dead letters.
+// Shutdown waits until everything is settled; what is left stays, and is an ErrSpooled. It is not for use with WithConflate, WithReroute and
+// WithImmediate(false). Default: off.
+func WithSpool(dir string, options spool.Options) Option {
+	return only("WithSpool", func(c *config) {
+		c.openSpool = func() (Spool, error) {
+			if options.Kind != 0 && options.Kind != spool.Queue {
+				return nil, fmt.Errorf("a %s keeps what is acknowledged: use spool.Queue", options.Kind)
+			}
+			log, err := spool.Open(dir, options)
+			if err != nil {
+				return nil, err
+			}
+			return SpoolOf(log), nil
+		}
+	}, spoolTypes...)
+}
+
+// WithSpoolOn is WithSpool with a Spool that is open already. It belongs to the socket from then on, whose Close closes it.
+func WithSpoolOn(s Spool) Option {
+	return func(c *config) error {
+		if s == nil {
+			return bad("WithSpoolOn", "nil", "want a Spool")
+		}
+		return only("WithSpoolOn", func(c *config) { c.openSpool = func() (Spool, error) { return s, nil } }, spoolTypes...)(c)
+	}
+}
+
+var errSpoolOnly = errors.New("messages stay in the spool until they are settled")
+
+// checkSpool finds what a spool cannot be combined with.
+func (c *config) checkSpool() error {
+	if c.openSpool == nil {
+		return nil
+	}
+	for option, set := range map[string]bool{"WithConflate": c.conflate, "WithReroute": c.reroute} {
+		if set {
+			return fmt.Errorf("%w: WithSpool and %s: %w", ErrOption, option, errSpoolOnly)
+		}
+	}
+	return nil
+}

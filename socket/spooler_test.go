@@ -1,0 +1,251 @@
+package socket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+// smallSpool has segments that a test fills.
+var smallSpool = spool.Options{SegmentSize: 64 << 10}
+
+// spooled returns a PUSH or DEALER with a spool.
+func spooled(t *testing.T, dir string, options ...socket.Option) *socket.Push {
+	t.Helper()
+	return socket.NewPush(append([]socket.Option{socket.WithSpool(dir, smallSpool)}, options...)...)
+}
+
+func TestSpool_KeepsMessagesFromOneProcessToTheNext(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "spool")
+	push := spooled(t, dir)
+	send(t, push, "one")
+	send(t, push, "two", "frames")
+	n, err := push.Enqueue(limit(t), text("three"))
+	require.NoError(t, err)
+	assert.Equal(t, uint64(3), n)
+	require.NoError(t, push.WaitSpooled(limit(t), n))
+	stats := push.Stats()
+	assert.Equal(t, [2]uint64{3, 17}, [2]uint64{stats.MessagesOut, stats.BytesOut})
+	assert.Equal(t, [2]uint64{3, 4}, [2]uint64{stats.Spool.Messages, stats.Spool.Next})
+	assert.False(t, stats.Spool.Oldest.IsZero())
+	err = push.Close()
+	require.ErrorIs(t, err, socket.ErrSpooled)
+	assert.EqualError(t, err, "close: messages stay in the spool: 3 of them: no peer")
+	assert.ErrorIs(t, push.Send(limit(t), text("x")), socket.ErrClosed)
+
+	push, pull := spooled(t, dir), socket.NewPull()
+	join(t, "tcp", pull, push)
+	send(t, push, "four")
+	requireMsg(t, recv(t, pull), "one")
+	requireMsg(t, recv(t, pull), "two", "frames")
+	requireMsg(t, recv(t, pull), "three")
+	requireMsg(t, recv(t, pull), "four")
+	require.NoError(t, push.Shutdown(limit(t)), "all that is written to a peer that does not acknowledge is settled")
+	view, err := spool.Inspect(dir)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(0), view.Consumers[0].Pending)
+	assert.Nil(t, view.Holder)
+}
+
+func TestSpool_RefusesWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	taken := filepath.Join(dir, "taken")
+	log, err := spool.Open(taken, spool.Options{})
+	require.NoError(t, err)
+	defer log.Close()
+	with := func(o ...socket.Option) []socket.Option {
+		return append(o, socket.WithSpool(filepath.Join(dir, "unused"), smallSpool))
+	}
+	for name, c := range map[string]struct {
+		s    interface{ Connect(string) error }
+		want error
+		text string
+	}{
+		"a file":    {spooled(t, file), spool.ErrNotDirectory, file},
+		"in use":    {spooled(t, taken), spool.ErrInUse, fmt.Sprintf("by process %d", os.Getpid())},
+		"a topic":   {socket.NewPush(socket.WithSpool(dir, spool.Options{Kind: spool.Topic})), socket.ErrOption, "use spool.Queue"},
+		"quota":     {socket.NewPush(socket.WithSpool(dir, spool.Options{Quota: 1})), socket.ErrOption, "two segments"},
+		"nil":       {socket.NewPush(socket.WithSpoolOn(nil)), socket.ErrOption, "want a Spool"},
+		"ROUTER":    {socket.NewRouter(with()...), socket.ErrOption, "WithSpool on a ROUTER socket: it is for [PUSH DEALER]"},
+		"PULL":      {socket.NewPull(with()...), socket.ErrOption, "WithSpool on a PULL socket"},
+		"conflate":  {socket.NewPush(with(socket.WithConflate())...), socket.ErrOption, "WithConflate"},
+		"reroute":   {socket.NewPush(with(socket.WithReroute())...), socket.ErrOption, "WithReroute"},
+		"immediate": {socket.NewDealer(with(socket.WithImmediate())...), nil, ""},
+	} {
+		err := c.s.Connect("tcp://127.0.0.1:1")
+		if c.want == nil {
+			assert.NoError(t, err, name)
+			require.NoError(t, c.s.(interface{ Close() error }).Close())
+			continue
+		}
+		assert.ErrorIs(t, err, c.want, name)
+		assert.ErrorIs(t, err, socket.ErrOption, name)
+		assert.ErrorContains(t, err, c.text, name)
+	}
+	plain := socket.NewPush()
+	_, err = plain.Enqueue(limit(t), text("x"))
+	assert.ErrorIs(t, err, socket.ErrState)
+	assert.ErrorIs(t, plain.Flush(limit(t)), socket.ErrState)
+	assert.ErrorIs(t, new(socket.Push).Flush(limit(t)), socket.ErrState)
+	require.NoError(t, plain.Close())
+}
+
+// TestSpool_FullOnes: what Send does is as configured, and a peer makes room.
+func TestSpool_FullOnes(t *testing.T) {
+	t.Parallel()
+	const size = 4 << 10
+	for _, full := range []spool.Full{spool.Block, spool.Reject} {
+		t.Run(fmt.Sprint(full), func(t *testing.T) {
+			t.Parallel()
+			o := smallSpool
+			o.Quota, o.Full = 256<<10, full
+			push, pull := socket.NewPush(socket.WithSpool(filepath.Join(t.TempDir(), "spool"), o)), socket.NewPull()
+			n := fill(t, push, size)
+			assert.InDelta(t, 50, n, 25)
+			assert.Equal(t, uint64(n), push.Stats().Spool.Messages)
+			assert.ErrorIs(t, push.Send(try(), make([]byte, size)), socket.ErrFull)
+			join(t, "tcp", pull, push)
+			for i := range n {
+				require.Equal(t, i, ordinalOf(recv(t, pull)))
+			}
+			require.Eventually(t, func() bool { // the disk is given back a moment later
+				err := push.Send(limit(t), ordinal(n, size))
+				return err == nil || !assert.ErrorIs(t, err, socket.ErrFull)
+			}, time.Minute, time.Millisecond)
+			require.Equal(t, n, ordinalOf(recv(t, pull)))
+		})
+	}
+}
+
+// TestSpool_StopsAtAFailedDisk: Send says so from then on, and what is on disk goes out all the same.
+func TestSpool_StopsAtAFailedDisk(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("no more")
+	var fails atomic.Bool
+	disk := &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
+		if fails.Load() && op == "sync" {
+			return broken
+		}
+		return nil
+	}}
+	log, err := spool.OpenFS(disk, smallSpool)
+	require.NoError(t, err)
+	push, pull := socket.NewPush(socket.WithSpoolOn(socket.SpoolOf(log))), socket.NewPull()
+	for i := range 100 {
+		require.NoError(t, push.Send(limit(t), ordinal(i, 8)))
+	}
+	fails.Store(true)
+	for range 2 {
+		err := push.Send(limit(t), text("lost"))
+		require.ErrorIs(t, err, spool.ErrFailed)
+		require.ErrorIs(t, err, broken)
+		require.ErrorIs(t, push.Flush(limit(t)), spool.ErrFailed)
+	}
+	assert.ErrorIs(t, push.Stats().Spool.Broken, spool.ErrFailed)
+	real, err := pull.Bind("tcp://127.0.0.1:0")
+	require.NoError(t, err)
+	closing(t, pull)
+	require.NoError(t, push.Connect(real))
+	for i := range 100 {
+		require.Equal(t, i, ordinalOf(recv(t, pull)))
+	}
+	assert.ErrorIs(t, push.Close(), spool.ErrFailed)
+}
+
+// TestSpool_CarriesManySenders: a sync carries what all of them sent, and each has its order.
+func TestSpool_CarriesManySenders(t *testing.T) {
+	t.Parallel()
+	push, pull := spooled(t, filepath.Join(t.TempDir(), "spool")), socket.NewPull()
+	join(t, "tcp", pull, push)
+	const senders, each = 32, 20
+	var wg sync.WaitGroup
+	for i := range senders {
+		wg.Go(func() {
+			for j := range each {
+				assert.NoError(t, push.Send(limit(t), []byte{byte(i), byte(j)}))
+			}
+		})
+	}
+	var next [senders]byte
+	for range senders * each {
+		m := recv(t, pull).Frames[0]
+		require.Equal(t, next[m[0]], m[1])
+		next[m[0]]++
+	}
+	wg.Wait()
+}
+
+// TestSpool_GivesPlainPeersNothingTwice: RFC 37. What was not written to a peer that leaves goes to the others.
+func TestSpool_GivesPlainPeersNothingTwice(t *testing.T) {
+	t.Parallel()
+	push := spooled(t, filepath.Join(t.TempDir(), "spool"), socket.WithSendHWM(10))
+	closing(t, push)
+	endpoint := bind(t, push, "tcp://127.0.0.1:0")
+	const n = 4000
+	for i := range n {
+		_, err := push.Enqueue(limit(t), ordinal(i, 2000))
+		require.NoError(t, err)
+	}
+	require.NoError(t, push.Flush(limit(t)))
+	seen := map[int]bool{}
+	settled := func() int { return int(push.Stats().Spool.Settled) }
+	for range 2 { // peers that take a few and go, so that what is in their connections is lost
+		pull := socket.NewPull(socket.WithRecvHWM(1))
+		require.NoError(t, pull.Connect(endpoint))
+		for range 10 {
+			i := ordinalOf(recv(t, pull))
+			require.False(t, seen[i], "message %d twice", i)
+			seen[i] = true
+		}
+		require.NoError(t, pull.Close())
+		require.Eventually(t, func() bool { return len(push.Stats().Peers) == 0 }, time.Minute, time.Millisecond)
+	}
+	left := n - settled()
+	require.Eventually(t, func() bool { return push.Stats().Spool.Messages == uint64(left) }, time.Minute, time.Millisecond)
+	pull := socket.NewPull()
+	closing(t, pull)
+	require.NoError(t, pull.Connect(endpoint))
+	for before := -1; left > 0; left-- {
+		i := ordinalOf(recv(t, pull))
+		require.False(t, seen[i], "message %d twice", i)
+		require.Greater(t, i, before)
+		before = i
+	}
+	assert.Zero(t, push.Stats().Dropped[socket.DropPeerGone])
+}
+
+func TestSpool_DealerSendsAndReceives(t *testing.T) {
+	t.Parallel()
+	dealer := socket.NewDealer(socket.WithSpool(filepath.Join(t.TempDir(), "spool"), smallSpool), socket.WithHelloMessage(text("hello")))
+	send(t, dealer, "early")
+	router := socket.NewRouter()
+	join(t, "tcp", router, dealer)
+	assert.Equal(t, "hello", recv(t, router).String())
+	m := recv(t, router)
+	assert.Equal(t, "early", m.String())
+	send(t, router, string(m.Frames[0]), "answer")
+	requireMsg(t, recv(t, dealer), "answer")
+	ctx, cancel := context.WithCancel(limit(t))
+	cancel()
+	if err := dealer.Send(ctx, text("x")); err != nil {
+		assert.ErrorIs(t, err, socket.ErrUnconfirmed)
+	}
+	assert.Equal(t, "x", recv(t, router).String())
+}
