@@ -38,6 +38,9 @@ package socket
 // frames into that peer's queue (link.Out), which counts messages and bytes against the high-water marks. The bytes are written by
 // the caller itself when the peer spoke last or a chunk is full, else by the connection's write pump.
 //
+// With a spool Send ends at the log. The courier reads it there and queues messages at the peers, one by one, as they have room; what they have settled
+// is acknowledged in the log, and what comes back from them read again.
+//
 // The connection's read pump, or the caller of Recv while there is only one peer, reads a chunk and finds the whole messages in it (link.In).
 // They wait as one batch in the peer's inbox; Recv takes turns over the inboxes and decodes message by message.
 //
@@ -53,6 +56,7 @@ package socket
 //	write in a handshake     overlapped.Write       the peer, the end of the connection  overlapped.flush
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
 //	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
+//	courier, with WithSpool  the first peer         spooler.close                   spooler.close
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
@@ -62,6 +66,6 @@ package socket
 //
 // Whoever holds one takes only those to its right, and none during I/O or a callback:
 //
-//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu, hub.mu
+//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu, hub.mu
 //
-// The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu and reloaded.mu are held alone.
+// The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, spooler.startMu and reloaded.mu are held alone.
