@@ -145,6 +145,7 @@ func TestMsgpackDecodeErrors(t *testing.T) {
 		{"nothing", nil, new(int), ErrMalformed, "msgpack decode into *int: malformed message at byte 0"},
 		{"two values", []byte{1, 2}, new(int), ErrMalformed, "at byte 1: 1 bytes after the value"},
 		{"unhashable key", []byte{0x81, 0x91, 1, 2}, new(map[any]any), ErrType, "unhashable"},
+		{"any twice", []byte("\x82\xa1a\x80\xa1a\x80"), new(tree), ErrType, "unaddressable"},
 		{"unread", []byte{0x91, 2}, new(lazyDecoder), ErrMalformed, "left 2 bytes unread"},
 	}
 	for _, c := range cases {
