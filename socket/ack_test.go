@@ -77,6 +77,7 @@ func TestAck_ByTheNextRecv(t *testing.T) {
 	raw := source(t, pull, 1000, 8<<20)
 	raw.SendMessage("1")
 	raw.SendMessage("2", "two")
+	arrive(t, pull, 2)
 	m := recv(t, pull)
 	assert.True(t, m.NeedsAck())
 	requireMsg(t, recv(t, pull), "2", "two")
@@ -86,6 +87,7 @@ func TestAck_ByTheNextRecv(t *testing.T) {
 	raw.SendMessage("3")
 	requireMsg(t, recv(t, pull), "3")
 	raw.SendMessage("4")
+	arrive(t, pull, 1)
 	requireMsg(t, recv(t, pull), "4")
 	assert.Equal(t, 1, pull.Stats().Acks.UnackedIn)
 	require.NoError(t, pull.Close())
@@ -103,6 +105,7 @@ func TestAck_ByLoops(t *testing.T) {
 	for i := range 4 {
 		raw.SendMessage(fmt.Sprint(i + 1))
 	}
+	arrive(t, pull, 4)
 	for m, err := range pull.Messages(limit(t)) { // takes 1, and works on it
 		require.NoError(t, err)
 		requireMsg(t, m, "1")
@@ -129,7 +132,13 @@ func TestAck_OneRecvAtATime(t *testing.T) {
 	source(t, pull, 1000, 8<<20)
 	first := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { _, err := pull.Recv(ctx); first <- err }()
+	go func() {
+		err := socket.ErrState
+		for errors.Is(err, socket.ErrState) { // the one below was quicker
+			_, err = pull.Recv(ctx)
+		}
+		first <- err
+	}()
 	require.Eventually(t, func() bool {
 		_, err := pull.Recv(try())
 		return errors.Is(err, socket.ErrState)
@@ -214,11 +223,17 @@ func TestAck_Batches(t *testing.T) {
 // recvAny receives without ever waiting in Recv, which would have acknowledgements sent.
 func recvAny(t *testing.T, pull *socket.Pull) socket.Msg {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		peers := pull.Stats().Peers
-		return len(peers) > 0 && peers[0].InboxMessages > 0
-	}, sockettest.Timeout, time.Millisecond)
+	arrive(t, pull, 1)
 	return recv(t, pull)
+}
+
+// arrive waits until n messages of the only peer lie in the inbox.
+func arrive(t *testing.T, s interface{ Stats() socket.Stats }, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		peers := s.Stats().Peers
+		return len(peers) > 0 && peers[0].InboxMessages == n
+	}, sockettest.Timeout, time.Millisecond)
 }
 
 // Credit is what WithAckCredit says, at most what the high-water marks do, and follows what changes them.
@@ -241,7 +256,7 @@ func TestAck_Credit(t *testing.T) {
 	for range 20 { // the most that was granted
 		raw.SendMessage("x")
 	}
-	require.Eventually(t, func() bool { return pull.Stats().Peers[0].InboxMessages == 20 }, sockettest.Timeout, time.Millisecond)
+	arrive(t, pull, 20)
 }
 
 // The place of a message in its sender's stream, and its attempt, come with STREAM and SKIP, also where these share a read with messages.
