@@ -47,7 +47,7 @@ func (c *cursor) view(off int64, n int) ([]byte, error) {
 		return c.buf[i : i+int64(n)], nil
 	}
 	size := int(min(int64(max(n, blockSize)), c.limit-off))
-	if cap(c.buf) < size {
+	if cap(c.buf) < size || cap(c.buf) > blockSize && size <= blockSize { // one large message must not stay
 		c.buf = make([]byte, size)
 	}
 	c.bufOff, c.buf = off, c.buf[:size]

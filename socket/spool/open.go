@@ -102,6 +102,10 @@ func (l *Log) age() {
 func (l *Log) create() error {
 	rand.Read(l.id[:])
 	l.next = 1
+	if l.options.Kind.queues() {
+		l.state.make("", 0)
+		l.state.settle() // the first checkpoint has it
+	}
 	return l.begin(newHeader(l.options.Kind, l.id, 1, 1, 1, l.tick()))
 }
 

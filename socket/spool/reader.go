@@ -81,6 +81,7 @@ type Reader struct {
 	skip   *Consumer
 	top    *atomic.Uint64 // with skip: the highest number that it has acknowledged or failed
 	frames [][]byte
+	buf    []byte // kept from one segment to the next
 }
 
 // Reader returns a reader that begins at start. Close it.
@@ -196,7 +197,7 @@ func (r *Reader) Close() error {
 	if r.c == nil {
 		return nil
 	}
-	r.c, r.seg = nil, nil
+	r.buf, r.c, r.seg = r.c.buf, nil, nil
 	return r.file.Close()
 }
 
@@ -217,6 +218,7 @@ func (r *Reader) open() error {
 			}
 		}
 		r.c = newCursor(f, h, limit)
+		r.c.buf = r.buf[:0]
 		if at > 0 {
 			r.c.off, r.c.expect = at, r.number
 		}
