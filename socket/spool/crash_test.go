@@ -46,7 +46,9 @@ const crashBody = 700
 // after errors, as users do.
 func (h *history) work(fs spool.FS, n int) {
 	ctx := context.Background()
-	l, err := spool.OpenFS(fs, small)
+	o := small
+	o.Full = spool.Reject
+	l, err := spool.OpenFS(fs, o)
 	if err != nil {
 		return
 	}
@@ -160,21 +162,39 @@ func crashAgain(fs *spooltest.Mem, rng *rand.Rand) *spooltest.Mem {
 	return left
 }
 
-// TestErrorAtEveryCall lets each call of a workload fail once.
+// TestErrorAtEveryCall lets each call of a workload fail, once, or from then on.
 func TestErrorAtEveryCall(t *testing.T) {
 	t.Parallel()
+	for name, c := range map[string]struct {
+		fault   error
+		forever bool
+	}{"an error": {fault: spooltest.ErrInjected}, "no space": {fault: spooltest.ErrNoSpace}, "no disk": {spooltest.ErrInjected, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			errorAtEveryCall(t, c.fault, c.forever)
+		})
+	}
+}
+
+func errorAtEveryCall(t *testing.T, fault error, forever bool) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
 	for at := int64(1); ; at += every {
 		h, disk := newHistory(), spooltest.NewMem()
 		hit := ""
+		var one sync.Mutex
 		fs := &spooltest.Faulty{FS: disk, Before: func(call int64, op, name string) error {
-			if call == at {
-				hit = op + " " + name
-				return spooltest.ErrInjected
+			if call != at && (!forever || call < at) {
+				return nil
 			}
-			return nil
+			one.Lock()
+			defer one.Unlock()
+			if hit == "" {
+				hit = op + " " + name
+			}
+			return fault
 		}}
-		h.work(fs, 150)
+		h.work(fs, rounds(150, 500))
 		if fs.Calls() < at {
 			break
 		}

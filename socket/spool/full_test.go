@@ -197,6 +197,54 @@ func TestFailedSyncStopsTheLog(t *testing.T) {
 	}
 }
 
+// noAllocate is a disk that promises nothing ahead, as some systems do: that it is full shows at a write.
+type noAllocate struct{ spool.FS }
+
+type noAllocateFile struct{ spool.File }
+
+func (n noAllocate) Open(name string, flag int) (spool.File, error) {
+	f, err := n.FS.Open(name, flag)
+	return noAllocateFile{f}, err
+}
+
+func (noAllocateFile) Allocate(int64) error { return nil }
+
+// TestDiskFullAtAWrite: the log stops and says so at once; what was confirmed is there, can be read meanwhile, and all
+// goes on when the log is opened where there is room.
+func TestDiskFullAtAWrite(t *testing.T) {
+	t.Parallel()
+	for room := int64(20 << 10); room < 200<<10; room += 4999 { // messages, acknowledgements, checkpoints, ends
+		disk := spooltest.NewMem()
+		disk.SetRoom(room)
+		l := open(t, noAllocate{disk}, small)
+		ctx, sent := bounded(t), uint64(0)
+		for {
+			n, err := l.Append(ctx, body(sent+1, 500))
+			if err != nil {
+				require.ErrorIs(t, err, spooltest.ErrNoSpace)
+				require.ErrorIs(t, err, spool.ErrFailed)
+				break
+			}
+			sent = n
+			if n > 1 && n%2 == 0 {
+				_ = l.Queue().Ack(n-1, n-1)
+			}
+		}
+		floor := l.Queue().Floor()
+		numbers, gaps := read(t, l.Reader(spool.At(floor+1)), 500)
+		require.Equal(t, fromTo(floor+1, sent), numbers)
+		require.Empty(t, gaps)
+		require.Error(t, l.Close())
+		disk.SetRoom(-1)
+		l = open(t, noAllocate{disk}, small)
+		require.Equal(t, sent+1, l.Next())
+		numbers, gaps = read(t, l.Reader(spool.At(floor+1)), 500)
+		require.Equal(t, fromTo(floor+1, sent), numbers)
+		require.Empty(t, gaps)
+		fill(t, l, 1, 500)
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	o := small

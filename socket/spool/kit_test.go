@@ -71,6 +71,12 @@ func fill(t *testing.T, l *spool.Log, n, size int) {
 // read returns the numbers a reader finds up to the end, checks that they ascend and their bodies, and the gaps.
 func read(t *testing.T, r *spool.Reader, size int) (numbers []uint64, gaps []*spool.Gap) {
 	t.Helper()
+	return readSized(t, r, func(uint64) int { return size })
+}
+
+// readSized is read for messages of different sizes.
+func readSized(t *testing.T, r *spool.Reader, size func(number uint64) int) (numbers []uint64, gaps []*spool.Gap) {
+	t.Helper()
 	defer r.Close()
 	for {
 		rec, err := r.TryNext()
@@ -84,7 +90,7 @@ func read(t *testing.T, r *spool.Reader, size int) (numbers []uint64, gaps []*sp
 		}
 		require.NoError(t, err)
 		require.Len(t, rec.Frames, 1)
-		require.Equal(t, string(body(rec.Number, size)), string(rec.Frames[0]))
+		require.Equal(t, string(body(rec.Number, size(rec.Number))), string(rec.Frames[0]))
 		if len(numbers) > 0 {
 			require.Greater(t, rec.Number, numbers[len(numbers)-1])
 		}

@@ -1,0 +1,95 @@
+//go:build linux
+
+package spool_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+const straceDir = "MESHMQ_SPOOL_STRACE_DIR"
+
+// TestStraceChild appends until that fails and says what was confirmed, and that the failure is for good.
+func TestStraceChild(t *testing.T) {
+	dir := os.Getenv(straceDir)
+	if dir == "" {
+		t.Skip("runs as the child of TestStrace")
+	}
+	l, err := spool.Open(dir, small)
+	if err != nil {
+		fmt.Println("not opened")
+		return
+	}
+	for n := range uint64(400) {
+		if _, err := l.Append(t.Context(), body(n+1, 300)); err != nil {
+			_, again := l.Append(t.Context(), body(n+1, 300))
+			fmt.Println("failed", assert.ErrorIs(t, again, spool.ErrFailed))
+			break
+		}
+		fmt.Println("sent", n+1)
+	}
+	_ = l.Close()
+}
+
+// TestStrace lets calls of the system fail, at each of the first few places, once and for good: what was confirmed is
+// there afterwards.
+func TestStrace(t *testing.T) {
+	if os.Getenv("MESHMQ_STRACE") == "" {
+		t.Skip("needs strace: make faults-strace")
+	}
+	for _, call := range []string{"fdatasync", "fsync", "pwrite64", "ftruncate", "fallocate", "renameat", "renameat2", "openat"} {
+		for _, fault := range []string{"error=EIO", "error=ENOSPC", "error=EINTR"} {
+			for _, when := range []string{"2", "3", "5", "8", "5+"} {
+				if fault == "error=EINTR" && strings.HasSuffix(when, "+") {
+					continue // again for ever
+				}
+				t.Run(call+" "+fault+" when "+when, func(t *testing.T) {
+					straced(t, fmt.Sprintf("inject=%s:%s:when=%s", call, fault, when), call)
+				})
+			}
+		}
+	}
+}
+
+func straced(t *testing.T, inject, call string) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	l, err := spool.Open(dir, small) // else most of what fails is the making
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	args := []string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", inject}
+	if call == "openat" { // of other files the process may not do without
+		args = append(args, "-P", dir)
+	}
+	cmd := exec.Command("strace", append(args, os.Args[0], "-test.run=^TestStraceChild$")...)
+	cmd.Env = append(os.Environ(), straceDir+"="+dir)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	_ = cmd.Run() // what it says counts
+	require.Contains(t, said.String(), "PASS", "the child did not end as it should: %s", &said)
+	require.NotContains(t, said.String(), "failed false")
+	if inject == "inject=fdatasync:error=EIO:when=5+" {
+		require.Contains(t, said.String(), "failed true", "nothing was injected")
+	}
+	sent := regexp.MustCompile(`(?m)^sent (\d+)$`).FindAllStringSubmatch(said.String(), -1)
+
+	report, err := spool.Verify(dir)
+	require.NoError(t, err)
+	require.Empty(t, report.Damage)
+	l, err = spool.Open(dir, small)
+	require.NoError(t, err)
+	defer l.Close()
+	numbers, gaps := read(t, l.Queue().Reader(), 300)
+	require.Empty(t, gaps)
+	require.GreaterOrEqual(t, len(numbers), len(sent), "messages were confirmed and are lost")
+}
