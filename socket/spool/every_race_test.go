@@ -2,4 +2,4 @@
 
 package spool_test
 
-const seldom = 31
+const seldom = 61

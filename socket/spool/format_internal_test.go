@@ -158,7 +158,7 @@ func TestSpans(t *testing.T) {
 	const n = 64
 	seed := uint64(1)
 	next := func(k uint64) uint64 { seed = seed*6364136223846793005 + 1442695040888963407; return (seed >> 33) % k }
-	for range 200 {
+	for range 60 {
 		var s spans
 		plain := make(map[uint64]bool)
 		for range 30 {

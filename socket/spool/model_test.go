@@ -107,7 +107,9 @@ func (m *model) ack(k uint64) {
 	hi := min(lo+k*k, m.next-1)
 	require.NoError(m.t, m.log.Queue().Ack(lo, hi))
 	for n := lo; n <= hi; n++ {
-		m.acked[n] = m.acked[n]
+		if _, already := m.acked[n]; !already {
+			m.acked[n] = false
+		}
 	}
 }
 

@@ -116,13 +116,10 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
-// messageLimit is the offset in a segment behind which no message begins or ends unless it is alone.
-func (o *Options) messageLimit() int64 { return o.SegmentSize - o.reserved() }
-
 // tooLarge reports whether no segment can ever have room for a record of size bytes, however empty the spool.
 func (o *Options) tooLarge(size int64) bool {
 	return o.Quota > 0 && dataStart+2*sector+size+o.reserved() > max(o.Quota-o.SegmentSize, o.SegmentSize)
 }
 
-// reserved is what messages leave free in each segment.
+// reserved is what messages leave free at the end of each segment, unless one is alone in it.
 func (o *Options) reserved() int64 { return min(stateRoom, o.SegmentSize/16) }

@@ -1,0 +1,33 @@
+package spool_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestFaultPlan: each test that FAULTS.md names is there.
+func TestFaultPlan(t *testing.T) {
+	t.Parallel()
+	plan, err := os.ReadFile("FAULTS.md")
+	require.NoError(t, err)
+	files, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	there := make(map[string]bool)
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`(?m)^func (\w+)\(`).FindAllSubmatch(code, -1) {
+			there[string(match[1])] = true
+		}
+	}
+	named := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`).FindAll(plan, -1)
+	assert.Greater(t, len(named), 50)
+	for _, name := range named {
+		assert.True(t, there[string(name)], "%s is not there", name)
+	}
+}
