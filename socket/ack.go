@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -16,15 +17,21 @@ type AckStats struct {
 	RedeliveredIn uint64 // Recv returned with an Attempt above 1
 	ReturnedIn    uint64 // came, and were left to other receivers when we ended the connection, before Recv returned them
 	UnackedIn     int    // came on connections that are there, and are neither acknowledged nor refused yet
+
+	AckedOut       uint64 // we sent, and a peer acknowledged
+	WrittenOut     uint64 // we sent to peers that do not acknowledge: written is all that is known of them
+	NackedOut      uint64 // we sent, and a peer refused, once or more often
+	RedeliveredOut uint64 // sent again after a refusal, or because the connection ended
+	DeadLettered   uint64 // given up: see WithDeadLetter
+	StaleAcks      uint64 // acknowledgements of what was acknowledged or refused before, which were ignored
+	UnackedOut     int    // accepted by Send, and none of the above yet
 }
 
 // offer is what we offer in READY.
 func (c *config) offer() (o zmtp.AckOffer, some bool) {
-	if !c.ack {
-		return o, false
-	}
-	o.Receive = true
-	return o, true
+	o.Receive = c.ack && c.typ != zmtp.Push
+	o.Send = (c.ack || c.openSpool != nil) && slices.Contains(sendAckTypes, c.typ)
+	return o, o.Receive || o.Send
 }
 
 // acknowledged reports in which directions the link to the peer is acknowledged.
@@ -36,6 +43,14 @@ func (c *config) acknowledged(who *Peer) (in, out bool) {
 	}
 	theirs := zmtp.ParseAckOffer(value)
 	return mine.Receive && theirs.Send, mine.Send && theirs.Receive
+}
+
+var errNoAck = errors.New("the peer does not acknowledge messages, and WithAckRequired asks for that")
+
+// acknowledges reports whether a peer will acknowledge what we send.
+func (c *config) acknowledges(who zmtp.Peer) bool {
+	_, out := c.acknowledged(&Peer{metadata: who.Metadata})
+	return out
 }
 
 // Acknowledged reports whether messages from this peer, and to it, are acknowledged: both ends have WithAck, and their types of sockets can do it.
@@ -60,6 +75,9 @@ func (p *pipe) acknowledge(name, data []byte) (handled bool, err error) {
 			return true, in.command(name, data)
 		}
 	case zmtp.CommandAck, zmtp.CommandNack, zmtp.CommandCredit:
+		if p.peer.Load().ackOut && p.c.keeper != nil {
+			return p.settle(name, data)
+		}
 	}
 	return false, nil
 }

@@ -16,10 +16,17 @@ type balancer struct {
 	mu   sync.Mutex // guards the fields below
 	ring route.RoundRobin[*pipe]
 	wait waitq
-	err  error // the socket is closed
+	err  error    // the socket is closed
+	sure *assured // nil where nothing is acknowledged; never changes
 }
 
-func (b *balancer) init(c *core) { b.c, b.spooler = c, c.spooler }
+func (b *balancer) init(c *core) {
+	b.c, b.spooler = c, c.spooler
+	if c.bad == nil && c.cfg.ack && c.spooler == nil {
+		b.sure = newAssured(c, b, &b.mu, &b.wait)
+		c.keeper, c.sure = b.sure, b.sure
+	}
+}
 
 // enroll takes in an endpoint of Connect, which has a queue before it has a connection.
 func (b *balancer) enroll(p *pipe) error {
@@ -45,7 +52,9 @@ func (b *balancer) detach(p *pipe) {
 	}
 	if p.dialer == nil || !b.c.queueing {
 		b.forget(p)
-		if b.c.cfg.reroute {
+		if b.sure != nil {
+			b.sure.detach(p)
+		} else if b.c.cfg.reroute {
 			b.reroute(p)
 		}
 	}
@@ -77,6 +86,9 @@ func (b *balancer) reroute(p *pipe) {
 func (b *balancer) add(p *pipe) {
 	b.mu.Lock()
 	b.ring.Add(p)
+	if b.sure != nil {
+		b.sure.attachLocked(p)
+	}
 	b.wait.wake()
 	b.mu.Unlock()
 }
@@ -98,6 +110,9 @@ func (b *balancer) room(p *pipe) {
 	}
 	b.mu.Lock()
 	b.ring.Activate(p)
+	if b.sure != nil {
+		b.sure.resumeLocked()
+	}
 	b.wait.wake()
 	b.mu.Unlock()
 }
@@ -128,6 +143,9 @@ func (b *balancer) send(ctx context.Context, frames, given [][]byte) error {
 	}
 	if b.spooler != nil {
 		return b.spooler.send(ctx, either(frames, given), size)
+	}
+	if b.sure != nil {
+		return b.sendSure(ctx, frames, given, size)
 	}
 	for {
 		p, flush, err := b.try(frames, given, size, nil)
@@ -162,7 +180,7 @@ func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]by
 		return nil, false, err
 	}
 	for {
-		p, ok := b.next()
+		p, ok := b.next("")
 		if !ok {
 			return nil, false, nil
 		}
@@ -188,8 +206,11 @@ func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]by
 const scanned = 32
 
 // next returns whose turn it is. b.mu is held.
-func (b *balancer) next() (*pipe, bool) {
-	if b.c.cfg.leastOutstanding {
+func (b *balancer) next(string) (*pipe, bool) {
+	switch {
+	case b.sure != nil && b.ring.Active() > 1:
+		return b.ring.Least(scanned, (*pipe).outstanding)
+	case b.c.cfg.leastOutstanding:
 		return b.ring.Least(scanned, queued)
 	}
 	return b.ring.Next()

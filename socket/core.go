@@ -38,7 +38,10 @@ type core struct {
 	recv     *receiver // nil for types that receive nothing
 	queueing bool      // an endpoint has a queue before it is connected
 	raw      bool      // peers speak no ZMTP
-	bad      error     // what the options did wrong
+	keeper   keeper    // of messages until they are acknowledged, nil for none
+	sure     *assured  // the keeper in memory, nil for none
+	sent     sentCounts
+	bad      error // what the options did wrong
 	ctx      context.Context
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup // every goroutine of the socket but the event handler's
@@ -356,6 +359,7 @@ func (c *core) Stats() Stats {
 			s.Dropped[DropReason(reason)] = n
 		}
 	}
+	c.sent.fill(&s.Acks)
 	s.Forbidden = c.unlawful.Load()
 	c.mu.Lock()
 	s.MessagesOut, s.BytesOut = c.everOut[0], c.everOut[1]
@@ -369,6 +373,12 @@ func (c *core) Stats() Stats {
 		s.MessagesOut += ps.MessagesOut
 		s.BytesOut += ps.BytesOut
 		s.Peers = append(s.Peers, ps)
+	}
+	if c.sure != nil {
+		for i := range s.Peers {
+			s.Acks.UnackedOut += s.Peers[i].Unacked
+		}
+		s.Acks.UnackedOut += c.sure.left()
 	}
 	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return comparePeers(a, b) })
 	if c.spooler != nil {

@@ -68,7 +68,7 @@ type DeadLetter struct {
 	Number   uint64   // in the stream that it was sent in
 	Reason   string   // what the receiver said, or which limit was reached
 	Attempts int      // deliveries that failed
-	Frames   [][]byte // valid during the call
+	Frames   [][]byte // the routing id before them on a ROUTER; whose they are says WithDeadLetter
 }
 
 // delivery is a message on its way to a member.

@@ -24,7 +24,7 @@ func NewDealer(opts ...Option) *Dealer {
 	s.spooler.init(&s.core)
 	s.balancer.init(&s.core)
 	s.receiver.init(&s.core)
-	s.queueing = !s.cfg.immediate && s.core.spooler == nil
+	s.queueing = !s.cfg.immediate && s.core.keeper == nil
 	return s
 }
 
@@ -33,6 +33,9 @@ func NewDealer(opts ...Option) *Dealer {
 func (s *Dealer) SendOwned(ctx context.Context, frames ...[]byte) error {
 	return s.balancer.send(ctx, nil, frames)
 }
+
+// WaitAcked is that of Push.
+func (s *Dealer) WaitAcked(ctx context.Context) error { return s.core.waitAcked(ctx) }
 
 func (s *Dealer) enroll(p *pipe) error { return s.balancer.enroll(p) }
 

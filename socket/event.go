@@ -24,13 +24,14 @@ const (
 	Confirmed                            // SUB, XSUB and DISH: Peer has dealt with all subscriptions so far, see WaitSubscribed
 	GaveUp                               // no further attempt is made, as WithReconnectStop or WithoutReconnect asked; Err is the last cause
 	Forbidden                            // PUB, XPUB and RADIO: Peer may not have Topic, as Err says (WithTopicAuthorizer)
-	DeadLettered                         // a message was given up, as Err says (WithSpool)
+	Redelivered                          // the connection to Peer ended before it had acknowledged Count messages, which go out again
+	DeadLettered                         // a message was given up, as Err says: see WithDeadLetter
 	SpoolTrouble                         // the spool could not be read, or a dead letter not be written, as Err says; it is tried again
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "dead letter", "trouble with the spool", "reload failed"}
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "reload failed"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {
@@ -54,13 +55,14 @@ const (
 	DropConflated                          // a later message took its place (WithConflate, the policy Conflate)
 	DropUnroutable                         // sent to a routing id that is not connected (ROUTER with WithMandatory(false))
 	DropForbidden                          // the peer may not send it to us (WithPublishAuthorizer)
+	DropDead                               // a dead letter that nobody takes: see WithDeadLetter
 	DropRefused                            // the connection ended within it again and again: too large for the peer, most likely
 	DropQuota                              // the spool was full, and is to drop the oldest (WithSpool)
 	DropDamaged                            // what the spool held of it could not be read any more (WithSpool)
 	dropReasons
 )
 
-var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated", "unroutable", "forbidden", "refused", "quota", "damaged"}
+var dropNames = [...]string{"?", "queue full", "peer gone", "closed", "unwanted", "malformed", "disconnected", "conflated", "unroutable", "forbidden", "dead letter", "refused", "quota", "damaged"}
 
 // String returns the reason in words.
 func (r DropReason) String() string {
@@ -81,7 +83,7 @@ type Event struct {
 	Topic    string        // Subscribed, Unsubscribed and Forbidden
 	Reason   DropReason    // Dropped
 	Refusal  Refusal       // HandshakeFailed and Disconnected: what was wrong with the peer, zero for nothing
-	Count    uint64        // Dropped
+	Count    uint64        // Dropped, Redelivered and DeadLettered
 }
 
 // String returns the event in one line.

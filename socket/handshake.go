@@ -152,6 +152,9 @@ func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
 		return "", &limitError{fmt.Errorf("identity of %d bytes, WithMaxIdentity allows %d", n, c.cfg.maxIdentity), RefusedIdentity}
 	}
 	err = c.pat.identify(p, who)
+	if err == nil && c.cfg.ackRequired && !c.cfg.acknowledges(who) {
+		err = errNoAck
+	}
 	if _, ours := who.Metadata.Get(meshProperty); ours && err != nil {
 		tell = err.Error()
 	}

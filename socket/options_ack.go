@@ -66,9 +66,15 @@ var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub}
 // A message that is not acknowledged when the socket is closed, or its connection ends, goes to another receiver; Close returns nothing of that kind from then on.
 // Acknowledgements that were given are sent before the connection ends.
 //
+// A PUSH, DEALER or ROUTER that sends on acknowledged links has a queue to peers that are connected only, as with WithImmediate. Send gives the message to the peer with the fewest
+// messages outstanding, none beyond the credit that a peer gave (WithAckCredit there); WithSendHWM counts messages until they are acknowledged. It returns
+// nil when the message is kept here in memory; while nobody has room it blocks. What comes back from a peer goes to another, or to the next connection, before anything newer;
+// a ROUTER keeps it for the same routing id (WithAwayLimit). WithRetry says when a refused message is tried again, WithAttempts and WithDeadLetter what becomes of it in the end. WaitAcked
+// waits until all that was sent is acknowledged, Shutdown too, and says how much was left.
+//
 // It is not for use with WithConflate, WithPublishAuthorizer, WithProbe and WithHelloMessage. Default: off.
 func WithAck() Option {
-	return only("WithAck", func(c *config) { c.ack = true }, ackTypes...)
+	return only("WithAck", func(c *config) { c.ack = true }, append(sendAckTypes, zmtp.Pull, zmtp.Sub)...)
 }
 
 // WithManualAck has messages acknowledged by Msg.Ack alone, not by asking for the next one. As many messages as WithAckCredit says may be

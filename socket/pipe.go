@@ -23,8 +23,9 @@ type pipe struct {
 	policy   DropPolicy // what to do when out is full, where the pattern drops messages; set before any is queued
 	dropped  [dropReasons]atomic.Uint64
 	rtt      atomic.Int64
-	empty    chan struct{} // a signal that the queue became empty, once flush or drain asked for it
-	renewed  atomic.Bool   // we ended the connection to get a fresh one: no pause before that
+	sent     atomic.Pointer[progress] // with core.sure: on the connection, or on the last one
+	empty    chan struct{}            // a signal that the queue became empty, once flush or drain asked for it
+	renewed  atomic.Bool              // we ended the connection to get a fresh one: no pause before that
 
 	peer    atomic.Pointer[Peer] // of the connection, or of the last one
 	live    atomic.Bool          // there is a connection, handshake done
@@ -252,7 +253,7 @@ func (p *pipe) awaitDetached(limit time.Duration) {
 func (p *pipe) flush(ctx context.Context) {
 	p.out.Watch()
 	for {
-		if msgs, _ := p.out.Depth(); msgs == 0 {
+		if msgs, _ := p.out.Outstanding(); msgs == 0 {
 			return
 		}
 		select {
@@ -289,6 +290,9 @@ func (p *pipe) stats() PeerStats {
 	}
 	s.QueueMessages, s.QueueBytes = p.out.Depth()
 	s.MessagesOut, s.BytesOut = p.out.Totals()
+	if p.c.keeper != nil {
+		s.Unacked, _ = p.out.Outstanding()
+	}
 	p.mu.Lock()
 	if p.attached > 0 {
 		s.Reconnects = p.attached - 1

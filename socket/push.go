@@ -20,7 +20,7 @@ func NewPush(opts ...Option) *Push {
 	s.core.init(zmtp.Push, s, opts)
 	s.spooler.init(&s.core)
 	s.balancer.init(&s.core)
-	s.queueing = !s.cfg.immediate && s.core.spooler == nil
+	s.queueing = !s.cfg.immediate && s.core.keeper == nil
 	return s
 }
 
@@ -29,6 +29,11 @@ func NewPush(opts ...Option) *Push {
 func (s *Push) SendOwned(ctx context.Context, frames ...[]byte) error {
 	return s.balancer.send(ctx, nil, frames)
 }
+
+// WaitAcked blocks until every message that Send had taken when it was called is acknowledged, written to a peer that does not acknowledge, or
+// given up as a dead letter. It is for sockets with WithAck; others are ErrState. It ends with ctx, ErrTimeout when that is its deadline, and
+// with Close (ErrClosed).
+func (s *Push) WaitAcked(ctx context.Context) error { return s.core.waitAcked(ctx) }
 
 func (s *Push) enroll(p *pipe) error  { return s.balancer.enroll(p) }
 func (s *Push) attach(p *pipe) error  { s.balancer.attach(p); return nil }

@@ -25,6 +25,7 @@ type Router struct {
 	wait    waitq // for room at any peer
 	last    uint32
 	stopped error
+	sure    *assured // nil where nothing is acknowledged; never changes
 }
 
 var errHandedOver = errors.New("another peer took over the identity")
@@ -35,8 +36,15 @@ func NewRouter(opts ...Option) *Router {
 	s.core.init(zmtp.Router, s, opts)
 	s.receiver.init(&s.core)
 	s.receiver.lead = 1
+	if s.bad == nil && s.cfg.ack {
+		s.sure = newAssured(&s.core, s, &s.tableMu, &s.wait)
+		s.core.keeper, s.core.sure = s.sure, s.sure
+	}
 	return s
 }
+
+// WaitAcked is that of Push.
+func (s *Router) WaitAcked(ctx context.Context) error { return s.core.waitAcked(ctx) }
 
 // enroll makes an endpoint of ConnectAs routable before it is connected.
 func (s *Router) enroll(p *pipe) error {
@@ -81,6 +89,10 @@ func (s *Router) attach(p *pipe) error {
 	if replaced {
 		before = old.peer.Load()
 	}
+	if s.sure != nil {
+		s.sure.attachLocked(p)
+		s.wait.wakeAll()
+	}
 	s.tableMu.Unlock()
 	if replaced {
 		old.expel(before, fmt.Errorf("%w %q, from %s", errHandedOver, p.id, peer.address), errHandedOver.Error())
@@ -105,6 +117,9 @@ func (s *Router) seatLocked(p *pipe, identity string) (old *pipe, replaced bool)
 
 // detach keeps the id of ConnectAs until forget.
 func (s *Router) detach(p *pipe) {
+	if s.sure != nil {
+		s.sure.detach(p)
+	}
 	if !p.named {
 		s.forget(p)
 	}
@@ -123,6 +138,9 @@ func (s *Router) forget(p *pipe) {
 
 func (s *Router) room(*pipe) {
 	s.tableMu.Lock()
+	if s.sure != nil {
+		s.sure.resumeLocked()
+	}
 	s.wait.wakeAll()
 	s.tableMu.Unlock()
 }
@@ -184,7 +202,7 @@ func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 			s.tableMu.Unlock()
 			return s.unroutable(id)
 		}
-		took, flush := p.queue(nil, frames, given, size)
+		took, flush := s.queueLocked(p, frames, given, size)
 		if took {
 			s.tableMu.Unlock()
 			if flush {
@@ -202,6 +220,19 @@ func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 		}
 	}
 }
+
+// queueLocked queues a message for p.
+func (s *Router) queueLocked(p *pipe, frames, given [][]byte, size int) (took, flush bool) {
+	if s.sure == nil {
+		return p.queue(nil, frames, given, size)
+	}
+	to, flush := s.sure.takeLocked(p.id, frames, given, size)
+	return to != nil, flush
+}
+
+// next and full are those of a sendingHalf.
+func (s *Router) next(id string) (*pipe, bool) { return s.table.Get([]byte(id)) }
+func (s *Router) full(*pipe) bool              { return false }
 
 // unroutable is what becomes of a message to a routing id that is not there.
 func (s *Router) unroutable(id []byte) error {

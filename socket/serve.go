@@ -85,8 +85,8 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	p.in.Store(in)
 	p.peer.Store(who)
 	p.out.First = p.c.greeting(who)
-	if s := p.c.spooler; s != nil {
-		s.retain(p)
+	if p.c.keeper != nil {
+		p.c.keeper.retain(p)
 	}
 	p.out.Attach(conn)
 	p.live.Store(true)

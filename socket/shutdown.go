@@ -84,9 +84,12 @@ func (c *core) drain(ctx context.Context) error {
 	}
 	for {
 		left, stuck := 0, 0
+		if c.sure != nil {
+			left = c.sure.left()
+		}
 		for _, p := range c.allPipes() {
 			p.out.Watch()
-			msgs, _ := p.out.Depth()
+			msgs, _ := p.out.Outstanding()
 			if p.dialer != nil && p.dialer.idle.Load() {
 				stuck += msgs
 			} else {
@@ -118,7 +121,11 @@ func (c *core) unsent(op string, cause error) error {
 	if left == 0 || cause == nil {
 		return nil
 	}
-	return &Error{Op: op, Err: &blocked{fmt.Errorf("%d messages were not sent", left), cause}}
+	what := "sent"
+	if c.sure != nil {
+		what = "acknowledged"
+	}
+	return &Error{Op: op, Err: &blocked{fmt.Errorf("%d messages were not %s", left, what), cause}}
 }
 
 // end hangs up on all peers, then ends all goroutines. Each pipe drops and counts what it has left.
@@ -145,6 +152,9 @@ func (c *core) end() {
 	c.wg.Wait()
 	if c.spooler != nil {
 		c.spooler.close()
+	}
+	if c.sure != nil {
+		c.sure.close()
 	}
 	c.hurry()
 	c.pat.stopReceiving(ErrClosed)

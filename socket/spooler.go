@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // spooler is the sending half of PUSH and DEALER with WithSpool: messages go into the spool, and from there to peers by a courier. Without
@@ -58,16 +57,10 @@ func (s *spooler) open(c *core) error {
 	s.spool, s.from = log, from
 	s.stream, _ = log.Stream()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.courier = newCourier(from, retryPolicy{min: retryMin, max: retryMax, random: rand.Float64}, s.hear)
-	c.spooler = s
+	s.courier = newCourier(from, c.cfg.retryPolicy(), s.hear)
+	c.spooler, c.keeper = s, s
 	return nil
 }
-
-// The pauses before a message is delivered again that its receiver could not handle.
-const (
-	retryMin = 100 * time.Millisecond
-	retryMax = 30 * time.Second
-)
 
 // hear passes on what the courier says.
 func (s *spooler) hear(n courierNews) {
@@ -81,7 +74,7 @@ func (s *spooler) hear(n courierNews) {
 		}
 		s.c.drop(nil, reason, int(n.gap.To-n.gap.From+1))
 	case n.dead != nil:
-		s.c.hub.emit(Event{Kind: DeadLettered, Err: errors.New(n.dead.Reason), Count: 1})
+		s.c.bury(*n.dead)
 	case n.trouble != nil:
 		s.c.hub.emit(Event{Kind: SpoolTrouble, Err: n.trouble})
 	}
@@ -201,11 +194,30 @@ func (s *spooler) retain(p *pipe) {
 			greeting++
 		}
 	}
-	p.out.Retain(link.Retention{Plain: true, Greeting: greeting, Stream: s.stream, Settled: m.settle})
+	_, acknowledges := p.peer.Load().Acknowledged()
+	p.out.Retain(link.Retention{Plain: !acknowledges, Greeting: greeting, Stream: s.stream, Settled: m.settle, Progress: func(msgs int) {
+		s.c.sent.written.Add(uint64(msgs))
+	}})
 }
 
-// detach gives back what a connection that has ended did not settle. The first message that was sent is taken for the cause: receivers
-// handle them in order.
+// acked has nothing to do: the courier hears of it by numbers.
+func (s *spooler) acked(*pipe, int) {}
+
+// nacked has the courier deliver a message again, or bury it.
+func (s *spooler) nacked(p *pipe, n zmtp.Nack) error {
+	r, ok, err := p.takeBack(n.Tag)
+	if ok {
+		back := returned{number: r.Number, attempt: r.Attempt, blame: failed, after: n.After, reason: n.Reason}
+		if n.Reject {
+			back.blame = rejected
+		}
+		p.member.Load().giveBack(back)
+		p.out.Report()
+	}
+	return err
+}
+
+// detach gives back what a connection that has ended did not settle. A message has failed if the connection ended within it: it may be one that the peer refuses.
 func (s *spooler) detach(p *pipe) {
 	m := p.member.Load()
 	if m == nil {
@@ -213,18 +225,21 @@ func (s *spooler) detach(p *pipe) {
 	}
 	unsettled := p.out.Return()
 	all := make([]returned, len(unsettled))
-	first := true
+	begun := 0
 	for i, r := range unsettled {
 		all[i] = returned{number: r.Number, attempt: r.Attempt}
-		if r.Begun {
+		switch {
+		case r.Cut:
+			all[i].blame, all[i].reason = failed, errCutWithin
+		case r.Begun:
 			all[i].blame = bystander
-			if first {
-				all[i].blame, all[i].reason = failed, "the connection ended"
-			}
-			first = false
+		}
+		if r.Begun {
+			begun++
 		}
 	}
 	m.leave(all)
+	p.redelivered(begun)
 }
 
 // spoolWay is the way to a peer of a socket with a spool.

@@ -27,6 +27,7 @@ type PeerStats struct {
 	GaveUp        bool      // no connection is sought any more, see WithReconnectStop
 	QueueMessages int       // waiting to be written
 	QueueBytes    int
+	Unacked       int // sent and not acknowledged, those waiting to be written among them, with WithAck
 	InboxMessages int // read, waiting for Recv
 	InboxBytes    int
 	MessagesOut   uint64 // written to the connection's queue by Send

@@ -12,6 +12,10 @@ func (o *Out) Deliver(frames [][]byte, size int, d Delivery) (ok, flush bool) {
 		return false, false
 	}
 	for i, f := range frames {
+		if n := len(f); n < 256 { // the hot path
+			b.b = append(append(b.b, more(i, frames), byte(n)), f...)
+			continue
+		}
 		b.b = zmtp.AppendHeader(b.b, more(i, frames), len(f))
 		if len(f) <= largeBody {
 			b.b = append(b.b, f...)
@@ -68,6 +72,10 @@ func (o *Out) beginLocked(frames [][]byte, size int, d Delivery) (b *block, star
 	start = len(b.b)
 	b.b = append(b.b, k.scratch...)
 	k.add(d, size, b)
+	if d.Again {
+		o.total--
+		o.totalB -= uint64(size)
+	}
 	return b, start
 }
 
@@ -189,11 +197,11 @@ func (o *Out) progressLocked() {
 	}
 	for tag := k.landed + 1; i < len(o.flight) && tag < k.next; tag++ {
 		e := k.at(tag)
-		if tag <= k.floor || e.blk == nil {
+		if tag <= k.floor || e.blk == 0 {
 			continue
 		}
 		s := &o.flight[i]
-		for s.blk != e.blk || int(e.pos) < s.at || int(e.pos) >= s.at+len(s.b) {
+		for s.blk == nil || s.blk.id != e.blk || int(e.pos) < s.at || int(e.pos) >= s.at+len(s.b) {
 			offset += len(s.b)
 			if i++; i == len(o.flight) {
 				return

@@ -34,7 +34,12 @@ func (k *kept) add(d Delivery, size int, b *block) {
 	if k.next-k.floor > uint64(len(k.ring)) {
 		k.grow()
 	}
-	*k.at(k.next) = entry{d.Number, size, b, uint32(len(b.b)), d.Incarnation, uint16(min(d.Attempt, maxCount)), uint16(min(d.Failed, maxCount))}
+	*k.at(k.next) = entry{d.Number, size, b.id, uint32(len(b.b)), d.Incarnation, uint16(min(d.Attempt, maxCount)), uint16(min(d.Failed, maxCount))}
+	if k.msgs == 0 {
+		k.mixed = false
+	}
+	k.mixed = k.mixed || d.Number < k.last
+	k.last = d.Number
 	b.refs++
 	k.next++
 	k.msgs++
@@ -52,7 +57,7 @@ func (k *kept) grow() {
 // settleTo settles all tags up to floor.
 func (k *kept) settleTo(floor uint64) {
 	for tag := k.floor + 1; tag <= floor; tag++ {
-		if e := k.at(tag); e.blk != nil {
+		if e := k.at(tag); e.blk != 0 {
 			k.settle(tag, e)
 		}
 	}
@@ -79,14 +84,14 @@ func (k *kept) release(tag uint64, e *entry) {
 	if e.size > largeBody && len(k.bodies) > 0 {
 		k.releaseBodies(tag)
 	}
-	b := e.blk
-	e.blk = nil
+	b := k.blocks[e.blk-1]
+	e.blk = 0
 	b.unref()
 }
 
 // advance moves the floor over what is settled, and forgets the large bodies below it.
 func (k *kept) advance() {
-	for k.floor+1 < k.next && k.at(k.floor+1).blk == nil {
+	for k.floor+1 < k.next && k.at(k.floor+1).blk == 0 {
 		k.floor++
 	}
 	for k.gone < len(k.bodies) && k.bodies[k.gone].tag <= k.floor {
@@ -123,9 +128,9 @@ func (k *kept) releaseBodies(tag uint64) {
 
 // returned returns a message. Its frames are those of the link.
 func (k *kept) returned(tag uint64, e *entry) Returned {
-	r := Returned{Delivery: Delivery{e.number, e.incarnation, int(e.attempt), int(e.failed)}, Size: e.size}
+	r := Returned{Delivery: Delivery{Number: e.number, Incarnation: e.incarnation, Attempt: int(e.attempt), Failed: int(e.failed)}, Size: e.size}
 	large := k.bodiesOf(tag)
-	for rest, more := e.blk.b[e.pos:], true; more; {
+	for rest, more := k.blocks[e.blk-1].b[e.pos:], true; more; {
 		flags, n, h, _ := zmtp.ParseHeader(rest)
 		more = flags&zmtp.FlagMore != 0
 		if n > largeBody {
@@ -142,7 +147,7 @@ func (k *kept) returned(tag uint64, e *entry) Returned {
 
 // encoded returns how many bytes a message is on the wire.
 func (k *kept) encoded(e *entry) (size int) {
-	for rest, more := e.blk.b[e.pos:], true; more; {
+	for rest, more := k.blocks[e.blk-1].b[e.pos:], true; more; {
 		flags, n, h, _ := zmtp.ParseHeader(rest)
 		more = flags&zmtp.FlagMore != 0
 		size += h + int(n)
@@ -193,9 +198,12 @@ func (k *kept) block(need int) *block {
 }
 
 func (k *kept) newBlock() *block {
-	b := &block{k: k}
+	var b *block
 	if n := len(k.free); n > 0 {
 		b, k.free = k.free[n-1], k.free[:n-1]
+	} else {
+		b = &block{k: k, id: uint32(len(k.blocks) + 1)}
+		k.blocks = append(k.blocks, b)
 	}
 	b.refs = 1
 	return b
@@ -223,11 +231,6 @@ func (b *block) unref() {
 	case b.small:
 		k.small = b.b[:0]
 	}
-	*b = block{k: k}
-	if len(k.free) < maxFree {
-		k.free = append(k.free, b)
-	}
+	*b = block{k: k, id: b.id}
+	k.free = append(k.free, b)
 }
-
-// maxFree is how many unused blocks are kept: what a write call takes, in chunks.
-const maxFree = flightBytes / chunkSize

@@ -26,6 +26,7 @@ type Delivery struct {
 	Incarnation uint32 // of the sender when it got that number
 	Attempt     int    // which delivery it is, from 1
 	Failed      int    // how many of those before have failed
+	Again       bool   // it was queued before, and counts no second time in Totals
 }
 
 // Returned is a message that comes back from an acknowledged link.
@@ -66,22 +67,25 @@ type kept struct {
 	bytes   int
 	bodies  []largeBodyOf // of messages in ring, by their tags; what lies before gone is settled
 	gone    int
-	open    *block // the block to be continued, nil for none
-	small   []byte // memory of a small block
-	free    []*block
+	open    *block          // the block to be continued, nil for none
+	small   []byte          // memory of a small block
+	blocks  []*block        // by their ids, less one
+	free    []*block        // of them
 	scratch []byte          // of an announcement
 	runs    []zmtp.TagRange // numbers settled that Settled has not been told
 	written int             // messages settled by being written that Progress has not been told
 	settled bool            // something was, since the last report
 	begun   uint64          // once the connection has ended: the last tag of which some was written
 	cut     uint64          // and that of which some was, and not all, 0 for none
+	last    uint64          // number of the last message
+	mixed   bool            // a number was lower than the one before it, and something has been unsettled since
 }
 
-// entry is one message. It is settled when blk is nil.
+// entry is one message. It is settled when blk is 0. There is no pointer in it, so that the garbage collector has nothing to do with the ring.
 type entry struct {
 	number      uint64
 	size        int    // of its bodies
-	blk         *block // it begins there, at octet pos
+	blk         uint32 // it begins in the block of that id, at octet pos
 	pos         uint32
 	incarnation uint32
 	attempt     uint16
@@ -97,6 +101,7 @@ type largeBodyOf struct {
 // block is memory that messages and segments are cut from. It is given back when none of them needs it.
 type block struct {
 	k      *kept
+	id     uint32
 	b      []byte           // the part in use
 	pooled *[chunkSize]byte // what b is, where it came from chunks
 	body   *[]byte          // what b is, where it came from bodies
@@ -125,7 +130,7 @@ func (o *Out) Outstanding() (msgs, bytes int) {
 	return o.msgs, o.bytes
 }
 
-// Oldest returns the lowest number that is not settled, and whether there is one.
+// Oldest returns the lowest number that is not settled, and whether there is one. It is quick while numbers only went up.
 func (o *Out) Oldest() (number uint64, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -133,8 +138,11 @@ func (o *Out) Oldest() (number uint64, ok bool) {
 		return 0, false
 	}
 	for tag := o.kept.floor + 1; tag < o.kept.next; tag++ {
-		if e := o.kept.at(tag); e.blk != nil && (!ok || e.number < number) {
+		if e := o.kept.at(tag); e.blk != 0 && (!ok || e.number < number) {
 			number, ok = e.number, true
+			if !o.kept.mixed {
+				break
+			}
 		}
 	}
 	return number, ok
@@ -174,7 +182,7 @@ func (o *Out) Ack(a zmtp.Ack) (acked, stale int, err error) {
 	for r, ok := a.Next(); ok; r, ok = a.Next() {
 		stale += int(min(r.Last, k.floor) - min(r.First-1, k.floor))
 		for tag := max(r.First, k.floor+1); tag <= r.Last; tag++ {
-			if e := k.at(tag); e.blk == nil {
+			if e := k.at(tag); e.blk == 0 {
 				stale++
 			} else {
 				k.settle(tag, e)
@@ -197,7 +205,7 @@ func (o *Out) sentLocked() uint64 {
 }
 
 // Nack takes a message out that the peer does not want, as a copy. ok is false if the tag was settled before; the error is ErrTag if it was
-// never sent.
+// never sent. What it makes room for is owed until Report.
 func (o *Out) Nack(tag uint64) (r Returned, ok bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -208,17 +216,23 @@ func (o *Out) Nack(tag uint64) (r Returned, ok bool, err error) {
 	if sent := o.sentLocked(); tag == 0 || tag > sent {
 		return r, false, fmt.Errorf("%w: NACK of tag %d, sent %d", ErrTag, tag, sent)
 	}
-	if tag <= k.floor || k.at(tag).blk == nil {
+	if tag <= k.floor || k.at(tag).blk == 0 {
 		return r, false, nil
 	}
 	e := k.at(tag)
 	r = k.returned(tag, e)
-	r.Begun = true
+	r.Begun, r.Again = true, true
 	r.copyFrames()
 	k.release(tag, e)
 	k.advance()
-	o.reportLocked()
 	return r, true, nil
+}
+
+// Report calls Room and Drained where they are owed.
+func (o *Out) Report() {
+	o.mu.Lock()
+	o.reportLocked()
+	o.mu.Unlock()
 }
 
 // copyFrames has the message share no memory with the link.
@@ -240,8 +254,9 @@ func (o *Out) Return() (all []Returned) {
 	}
 	all = make([]Returned, 0, k.msgs)
 	for tag := k.floor + 1; tag < k.next; tag++ {
-		if e := k.at(tag); e.blk != nil {
+		if e := k.at(tag); e.blk != 0 {
 			r := k.returned(tag, e)
+			r.Again = true
 			r.Begun = tag <= k.landed || tag <= k.begun
 			r.Cut = tag == k.cut
 			all = append(all, r)

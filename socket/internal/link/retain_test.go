@@ -204,7 +204,7 @@ func (w *world) landed() []arrived {
 		require.Equal(w.t, w.bodies[a.number], a.frames)
 		if !w.tags[uint64(i+1)] {
 			d := w.open[a.number]
-			require.Equal(w.t, d, Delivery{a.number, uint32(a.incarnation), a.attempt, d.Failed})
+			require.Equal(w.t, d, Delivery{a.number, uint32(a.incarnation), a.attempt, d.Failed, d.Again})
 		}
 	}
 	return all
@@ -248,6 +248,8 @@ func (w *world) refuse() {
 }
 
 func (w *world) takeBack(r Returned) {
+	require.True(w.t, r.Again)
+	r.Again = w.open[r.Number].Again
 	require.Equal(w.t, w.open[r.Number], r.Delivery)
 	require.Equal(w.t, w.bodies[r.Number], r.Frames)
 	require.Equal(w.t, size(r.Frames), r.Size)

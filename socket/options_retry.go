@@ -1,0 +1,110 @@
+package socket
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// retryConfig is what options set about messages that are not acknowledged.
+type retryConfig struct {
+	retryMin     time.Duration
+	retryMax     time.Duration
+	maxAttempts  int
+	onDeadLetter func(DeadLetter)
+	ackRequired  bool
+	awayLimit    time.Duration
+}
+
+func defaultRetry() retryConfig {
+	return retryConfig{
+		retryMin:    100 * time.Millisecond, // as WithReconnect
+		retryMax:    30 * time.Second,       // a receiver's dependency may need that long to come back
+		maxAttempts: 10,                     // with the pauses above about a minute
+		awayLimit:   30 * time.Second,       // a process restarts in less
+	}
+}
+
+// sendAckTypes are the types of sockets that send messages which are acknowledged.
+var sendAckTypes = []zmtp.SocketType{zmtp.Push, zmtp.Dealer, zmtp.Router}
+
+// checkRetry finds what is of no use without acknowledgements.
+func (c *config) checkRetry() error {
+	def := defaultRetry()
+	switch {
+	case c.ack && c.reroute:
+		return fmt.Errorf("%w: WithAck and WithReroute: with WithAck all that a peer left goes to others", ErrOption)
+	case c.ack, c.openSpool != nil:
+		return nil
+	}
+	for _, o := range []struct {
+		option string
+		set    bool
+	}{
+		{"WithRetry", c.retryMin != def.retryMin || c.retryMax != def.retryMax},
+		{"WithAttempts", c.maxAttempts != def.maxAttempts},
+		{"WithDeadLetter", c.onDeadLetter != nil},
+		{"WithAckRequired", c.ackRequired},
+		{"WithAwayLimit", c.awayLimit != def.awayLimit},
+	} {
+		if o.set {
+			return fmt.Errorf("%w: %s without WithAck or WithSpool", ErrOption, o.option)
+		}
+	}
+	return nil
+}
+
+// retryPolicy returns when messages that failed are delivered again.
+func (c *config) retryPolicy() retryPolicy {
+	return retryPolicy{min: c.retryMin, max: c.retryMax, limit: c.maxAttempts, random: rand.Float64}
+}
+
+// WithRetry sets the pause before a message that its receiver refused (Msg.Nack) is delivered again, to whichever peer has room: it is drawn
+// evenly below a bound that doubles with each failed delivery from min to max (full jitter). A receiver that names a delay is obeyed instead. It
+// needs WithAck or WithSpool. Default: 100 ms to 30 s.
+func WithRetry(min, max time.Duration) Option {
+	return func(c *config) error {
+		if min <= 0 || max < min {
+			return bad("WithRetry", fmt.Sprint(min, ", ", max), "want 0 < min <= max")
+		}
+		return only("WithRetry", func(c *config) { c.retryMin, c.retryMax = min, max }, sendAckTypes...)(c)
+	}
+}
+
+// WithAttempts sets after how many failed deliveries a message becomes a dead letter. A delivery has failed when the receiver refused it, or the connection ended while
+// the message was being written, as it does when it is too large for the peer. A connection that ends before an acknowledgement has come is no
+// failure of the message. It needs WithAck or WithSpool. Default: 10; zero means no limit.
+func WithAttempts(n int) Option {
+	return func(c *config) error {
+		if n < 0 {
+			return bad("WithAttempts", n, "want 0 (no limit) or more")
+		}
+		return only("WithAttempts", func(c *config) { c.maxAttempts = n }, sendAckTypes...)(c)
+	}
+}
+
+// WithDeadLetter has f called with each message that is given up: rejected for good, or failed as often as WithAttempts allows. The calls are
+// made one at a time, on a goroutine of the socket's own; the frames are f's. f must not call Close or Shutdown of the same socket, which
+// wait for it. Without it dead letters are counted (Stats.Acks), reported as events, and dropped (DropDead). It needs WithAck or WithSpool.
+func WithDeadLetter(f func(DeadLetter)) Option {
+	return func(c *config) error {
+		if f == nil {
+			return bad("WithDeadLetter", "nil", "want a function")
+		}
+		return only("WithDeadLetter", func(c *config) { c.onDeadLetter = f }, sendAckTypes...)(c)
+	}
+}
+
+// WithAckRequired has a socket that sends refuse peers that do not acknowledge messages (HandshakeFailed), in place of sending them each message at most
+// once. It needs WithAck or WithSpool. Default: off.
+func WithAckRequired() Option {
+	return only("WithAckRequired", func(c *config) { c.ackRequired = true }, sendAckTypes...)
+}
+
+// WithAwayLimit sets how long a ROUTER keeps messages for a peer that has gone without acknowledging them, so that it gets them when it comes back under the same
+// routing id. Then they are dead letters. It needs WithAck or WithSpool. Default: 30 s; zero keeps them for good.
+func WithAwayLimit(d time.Duration) Option {
+	return period("WithAwayLimit", d, func(c *config) { c.awayLimit = d })
+}

@@ -1,0 +1,241 @@
+package socket
+
+import (
+	"cmp"
+	"container/heap"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// redelivery is a message that came back from a peer.
+type redelivery struct {
+	link.Returned
+	to     string    // routing id of who gets it, empty for whoever has room
+	reason string    // of its last failure
+	due    time.Time // later: when it is to be delivered; again: when it is given up, zero for never
+}
+
+// redeliveries wait for their time, as a heap.
+type redeliveries []redelivery
+
+func (r redeliveries) Len() int           { return len(r) }
+func (r redeliveries) Less(i, j int) bool { return r[i].due.Before(r[j].due) }
+func (r redeliveries) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
+func (r *redeliveries) Push(x any)        { *r = append(*r, x.(redelivery)) }
+func (r *redeliveries) Pop() any {
+	n := len(*r) - 1
+	last := (*r)[n]
+	(*r)[n] = redelivery{}
+	*r = (*r)[:n]
+	return last
+}
+
+// failedLocked decides what becomes of a message that its receiver refused.
+func (a *assured) failedLocked(r redelivery, n zmtp.Nack) {
+	switch {
+	case n.Reject:
+		r.reason = cmp.Or(n.Reason, "rejected without a reason")
+		a.giveUpLocked(r)
+	case a.retry.limit > 0 && r.Failed >= a.retry.limit:
+		r.reason = fmt.Sprintf("%d deliveries failed, the last one: %s", r.Failed, cmp.Or(n.Reason, "no reason given"))
+		a.giveUpLocked(r)
+	default:
+		pause := n.After
+		if pause == 0 {
+			pause = a.retry.pause(r.Failed)
+		}
+		r.due = time.Now().Add(pause)
+		heap.Push(&a.later, r)
+		a.c.sent.redelivered.Add(1)
+		a.armLocked()
+	}
+}
+
+// insertLocked puts a message among those that are delivered before anything newer. sortLocked follows.
+func (a *assured) insertLocked(r redelivery) {
+	if r.to != "" {
+		a.keyed[r.to]++
+		if r.due = (time.Time{}); a.c.cfg.awayLimit > 0 {
+			r.due = time.Now().Add(a.c.cfg.awayLimit)
+		}
+	}
+	a.again = append(a.again, r)
+}
+
+// sortLocked is called when insertLocked was.
+func (a *assured) sortLocked() {
+	slices.SortFunc(a.again, func(a, b redelivery) int { return cmp.Compare(a.Number, b.Number) })
+}
+
+// resumeLocked delivers what came back, as far as there is room.
+func (a *assured) resumeLocked() {
+	if len(a.again) == 0 || a.c.ctx.Err() != nil {
+		return
+	}
+	kept := a.again[:0]
+	var stuck map[string]bool // whose order would suffer
+	for i := range a.again {
+		r := &a.again[i]
+		if stuck[r.to] {
+			kept = append(kept, *r)
+			continue
+		}
+		p, flush := a.place(r.to, r.Frames, nil, r.Size, r.Delivery)
+		switch {
+		case p == nil && r.to == "":
+			a.again = append(kept, a.again[i:]...)
+			return
+		case p == nil:
+			if stuck == nil {
+				stuck = map[string]bool{}
+			}
+			stuck[r.to] = true
+			kept = append(kept, *r)
+		default:
+			a.placedLocked(r, p, flush)
+		}
+	}
+	clear(a.again[len(kept):])
+	a.again = kept
+	a.armLocked()
+}
+
+// placedLocked accounts for a message that is on its way again.
+func (a *assured) placedLocked(r *redelivery, p *pipe, flush bool) {
+	if r.to != "" {
+		if a.keyed[r.to]--; a.keyed[r.to] == 0 {
+			delete(a.keyed, r.to)
+		}
+	}
+	if flush {
+		p.out.Wake()
+	}
+}
+
+// armLocked has tick called when the next message is due.
+func (a *assured) armLocked() {
+	var next time.Time
+	if len(a.later) > 0 {
+		next = a.later[0].due
+	}
+	for i := range a.again {
+		if due := a.again[i].due; !due.IsZero() && (next.IsZero() || due.Before(next)) {
+			next = due
+		}
+	}
+	switch {
+	case next.IsZero() || a.closed:
+	case a.timer == nil:
+		a.timer = time.AfterFunc(time.Until(next), a.tick)
+	default:
+		a.timer.Reset(time.Until(next))
+	}
+}
+
+// tick delivers what is due, and gives up what waited too long for its peer.
+func (a *assured) tick() {
+	a.mu.Lock()
+	if a.closed {
+		a.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	a.again = slices.DeleteFunc(a.again, func(r redelivery) bool {
+		away := !r.due.IsZero() && !r.due.After(now)
+		if away {
+			if a.keyed[r.to]--; a.keyed[r.to] == 0 {
+				delete(a.keyed, r.to)
+			}
+			r.reason = "the peer did not come back within " + a.c.cfg.awayLimit.String()
+			a.giveUpLocked(r)
+		}
+		return away
+	})
+	for len(a.later) > 0 && !a.later[0].due.After(now) {
+		r := heap.Pop(&a.later).(redelivery)
+		r.due = time.Time{}
+		a.insertLocked(r)
+	}
+	a.sortLocked()
+	a.resumeLocked()
+	a.armLocked()
+	if len(a.again) == 0 {
+		a.wait.wakeAll()
+	}
+	a.mu.Unlock()
+	signal(a.c.drained)
+	a.moved()
+}
+
+// giveUpLocked makes a message a dead letter.
+func (a *assured) giveUpLocked(r redelivery) {
+	frames := r.Frames
+	if r.to != "" {
+		frames = append([][]byte{[]byte(r.to)}, frames...)
+	}
+	a.letters.put(DeadLetter{Number: r.Number, Reason: r.reason, Attempts: r.Failed, Frames: frames})
+}
+
+// bury reports a dead letter.
+func (c *core) bury(d DeadLetter) {
+	c.sent.dead.Add(1)
+	c.hub.emit(Event{Kind: DeadLettered, Err: fmt.Errorf("message %d: %s", d.Number, d.Reason), Count: 1})
+	if f := c.cfg.onDeadLetter; f != nil {
+		d.Frames = cloneFrames(d.Frames)
+		f(d)
+	}
+}
+
+// letters passes dead letters on, one at a time.
+type letters struct {
+	a *assured
+
+	mu      sync.Mutex // guards the fields below
+	queue   []DeadLetter
+	working chan struct{} // closed when the goroutine that passes them on has ended, nil while there is none
+}
+
+// put passes on one more. It takes no part in what the caller of it locks.
+func (l *letters) put(d DeadLetter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, d)
+	if l.working == nil {
+		l.working = make(chan struct{})
+		go l.work(l.working) // ends when the queue is empty; finish waits for it
+	}
+}
+
+func (l *letters) work(done chan struct{}) {
+	defer close(done)
+	for {
+		l.mu.Lock()
+		if len(l.queue) == 0 {
+			l.working = nil
+			l.mu.Unlock()
+			return
+		}
+		d := l.queue[0]
+		l.queue = l.queue[1:]
+		l.mu.Unlock()
+		l.a.c.bury(d)
+		if l.a.c.cfg.onDeadLetter == nil {
+			l.a.c.drop(nil, DropDead, 1)
+		}
+	}
+}
+
+// finish returns when all are passed on.
+func (l *letters) finish() {
+	l.mu.Lock()
+	working := l.working
+	l.mu.Unlock()
+	if working != nil {
+		<-working
+	}
+}
