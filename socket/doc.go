@@ -44,6 +44,10 @@ package socket
 // The connection's read pump, or the caller of Recv while there is only one peer, reads a chunk and finds the whole messages in it (link.In).
 // They wait as one batch in the peer's inbox; Recv takes turns over the inboxes and decodes message by message.
 //
+// On an acknowledged link (transport/zmtp/ACK.md) a batch in the inbox knows the tag of its next message, and each message that Recv returns has an origin of
+// its own, cut from a slab, by which Ack and Nack find the connection (inbound) and the tag. What is settled is a set of tags under receiver.mu;
+// ACKs go out as commands when half of the credit is settled, when Recv is about to wait, after WithAckDelay, and last of all before we end the connection.
+//
 // # Goroutines
 //
 //	what                     started by             ended by                        waited for by
@@ -60,7 +64,7 @@ package socket
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
-// Timers (heartbeats, collected drops) run for a moment on goroutines of the runtime and are stopped by their owners.
+// Timers (heartbeats, collected drops, acknowledgements) run for a moment on goroutines of the runtime and are stopped by their owners.
 //
 // # Locks
 //

@@ -213,7 +213,12 @@ func (in *inbound) takeLocked(a *arrival, size int) *origin {
 	if done > 0 {
 		in.runs = slices.Delete(in.runs, 0, done)
 	}
-	*o = origin{peer: a.from.peer, lease: a.from.lease, in: in, tag: a.tag, size: uint32(min(size, 1<<31)), attempt: 1}
+	// Field by field into what is zero: to write all of it would cost more than the rest of this function.
+	o.peer, o.in = a.from.peer, in
+	if a.from.lease != nil {
+		o.lease = a.from.lease
+	}
+	o.tag, o.size, o.attempt = a.tag, uint32(min(size, 1<<31)), 1
 	if in.now.stream != nil {
 		o.stream, o.number, o.attempt = in.now.stream, in.now.number+a.tag-in.now.tag, in.now.attempt
 	}
