@@ -24,12 +24,12 @@ type fanout struct {
 	matched []*pipe             // reused by each Send, as are parts and small
 	parts   [][]byte
 	small   []byte
-	changed chan struct{} // closed and replaced when subscriptions change
+	changed chan struct{} // closed when subscriptions change; nil while nobody waits for that
 	err     error         // the socket is closed
 }
 
 func (f *fanout) init(c *core) {
-	f.c, f.changed = c, make(chan struct{})
+	f.c = c
 	f.peers, f.greeted = map[*Peer]*pipe{}, map[*pipe]struct{}{}
 }
 

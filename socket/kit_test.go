@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"net"
@@ -161,29 +160,38 @@ func fill(t *testing.T, s sender, size int) (n int) {
 
 // wholeMessages reads a raw connection to its end and returns how many single-frame messages arrived in full, checking that they are
 // numbered from 0 on.
-func wholeMessages(t *testing.T, conn net.Conn) (n int) {
+func wholeMessages(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	got := ordinals(t, conn)
+	for i, n := range got {
+		require.Equal(t, uint64(i), n, "message %d", i)
+	}
+	return len(got)
+}
+
+// ordinals reads a raw connection to its end and returns the numbers of the single-frame messages that arrived in full.
+func ordinals(t *testing.T, conn net.Conn) (got []uint64) {
 	t.Helper()
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(sockettest.Timeout)))
 	for {
 		var head [9]byte
 		if _, err := io.ReadFull(conn, head[:2]); err != nil {
-			return n
+			return got
 		}
 		size := int(head[1])
 		if head[0]&2 != 0 {
 			if _, err := io.ReadFull(conn, head[2:]); err != nil {
-				return n
+				return got
 			}
 			size = int(binary.BigEndian.Uint64(head[1:]))
 		}
 		body := make([]byte, size)
 		if _, err := io.ReadFull(conn, body); err != nil {
-			return n
+			return got
 		}
 		if head[0]&4 != 0 {
 			continue // a command
 		}
-		require.Equal(t, uint64(n), binary.BigEndian.Uint64(body), fmt.Sprintf("message %d", n))
-		n++
+		got = append(got, binary.BigEndian.Uint64(body))
 	}
 }

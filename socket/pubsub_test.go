@@ -125,7 +125,10 @@ func TestRFC29_PubDropsForSlowSubscriber(t *testing.T) {
 	assert.EqualValues(t, 2*messages-int(count), pub.Stats().MessagesOut)
 	shut := make(chan error)
 	go func() { shut <- pub.Shutdown(limit(t)) }()
-	assert.Equal(t, messages-int(count), wholeMessages(t, slow.Conn()), "the oldest are kept, in order")
+	kept := ordinals(t, slow.Conn())
+	assert.Len(t, kept, messages-int(count))
+	assert.Zero(t, kept[0], "the oldest are kept")
+	assert.IsIncreasing(t, kept, "in order; the system may find room for more of them at any time")
 	slow.Close()
 	require.NoError(t, <-shut)
 }

@@ -3,6 +3,7 @@ package socket
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshmq/meshmq/socket/internal/route"
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -17,6 +18,8 @@ func errNotSubscribed(topic []byte) error {
 type subscriber struct {
 	c   *core
 	add func(dst []byte, minor byte, topic []byte) []byte // appends what asks for a topic
+
+	all atomic.Bool // the empty topic is subscribed to: every message is wanted; written under mu
 
 	mu      sync.Mutex // guards the fields below; taken under receiver.mu
 	topics  route.Prefixes
@@ -75,6 +78,7 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 		if err != nil {
 			return err
 		}
+		s.all.Store(s.topics.Has(nil) && !s.c.cfg.invert)
 		if !tell && !s.c.cfg.verboseUnsubscribe {
 			continue
 		}
@@ -138,6 +142,9 @@ func (s *subscriber) has(topic []byte) bool {
 
 // wants is the filter of SUB.
 func (s *subscriber) wants(topic []byte) bool {
+	if s.all.Load() {
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.topics.Match(topic) != s.c.cfg.invert

@@ -165,8 +165,10 @@ func (f *fanout) reportLocked(kind EventKind, p *pipe, topic []byte) {
 
 // changedLocked wakes who waits for subscribers, and who waits for room at one that may not be concerned any more.
 func (f *fanout) changedLocked() {
-	close(f.changed)
-	f.changed = make(chan struct{})
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
 	f.wait.wakeAll()
 }
 
@@ -245,6 +247,9 @@ func (f *fanout) WaitSubscribers(ctx context.Context, topic string, n int) error
 	for {
 		f.mu.Lock()
 		f.matchLocked([]byte(topic))
+		if f.changed == nil {
+			f.changed = make(chan struct{})
+		}
 		have, changed := len(f.matched), f.changed
 		f.mu.Unlock()
 		if have >= n {
