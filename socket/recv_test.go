@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -141,4 +142,20 @@ func TestRecv_BusyPoll(t *testing.T) {
 		require.NoError(t, rep.Close())
 		require.ErrorIs(t, <-done, socket.ErrClosed)
 	})
+}
+
+// Sockets may live in bubbles of testing/synctest, one after the other: what one waited with is not handed to the next.
+func TestRecv_InBubbles(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			pull := socket.NewPull()
+			closing(t, pull)
+			bind(t, pull, "inproc://"+t.Name())
+			start := time.Now()
+			_, err := pull.Recv(soon(t))
+			require.ErrorIs(t, err, socket.ErrTimeout)
+			require.Equal(t, 50*time.Millisecond, time.Since(start))
+		})
+	}
 }

@@ -3,11 +3,18 @@ package socket
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // waitq lines up callers that wait for room or for messages, first come first served. The lock of the
 // structure that it belongs to guards it.
-type waitq struct{ head, tail *waiter }
+type waitq struct {
+	head, tail *waiter
+
+	// The waiter of the last who waited, for the next. A pool for all sockets would not do: the bubbles of testing/synctest have
+	// channels of their own.
+	spare atomic.Pointer[waiter]
+}
 
 type waiter struct {
 	signal     chan struct{} // holds one signal
@@ -15,10 +22,11 @@ type waiter struct {
 	queued     bool
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{signal: make(chan struct{}, 1)} }}
-
 func (q *waitq) add() *waiter {
-	w := waiters.Get().(*waiter)
+	w := q.spare.Swap(nil)
+	if w == nil {
+		w = &waiter{signal: make(chan struct{}, 1)}
+	}
 	w.queued = true
 	w.prev = q.tail
 	if q.tail == nil {
@@ -63,7 +71,7 @@ func (q *waitq) wakeAll() {
 func (q *waitq) wait(ctx context.Context, mu *sync.Mutex, w *waiter) error {
 	select {
 	case <-w.signal:
-		waiters.Put(w)
+		q.spare.Store(w)
 		return nil
 	case <-ctx.Done():
 	}
@@ -75,6 +83,6 @@ func (q *waitq) wait(ctx context.Context, mu *sync.Mutex, w *waiter) error {
 		<-w.signal
 		q.wake()
 	}
-	waiters.Put(w)
+	q.spare.Store(w)
 	return ctx.Err()
 }
