@@ -1,27 +1,20 @@
 package main
 
 import (
-	"net"
 	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 const throughputLines = `^message size: 100 \[B\]\nmessage count: 5000\nmean throughput: \d+ \[msg/s\]\nmean throughput: \d+\.\d{3} \[Mb/s\]\n$`
 
-// freePort returns an endpoint that nobody listens on. perf does not say what it binds.
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return "tcp://" + l.Addr().String()
-}
-
 func TestPerfThroughput(t *testing.T) {
 	t.Parallel()
-	ep := freePort(t)
+	ep := sockettest.Unused(t) // perf does not say what it binds
 	local := start(t, "perf", "local_thr", ep, "100", "5000")
 	assert.Empty(t, ok(t, "perf", "remote_thr", ep, "100", "5000"))
 	r := local.wait()
@@ -31,7 +24,7 @@ func TestPerfThroughput(t *testing.T) {
 
 func TestPerfLatency(t *testing.T) {
 	t.Parallel()
-	ep := freePort(t)
+	ep := sockettest.Unused(t)
 	local := start(t, "perf", "local_lat", ep, "0", "200")
 	out := ok(t, "perf", "remote_lat", ep, "0", "200")
 	assert.Regexp(t, `^message size: 0 \[B\]\nroundtrip count: 200\naverage latency: \d+\.\d{3} \[us\]\n$`, out)
@@ -42,7 +35,7 @@ func TestPerfLatency(t *testing.T) {
 
 func TestPerfFanout(t *testing.T) {
 	t.Parallel()
-	ep := freePort(t)
+	ep := sockettest.Unused(t)
 	pub := start(t, "perf", "pub", ep, "100", "5000", "3")
 	first, second := start(t, "perf", "sub", ep, "100", "5000"), start(t, "perf", "sub", ep, "100", "5000")
 	assert.Regexp(t, throughputLines, ok(t, "perf", "sub", ep, "100", "5000"))
@@ -54,7 +47,7 @@ func TestPerfFanout(t *testing.T) {
 // TestPerfCheck: a message of another size is exit code 6.
 func TestPerfCheck(t *testing.T) {
 	t.Parallel()
-	ep := freePort(t)
+	ep := sockettest.Unused(t)
 	local := start(t, "perf", "local_thr", ep, "100", "10")
 	remote := start(t, "perf", "remote_thr", ep, "99", "10")
 	r := local.wait()
@@ -67,7 +60,7 @@ func TestPerfCheck(t *testing.T) {
 func TestPerfInterrupt(t *testing.T) {
 	t.Parallel()
 	skipWithoutSignals(t)
-	ep := freePort(t)
+	ep := sockettest.Unused(t)
 	local := start(t, "perf", "local_thr", ep, "1", "10")
 	push := start(t, "push", "-c", ep, "--count", "3", "x")
 	require.Zero(t, push.wait().code) // so local is up

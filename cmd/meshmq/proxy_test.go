@@ -87,17 +87,6 @@ func TestProxyInterruptWithoutPeers(t *testing.T) {
 	}
 }
 
-func TestProxyTimeout(t *testing.T) {
-	t.Parallel()
-	r := meshmq(t, "proxy", "--type", "queue", "--frontend", anyPort, "--connect-backend", nobody, "--timeout", "100ms")
-	assert.Equal(t, 4, r.code, r.stderr)
-	assert.Contains(t, r.stderr, "timeout after 100ms: no peer (connect "+nobody)
-	push := start(t, "push", "-b", anyPort, "x")
-	r = meshmq(t, "proxy", "--type", "streamer", "--connect-frontend", push.endpoint(), "--backend", anyPort, "--timeout", "2s")
-	assert.Equal(t, 3, r.code, r.stderr)
-	assert.Contains(t, r.stderr, "frontend 1 in (1 bytes)")
-}
-
 func TestProxyPortInUse(t *testing.T) {
 	t.Parallel()
 	p, front, _ := startProxy(t, "queue")

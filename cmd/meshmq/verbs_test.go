@@ -34,7 +34,6 @@ func TestPushPull(t *testing.T) {
 		{"quoted", "", []string{"--frame", "tab\tin", "--frame", "ü\xff"}, []string{"--count", "1", "--quoted"}, `"tab\tin"` + "\t" + `"ü\xff"` + "\n"},
 		{"hex", "", []string{"--frame", "\x01\xff", "--frame", "AZ"}, []string{"--count", "1", "--hex"}, "01ff\t415a\n"},
 		{"raw", "", []string{"one", "two\n"}, []string{"--count", "2", "--raw"}, "onetwo\n"},
-		{"silence", "", []string{"one"}, []string{"--wait", "2s"}, "one\n"},
 		{"many lines", strings.Repeat("line\n", 20000), nil, []string{"--count", "20000"}, strings.Repeat("line\n", 20000)},
 		{"interval", "", []string{"--interval", "1ms", "--count", "3", "x"}, []string{"--count", "3"}, "x\nx\nx\n"},
 	}
@@ -225,74 +224,6 @@ func TestDealerRouter(t *testing.T) {
 	r := router.wait()
 	assert.Zero(t, r.code, r.stderr)
 	assert.Equal(t, "\"bob\"\t\"x\"\n\"bob\"\t\"y\"\n", r.stdout)
-}
-
-func TestDealerLines(t *testing.T) {
-	t.Parallel()
-	router := start(t, "router", "-b", anyPort, "--echo")
-	dealer := start(t, "dealer", "-c", router.endpoint(), "--wait", "2s", "--verbose")
-	_, err := dealer.stdin.Write([]byte("first\n"))
-	require.NoError(t, err)
-	dealer.prints("first\n")
-	_, err = dealer.stdin.Write([]byte("second\n"))
-	require.NoError(t, err)
-	r := dealer.wait() // its input is still open
-	assert.Zero(t, r.code, r.stderr)
-	assert.Equal(t, "first\nsecond\n", r.stdout)
-	assert.Contains(t, r.stderr, "2 messages sent, 2 received")
-}
-
-// TestExitCodes of what takes too long, or ends early.
-func TestExitCodes(t *testing.T) {
-	t.Parallel()
-	silent := socket.NewRouter() // a peer that takes everything and says nothing
-	t.Cleanup(func() { silent.Close() })
-	peer, err := silent.Bind(anyPort)
-	require.NoError(t, err)
-	pusher := socket.NewPush()
-	t.Cleanup(func() { pusher.Close() })
-	mute, err := pusher.Bind(anyPort)
-	require.NoError(t, err)
-	tests := []struct {
-		args string
-		code int
-		says string
-	}{
-		{"push -c " + nobody + " --timeout 300ms a b", 4, "2 accepted but not handed over"},
-		{"push -b " + anyPort + " --timeout 300ms a", 4, "no peer"},
-		{"push -c tcp://nohost.invalid:1 --timeout 300ms a", 4, "connect tcp://nohost.invalid:1: lookup nohost.invalid"},
-		{"pull -b " + anyPort + " --timeout 300ms", 4, "no peer (none was ever connected)"},
-		{"pull -c " + mute + " --timeout 300ms", 3, "timeout after 300ms: 0 messages sent, 0 received"},
-		{"pull -c " + mute + " --wait 300ms", 0, ""},
-		{"pull -c " + mute + " --wait 300ms --count 1", 3, "no message for 300ms"},
-		{"pull -b " + anyPort + " --wait 300ms --count 1", 4, "no peer"},
-		{"sub -c " + nobody + " --timeout 300ms", 4, "connection refused"},
-		{"sub -c " + mute + " --timeout 300ms", 4, "handshake"},
-		{"pub -b " + anyPort + " --topic t --wait-subscribers 1 --timeout 300ms x", 4, "no peer"},
-		{"pub -b " + anyPort + " --topic t x", 0, ""},
-		{"pub -b " + anyPort + " --topic t --interval 10ms --timeout 300ms x", 4, "messages sent"},
-		{"req -c " + nobody + " --timeout 300ms x", 4, "no peer"},
-		{"req -c " + peer + " --timeout 300ms x", 3, "1 message sent, 0 received"},
-		{"rep -b " + anyPort + " --echo --timeout 300ms", 4, "no peer"},
-		{"pair -c " + nobody + " --timeout 300ms x", 4, "1 accepted but not handed over"},
-		{"pair -b " + anyPort + " --wait 300ms x", 4, "no message for 300ms"},
-		{"dealer -c " + peer + " --count 1 --timeout 300ms x", 3, "1 message sent"},
-		{"dealer -c " + peer + " x", 0, ""},
-		{"router -b " + anyPort + " --echo --timeout 300ms", 4, "no peer"},
-		{"push -c " + nobody + " -q --timeout 300ms a", 4, "no peer"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.args, func(t *testing.T) {
-			t.Parallel()
-			r := meshmq(t, strings.Fields(tt.args)...)
-			assert.Equal(t, tt.code, r.code, r.stderr)
-			assert.Contains(t, r.stderr, tt.says)
-			assert.Empty(t, r.stdout)
-			if strings.Contains(tt.args, " -q ") {
-				assert.Len(t, lines(r.stderr), 1, r.stderr)
-			}
-		})
-	}
 }
 
 // TestPeerGone: a request whose peer goes away fails at once, with exit code 1.
