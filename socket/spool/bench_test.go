@@ -89,9 +89,11 @@ func window(b *testing.B, dir string, d time.Duration) float64 {
 	body, begun, count := make([]byte, benchBody), time.Now(), 0
 	for ; time.Since(begun) < d; count++ {
 		n, err := l.Enqueue(context.Background(), body)
-		require.NoError(b, err)
-		if n > 4096 {
-			require.NoError(b, l.Wait(context.Background(), n-4096))
+		if err == nil && n > 4096 {
+			err = l.Wait(context.Background(), n-4096)
+		}
+		if err != nil { // require costs more than what is measured
+			b.Fatal(err)
 		}
 	}
 	require.NoError(b, l.Flush(context.Background()))
@@ -141,8 +143,8 @@ func BenchmarkReplay(b *testing.B) {
 		if errors.Is(err, io.EOF) {
 			require.NoError(b, r.Close())
 			r = l.Reader(spool.Beginning())
-		} else {
-			require.NoError(b, err)
+		} else if err != nil { // require costs more than what is measured
+			b.Fatal(err)
 		}
 	}
 	require.NoError(b, r.Close())
