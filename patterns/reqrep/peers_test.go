@@ -262,7 +262,7 @@ func TestServiceShutdownFinishesCallsInHand(t *testing.T) {
 		_, err := ask(t, client, "echo", "")
 		answer, ok := errors.AsType[*reqrep.Error](err)
 		return ok && answer.Code == reqrep.CodeUnavailable
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	select {
 	case err := <-down:
 		t.Error("Shutdown returned before the call in hand was answered:", err)

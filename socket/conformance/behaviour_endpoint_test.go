@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
-	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // Behaviour 63: a wildcard address is unbound by the real one that Bind returned, not by the wildcard; for IPv4 and IPv6.
@@ -115,7 +114,10 @@ func TestBehaviour67_SourceAddress(t *testing.T) {
 	t.Parallel()
 	pull, push := socket.NewPull(), socket.NewPush()
 	endpoint := bound(t, "tcp", pull)
-	source := strings.TrimPrefix(sockettest.Unused(t), "tcp://")
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // who connects from a port cannot share it, as a listener may: see sockettest.Unused
+	require.NoError(t, err)
+	source := ln.Addr().String()
+	require.NoError(t, ln.Close())
 	closing(t, push)
 	connect(t, push, "tcp://"+source+";"+strings.TrimPrefix(endpoint, "tcp://"))
 	send(t, push, "from there")
