@@ -177,6 +177,7 @@ func (o *Out) reportKeptLocked() {
 // endKeptLocked gives up the write queue when the connection has ended, and notes how far it got.
 func (o *Out) endKeptLocked() {
 	o.progressLocked()
+	o.kept.ended = true
 	for _, segs := range [][]segment{o.flight, o.segs} {
 		for i := range segs {
 			segs[i].recycle()

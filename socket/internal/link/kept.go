@@ -17,6 +17,9 @@ const (
 
 // full reports whether a message of size bytes has no place.
 func (k *kept) full(hwm, hwmBytes, size int) bool {
+	if k.ended {
+		return true
+	}
 	if !k.Plain && (uint64(k.msgs+k.greeted) >= k.credit || uint64(k.bytes) >= k.creditB) {
 		return true
 	}

@@ -75,6 +75,7 @@ type kept struct {
 	runs    []zmtp.TagRange // numbers settled that Settled has not been told
 	written int             // messages settled by being written that Progress has not been told
 	settled bool            // something was, since the last report
+	ended   bool            // the connection has: nothing more is taken
 	begun   uint64          // once the connection has ended: the last tag of which some was written
 	cut     uint64          // and that of which some was, and not all, 0 for none
 	last    uint64          // number of the last message

@@ -95,19 +95,17 @@ func ackOf(t *testing.T, tags ...uint64) zmtp.Ack {
 
 // world is a model of one acknowledged sender: what is on the link, and what came back and is to be sent again.
 type world struct {
-	t       *testing.T
-	r       *rand.Rand
-	q       *queue
-	s       *sink
-	bodies  map[uint64][][]byte
-	open    map[uint64]Delivery // by number: on the link and not settled
-	back    []Delivery
-	told    map[uint64]bool // settled, as the link said
-	want    map[uint64]bool // settled, as we said
-	tags    map[uint64]bool // settled on this connection
-	next    uint64
-	plain   bool
-	written int
+	t      *testing.T
+	r      *rand.Rand
+	q      *queue
+	s      *sink
+	bodies map[uint64][][]byte
+	open   map[uint64]Delivery // by number: on the link and not settled
+	back   []Delivery
+	told   map[uint64]bool // settled, as the link said
+	want   map[uint64]bool // settled, as we said
+	tags   map[uint64]bool // settled on this connection
+	next   uint64
 }
 
 // Whatever is acknowledged, refused and cut, a link never loses or garbles a message, and knows of each what became of it.
