@@ -110,17 +110,24 @@ func besiege(t *testing.T, some types, opts ...socket.Option) *siege {
 }
 
 // assault besieges sockets and plays an attack on them twice: once for what everything costs the first time, and once to see that memory and goroutines
-// are the same afterwards.
+// are the same afterwards. What a busy machine has piled up meanwhile, the runtime keeps for the next time: then, and only then, there is a next
+// time, at most three of them; what leaks grows at each.
 func assault(t *testing.T, some types, attack func(g *siege), opts ...socket.Option) {
 	t.Helper()
 	g := besiege(t, some, opts...)
 	attack(g)
 	heap, goroutines := g.settle(func(uint64, int) bool { return true })
-	attack(g)
-	most := heap + heap/20 + runtimeNoise
-	after, left := g.settle(func(h uint64, n int) bool { return h <= most && n <= goroutines })
-	assert.LessOrEqual(t, after, most, "heap")
-	assert.LessOrEqual(t, left, goroutines, "goroutines")
+	for again := 3; ; again-- {
+		attack(g)
+		most := heap + heap/20 + runtimeNoise
+		after, left := g.settle(func(h uint64, n int) bool { return h <= most && n <= goroutines })
+		if again == 0 || after <= most && left <= goroutines {
+			assert.LessOrEqual(t, after, most, "heap")
+			assert.LessOrEqual(t, left, goroutines, "goroutines")
+			return
+		}
+		heap, goroutines = after, left
+	}
 }
 
 // runtimeNoise is what the runtime itself may take more, beside the 5 %: the whole process has little more than half a megabyte. It is less than what
@@ -262,7 +269,7 @@ func (g *siege) settle(good func(heap uint64, goroutines int) bool) (heap uint64
 	var m runtime.MemStats
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(sockettest.Timeout); ; <-tick.C {
+	for end := time.Now().Add(sockettest.Timeout / 6); ; <-tick.C {
 		runtime.GC()
 		runtime.GC() // the first only empties pools halfway
 		runtime.ReadMemStats(&m)
