@@ -46,10 +46,19 @@ type program struct {
 // start starts meshmq with an open standard input.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startInto(t, nil, args...)
+}
+
+// startInto is start with a file for standard output, which shows what was written at any moment.
+func startInto(t *testing.T, stdout *os.File, args ...string) *program {
+	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	p := &program{t: t, cmd: exec.Command(self, args...), stdout: newCapture(), stderr: newCapture(), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if stdout != nil {
+		p.cmd.Stdout = stdout
+	}
 	p.cmd.WaitDelay = time.Second
 	p.stdin, err = p.cmd.StdinPipe()
 	require.NoError(t, err)

@@ -16,16 +16,17 @@ import (
 // session is one run of a socket verb.
 type session struct {
 	*socketFlags
-	stdin  io.Reader
-	stderr io.Writer
-	out    output
-	ctx    context.Context // ends at --timeout or an interrupt, which are its causes
-	events events
-	places places
-	start  time.Time
-	inbox  receiver // what receive reads from
-	strict bool     // a dropped message makes the verb fail
-	unsent uint64   // accepted, and given up in the end
+	stdin   io.Reader
+	stderr  io.Writer
+	out     output
+	ctx     context.Context // ends at --timeout or an interrupt, which are its causes
+	events  events
+	places  places
+	start   time.Time
+	inbox   receiver     // what receive reads from
+	unacked []socket.Msg // printed, not flushed, to be acknowledged then
+	strict  bool         // a dropped message makes the verb fail
+	unsent  uint64       // accepted, and given up in the end
 
 	sent, received atomic.Int64 // messages
 	moved          atomic.Int64 // when the last of them was, in nanoseconds since start
@@ -86,7 +87,7 @@ func (s *session) options() []socket.Option {
 
 // finish hands over what is queued, closes everything, and says how it ended.
 func (s *session) finish(sock conn, err error) error {
-	if e := s.out.flush(); e != nil {
+	if e := s.flush(); e != nil {
 		err = e
 	}
 	s.places.withdraw()

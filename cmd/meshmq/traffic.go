@@ -51,6 +51,9 @@ func (s *session) receive(ctx context.Context, in receiver, sock conn, handle fu
 		case errors.Is(err, errSilence) && s.count == 0:
 			return nil
 		case err != nil && s.signal() != nil:
+			if err := s.flush(); err != nil { // acknowledges, while that can be said
+				return err
+			}
 			s.shutdown(sock) // a receiver keeps what had arrived
 			return errors.Join(s.rest(in, handle), err)
 		case err != nil:
@@ -85,7 +88,7 @@ func (s *session) next(ctx context.Context, in receiver) (socket.Msg, error) {
 	if err == nil || !errors.Is(err, context.Canceled) {
 		return m, err
 	}
-	if err := s.out.flush(); err != nil {
+	if err := s.flush(); err != nil {
 		return m, err
 	}
 	if s.wait == 0 {

@@ -67,6 +67,8 @@ func TestBadInput(t *testing.T) {
 		{"pull --wait soon -b " + anyPort, `"soon"`, "such as 500ms"},
 		{"pull --hwm -1 -b " + anyPort, "--hwm -1", "0 (no limit) or more"},
 		{"pull --linger -1s -b " + anyPort, "--linger -1s", "0s or more"},
+		{"pull --prefetch 5 -b " + anyPort, "--prefetch without --ack", "see meshmq pull --help"},
+		{"pull --ack --prefetch 0 -b " + anyPort, `"0"`, "from 1"},
 		{"pull --json --hex -b " + anyPort, "[hex json]", "none of the others"},
 		{"pull -q -v -b " + anyPort, "[quiet verbose]", "none of the others"},
 		{"push --identity x -c " + nobody, "--identity", "see meshmq push --help"},

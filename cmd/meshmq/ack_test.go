@@ -1,0 +1,74 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// keeping is a raw PUSH peer that keeps what is not acknowledged, connected to a program, and the credit it was given.
+func keeping(t *testing.T, p *program) (raw *sockettest.RawPeer, credit uint64) {
+	t.Helper()
+	raw = sockettest.DialRaw(t, p.endpoint())
+	raw.Handshake("PUSH", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 send"})
+	credit, _, err := zmtp.ParseCredit(raw.ExpectCommand(zmtp.CommandCredit))
+	require.NoError(t, err)
+	return raw, credit
+}
+
+// awaitAck reads until all messages up to floor are acknowledged.
+func awaitAck(t *testing.T, raw *sockettest.RawPeer, floor uint64) {
+	t.Helper()
+	for {
+		a, err := zmtp.ParseAck(raw.ExpectCommand(zmtp.CommandAck))
+		require.NoError(t, err)
+		require.LessOrEqual(t, a.Floor, floor)
+		if a.Floor == floor {
+			return
+		}
+	}
+}
+
+// TestPullAck: what is printed is acknowledged, without waiting for more; what an interrupt leaves unprinted is not.
+func TestPullAck(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	printed, err := os.Create(filepath.Join(t.TempDir(), "printed"))
+	require.NoError(t, err)
+	defer printed.Close()
+	pull := startInto(t, printed, "pull", "-b", anyPort, "--ack")
+	raw, credit := keeping(t, pull)
+	assert.Equal(t, uint64(1000), credit)
+	for _, text := range []string{"one", "two", "three"} {
+		raw.SendMessage(text)
+	}
+	awaitAck(t, raw, 3)
+	text, err := os.ReadFile(printed.Name())
+	require.NoError(t, err)
+	assert.Equal(t, "one\ntwo\nthree\n", string(text), "all that is acknowledged was written out")
+	pull.signal(os.Interrupt)
+	r := pull.wait()
+	assert.Equal(t, 130, r.code, r.stderr)
+	assert.NotContains(t, r.stderr, "discarded")
+}
+
+// TestPullAckCount: what came and was not counted is left to others.
+func TestPullAckCount(t *testing.T) {
+	t.Parallel()
+	pull := start(t, "pull", "-b", anyPort, "--ack", "--prefetch", "3", "--count", "2")
+	raw, credit := keeping(t, pull)
+	assert.Equal(t, uint64(3), credit)
+	for _, text := range []string{"one", "two", "three"} {
+		raw.SendMessage(text)
+	}
+	awaitAck(t, raw, 2)
+	r := pull.wait()
+	assert.Equal(t, result{0, "one\ntwo\n", r.stderr}, r)
+	assert.NotContains(t, r.stderr, "discarded")
+}
