@@ -15,6 +15,7 @@ type events struct {
 	w              io.Writer
 	side           string // what the lines begin with, where a verb has several sockets
 	verbose, quiet bool
+	warnPlain      bool // tell of peers that do not acknowledge
 	refusals       refusals
 
 	mu        sync.Mutex // guards the fields below
@@ -39,6 +40,11 @@ func (ev *events) lineLocked(e socket.Event) string {
 	case socket.Connected:
 		ev.connected = true
 		delete(ev.trouble, e.Endpoint)
+		if ev.warnPlain && !ev.verbose && e.Peer != nil {
+			if _, out := e.Peer.Acknowledged(); !out {
+				return fmt.Sprintf("peer %s does not acknowledge: what it is sent is done with when it is written", e.Peer.Address())
+			}
+		}
 	case socket.Retrying:
 		if e.Err != nil && !ev.verbose {
 			return ev.troubleLocked(e.Endpoint, fmt.Sprintf("connect %s: %s, retrying", e.Endpoint, reason(e)))
@@ -47,7 +53,7 @@ func (ev *events) lineLocked(e socket.Event) string {
 		if !ev.verbose {
 			return ev.troubleLocked(e.Endpoint, fmt.Sprintf("%s %s: %s", e.Kind, e.Endpoint, reason(e)))
 		}
-	case socket.Listening, socket.Dropped:
+	case socket.Listening, socket.Dropped, socket.DeadLettered, socket.SpoolTrouble:
 		return oneLine(e.String())
 	}
 	if ev.verbose {

@@ -28,6 +28,8 @@ type socketFlags struct {
 	identity  string
 	immediate bool
 	wait      time.Duration
+	spool     *spoolFlags // nil where there is none
+	warnPlain bool        // tell of peers that do not acknowledge
 }
 
 // add registers the flags on cmd. counted says what --count counts.

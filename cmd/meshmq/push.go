@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/meshmq/meshmq/socket"
@@ -9,21 +11,38 @@ import (
 func newPush() *cobra.Command {
 	var f socketFlags
 	var in input
+	var sp spoolFlags
+	var ack bool
 	cmd := &cobra.Command{
 		Use:   "push -b|-c ENDPOINT [BODY...]",
 		Short: "Send messages, each to one PULL peer in turn",
 		Long: `push sends each BODY as one message, or without any each line of standard input. With --count it repeats the
 BODYs up to that many messages. It ends when everything is handed over to peers, however long that takes
-unless --timeout says otherwise; what is left then, it counts.`,
+unless --timeout says otherwise; what is left then, it counts.
+
+With --ack peers that acknowledge (pull --ack) get what they took and did not acknowledge again, they or others, and push ends when all is
+acknowledged. With --spool messages are kept in a directory until then: what push, a peer or the machine took down with it goes out when push runs
+again. What --timeout leaves there is exit code 3. For peers that do not acknowledge a message is done with when it is written.`,
 		Example: `  meshmq push -c tcp://10.0.0.7:5555 hello world
-  tail -f app.log | meshmq push -c mdns://logs`,
+  tail -f app.log | meshmq push -c mdns://logs
+  meshmq push -c tcp://10.0.0.7:5555 --spool outbox --ack --receipts < jobs.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := in.take(cmd, args); err != nil {
 				return err
 			}
-			return serve(cmd, &f, nil, socket.NewPush, func(s *session, push *socket.Push) error {
+			if err := sp.check(cmd); err != nil {
+				return err
+			}
+			f.spool, f.warnPlain = &sp, ack
+			return serve(cmd, &f, &output{}, func(opts ...socket.Option) *socket.Push {
+				return socket.NewPush(append(append(opts, sp.options()...), sendAck(ack)...)...)
+			}, func(s *session, push *socket.Push) error {
 				s.strict = true
-				return s.send(s.ctx, push, in.all(s.ctx, s.stdin, f.count))
+				if sp.dir == "" {
+					return s.send(s.ctx, push, in.all(s.ctx, s.stdin, f.count))
+				}
+				to, finish := s.newSpoolSender(push, sp.receipts)
+				return errors.Join(s.send(s.ctx, to, in.all(s.ctx, s.stdin, f.count)), finish())
 			})
 		},
 	}
@@ -31,5 +50,7 @@ unless --timeout says otherwise; what is left then, it counts.`,
 	in.addInterval(cmd)
 	f.add(cmd, "stop after `N` messages")
 	f.addImmediate(cmd)
+	cmd.Flags().BoolVar(&ack, "ack", false, "send again what a peer did not acknowledge, and wait until all is acknowledged")
+	sp.add(cmd)
 	return cmd
 }

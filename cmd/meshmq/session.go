@@ -27,6 +27,7 @@ type session struct {
 	unacked []socket.Msg // printed, not flushed, to be acknowledged then
 	strict  bool         // a dropped message makes the verb fail
 	unsent  uint64       // accepted, and given up in the end
+	kept    uint64       // in the spool in the end
 
 	sent, received atomic.Int64 // messages
 	moved          atomic.Int64 // when the last of them was, in nanoseconds since start
@@ -42,7 +43,7 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 	}
 	s := &session{
 		socketFlags: f, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr(), ctx: cmd.Context(), start: time.Now(),
-		events: events{w: cmd.ErrOrStderr(), verbose: f.verbose, quiet: f.quiet},
+		events: events{w: cmd.ErrOrStderr(), verbose: f.verbose, quiet: f.quiet, warnPlain: f.warnPlain},
 	}
 	if out != nil {
 		s.out = *out
@@ -52,6 +53,11 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 		ctx, cancel := context.WithTimeoutCause(s.ctx, f.timeout, errTimeout)
 		defer cancel()
 		s.ctx = ctx
+	}
+	if f.spool != nil {
+		if err := f.spool.prepare(cmd); err != nil {
+			return err
+		}
 	}
 	ctx, end := context.WithCancelCause(s.ctx)
 	defer end(nil)
@@ -94,9 +100,10 @@ func (s *session) finish(sock conn, err error) error {
 	left := s.shutdown(sock)
 	s.places.close()
 	s.discard()
-	if err == nil {
+	if err == nil || isContext(err) && errors.Is(left, socket.ErrSpooled) {
 		err = left
 	}
+	s.kept = s.spool.kept()
 	stats := sock.Stats()
 	s.unsent = stats.Dropped[socket.DropClosed]
 	if lost := lostMessages(stats); err == nil && s.strict && lost > 0 {
@@ -154,10 +161,12 @@ func (s *session) verdict(err error) error {
 		return fail(exitError, "%w: %s", refused, s.summary())
 	case silence:
 		return s.late(fmt.Sprintf("no message for %s", s.wait))
-	case err == nil, s.ctx.Err() == nil, !isContext(err):
+	case err == nil, s.ctx.Err() == nil, !isContext(err) && !errors.Is(err, socket.ErrSpooled):
 		return err
 	case sig != nil:
 		return fail(exitInterrupt, "%w: %s", sig, s.summary())
+	case s.kept > 0: // safe, with a peer or without
+		return fail(exitTimeout, "timeout after %s: %s", s.timeout, s.summary())
 	}
 	return s.late(fmt.Sprintf("timeout after %s", s.timeout))
 }
@@ -205,12 +214,15 @@ func (s *session) summary() string {
 	if s.unsent > 0 {
 		text += fmt.Sprintf("; %d accepted but not handed over", s.unsent)
 	}
+	if s.kept > 0 {
+		text += fmt.Sprintf("; %s not acknowledged and kept in %s", messages(int64(s.kept)), s.spool.dir)
+	}
 	return text
 }
 
 // lostMessages counts those that were accepted and did not reach a peer.
 func lostMessages(stats socket.Stats) (n uint64) {
-	for _, reason := range []socket.DropReason{socket.DropFull, socket.DropPeerGone, socket.DropClosed, socket.DropDisconnected} {
+	for _, reason := range []socket.DropReason{socket.DropFull, socket.DropPeerGone, socket.DropClosed, socket.DropDisconnected, socket.DropQuota, socket.DropDamaged} {
 		n += stats.Dropped[reason]
 	}
 	return n

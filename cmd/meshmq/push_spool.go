@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// spoolFlags are the flags of a verb that sends from a spool.
+type spoolFlags struct {
+	dir      string
+	sync     policy
+	receipts bool
+
+	log *spool.Log // open from prepare on; the socket's
+}
+
+func (f *spoolFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.dir, "spool", "", "keep messages in `DIR`, made if it is missing, until they are acknowledged")
+	flags.Var(&f.sync, "sync", "a message is safe when it is on disk (always), is there within a second (interval), or the system has it (os)")
+	_ = cmd.RegisterFlagCompletionFunc("sync", cobra.FixedCompletions([]string{"always", "interval", "os"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.MarkFlagDirname("spool")
+	flags.BoolVar(&f.receipts, "receipts", false, "print the number of each message, from 1 in a new spool, once it is safe there")
+}
+
+func (f *spoolFlags) check(cmd *cobra.Command) error {
+	if f.dir != "" {
+		return nil
+	}
+	for _, name := range []string{"spool", "sync", "receipts"} {
+		if cmd.Flags().Changed(name) {
+			return usage(cmd, "--%s without a directory: want --spool DIR", name)
+		}
+	}
+	return nil
+}
+
+// prepare opens the spool, if there is to be one, and tells what was found in it.
+func (f *spoolFlags) prepare(cmd *cobra.Command) error {
+	if f.dir == "" {
+		return nil
+	}
+	log, err := spool.Open(f.dir, spool.Options{Policy: spool.Policy(f.sync)})
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("spool %q: the folder that it would be made in does not exist: make it", f.dir)
+	} else if err != nil {
+		return spoolFailure(cmd.Context(), f.dir, err)
+	}
+	f.log = log
+	for _, d := range log.Recovery().Damage {
+		fmt.Fprintf(cmd.ErrOrStderr(), "spool %s: damaged: %v\n", f.dir, d)
+	}
+	return nil
+}
+
+// options are those of the socket, once the spool is open.
+func (f *spoolFlags) options() []socket.Option {
+	if f.log == nil {
+		return nil
+	}
+	return []socket.Option{socket.WithSpoolOn(socket.SpoolOf(f.log))}
+}
+
+// kept returns how many messages are in the spool, once the socket is closed.
+func (f *spoolFlags) kept() uint64 {
+	if f == nil || f.dir == "" {
+		return 0
+	}
+	s, err := spool.Inspect(f.dir)
+	if err != nil { // which the next to open it is told
+		return 0
+	}
+	return pending(s)
+}
+
+// policy is the value of --sync.
+type policy spool.Policy
+
+func (p *policy) String() string { return spool.Policy(*p).String() }
+func (p *policy) Type() string   { return "POLICY" }
+
+// Set takes the name of a policy.
+func (p *policy) Set(s string) error {
+	for _, known := range []spool.Policy{spool.Always, spool.Interval, spool.OS} {
+		if s == known.String() {
+			*p = policy(known)
+			return nil
+		}
+	}
+	return errors.New("want always, interval or os")
+}
+
+// spooler is a socket that sends from a spool.
+type spooler interface {
+	Enqueue(ctx context.Context, frames ...[]byte) (uint64, error)
+	WaitSpooled(ctx context.Context, number uint64) error
+	Flush(ctx context.Context) error
+}
+
+// spoolSender sends through a spool: one sync carries all messages that came during the last. Receipts are printed in the order of their numbers.
+type spoolSender struct {
+	spooler
+	queued chan uint64 // nil without --receipts
+	failed chan error  // what ended the printing of receipts
+}
+
+// receiptsAhead is how many messages may wait for the disk, so that syncs are shared.
+const receiptsAhead = 1024
+
+// newSpoolSender returns a sender and what ends it: finish returns when all is safe and all receipts are printed.
+func (s *session) newSpoolSender(to spooler, receipts bool) (sender *spoolSender, finish func() error) {
+	sender = &spoolSender{spooler: to}
+	if !receipts {
+		return sender, func() error { return s.confirm(to) }
+	}
+	sender.queued, sender.failed = make(chan uint64, receiptsAhead), make(chan error, 1)
+	go func() { sender.failed <- s.printReceipts(to, sender.queued) }() // ends with queued, and finish waits for it
+	return sender, func() error {
+		close(sender.queued)
+		return <-sender.failed
+	}
+}
+
+// confirm waits until what was sent is safe, however the session ended: a disk does not take for ever.
+func (s *session) confirm(to spooler) error { return to.Flush(context.WithoutCancel(s.ctx)) }
+
+func (s *session) printReceipts(to spooler, queued <-chan uint64) (failed error) {
+	for n := range queued {
+		if failed != nil {
+			continue
+		}
+		if failed = to.WaitSpooled(context.WithoutCancel(s.ctx), n); failed == nil {
+			failed = s.out.write(fmt.Appendln(nil, n))
+		}
+		if failed == nil {
+			failed = s.out.flush()
+		}
+	}
+	return failed
+}
+
+// Send puts a message into the spool.
+func (s *spoolSender) Send(ctx context.Context, frames ...[]byte) error {
+	n, err := s.Enqueue(ctx, frames...)
+	if n > 0 && s.queued != nil {
+		s.queued <- n
+	}
+	return err
+}
+
+// sendAck makes a sender one that keeps what is not acknowledged; a spool does anyway.
+func sendAck(on bool) []socket.Option {
+	if on {
+		return []socket.Option{socket.WithAck()}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// TestPushSpool: what no peer takes in time stays, is seen by the verbs of spools, and goes out the next time, in order.
+func TestPushSpool(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "outbox")
+	r := meshmqWith(t, "one\ntwo\n", "push", "-c", nobody, "--spool", dir, "--receipts", "--timeout", "300ms")
+	assert.Equal(t, 3, r.code, r.stderr)
+	assert.Equal(t, "1\n2\n", r.stdout)
+	assert.Contains(t, r.stderr, "timeout after 300ms: 2 messages sent")
+	assert.Contains(t, r.stderr, "2 messages not acknowledged and kept in "+dir)
+	assert.Equal(t, "one\ntwo\n", ok(t, "spool", "cat", dir))
+	assert.Contains(t, ok(t, "spool", "stats", dir), "pending 2\n")
+
+	pull := start(t, "pull", "-b", anyPort, "--ack", "--count", "3")
+	assert.Equal(t, "3\n", ok(t, "push", "-c", pull.endpoint(), "--spool", dir, "--ack", "--sync", "os", "--receipts", "three"))
+	got := pull.wait()
+	assert.Zero(t, got.code, got.stderr)
+	assert.Equal(t, "one\ntwo\nthree\n", got.stdout)
+	assert.Contains(t, ok(t, "spool", "stats", dir), "pending 0\n")
+}
+
+// TestPushSpoolErrors are those of spools, not of usage.
+func TestPushSpoolErrors(t *testing.T) {
+	t.Parallel()
+	dir, l := fillSpool(t, 1, spool.Options{})
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for at, says := range map[string]string{
+		dir:                 fmt.Sprintf("in use by process %d", os.Getpid()),
+		file:                "not a directory",
+		file + "-no/outbox": "make it",
+	} {
+		r := meshmq(t, "push", "-c", nobody, "--spool", at, "x")
+		assert.Equal(t, 1, r.code, r.stderr)
+		assert.Len(t, lines(r.stderr), 1, r.stderr)
+		assert.Contains(t, r.stderr, says)
+	}
+	require.NoError(t, l.Close())
+	topic, l := fillSpool(t, 1, spool.Options{Kind: spool.Topic})
+	require.NoError(t, l.Close())
+	r := meshmq(t, "push", "-c", nobody, "--spool", topic, "x")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.stderr, "open it as what it was made")
+}
+
+// TestPushSpoolInterrupt: 130, and what was sent is kept.
+func TestPushSpoolInterrupt(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	dir := filepath.Join(t.TempDir(), "outbox")
+	push := start(t, "push", "-c", nobody, "--spool", dir, "--receipts", "--linger", "1ms")
+	for n := 1; n <= 3; n++ {
+		_, err := fmt.Fprintln(push.stdin, "message", n)
+		require.NoError(t, err)
+		push.prints(fmt.Sprintf("%d\n", n)) // without waiting for more
+	}
+	push.signal(os.Interrupt)
+	r := push.wait()
+	assert.Equal(t, 130, r.code, r.stderr)
+	assert.Contains(t, r.stderr, "3 messages not acknowledged and kept in")
+	assert.Equal(t, "message 1\nmessage 2\nmessage 3\n", ok(t, "spool", "cat", dir))
+}
+
+// TestPushSpoolPlainPeer: a message for a peer that does not acknowledge is done with when it is written, and who asked for more is told.
+func TestPushSpoolPlainPeer(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "outbox")
+	pull := start(t, "pull", "-b", anyPort, "--count", "2")
+	r := meshmq(t, "push", "-c", pull.endpoint(), "--spool", dir, "--ack", "one", "two")
+	assert.Zero(t, r.code, r.stderr)
+	assert.Contains(t, r.stderr, "does not acknowledge")
+	assert.Equal(t, "one\ntwo\n", pull.wait().stdout)
+	assert.Contains(t, ok(t, "spool", "stats", dir), "pending 0\n")
+}
+
+// TestPushReceiptsAreMany: syncs are shared, so that receipts come at the speed of messages.
+func TestPushReceiptsAreMany(t *testing.T) {
+	t.Parallel()
+	const n = 5000
+	dir := filepath.Join(t.TempDir(), "outbox")
+	pull := start(t, "pull", "-b", anyPort, "--ack", "--count", fmt.Sprint(n))
+	r := meshmqWith(t, strings.Repeat("x\n", n), "push", "-c", pull.endpoint(), "--spool", dir, "--ack", "--receipts")
+	require.Zero(t, r.code, r.stderr)
+	receipts := lines(r.stdout)
+	require.Len(t, receipts, n)
+	assert.Equal(t, fmt.Sprint(n), receipts[n-1])
+	assert.Equal(t, strings.Repeat("x\n", n), pull.wait().stdout)
+}
