@@ -238,8 +238,10 @@ func (c *core) waitAcked(ctx context.Context) error {
 	err := c.usable()
 	switch {
 	case err != nil:
+	case c.spooler != nil:
+		err = c.spooler.waitAcked(ctx)
 	case c.sure == nil:
-		err = fmt.Errorf("%w: no WithAck", ErrState)
+		err = fmt.Errorf("%w: no WithAck and no WithSpool", ErrState)
 	default:
 		err = c.sure.waitAcked(ctx)
 	}

@@ -26,6 +26,8 @@ type spooler struct {
 	msgs    atomic.Uint64
 	bytes   atomic.Uint64
 
+	settlements settlements
+
 	startMu sync.Mutex // guards the field below
 	started bool       // the courier runs
 
@@ -67,6 +69,7 @@ func (s *spooler) hear(n courierNews) {
 	switch {
 	case n.settled:
 		signal(s.c.drained)
+		s.settlements.tell()
 	case n.gap != nil:
 		reason := DropQuota
 		if n.gap.Damaged {

@@ -53,12 +53,15 @@ func TestPullAck(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "one\ntwo\nthree\n", string(text), "all that is acknowledged was written out")
 	pull.signal(os.Interrupt)
+	raw.ExpectClosed()
+	raw.Close()
 	r := pull.wait()
 	assert.Equal(t, 130, r.code, r.stderr)
 	assert.NotContains(t, r.stderr, "discarded")
 }
 
-// TestPullAckCount: what came and was not counted is left to others.
+// TestPullAckCount: what came and was not counted is left to others. (Acknowledgements that are on their way when it ends may be lost: those messages
+// come again.)
 func TestPullAckCount(t *testing.T) {
 	t.Parallel()
 	pull := start(t, "pull", "-b", anyPort, "--ack", "--prefetch", "3", "--count", "2")
@@ -67,7 +70,6 @@ func TestPullAckCount(t *testing.T) {
 	for _, text := range []string{"one", "two", "three"} {
 		raw.SendMessage(text)
 	}
-	awaitAck(t, raw, 2)
 	r := pull.wait()
 	assert.Equal(t, result{0, "one\ntwo\n", r.stderr}, r)
 	assert.NotContains(t, r.stderr, "discarded")

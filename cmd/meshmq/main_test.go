@@ -143,6 +143,13 @@ func (p *program) signal(s os.Signal) {
 	require.NoError(p.t, p.cmd.Process.Signal(s))
 }
 
+// kill ends the program where it stands.
+func (p *program) kill() {
+	p.t.Helper()
+	require.NoError(p.t, p.cmd.Process.Kill())
+	<-p.done
+}
+
 // capture keeps what a process writes, for tests to wait for.
 type capture struct {
 	mu      sync.Mutex // guards the fields below

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
 	"github.com/meshmq/meshmq/socket"
@@ -38,11 +36,11 @@ again. What --timeout leaves there is exit code 3. For peers that do not acknowl
 				return socket.NewPush(append(append(opts, sp.options()...), sendAck(ack)...)...)
 			}, func(s *session, push *socket.Push) error {
 				s.strict = true
-				if sp.dir == "" {
-					return s.send(s.ctx, push, in.all(s.ctx, s.stdin, f.count))
+				messages := in.all(s.ctx, s.stdin, f.count)
+				if sp.dir == "" && !ack {
+					return s.send(s.ctx, push, messages)
 				}
-				to, finish := s.newSpoolSender(push, sp.receipts)
-				return errors.Join(s.send(s.ctx, to, in.all(s.ctx, s.stdin, f.count)), finish())
+				return s.sendAssured(push, messages, &sp)
 			})
 		},
 	}

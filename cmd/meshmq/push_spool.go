@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -107,24 +108,43 @@ type spooler interface {
 // spoolSender sends through a spool: one sync carries all messages that came during the last. Receipts are printed in the order of their numbers.
 type spoolSender struct {
 	spooler
-	queued chan uint64 // nil without --receipts
-	failed chan error  // what ended the printing of receipts
+	queued chan<- uint64 // nil without --receipts
 }
 
 // receiptsAhead is how many messages may wait for the disk, so that syncs are shared.
 const receiptsAhead = 1024
 
-// newSpoolSender returns a sender and what ends it: finish returns when all is safe and all receipts are printed.
-func (s *session) newSpoolSender(to spooler, receipts bool) (sender *spoolSender, finish func() error) {
-	sender = &spoolSender{spooler: to}
-	if !receipts {
-		return sender, func() error { return s.confirm(to) }
+// assuredSender is a socket that says when all is acknowledged.
+type assuredSender interface {
+	sender
+	WaitAcked(ctx context.Context) error
+}
+
+// sendAssured sends all messages, as send does, and waits until they are acknowledged.
+func (s *session) sendAssured(to assuredSender, messages iter.Seq2[[][]byte, error], f *spoolFlags) error {
+	through, finish := sender(to), func() error { return nil }
+	if from, ok := to.(spooler); ok && f.dir != "" {
+		through, finish = s.newSpoolSender(from, f.receipts)
 	}
-	sender.queued, sender.failed = make(chan uint64, receiptsAhead), make(chan error, 1)
-	go func() { sender.failed <- s.printReceipts(to, sender.queued) }() // ends with queued, and finish waits for it
-	return sender, func() error {
-		close(sender.queued)
-		return <-sender.failed
+	err := errors.Join(s.send(s.ctx, through, messages), finish())
+	if err == nil {
+		err = to.WaitAcked(s.ctx)
+	}
+	return err
+}
+
+// newSpoolSender returns a sender and what ends it: finish returns when all is safe and all receipts are printed.
+func (s *session) newSpoolSender(to spooler, receipts bool) (through *spoolSender, finish func() error) {
+	through = &spoolSender{spooler: to}
+	if !receipts {
+		return through, func() error { return s.confirm(to) }
+	}
+	queued, failed := make(chan uint64, receiptsAhead), make(chan error, 1)
+	go func() { failed <- s.printReceipts(to, queued) }() // ends with queued, and finish waits for it
+	through.queued = queued
+	return through, func() error {
+		close(queued)
+		return <-failed
 	}
 }
 

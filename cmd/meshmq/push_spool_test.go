@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
@@ -99,4 +101,65 @@ func TestPushReceiptsAreMany(t *testing.T) {
 	require.Len(t, receipts, n)
 	assert.Equal(t, fmt.Sprint(n), receipts[n-1])
 	assert.Equal(t, strings.Repeat("x\n", n), pull.wait().stdout)
+}
+
+// TestPushAck: without a spool, too, what one peer took and did not print goes to another.
+func TestPushAck(t *testing.T) {
+	t.Parallel()
+	push := start(t, "push", "-b", anyPort, "--ack", "one", "two", "three")
+	greedy := socket.NewPull(socket.WithAck(), socket.WithManualAck())
+	require.NoError(t, greedy.Connect(push.endpoint()))
+	for range 3 {
+		_, err := greedy.Recv(t.Context())
+		require.NoError(t, err)
+	}
+	require.NoError(t, greedy.Close())
+	assert.Equal(t, "one\ntwo\nthree\n", ok(t, "pull", "-c", push.endpoint(), "--ack", "--count", "3"))
+	r := push.wait()
+	assert.Zero(t, r.code, r.stderr)
+
+	r = meshmq(t, "push", "-c", nobody, "--ack", "--timeout", "200ms", "x")
+	assert.Equal(t, 4, r.code, r.stderr)
+}
+
+// TestKilledPushAndPull: push and pull are killed in the middle and run again, with the lines that have no receipt: no line is lost.
+func TestKilledPushAndPull(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	const n = 4000
+	text := make([]string, n)
+	for i := range text {
+		text[i] = fmt.Sprintf("line %d\n", i+1)
+	}
+	dir := t.TempDir()
+	ep := "ipc://" + filepath.Join(dir, "s")
+	push := func() *program {
+		return start(t, "push", "-c", ep, "--spool", filepath.Join(dir, "outbox"), "--ack", "--receipts")
+	}
+	pull := func() *program { return start(t, "pull", "-b", ep, "--ack", "--prefetch", "50") }
+
+	pull1, push1 := pull(), push()
+	go func() { _, _ = io.WriteString(push1.stdin, strings.Join(text, "")) }() // ends with push1
+	pull1.prints("line 100\n")
+	pull1.kill()
+	push1.prints("\n1500\n")
+	push1.kill()
+	receipts := strings.Count(push1.stdout.String(), "\n")
+
+	pull2, push2 := pull(), push()
+	_, err := io.WriteString(push2.stdin, strings.Join(text[receipts:], ""))
+	require.NoError(t, err)
+	require.NoError(t, push2.stdin.Close())
+	r := push2.wait()
+	require.Zero(t, r.code, r.stderr)
+	pull2.signal(os.Interrupt)
+	printed := pull1.stdout.String() + "\n" + pull2.wait().stdout
+	missing := map[string]bool{}
+	for _, line := range text {
+		missing[line] = true
+	}
+	for _, line := range strings.SplitAfter(printed, "\n") {
+		delete(missing, line)
+	}
+	assert.Empty(t, missing)
 }
