@@ -306,8 +306,8 @@ func (p *pipe) lastWords() []byte {
 	r := in.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !in.open {
-		return nil
+	if !in.open { // said already, by who hangs up at the same time: wait for it
+		return []byte{}
 	}
 	words := in.state.Append([]byte{})
 	r.closeLocked(in)

@@ -371,12 +371,14 @@ func (o *Out) Last(frame []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	conn := o.conn
-	if conn == nil || o.last {
+	if conn == nil {
 		return
 	}
-	o.last = true
-	o.ctrl = append(o.ctrl, frame...)
-	o.wakeLocked()
+	if !o.last { // else another caller has had the word: its command is waited for
+		o.last = true
+		o.ctrl = append(o.ctrl, frame...)
+		o.wakeLocked()
+	}
 	over := false
 	timer := time.AfterFunc(lastWait, func() {
 		o.mu.Lock()
