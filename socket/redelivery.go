@@ -174,6 +174,7 @@ func (a *assured) tick() {
 
 // giveUpLocked makes a message a dead letter.
 func (a *assured) giveUpLocked(r redelivery) {
+	a.c.sent.dead.Add(1)
 	frames := r.Frames
 	if r.to != "" {
 		frames = append([][]byte{[]byte(r.to)}, frames...)
@@ -183,7 +184,6 @@ func (a *assured) giveUpLocked(r redelivery) {
 
 // bury reports a dead letter.
 func (c *core) bury(d DeadLetter) {
-	c.sent.dead.Add(1)
 	c.hub.emit(Event{Kind: DeadLettered, Err: fmt.Errorf("message %d: %s", d.Number, d.Reason), Count: 1})
 	if f := c.cfg.onDeadLetter; f != nil {
 		d.Frames = cloneFrames(d.Frames)

@@ -77,6 +77,7 @@ func (s *spooler) hear(n courierNews) {
 		}
 		s.c.drop(nil, reason, int(n.gap.To-n.gap.From+1))
 	case n.dead != nil:
+		s.c.sent.dead.Add(1)
 		s.c.bury(*n.dead)
 	case n.trouble != nil:
 		s.c.hub.emit(Event{Kind: SpoolTrouble, Err: n.trouble})
