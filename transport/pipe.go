@@ -55,8 +55,11 @@ func (c *pipeConn) TryWrite(p []byte) (int, error) {
 // WriteBody is Write without a copy: b belongs to the peer from here on, unless there is an error.
 func (c *pipeConn) WriteBody(b []byte) error { return c.wrap("write", c.out.give(b)) }
 
+// TryWriteBody is WriteBody that never blocks: it returns ErrWouldBlock where that would. Deadlines do not apply.
+func (c *pipeConn) TryWriteBody(b []byte) error { return c.wrap("write", c.out.tryGive(b)) }
+
 // ReadBody is Read without a copy: it returns the next n bytes, for the caller to keep, if the peer wrote just these by
-// WriteBody. Else it returns nil once there is something for Read. Without block it returns ErrWouldBlock
+// WriteBody; with n zero, whatever it wrote by that. Else it returns nil once there is something for Read. Without block it returns ErrWouldBlock
 // where it would wait.
 func (c *pipeConn) ReadBody(n int, block bool) ([]byte, error) {
 	b, err := c.in.readBody(n, block)

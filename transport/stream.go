@@ -71,18 +71,18 @@ func (s *stream) read(p []byte, block bool) (int, error) {
 	return s.take(p), nil
 }
 
-// readBody returns the body that comes next, if it has n bytes; else nil, and the bytes are to be read.
+// readBody returns the body that comes next, if it has n bytes or n is zero; else nil, and the bytes are to be read.
 func (s *stream) readBody(n int, block bool) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.awaitLocked(block); err != nil {
 		return nil, err
 	}
-	if len(s.bodies) == 0 || s.bodies[0].before > 0 || len(s.bodies[0].b) != n {
+	if len(s.bodies) == 0 || s.bodies[0].before > 0 || n > 0 && len(s.bodies[0].b) != n {
 		return nil, nil
 	}
 	b := s.bodies[0].b
-	s.takenLocked(n)
+	s.takenLocked(len(b))
 	return b, nil
 }
 
@@ -138,15 +138,40 @@ func (s *stream) give(b []byte) error {
 		if s.writer.expired {
 			return os.ErrDeadlineExceeded
 		}
-		if s.given == 0 || s.given+len(b) <= largeBuffer {
-			s.bodies = append(s.bodies, givenBody{s.behind, b})
-			s.given += len(b)
-			s.behind = 0
-			s.reader.wake.Broadcast()
+		if s.appendBody(b) {
 			return nil
 		}
 		s.writer.wake.Wait()
 	}
+}
+
+// tryGive is give that does not block.
+func (s *stream) tryGive(b []byte) error {
+	if !s.writing.TryLock() {
+		return ErrWouldBlock
+	}
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.writeError(); err != nil {
+		return err
+	}
+	if !s.appendBody(b) {
+		return ErrWouldBlock
+	}
+	return nil
+}
+
+// appendBody puts b behind what is there, if there is room. s.mu is held.
+func (s *stream) appendBody(b []byte) bool {
+	if s.given > 0 && s.given+len(b) > largeBuffer {
+		return false
+	}
+	s.bodies = append(s.bodies, givenBody{s.behind, b})
+	s.given += len(b)
+	s.behind = 0
+	s.reader.wake.Broadcast()
+	return true
 }
 
 func (s *stream) tryWrite(p []byte) (int, error) {

@@ -10,6 +10,9 @@ func (in *In) space() []byte {
 		}
 		return in.large[len(in.large):min(cap(in.large), in.want)]
 	}
+	if in.r == in.w && len(in.spare) > 0 {
+		in.buf, in.r, in.p, in.w, in.spare = in.spare, 0, 0, 0, nil
+	}
 	// A new chunk when little is left, unless the rest holds a partial message that just needs it.
 	if len(in.buf)-in.w < in.size/8 || in.missing() > len(in.buf)-in.w {
 		in.renew()

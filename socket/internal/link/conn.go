@@ -23,10 +23,11 @@ type nonblocking interface {
 	TryWrite(p []byte) (int, error)
 }
 
-// giving passes large bodies on within the process, without a copy.
+// giving passes large bodies and full chunks on within the process, without a copy.
 type giving interface {
 	WriteBody(b []byte) error
-	ReadBody(n int, block bool) ([]byte, error)
+	TryWriteBody(b []byte) error
+	ReadBody(n int, block bool) ([]byte, error) // of any size where n is zero
 }
 
 // NewConn prepares c. Connections that offer no way to try are served by the pumps alone.

@@ -43,12 +43,13 @@ type In struct {
 	max  int           // largest message
 	seq  atomic.Uint64 // reads that brought something
 
-	buf  []byte // chunk; what lies before r belongs to batches handed out
-	r    int    // start of the first message that is not handed out
-	p    int    // parsed to here
-	w    int    // filled to here
-	size int    // size of the next chunk
-	most int    // bytes of the largest read into this chunk
+	buf   []byte // chunk; what lies before r belongs to batches handed out
+	r     int    // start of the first message that is not handed out
+	p     int    // parsed to here
+	w     int    // filled to here
+	size  int    // size of the next chunk
+	spare []byte // what is left of the chunk before one that the peer gave away
+	most  int    // bytes of the largest read into this chunk
 
 	partial  [][]byte          // frames of a message that outgrew its chunk
 	commands uint64            // that arrived
@@ -125,6 +126,20 @@ func (in *In) read(block bool) error {
 		}
 		if b != nil {
 			in.large = b
+			in.seq.Add(1)
+			return nil
+		}
+	}
+	if in.want == 0 && in.r == in.w && in.conn.give != nil {
+		b, err := in.conn.give.ReadBody(0, block)
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			if in.w < len(in.buf) {
+				in.spare = in.buf[in.w:]
+			}
+			in.buf, in.r, in.p, in.w = b[:len(b):len(b)], 0, 0, len(b)
 			in.seq.Add(1)
 			return nil
 		}

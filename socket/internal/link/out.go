@@ -321,7 +321,12 @@ func (o *Out) Watch() (empty bool) {
 	return o.msgs == 0 && (o.kept == nil || o.kept.msgs == 0)
 }
 
-// vector lists what of the flight is not written yet, until the first body that can be given away.
+// givesLocked reports whether a segment is given away instead of written. A chunk is not where its messages are kept.
+func (o *Out) givesLocked(s *segment) bool {
+	return o.conn.give != nil && s.given() && (s.own || o.kept == nil)
+}
+
+// vector lists what of the flight is not written yet, until the first segment that can be given away.
 func (o *Out) vector() [][]byte {
 	o.vec = o.vec[:0]
 	skip := o.sent
@@ -331,7 +336,7 @@ func (o *Out) vector() [][]byte {
 			skip -= len(b)
 			continue
 		}
-		if o.flight[i].own && o.conn.give != nil && skip == 0 {
+		if skip == 0 && o.givesLocked(&o.flight[i]) {
 			break
 		}
 		o.vec = append(o.vec, b[skip:])

@@ -102,6 +102,8 @@ func (g giver) WriteBody(b []byte) error {
 	return nil
 }
 
+func (g giver) TryWriteBody(b []byte) error { return g.WriteBody(b) }
+
 func (giver) ReadBody(int, bool) ([]byte, error) { return nil, transport.ErrWouldBlock }
 
 // empty waits until everything is written.

@@ -34,6 +34,15 @@ type segment struct {
 	at     int
 }
 
+// givenMessage is how large the messages of a chunk are, on average, that is given away: a new chunk costs more than to copy small ones.
+const givenMessage = 512
+
+// given reports whether the segment may go to a peer within the process for good: an own body, or a chunk that is full enough for what the
+// peer holds to be about what it counts.
+func (s *segment) given() bool {
+	return s.own || s.pooled != nil && s.whole && len(s.b) >= max(chunkSize/2, givenMessage*s.msgs)
+}
+
 func (s *segment) recycle() {
 	if s.pooled != nil {
 		chunks.Put(s.pooled)

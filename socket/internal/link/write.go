@@ -58,7 +58,7 @@ func (o *Out) Pump() {
 func (o *Out) writeAll(c *Conn, vec [][]byte) (int, error) {
 	switch len(vec) {
 	case 0:
-		return o.giveBody(c)
+		return o.giveNext(c.give.WriteBody)
 	case 1:
 		return c.Write(vec[0])
 	}
@@ -67,21 +67,21 @@ func (o *Out) writeAll(c *Conn, vec [][]byte) (int, error) {
 	return int(n), err
 }
 
-// giveBody gives away the body that is next in the flight.
-func (o *Out) giveBody(c *Conn) (int, error) {
+// giveNext gives away the segment that is next in the flight: the vector ended there.
+func (o *Out) giveNext(write func([]byte) error) (int, error) {
 	skip := o.sent
 	for i := range o.flight {
 		s := &o.flight[i]
-		if skip == 0 && s.own {
-			if err := c.give.WriteBody(s.b); err != nil {
+		if skip == 0 && s.given() {
+			if err := write(s.b); err != nil {
 				return 0, err
 			}
-			s.copied = nil
+			s.copied, s.pooled = nil, nil
 			return len(s.b), nil
 		}
 		skip -= len(s.b)
 	}
-	return 0, nil // never: the vector ended at a body
+	return 0, nil // never
 }
 
 // Flush writes what is queued as far as it can without blocking, unless somebody writes already. The
@@ -98,6 +98,9 @@ func (o *Out) Flush() {
 	o.mu.Unlock()
 	written := 0
 	var err error
+	if len(vec) == 0 {
+		written, err = o.giveNext(conn.give.TryWriteBody)
+	}
 	for _, b := range vec {
 		var n int
 		n, err = conn.try.TryWrite(b)
@@ -138,7 +141,7 @@ func (o *Out) takeLocked() bool {
 			break
 		}
 		taken += len(o.segs[i].b)
-		if i == len(o.segs)-1 || taken >= flightBytes && o.segs[i].whole {
+		if i == len(o.segs)-1 || o.segs[i].whole && (taken >= flightBytes || o.givesLocked(&o.segs[i])) {
 			o.flight = append(o.flight, o.segs[:i+1]...)
 			o.segs = slices.Delete(o.segs, 0, i+1)
 			break
