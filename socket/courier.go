@@ -35,12 +35,13 @@ type courier struct {
 	counts   courierCounts
 
 	// Of run.
-	ahead   reading // what comes next
-	again   reading // what is delivered once more
-	passed  numbers // that nobody wants, to be acknowledged
-	ready   []retry // to be delivered again now, in the order of numbers
-	waiting retries // to be delivered again later
-	doomed  []retry // to be buried
+	ahead   reading   // what comes next
+	again   reading   // what is delivered once more
+	owed    []numbers // that could not be acknowledged
+	passed  numbers   // that nobody wants, to be acknowledged
+	ready   []retry   // to be delivered again now, in the order of numbers
+	waiting retries   // to be delivered again later
+	doomed  []retry   // to be buried
 }
 
 // retryPolicy says when a message that failed is delivered again.
@@ -264,6 +265,9 @@ func (c *courier) pause(err error) time.Duration {
 		pause = troublePause
 		c.tell(courierNews{trouble: err})
 	}
+	if len(c.owed) > 0 {
+		pause = min(pause, troublePause)
+	}
 	if len(c.waiting) > 0 {
 		pause = min(pause, time.Until(c.waiting[0].due))
 	}
@@ -395,9 +399,15 @@ func (c *courier) pass(lo, hi uint64) {
 	c.passed.hi = hi
 }
 
+// acknowledge has the spool know what is done with. What it cannot take now it is told again later; what it can take no more, because it has
+// failed, is delivered again when it is opened.
 func (c *courier) acknowledge(n numbers) {
-	if n.lo > 0 {
-		_ = c.from.Ack(n.lo, n.hi) // a spool that has failed: they are delivered again when it is opened
+	if n.lo == 0 {
+		return
+	}
+	err := c.from.Ack(n.lo, n.hi)
+	if err != nil && !errors.Is(err, spool.ErrFailed) && !errors.Is(err, spool.ErrClosed) {
+		c.owed = append(c.owed, n)
 	}
 }
 
@@ -407,6 +417,8 @@ func (c *courier) account(ctx context.Context) {
 	settled, back := c.settled, c.returned
 	c.settled, c.returned = nil, nil
 	c.mu.Unlock()
+	settled = append(settled, c.owed...)
+	c.owed = nil
 	c.acknowledge(c.passed)
 	moved := c.passed.lo > 0 || len(settled) > 0
 	c.passed = numbers{}

@@ -25,13 +25,14 @@ var spoolTypes = []zmtp.SocketType{zmtp.Push, zmtp.Dealer}
 // disk the error is ErrUnconfirmed. After a failed write every Send is a spool.ErrFailed; what is on disk is delivered still. Enqueue and Flush are Send in two
 // steps.
 //
-// Messages are delivered in the order they were sent, each to the peer that has least outstanding. Peers that acknowledge get a message again, they or others, if the
-// connection ends before they have: see WithAck. For other peers, those of libzmq among them, a message is done with when it is written. Positions are
+// Messages are delivered in the order they were sent, each to the peer that has least outstanding. With WithAck here and at the peer a message stays until
+// the peer has acknowledged it; it gets it again, it or another, if the connection ends before. To other peers, those of libzmq among them, a message is
+// done with when it is written, so use WithAck, and WithAckRequired to have no others. Positions are
 // on disk a moment later (50 ms): after a crash the messages of that moment are delivered again.
 //
-// A message that failed is delivered again after a pause that grows from 0.1 s to 30 s at random. One that a receiver rejects for good goes to the dead letters.
-// Shutdown waits until everything is settled; what is left stays, and is an ErrSpooled. It is not for use with WithConflate, WithReroute and
-// WithImmediate(false). Default: off.
+// WithRetry and WithAttempts say what becomes of a message that its receiver refuses; in the end it goes to the dead letters of the spool.
+// Shutdown waits until everything is settled, Close for the linger period while peers are there; what is left stays, and is an ErrSpooled. It is not for use
+// with WithConflate and WithReroute. Default: off.
 func WithSpool(dir string, options spool.Options) Option {
 	return only("WithSpool", func(c *config) {
 		c.openSpool = func() (Spool, error) {

@@ -55,7 +55,7 @@ func (c *core) shutdown(ctx context.Context, op string) error {
 		l.stop()
 	}
 	c.pat.stopSending(ErrClosed)
-	err := c.drain(ctx)
+	err := c.drain(ctx, op != "close")
 	c.end()
 	return c.unsent(op, err)
 }
@@ -77,10 +77,11 @@ func (c *core) awaitClosed(ctx context.Context, op string) error {
 	}
 }
 
-// drain waits until every queue is empty. It returns what ended the wait before that.
-func (c *core) drain(ctx context.Context) error {
+// drain waits until every queue is empty. It returns what ended the wait before that. Who is patient waits for peers to come for what is in the
+// spool, too, though that is safe there.
+func (c *core) drain(ctx context.Context, patient bool) error {
 	if c.spooler != nil {
-		return c.spooler.drain(ctx)
+		return c.spooler.drain(ctx, patient)
 	}
 	for {
 		left, stuck := 0, 0

@@ -260,8 +260,8 @@ func (w spoolWay) outstanding() int {
 	return msgs
 }
 
-// drain waits until everything is settled, while there is anybody who could. It returns what ended the wait before that.
-func (s *spooler) drain(ctx context.Context) error {
+// drain waits until everything is settled; without patience only while there is anybody who could. It returns what ended the wait before that.
+func (s *spooler) drain(ctx context.Context, patient bool) error {
 	if err := s.spool.Flush(ctx); err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (s *spooler) drain(ctx context.Context) error {
 		if _, left := s.from.Position(); left == 0 {
 			return nil
 		}
-		if members, _ := s.courier.members(); members == 0 {
+		if members, _ := s.courier.members(); members == 0 && !patient {
 			return ErrNoPeer
 		}
 		select {

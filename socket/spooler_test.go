@@ -249,3 +249,51 @@ func TestSpool_DealerSendsAndReceives(t *testing.T) {
 	}
 	assert.Equal(t, "x", recv(t, router).String())
 }
+
+// TestSpool_WaitsForAcknowledgements: what a receiver leaves goes to the next one, first; what it rejects goes to the dead letters on disk.
+func TestSpool_WaitsForAcknowledgements(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "spool")
+	push := spooled(t, dir, socket.WithAck(), socket.WithRetry(time.Millisecond, 2*time.Millisecond), socket.WithAttempts(3), swift())
+	endpoint := bind(t, push, "tcp://127.0.0.1:0")
+	puller := func() *socket.Pull {
+		pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
+		require.NoError(t, pull.Connect(endpoint))
+		return pull
+	}
+	send(t, push, "left")
+	send(t, push, "refused", "twice")
+	send(t, push, "rejected")
+	first := puller()
+	requireMsg(t, recv(t, first), "left")
+	require.NoError(t, first.Close())
+
+	second := puller()
+	closing(t, second)
+	m := recv(t, second)
+	requireMsg(t, m, "left")
+	assert.Equal(t, 2, m.Attempt())
+	require.NoError(t, m.Ack())
+	m, rejected := recv(t, second), recv(t, second)
+	requireMsg(t, rejected, "rejected")
+	require.NoError(t, rejected.Nack(socket.Reject("not for us")))
+	requireMsg(t, m, "refused", "twice")
+	for range 2 {
+		require.NoError(t, m.Nack(socket.RetryAfter(time.Millisecond)))
+		m = recv(t, second)
+		requireMsg(t, m, "refused", "twice")
+	}
+	require.NoError(t, m.Nack(socket.RetryAfter(0)))
+	require.NoError(t, push.Shutdown(limit(t)))
+	view, err := spool.OpenView(dir)
+	require.NoError(t, err)
+	defer view.Close()
+	letters := map[string]string{}
+	for l, err := range view.Letters() {
+		require.NoError(t, err)
+		letters[string(l.Frames[0])] = l.Reason
+	}
+	assert.Len(t, letters, 2)
+	assert.Equal(t, "not for us", letters["rejected"])
+	assert.Contains(t, letters["refused"], "3 deliveries failed")
+}

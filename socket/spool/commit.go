@@ -195,6 +195,7 @@ func (l *Log) turnTo(s *spare, next uint64) error {
 	defer l.mu.Unlock()
 	old := l.active()
 	old.sealed, old.size, old.last, old.ended = true, l.off, next-1, time.Now()
+	l.written, l.durable = next-1, next-1 // readers have them from here on, and may acknowledge them
 	l.segments = append(l.segments, &segment{header: h, size: s.size})
 	l.file, l.header, l.turn = s.file, h, nil
 	l.off, l.synced, l.visible = int64(len(page)), int64(len(page)), int64(len(page))
