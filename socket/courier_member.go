@@ -1,0 +1,101 @@
+package socket
+
+import "time"
+
+// carrier is the way to one peer as a courier sees it.
+type carrier interface {
+	// deliver queues a copy of a message; ok is false when the peer has no room or credit, and member.room is then called once it has. With flush
+	// the caller calls flush as soon as it holds no lock. deliver is called with the courier's lock held.
+	deliver(d *delivery) (ok, flush bool)
+	flush()
+	// outstanding is how many messages are not settled.
+	outstanding() int
+}
+
+// member is a carrier in the service of a courier. Its methods may be called by any goroutine, not by the carrier's within deliver.
+type member struct {
+	c  *courier
+	to carrier
+}
+
+// returned is a message that comes back from a member.
+type returned struct {
+	number  uint64
+	attempt int           // which delivery it was
+	blame   blame         // why it comes back
+	after   time.Duration // failed: how long the receiver wants it to wait, 0 for what the policy says
+	reason  string        // failed and rejected: what the receiver said
+}
+
+// blame is whose fault it is that a message comes back.
+type blame uint8
+
+const (
+	innocent  blame = iota // it was never sent
+	bystander              // it was sent, and its connection ended, for another message as it seems
+	failed                 // the receiver could not handle it, or ended while it did
+	rejected               // the receiver will never handle it
+)
+
+// member returns a peer as a member that is given nothing before join.
+func (c *courier) member(to carrier) *member { return &member{c: c, to: to} }
+
+// join has the member be given messages.
+func (m *member) join() {
+	m.c.mu.Lock()
+	m.c.ring.Add(m)
+	m.c.mu.Unlock()
+	signal(m.c.wake)
+}
+
+// retire has the member be given no more.
+func (m *member) retire() {
+	m.c.mu.Lock()
+	m.c.ring.Remove(m)
+	m.c.mu.Unlock()
+}
+
+// leave ends a membership. What the member had not settled comes back, in the order it was delivered; it says no more about it.
+func (m *member) leave(unsettled []returned) {
+	c := m.c
+	c.mu.Lock()
+	c.ring.Remove(m)
+	c.flying -= len(unsettled)
+	c.returned = append(c.returned, unsettled...)
+	c.mu.Unlock()
+	signal(c.wake)
+}
+
+// room says that the member takes messages again.
+func (m *member) room() {
+	m.c.mu.Lock()
+	m.c.ring.Activate(m)
+	m.c.mu.Unlock()
+	signal(m.c.wake)
+}
+
+// settle says that messages lo to hi, which the member has, are done with.
+func (m *member) settle(lo, hi uint64) {
+	c := m.c
+	c.mu.Lock()
+	n := int(hi - lo + 1)
+	c.flying -= n
+	c.counts.settled += uint64(n)
+	if k := len(c.settled); k > 0 && c.settled[k-1].hi+1 == lo {
+		c.settled[k-1].hi = hi
+	} else {
+		c.settled = append(c.settled, numbers{lo, hi})
+	}
+	c.mu.Unlock()
+	signal(c.wake)
+}
+
+// giveBack returns one message that the member has and the peer does not want.
+func (m *member) giveBack(r returned) {
+	c := m.c
+	c.mu.Lock()
+	c.flying--
+	c.returned = append(c.returned, r)
+	c.mu.Unlock()
+	signal(c.wake)
+}
