@@ -20,6 +20,9 @@ const (
 	CommandAck       = "ACK"
 	CommandNack      = "NACK"
 	CommandCredit    = "CREDIT"
+	CommandResume    = "RESUME" // this one and the next two: durable subscriptions, DURABLE.md
+	CommandResumed   = "RESUMED"
+	CommandLost      = "LOST"
 )
 
 // ErrCommand is wrapped by every error about the inside of a command: its name, PING, PONG, ERROR.
