@@ -30,7 +30,7 @@ type AckStats struct {
 // offer is what we offer in READY.
 func (c *config) offer() (o zmtp.AckOffer, some bool) {
 	o.Receive = c.ack && c.typ != zmtp.Push
-	o.Send = (c.ack || c.openSpool != nil) && slices.Contains(sendAckTypes, c.typ)
+	o.Send = c.ack && slices.Contains(sendAckTypes, c.typ) || c.openSpool != nil
 	return o, o.Receive || o.Send
 }
 
@@ -77,6 +77,14 @@ func (p *pipe) acknowledge(name, data []byte) (handled bool, err error) {
 	case zmtp.CommandAck, zmtp.CommandNack, zmtp.CommandCredit:
 		if p.peer.Load().ackOut && p.c.keeper != nil {
 			return p.settle(name, data)
+		}
+	case zmtp.CommandResume:
+		if p.durable.Load() != nil {
+			return true, p.c.archive.resume(p, data)
+		}
+	case zmtp.CommandResumed, zmtp.CommandLost:
+		if p.peer.Load().ackIn && p.c.cfg.durable != nil {
+			return true, p.resumed(name, data)
 		}
 	}
 	return false, nil

@@ -12,6 +12,8 @@ import (
 type told struct {
 	deaf      bool   // it speaks ZMTP 1.0: it wants to hear nothing, and sends everything
 	mute      bool   // it knows no PING, which came with ZMTP 3.1 and is WebSocket's own too
+	resumes   bool   // it was sent RESUME
+	resumed   bool   // it answered
 	asked     bool   // a PING went behind those of version
 	version   uint64 // of the latest PING
 	confirmed bool   // a PONG came back

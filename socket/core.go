@@ -46,8 +46,10 @@ type core struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup // every goroutine of the socket but the event handler's
 	hub      hub
-	denials  *denials // nil without WithDenialLimit
-	spooler  *spooler // nil without WithSpool
+	denials  *denials      // nil without WithDenialLimit
+	spooler  *spooler      // nil without WithSpool, and on publishers
+	archive  *archive      // of publishers; nil without WithSpool
+	missed   atomic.Uint64 // messages of durable subscriptions
 	drops    [dropReasons]atomic.Uint64
 	refused  [refusals]atomic.Uint64
 	door     door
@@ -361,6 +363,7 @@ func (c *core) Stats() Stats {
 	}
 	c.sent.fill(&s.Acks)
 	s.Forbidden = c.unlawful.Load()
+	s.Missed = c.missed.Load()
 	c.mu.Lock()
 	s.MessagesOut, s.BytesOut = c.everOut[0], c.everOut[1]
 	for ep := range c.listeners {
@@ -383,6 +386,9 @@ func (c *core) Stats() Stats {
 	slices.SortFunc(s.Peers, func(a, b PeerStats) int { return comparePeers(a, b) })
 	if c.spooler != nil {
 		c.spooler.stats(&s)
+	}
+	if c.archive != nil {
+		c.archive.stats(&s)
 	}
 	if c.recv != nil {
 		s.MessagesIn, s.BytesIn = c.recv.totals()

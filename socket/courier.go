@@ -21,17 +21,23 @@ import (
 type courier struct {
 	from  SpoolConsumer
 	retry retryPolicy
-	wants func(frames [][]byte) bool // false: the message is none of this consumer's. nil: all are
-	tell  func(courierNews)          // called by run, without locks; nil for nobody
-	wake  chan struct{}              // a signal that there is work
-	over  chan struct{}              // closed when run has returned
+	tell  func(courierNews) // called by run, without locks; nil for nobody
+	wake  chan struct{}     // a signal that there is work
+	over  chan struct{}     // closed when run has returned
+
+	// Of durable subscriptions; set before run.
+	choosy bool   // members want some of the messages: see member.wants
+	lanes  *lanes // keep the messages of a key in order; nil without WithKeyOrder. Of run
+	before uint64 // messages up to this number may have been delivered by a courier before this one
 
 	mu       sync.Mutex // guards the fields below; members are called with it held
 	ring     route.RoundRobin[*member]
-	halted   bool       // nothing is handed out any more
-	settled  []numbers  // by members, to be acknowledged
-	returned []returned // by members, to be delivered again
-	flying   int        // messages that members have
+	crew     map[*member]struct{} // those in ring
+	losses   []loss               // with choosy: what members were told is lost, and did not confirm
+	halted   bool                 // nothing is handed out any more
+	settled  []numbers            // by members, to be acknowledged
+	returned []returned           // by members, to be delivered again
+	flying   int                  // messages that members have
 	counts   courierCounts
 
 	// Of run.
@@ -42,6 +48,7 @@ type courier struct {
 	ready   []retry   // to be delivered again now, in the order of numbers
 	waiting retries   // to be delivered again later
 	doomed  []retry   // to be buried
+	top     uint64    // the highest number that was handed out
 }
 
 // retryPolicy says when a message that failed is delivered again.
@@ -54,6 +61,14 @@ type retryPolicy struct {
 // courierCounts count since the courier began.
 type courierCounts struct {
 	delivered, redelivered, settled, failed, buried uint64
+}
+
+func (n *courierCounts) add(o courierCounts) {
+	n.delivered += o.delivered
+	n.redelivered += o.redelivered
+	n.settled += o.settled
+	n.failed += o.failed
+	n.buried += o.buried
 }
 
 // courierNews is something that happened to messages: exactly one of the fields is set.
@@ -83,9 +98,6 @@ type delivery struct {
 	written     time.Time
 }
 
-// numbers are those from lo to hi.
-type numbers struct{ lo, hi uint64 }
-
 // reading is a place in the spool: a reader and the message it stands at.
 type reading struct {
 	r    SpoolReader
@@ -101,7 +113,7 @@ const courierRun = 256
 
 // newCourier returns a courier without members; run starts it.
 func newCourier(from SpoolConsumer, policy retryPolicy, tell func(courierNews)) *courier {
-	c := &courier{from: from, retry: policy, tell: tell, wake: make(chan struct{}, 1), over: make(chan struct{})}
+	c := &courier{from: from, retry: policy, tell: tell, wake: make(chan struct{}, 1), over: make(chan struct{}), crew: map[*member]struct{}{}}
 	if c.tell == nil {
 		c.tell = func(courierNews) {}
 	}
@@ -177,8 +189,10 @@ func (c *courier) pause(err error) time.Duration {
 }
 
 var (
-	errNoRoom = errors.New("no room") // no member takes anything
-	errLook   = errors.New("look what came back")
+	errNoRoom   = errors.New("no room") // no member takes anything
+	errLook     = errors.New("look what came back")
+	errUnwanted = errors.New("unwanted") // by any member
+	errParked   = errors.New("parked")   // the message waits for others of its key
 )
 
 // deliver hands out a number of messages. It returns why it stopped before that: io.EOF, errNoRoom or what is wrong with the spool.
@@ -194,9 +208,14 @@ func (c *courier) deliver() error {
 		if r == nil {
 			continue
 		}
-		switch err := c.hand(&r.d); {
+		err = c.hand(&r.d)
+		switch {
 		case errors.Is(err, errLook):
 			return nil
+		case errors.Is(err, errUnwanted):
+			c.pass(r.d.number, r.d.number)
+			c.drop(r.d.number)
+		case errors.Is(err, errParked):
 		case err != nil:
 			return err
 		}
@@ -204,6 +223,7 @@ func (c *courier) deliver() error {
 		if r == &c.again {
 			c.ready = c.ready[1:]
 		}
+		c.resume()
 	}
 	return nil
 }
@@ -214,39 +234,6 @@ func (c *courier) roomy() bool {
 	defer c.mu.Unlock()
 	return c.ring.Active() > 0 && !c.halted
 }
-
-// hand gives a message to a member, unless older ones have come back, which go first: errLook. The other error is errNoRoom.
-func (c *courier) hand(d *delivery) error {
-	c.mu.Lock()
-	if len(c.returned) > 0 {
-		c.mu.Unlock()
-		return errLook
-	}
-	for {
-		m, ok := c.ring.Least(scanned, outstanding)
-		if !ok || c.halted {
-			c.mu.Unlock()
-			return errNoRoom
-		}
-		took, flush := m.to.deliver(d)
-		if !took {
-			c.ring.Deactivate(m)
-			continue
-		}
-		c.flying++
-		c.counts.delivered++
-		if d.attempt > 1 {
-			c.counts.redelivered++
-		}
-		c.mu.Unlock()
-		if flush {
-			m.to.flush()
-		}
-		return nil
-	}
-}
-
-func outstanding(m *member) int { return m.to.outstanding() }
 
 // next returns the place whose message is to be handed out next; nil if that has to be looked for once more.
 func (c *courier) next() (*reading, error) {
@@ -263,17 +250,19 @@ func (c *courier) next() (*reading, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if c.wants != nil && !c.wants(c.ahead.d.frames) {
-		c.ahead.held = false
-		c.pass(c.ahead.d.number, c.ahead.d.number)
-		return nil, nil
+	if d := &c.ahead.d; d.number <= c.before {
+		d.attempt = max(d.attempt, 2)
 	}
 	return &c.ahead, nil
 }
 
-// lose acknowledges messages that are missing.
+// lose takes care of messages that are missing.
 func (c *courier) lose(gap *spool.Gap) {
-	c.pass(gap.From, gap.To)
+	if !c.choosy {
+		c.pass(gap.From, gap.To)
+	} else {
+		c.report(*gap)
+	}
 	c.tell(courierNews{gap: gap})
 }
 
@@ -319,6 +308,8 @@ func (c *courier) account(ctx context.Context) {
 	settled, back := c.settled, c.returned
 	c.settled, c.returned = nil, nil
 	c.mu.Unlock()
+	c.free(settled)
+	c.confirmed(settled)
 	settled = append(settled, c.owed...)
 	c.owed = nil
 	c.acknowledge(c.passed)
@@ -337,6 +328,7 @@ func (c *courier) account(ctx context.Context) {
 	if c.bury(ctx) {
 		moved = true
 	}
+	c.resume()
 	if moved {
 		c.tell(courierNews{settled: true})
 	}

@@ -45,6 +45,9 @@ const farAhead = 4096
 func (c *courier) takeBack(back []returned) {
 	before := len(c.ready)
 	for _, b := range back {
+		if c.lanes != nil {
+			c.lanes.back(b.number)
+		}
 		r := retry{number: b.number, attempt: b.attempt + 1, reason: b.reason}
 		switch b.blame {
 		case innocent:
@@ -110,6 +113,8 @@ func (c *courier) nextAgain() (*reading, error) {
 	}
 	if !found {
 		c.ready = c.ready[1:]
+		c.drop(r.number)
+		c.resume()
 		return nil, nil
 	}
 	c.again.d.attempt = max(r.attempt, c.again.d.attempt)
@@ -162,6 +167,7 @@ func (c *courier) bury(ctx context.Context) (buried bool) {
 			c.tell(courierNews{trouble: err})
 			return buried
 		}
+		c.drop(r.number)
 		if found {
 			c.mu.Lock()
 			c.counts.buried++

@@ -36,6 +36,15 @@ func newPeer(c *courier, credit int) *peerOf {
 	return p
 }
 
+// newChoosyPeer is newPeer for one that wants the topics that begin with a letter.
+func newChoosyPeer(c *courier, credit int, letter byte) *peerOf {
+	p := &peerOf{credit: credit, got: make(chan delivery, 10000)}
+	p.m = c.member(p)
+	p.m.wants = func(topic []byte) bool { return topic[0] == letter }
+	p.m.join()
+	return p
+}
+
 func (p *peerOf) deliver(d *delivery) (ok, flush bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -343,10 +352,10 @@ func TestCourier_PassesOverWhatNobodyWants(t *testing.T) {
 	from, err := SpoolOf(log).Consumer("one", spool.Beginning())
 	require.NoError(t, err)
 	c := newCourier(from, evenRetry, nil)
-	c.wants = func(frames [][]byte) bool { return frames[0][0] == 'a' }
+	c.choosy = true
 	ctx, cancel := context.WithCancel(context.Background())
 	go c.run(ctx)
-	p := newPeer(c, 1000)
+	p := newChoosyPeer(c, 1000, 'a')
 	for i := range 3000 {
 		_, err := log.Enqueue(ctx, fmt.Appendf(nil, "%c %d", "abb"[i%3], i), []byte("body"))
 		require.NoError(t, err)

@@ -14,9 +14,13 @@ type carrier interface {
 
 // member is a carrier in the service of a courier. Its methods may be called by any goroutine, not by the carrier's within deliver.
 type member struct {
-	c  *courier
-	to carrier
+	c     *courier
+	to    carrier
+	wants func(topic []byte) bool // with choosy
 }
+
+// numbers are those from lo to hi.
+type numbers struct{ lo, hi uint64 }
 
 // returned is a message that comes back from a member.
 type returned struct {
@@ -44,6 +48,8 @@ func (c *courier) member(to carrier) *member { return &member{c: c, to: to} }
 func (m *member) join() {
 	m.c.mu.Lock()
 	m.c.ring.Add(m)
+	m.c.crew[m] = struct{}{}
+	m.c.informLocked(m)
 	m.c.mu.Unlock()
 	signal(m.c.wake)
 }
@@ -52,6 +58,7 @@ func (m *member) join() {
 func (m *member) retire() {
 	m.c.mu.Lock()
 	m.c.ring.Remove(m)
+	delete(m.c.crew, m)
 	m.c.mu.Unlock()
 }
 
@@ -60,6 +67,7 @@ func (m *member) leave(unsettled []returned) {
 	c := m.c
 	c.mu.Lock()
 	c.ring.Remove(m)
+	delete(c.crew, m)
 	c.flying -= len(unsettled)
 	c.returned = append(c.returned, unsettled...)
 	c.mu.Unlock()

@@ -61,6 +61,9 @@ package socket
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
 //	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
 //	courier, with WithSpool  the first peer         spooler.close                   spooler.close
+//	the same, of publishers  the first member of a  the last member, archive.close  archive.close
+//	                         durable subscription
+//	refusal of such          archive.refuse         the end of the connection       core.wg
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
@@ -70,6 +73,7 @@ package socket
 //
 // Whoever holds one takes only those to its right, and none during I/O or a callback:
 //
-//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu, hub.mu
+//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu, hub.mu
 //
-// The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, spooler.startMu and reloaded.mu are held alone.
+// The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, spooler.startMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
+// subscribed.lookMu; subscribed.mu comes behind courier.mu.

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -27,11 +28,13 @@ const (
 	Redelivered                          // the connection to Peer ended before it had acknowledged Count messages, which go out again
 	DeadLettered                         // a message was given up, as Err says: see WithDeadLetter
 	SpoolTrouble                         // the spool could not be read, or a dead letter not be written, as Err says; it is tried again
+	Resumed                              // publishers with WithSpool, and WithDurable: the subscription Name goes on at message From; To is the last one so far
+	Missed                               // likewise: messages From to To, Count of them, are gone from the log and were not handled for Name; Err says why
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "reload failed"}
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "resumed", "missed", "reload failed"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {
@@ -81,9 +84,11 @@ type Event struct {
 	Err      error         // the cause, where there is one
 	RetryIn  time.Duration // Retrying: when the next attempt starts
 	Topic    string        // Subscribed, Unsubscribed and Forbidden
+	Name     string        // of the durable subscription, where one is concerned
+	From, To uint64        // Resumed and Missed: numbers of messages in the publisher's log
 	Reason   DropReason    // Dropped
 	Refusal  Refusal       // HandshakeFailed and Disconnected: what was wrong with the peer, zero for nothing
-	Count    uint64        // Dropped, Redelivered and DeadLettered
+	Count    uint64        // Dropped, Redelivered, DeadLettered and Missed
 }
 
 // String returns the event in one line.
@@ -96,8 +101,12 @@ func (e Event) String() string {
 		s += " peer " + e.Peer.Address()
 	}
 	switch e.Kind {
-	case Subscribed, Unsubscribed, Forbidden:
+	case Forbidden:
+		s += fmt.Sprintf(" %q", cmp.Or(e.Name, e.Topic))
+	case Subscribed, Unsubscribed:
 		s += fmt.Sprintf(" %q", e.Topic)
+	case Resumed, Missed:
+		s += fmt.Sprintf(" %s %d to %d", e.Name, e.From, e.To)
 	case Retrying:
 		s += fmt.Sprintf(" in %s", e.RetryIn.Round(time.Millisecond))
 	case Dropped:

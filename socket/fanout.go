@@ -2,6 +2,8 @@ package socket
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
@@ -13,6 +15,7 @@ import (
 type fanout struct {
 	c     *core
 	exact bool                                    // a topic is not a prefix
+	log   *archive                                // with WithSpool: what is sent is kept there first, and durable subscribers get it from there
 	show  func(p *pipe, topic []byte, first byte) // has XPUB's Recv return a subscription; called with mu held, in order
 
 	mu      sync.Mutex // guards the fields below
@@ -39,6 +42,9 @@ func (f *fanout) attach(p *pipe) {
 	policy := f.c.cfg.policy
 	if choose := f.c.cfg.peerPolicy; choose != nil {
 		policy = choose(peer)
+	}
+	if f.log != nil && policy == Block { // the message is in the log already: Send must not fail any more
+		policy = DropNewest
 	}
 	f.mu.Lock()
 	f.peers[peer] = p
@@ -73,15 +79,26 @@ func (f *fanout) send(ctx context.Context, frames, given [][]byte) error {
 	if err != nil {
 		return err
 	}
+	if f.log != nil {
+		if err := f.log.in.send(ctx, either(frames, given), size); err != nil {
+			return err
+		}
+	}
 	f.mu.Lock()
 	for {
 		if f.err != nil {
 			f.mu.Unlock()
+			if f.log != nil { // which has it
+				return nil
+			}
 			return &Error{Op: "send", Err: f.err}
 		}
 		f.matchLocked(either(frames, given)[0])
 		if f.c.cfg.invert {
 			f.invertLocked()
+		}
+		if f.log != nil {
+			f.liveLocked()
 		}
 		if !f.c.cfg.blocks() || f.roomForAll(size) {
 			break
@@ -108,6 +125,13 @@ func (f *fanout) matchLocked(topic []byte) {
 	}
 }
 
+// liveLocked takes out of those matched who is fed from the log.
+func (f *fanout) liveLocked() {
+	f.matched = slices.DeleteFunc(f.matched, func(p *pipe) bool { return p.durable.Load() != nil })
+}
+
+var errFromLog = fmt.Errorf("%w: the peer has a durable subscription, and gets what is in the log", ErrState)
+
 // sendTo is SendTo of PUB and XPUB.
 func (f *fanout) sendTo(ctx context.Context, peer *Peer, frames [][]byte) error {
 	if err := f.c.usable(); err != nil {
@@ -123,6 +147,10 @@ func (f *fanout) sendTo(ctx context.Context, peer *Peer, frames [][]byte) error 
 		if err != nil {
 			f.mu.Unlock()
 			return &Error{Op: "send", Err: err}
+		}
+		if p.durable.Load() != nil {
+			f.mu.Unlock()
+			return &Error{Op: "send", Peer: peer.address, Err: errFromLog}
 		}
 		took, flush := p.out.Append(nil, frames, size)
 		if took {
@@ -226,13 +254,19 @@ func (f *fanout) distribute(frames, given [][]byte, size int, flush *[inlineFlus
 	return n
 }
 
-func (f *fanout) room(*pipe) {
+func (f *fanout) room(p *pipe) {
+	if m := p.member.Load(); m != nil {
+		m.room()
+	}
 	f.mu.Lock()
 	f.wait.wakeAll()
 	f.mu.Unlock()
 }
 
 func (f *fanout) stopSending(err error) {
+	if f.log != nil {
+		f.log.in.stopped.Store(true)
+	}
 	f.mu.Lock()
 	f.err = err
 	f.wait.wakeAll()

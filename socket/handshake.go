@@ -152,8 +152,12 @@ func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
 		return "", &limitError{fmt.Errorf("identity of %d bytes, WithMaxIdentity allows %d", n, c.cfg.maxIdentity), RefusedIdentity}
 	}
 	err = c.pat.identify(p, who)
-	if err == nil && c.cfg.ackRequired && !c.cfg.acknowledges(who) {
+	switch {
+	case err != nil:
+	case c.cfg.ackRequired && !c.cfg.acknowledges(who):
 		err = errNoAck
+	case c.cfg.durable != nil && !c.cfg.keepsLog(who):
+		err = errNoLog
 	}
 	if _, ours := who.Metadata.Get(meshProperty); ours && err != nil {
 		tell = err.Error()

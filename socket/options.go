@@ -47,6 +47,7 @@ type config struct {
 	securityConfig
 	ackConfig
 	spoolConfig
+	durableConfig
 	retryConfig
 	typ            zmtp.SocketType
 	identity       []byte
@@ -79,6 +80,7 @@ func defaultConfig() config {
 		recvHWMBytes:   64 << 20, // the same on the way in
 		limitConfig:    defaultLimits(),
 		ackConfig:      defaultAck(),
+		durableConfig:  durableConfig{maxDurables: 1000}, // each is a position on disk; far fewer are in use
 		retryConfig:    defaultRetry(),
 		routeConfig:    routeConfig{mandatory: true, handover: true},
 		linger:         2 * time.Second,  // long enough for a LAN, short enough to close
@@ -93,7 +95,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit, c.checkAck, c.checkRetry, c.checkSpool} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit, c.checkDurable, c.checkAck, c.checkRetry, c.checkSpool} {
 		if err := check(); err != nil {
 			return err
 		}

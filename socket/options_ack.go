@@ -39,6 +39,8 @@ func (c *config) checkAck() error {
 		return nil
 	}
 	switch {
+	case c.durable == nil && (c.typ == zmtp.Sub || c.typ == zmtp.XSub):
+		return fmt.Errorf("%w: WithAck on a %s socket without WithDurable: publishers send again only what they keep in a log", ErrOption, c.typ)
 	case c.conflate:
 		return fmt.Errorf("%w: WithAck and WithConflate exclude each other: what a later message replaces is not handled", ErrOption)
 	case c.publishAuthorizer != nil:
@@ -50,7 +52,7 @@ func (c *config) checkAck() error {
 }
 
 // ackTypes are the types of sockets on whose links messages can be acknowledged.
-var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub}
+var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub, zmtp.XSub}
 
 // WithAck offers acknowledged links to peers. With a peer that offers them as well, at the other end of the same kind of link, messages are acknowledged: the
 // sender keeps each until the receiver has handled it, and sends it again, to this receiver or another, when the connection ends before or the receiver asks for
@@ -74,7 +76,7 @@ var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub}
 //
 // It is not for use with WithConflate, WithPublishAuthorizer, WithProbe and WithHelloMessage. Default: off.
 func WithAck() Option {
-	return only("WithAck", func(c *config) { c.ack = true }, append(sendAckTypes, zmtp.Pull, zmtp.Sub)...)
+	return only("WithAck", func(c *config) { c.ack = true }, append(sendAckTypes, zmtp.Pull, zmtp.Sub, zmtp.XSub)...)
 }
 
 // WithManualAck has messages acknowledged by Msg.Ack alone, not by asking for the next one. As many messages as WithAckCredit says may be

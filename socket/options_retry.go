@@ -3,6 +3,7 @@ package socket
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -29,6 +30,9 @@ func defaultRetry() retryConfig {
 
 // sendAckTypes are the types of sockets that send messages which are acknowledged.
 var sendAckTypes = []zmtp.SocketType{zmtp.Push, zmtp.Dealer, zmtp.Router}
+
+// keepTypes are the types of sockets that keep messages until they are acknowledged, in memory or a spool.
+var keepTypes = append(slices.Clone(sendAckTypes), zmtp.Pub, zmtp.XPub)
 
 // checkRetry finds what is of no use without acknowledgements.
 func (c *config) checkRetry() error {
@@ -69,7 +73,7 @@ func WithRetry(min, max time.Duration) Option {
 		if min <= 0 || max < min {
 			return bad("WithRetry", fmt.Sprint(min, ", ", max), "want 0 < min <= max")
 		}
-		return only("WithRetry", func(c *config) { c.retryMin, c.retryMax = min, max }, sendAckTypes...)(c)
+		return only("WithRetry", func(c *config) { c.retryMin, c.retryMax = min, max }, keepTypes...)(c)
 	}
 }
 
@@ -81,7 +85,7 @@ func WithAttempts(n int) Option {
 		if n < 0 {
 			return bad("WithAttempts", n, "want 0 (no limit) or more")
 		}
-		return only("WithAttempts", func(c *config) { c.maxAttempts = n }, sendAckTypes...)(c)
+		return only("WithAttempts", func(c *config) { c.maxAttempts = n }, keepTypes...)(c)
 	}
 }
 
@@ -93,7 +97,7 @@ func WithDeadLetter(f func(DeadLetter)) Option {
 		if f == nil {
 			return bad("WithDeadLetter", "nil", "want a function")
 		}
-		return only("WithDeadLetter", func(c *config) { c.onDeadLetter = f }, sendAckTypes...)(c)
+		return only("WithDeadLetter", func(c *config) { c.onDeadLetter = f }, keepTypes...)(c)
 	}
 }
 

@@ -14,7 +14,10 @@ type spoolConfig struct {
 }
 
 // spoolTypes are the types of sockets that can send from a spool. Others answer a peer that is there, or leave it to each peer what it gets.
-var spoolTypes = []zmtp.SocketType{zmtp.Push, zmtp.Dealer}
+var spoolTypes = []zmtp.SocketType{zmtp.Push, zmtp.Dealer, zmtp.Pub, zmtp.XPub}
+
+// publishes reports whether a spool is the log of a publisher.
+func (c *config) publishes() bool { return c.typ == zmtp.Pub || c.typ == zmtp.XPub }
 
 // WithSpool has a PUSH or DEALER keep messages in a directory of their own until they are acknowledged, so that none that Send accepted is lost
 // to the end of this process, of a peer or of the power. The directory is opened, and made if it is missing, when the socket is; what is in it from
@@ -32,11 +35,22 @@ var spoolTypes = []zmtp.SocketType{zmtp.Push, zmtp.Dealer}
 //
 // WithRetry and WithAttempts say what becomes of a message that its receiver refuses; in the end it goes to the dead letters of the spool.
 // Shutdown waits until everything is settled, Close for the linger period while peers are there; what is left stays, and is an ErrSpooled. It is not for use
-// with WithConflate and WithReroute. Default: off.
+// with WithConflate and WithReroute.
+//
+// With a PUB or XPUB the directory is the log of what was published, of the kind spool.Topic: options.Retention bounds it, by age, bytes and number of messages, and
+// nothing else does but the quota. Send returns nil when the message is as safe as the policy says, and has by then been given to the subscribers that are
+// connected, as ever: at most once. Those with WithDurable are fed from the log alone, each name at its own place, and hold up nobody: see there, and
+// XPub.Durables. It is not for use with WithNoDrop, WithDropPolicy(Block), WithInvertMatching and WithManual; Block from WithPeerDropPolicy is DropNewest.
+// Default: off.
 func WithSpool(dir string, options spool.Options) Option {
 	return only("WithSpool", func(c *config) {
+		publishes := c.publishes()
 		c.openSpool = func() (Spool, error) {
-			if options.Kind != 0 && options.Kind != spool.Queue {
+			options := options
+			if options.Kind == 0 && publishes {
+				options.Kind = spool.Topic
+			}
+			if !publishes && options.Kind != 0 && options.Kind != spool.Queue {
 				return nil, fmt.Errorf("a %s keeps what is acknowledged: use spool.Queue", options.Kind)
 			}
 			log, err := spool.Open(dir, options)
@@ -68,6 +82,14 @@ func (c *config) checkSpool() error {
 	for option, set := range map[string]bool{"WithConflate": c.conflate, "WithReroute": c.reroute} {
 		if set {
 			return fmt.Errorf("%w: WithSpool and %s: %w", ErrOption, option, errSpoolOnly)
+		}
+	}
+	if !c.publishes() {
+		return nil
+	}
+	for option, set := range map[string]bool{"WithNoDrop": c.noDrop, "WithDropPolicy(Block)": c.policed && c.policy == Block, "WithInvertMatching": c.invert, "WithManual": c.manual} {
+		if set {
+			return fmt.Errorf("%w: WithSpool and %s exclude each other on a %s socket", ErrOption, option, c.typ)
 		}
 	}
 	return nil

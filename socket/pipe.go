@@ -30,12 +30,13 @@ type pipe struct {
 	peer    atomic.Pointer[Peer] // of the connection, or of the last one
 	live    atomic.Bool          // there is a connection, handshake done
 	heart   atomic.Pointer[heart]
-	in      atomic.Pointer[link.In] // of the connection, or of the last one
-	inbound atomic.Pointer[inbound] // the same, where what comes is acknowledged; nil where not
-	member  atomic.Pointer[member]  // of the spool's courier, for the connection or the last one; nil without a spool
-	paused  atomic.Bool             // the inbox stands at the high-water mark; written under receiver.mu
-	hung    atomic.Bool             // we closed our side: reading ends at the deadline
-	late    int                     // bytes read after that, by the read pump
+	in      atomic.Pointer[link.In]    // of the connection, or of the last one
+	inbound atomic.Pointer[inbound]    // the same, where what comes is acknowledged; nil where not
+	member  atomic.Pointer[member]     // of the spool's courier, for the connection or the last one; nil without a spool
+	durable atomic.Pointer[subscribed] // likewise, on a publisher with a log whose messages the peer acknowledges; nil for others
+	paused  atomic.Bool                // the inbox stands at the high-water mark; written under receiver.mu
+	hung    atomic.Bool                // we closed our side: reading ends at the deadline
+	late    int                        // bytes read after that, by the read pump
 
 	// Who reads: see receiver.direct and receiver.await.
 	turn    chan struct{} // wakes the pump to look again

@@ -12,6 +12,7 @@ import (
 type Pub struct {
 	core
 	fanout
+	archive
 }
 
 // NewPub returns a PUB socket. It uses nothing until Bind or Connect; Close it in the end.
@@ -19,14 +20,19 @@ func NewPub(opts ...Option) *Pub {
 	s := &Pub{}
 	s.core.init(zmtp.Pub, s, opts)
 	s.fanout.init(&s.core)
+	s.archive.init(&s.fanout)
 	return s
 }
 
 func (s *Pub) attach(p *pipe) error  { s.fanout.attach(p); return nil }
-func (s *Pub) detach(p *pipe)        { s.fanout.remove(p) }
 func (s *Pub) forget(p *pipe)        { s.fanout.remove(p) }
 func (s *Pub) room(p *pipe)          { s.fanout.room(p) }
 func (s *Pub) stopSending(err error) { s.fanout.stopSending(err) }
+
+func (s *Pub) detach(p *pipe) {
+	s.fanout.remove(p)
+	s.archive.detach(p)
+}
 
 func (s *Pub) command(p *pipe, name, data []byte) { s.fanout.command(p, name, data) }
 

@@ -37,6 +37,7 @@ type receiver struct {
 	msgs   uint64
 	bytes  uint64
 	acks   acks
+	missed []*MissedError // of durable subscriptions, to be returned
 }
 
 func (r *receiver) init(c *core) {
@@ -68,6 +69,12 @@ func (r *receiver) recv(ctx context.Context, done *origin) (Msg, *pipe, error) {
 			r.settleLocked(done)
 			done = nil
 		}
+		if len(r.missed) > 0 {
+			err := r.missed[0]
+			r.missed = r.missed[1:]
+			r.mu.Unlock()
+			return Msg{}, nil, &Error{Op: "recv", Peer: err.Peer.address, Err: err}
+		}
 		if m, p, ok := r.pop(); ok {
 			r.mu.Unlock()
 			return m, p, nil
@@ -98,7 +105,7 @@ func (r *receiver) endLocked() error {
 // block waits until something happens. It returns the context's error when that ended and nothing is there.
 func (r *receiver) block(ctx context.Context) error {
 	r.mu.Lock()
-	if r.ready() || r.err != nil || r.notice != nil {
+	if r.ready() || r.err != nil || r.notice != nil || len(r.missed) > 0 {
 		r.mu.Unlock()
 		return nil
 	}

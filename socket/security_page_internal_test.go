@@ -40,6 +40,7 @@ func TestSecurityPage_Limits(t *testing.T) {
 		"WithSendHWM":              fmt.Sprint(c.sendHWM),
 		"WithSendHWMBytes":         fmt.Sprint(c.sendHWMBytes),
 		"WithMaxSubscriptions":     fmt.Sprint(c.maxSubscriptions),
+		"WithMaxDurables":          fmt.Sprint(c.maxDurables),
 		"WithMaxTopic":             fmt.Sprint(c.maxTopic),
 		"WithMaxSubscriptionBytes": fmt.Sprint(c.maxSubscriptionBytes),
 		"WithMaxPings":             fmt.Sprint(c.maxPings),

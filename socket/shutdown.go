@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -91,6 +92,9 @@ func (c *core) drain(ctx context.Context, patient bool) error {
 		for _, p := range c.allPipes() {
 			p.out.Watch()
 			msgs, _ := p.out.Outstanding()
+			if p.durable.Load() != nil {
+				msgs = 0 // the log has them
+			}
 			if p.dialer != nil && p.dialer.idle.Load() {
 				stuck += msgs
 			} else {
@@ -118,6 +122,9 @@ func (c *core) unsent(op string, cause error) error {
 	if c.spooler != nil {
 		return c.spooler.kept(op, cause)
 	}
+	if c.archive != nil && c.archive.closeErr != nil {
+		return &Error{Op: op, Err: errors.Join(c.archive.closeErr, cause)}
+	}
 	left := c.drops[DropClosed].Load()
 	if left == 0 || cause == nil {
 		return nil
@@ -133,6 +140,9 @@ func (c *core) unsent(op string, cause error) error {
 func (c *core) end() {
 	if c.spooler != nil {
 		c.spooler.courier.halt()
+	}
+	if c.archive != nil {
+		c.archive.halt()
 	}
 	c.cancel()
 	pipes := c.allPipes()
@@ -153,6 +163,9 @@ func (c *core) end() {
 	c.wg.Wait()
 	if c.spooler != nil {
 		c.spooler.close()
+	}
+	if c.archive != nil {
+		c.archive.close()
 	}
 	if c.sure != nil {
 		c.sure.close()

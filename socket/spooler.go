@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/spool"
@@ -15,16 +14,11 @@ import (
 // spooler is the sending half of PUSH and DEALER with WithSpool: messages go into the spool, and from there to peers by a courier. Without
 // the option it does nothing.
 type spooler struct {
-	c       *core
-	spool   Spool // nil without WithSpool
+	intake
 	from    SpoolConsumer
 	courier *courier
-	stream  spool.ID
 	cancel  context.CancelFunc // ends the courier
 	ctx     context.Context
-	stopped atomic.Bool // Shutdown or Close began
-	msgs    atomic.Uint64
-	bytes   atomic.Uint64
 
 	settlements settlements
 
@@ -84,98 +78,6 @@ func (s *spooler) hear(n courierNews) {
 	}
 }
 
-// parcel is a copy of a message that Send was given. What goes to a Spool may be kept by it for all the compiler knows, so that it would be on the heap
-// in every Send, with a spool or without.
-type parcel struct {
-	frames [][]byte
-	b      []byte
-}
-
-var parcels = sync.Pool{New: func() any { return new(parcel) }}
-
-// keptParcel is the most bytes that a parcel keeps for the next message.
-const keptParcel = 256 << 10
-
-func pack(frames [][]byte, size int) *parcel {
-	p := parcels.Get().(*parcel)
-	if cap(p.b) < size {
-		p.b = make([]byte, 0, size)
-	}
-	p.b, p.frames = p.b[:0], p.frames[:0]
-	for _, f := range frames {
-		begin := len(p.b)
-		p.b = append(p.b, f...)
-		p.frames = append(p.frames, p.b[begin:len(p.b):len(p.b)])
-	}
-	return p
-}
-
-func (p *parcel) recycle() {
-	if cap(p.b) <= keptParcel {
-		parcels.Put(p)
-	}
-}
-
-// send puts a message into the spool and returns when it is as safe as the policy says.
-func (s *spooler) send(ctx context.Context, frames [][]byte, size int) error {
-	if s.stopped.Load() {
-		return &Error{Op: "send", Err: ErrClosed}
-	}
-	p := pack(frames, size)
-	n, err := s.spool.Append(ctx, p.frames...)
-	p.recycle()
-	s.accept(n, size)
-	return failure("send", n, err)
-}
-
-// accept counts a message that has its place.
-func (s *spooler) accept(n uint64, size int) {
-	if n > 0 {
-		s.msgs.Add(1)
-		s.bytes.Add(uint64(size))
-	}
-}
-
-// failure is the error of a call that put message n into the spool, or of one that did not if n is 0.
-func failure(op string, n uint64, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		why := ErrFull
-		if n > 0 {
-			why = ErrUnconfirmed
-		}
-		err = &blocked{why, err}
-	case errors.Is(err, spool.ErrFull):
-		err = fmt.Errorf("%w: %w", ErrFull, err)
-	case errors.Is(err, spool.ErrTooLarge):
-		err = fmt.Errorf("%w: %w", ErrTooLarge, err)
-	case errors.Is(err, spool.ErrFailed): // which its being closed does not undo
-	case errors.Is(err, spool.ErrClosed):
-		err = fmt.Errorf("%w: %w", ErrClosed, err)
-	}
-	return &Error{Op: op, Err: err}
-}
-
-// ready returns why the methods that need a spool cannot be used, if so.
-func (s *spooler) ready(op string) error {
-	var err error
-	switch {
-	case s.c == nil:
-		err = fmt.Errorf("%w: zero value: make sockets with NewPush, NewPull and so on", ErrState)
-	case s.c.bad != nil:
-		err = s.c.bad
-	case s.spool == nil:
-		err = fmt.Errorf("%w: the socket has no spool: use WithSpool", ErrState)
-	case s.stopped.Load():
-		err = ErrClosed
-	default:
-		return nil
-	}
-	return &Error{Op: op, Err: err}
-}
-
 // attach makes a peer one that the courier brings messages to.
 func (s *spooler) attach(p *pipe) {
 	s.startMu.Lock()
@@ -207,8 +109,10 @@ func (s *spooler) retain(p *pipe) {
 // acked has nothing to do: the courier hears of it by numbers.
 func (s *spooler) acked(*pipe, int) {}
 
-// nacked has the courier deliver a message again, or bury it.
-func (s *spooler) nacked(p *pipe, n zmtp.Nack) error {
+func (s *spooler) nacked(p *pipe, n zmtp.Nack) error { return p.refuse(n) }
+
+// refuse has p's courier deliver a message again that the peer refused, or bury it.
+func (p *pipe) refuse(n zmtp.Nack) error {
 	r, ok, err := p.takeBack(n.Tag)
 	if ok {
 		back := returned{number: r.Number, attempt: r.Attempt, blame: failed, after: n.After, reason: n.Reason}
@@ -221,12 +125,15 @@ func (s *spooler) nacked(p *pipe, n zmtp.Nack) error {
 	return err
 }
 
-// detach gives back what a connection that has ended did not settle. A message has failed if the connection ended within it: it may be one that the peer refuses.
+// detach gives back what a connection that has ended did not settle.
 func (s *spooler) detach(p *pipe) {
-	m := p.member.Load()
-	if m == nil {
-		return
+	if m := p.member.Load(); m != nil {
+		p.part(m)
 	}
+}
+
+// part ends p's membership. A message has failed if the connection ended within it: it may be one that the peer refuses.
+func (p *pipe) part(m *member) {
 	unsettled := p.out.Return()
 	all := make([]returned, len(unsettled))
 	begun := 0

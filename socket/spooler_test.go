@@ -83,7 +83,7 @@ func TestSpool_RefusesWhatCannotBe(t *testing.T) {
 		"a topic":   {socket.NewPush(socket.WithSpool(dir, spool.Options{Kind: spool.Topic})), socket.ErrOption, "use spool.Queue"},
 		"quota":     {socket.NewPush(socket.WithSpool(dir, spool.Options{Quota: 1})), socket.ErrOption, "two segments"},
 		"nil":       {socket.NewPush(socket.WithSpoolOn(nil)), socket.ErrOption, "want a Spool"},
-		"ROUTER":    {socket.NewRouter(with()...), socket.ErrOption, "WithSpool on a ROUTER socket: it is for [PUSH DEALER]"},
+		"ROUTER":    {socket.NewRouter(with()...), socket.ErrOption, "WithSpool on a ROUTER socket: it is for [PUSH DEALER PUB XPUB]"},
 		"PULL":      {socket.NewPull(with()...), socket.ErrOption, "WithSpool on a PULL socket"},
 		"conflate":  {socket.NewPush(with(socket.WithConflate())...), socket.ErrOption, "WithConflate"},
 		"reroute":   {socket.NewPush(with(socket.WithReroute())...), socket.ErrOption, "WithReroute"},

@@ -12,6 +12,7 @@ type Stats struct {
 	Dropped     map[DropReason]uint64 // by reason, only reasons that occurred
 	Refused     map[Refusal]uint64    // peers refused or disconnected, likewise
 	Forbidden   uint64                // subscriptions that WithTopicAuthorizer refused
+	Missed      uint64                // messages that durable subscriptions will never get: those of ours (WithDurable), or of our subscribers (WithSpool)
 	Acks        AckStats              // of acknowledged links (WithAck)
 	Spool       *SpoolStats           // of WithSpool, nil without
 	Endpoints   []string              // what the socket listens on
@@ -41,16 +42,17 @@ type PeerStats struct {
 
 // SpoolStats is the part of Stats that concerns the spool. Delivered and what follows count since the socket was made.
 type SpoolStats struct {
-	Messages     uint64    // in the spool and not settled: what peers are behind
-	Bytes        int64     // what the spool takes on disk, allocated space and what is settled but not let go of yet included
-	Oldest       time.Time // when the oldest message that is not settled was sent; zero if there is none
-	Next         uint64    // the number that the next message will get
-	InFlight     int       // of Messages, those that peers have been sent
-	Delivered    uint64    // handed to peers, again ones included
-	Redelivered  uint64    // of those, known to be delivered again
-	Settled      uint64    // acknowledged, or written to a peer that does not acknowledge
-	Failed       uint64    // deliveries that failed
-	DeadLettered uint64    // given up
-	Full         error     // why there is no room, nil while there is
-	Broken       error     // what stopped the spool, nil while it works
+	Messages     uint64         // in the spool and not settled: what peers are behind
+	Bytes        int64          // what the spool takes on disk, allocated space and what is settled but not let go of yet included
+	Oldest       time.Time      // when the oldest message that is not settled was sent; zero if there is none
+	Next         uint64         // the number that the next message will get
+	InFlight     int            // of Messages, those that peers have been sent
+	Delivered    uint64         // handed to peers, again ones included
+	Redelivered  uint64         // of those, known to be delivered again
+	Settled      uint64         // acknowledged, or written to a peer that does not acknowledge
+	Failed       uint64         // deliveries that failed
+	DeadLettered uint64         // given up
+	Full         error          // why there is no room, nil while there is
+	Durables     []DurableStats // of publishers: the durable subscriptions, by name
+	Broken       error          // what stopped the spool, nil while it works
 }

@@ -70,6 +70,7 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 		return &Error{Op: op, Err: ErrClosed}
 	}
 	defer s.askLocked()
+	defer s.resumeLocked()
 	for _, topic := range topics {
 		if err := s.c.cfg.longTopic(len(topic)); err != nil {
 			return &Error{Op: op, Err: err}
@@ -117,6 +118,7 @@ func (s *subscriber) attach(p *pipe) {
 		p.out.Control(frames, false)
 	}
 	s.changedLocked()
+	s.resumeLocked()
 	s.askLocked()
 }
 

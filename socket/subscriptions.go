@@ -81,6 +81,9 @@ func (f *fanout) asksTooMuchLocked(p *pipe, topic []byte) error {
 func (f *fanout) addLocked(p *pipe, topic []byte) (first bool) {
 	held := f.topics.Held(p)
 	first = f.topics.Subscribe(p, topic)
+	if d := p.durable.Load(); d != nil {
+		d.subscribe(topic, true)
+	}
 	if f.topics.Held(p) > held {
 		f.reportLocked(Subscribed, p, topic)
 		f.changedLocked()
@@ -93,6 +96,9 @@ func (f *fanout) addLocked(p *pipe, topic []byte) (first bool) {
 func (f *fanout) takeLocked(p *pipe, topic []byte) (last, known bool) {
 	held := f.topics.Held(p)
 	last, known = f.topics.Unsubscribe(p, topic)
+	if d := p.durable.Load(); d != nil && known {
+		d.subscribe(topic, false)
+	}
 	if f.topics.Held(p) < held {
 		f.reportLocked(Unsubscribed, p, topic)
 		f.changedLocked()
@@ -103,7 +109,7 @@ func (f *fanout) takeLocked(p *pipe, topic []byte) (last, known bool) {
 // welcomeLocked sends the welcome message to a peer that has just subscribed to it.
 func (f *fanout) welcomeLocked(p *pipe, topic []byte) {
 	welcome := f.c.cfg.welcome
-	if welcome == nil || !bytes.HasPrefix(welcome[0], topic) {
+	if welcome == nil || p.durable.Load() != nil || !bytes.HasPrefix(welcome[0], topic) {
 		return
 	}
 	if _, had := f.greeted[p]; had {
@@ -118,6 +124,9 @@ func (f *fanout) welcomeLocked(p *pipe, topic []byte) {
 
 // remove cancels a peer's subscriptions.
 func (f *fanout) remove(p *pipe) {
+	if d := p.durable.Load(); d != nil {
+		d.quit()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.peers, p.peer.Load())

@@ -14,6 +14,7 @@ import (
 type XPub struct {
 	core
 	fanout
+	archive
 	receiver
 }
 
@@ -22,6 +23,7 @@ func NewXPub(opts ...Option) *XPub {
 	s := &XPub{}
 	s.core.init(zmtp.XPub, s, opts)
 	s.fanout.init(&s.core)
+	s.archive.init(&s.fanout)
 	s.receiver.init(&s.core)
 	s.receiver.notes = newPipe(&s.core, "", nil)
 	s.fanout.show = s.noteTopic
@@ -36,6 +38,7 @@ func (s *XPub) attach(p *pipe) error {
 
 func (s *XPub) detach(p *pipe) {
 	s.forget(p)
+	s.archive.detach(p)
 	s.receiver.detach(p)
 }
 

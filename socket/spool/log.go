@@ -85,6 +85,9 @@ type counts struct {
 // ID returns the id drawn when the spool was made.
 func (l *Log) ID() ID { return l.id }
 
+// Kind returns what the log was made as.
+func (l *Log) Kind() Kind { return l.options.Kind }
+
 // Incarnation returns that of messages appended now: see Record.
 func (l *Log) Incarnation() uint32 {
 	l.mu.Lock()

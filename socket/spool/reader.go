@@ -68,6 +68,14 @@ func Since(t time.Time) Start {
 	return Start{since: t.UnixNano()}
 }
 
+// Place takes a Start apart: the end, or a number above 0, or a time that is not zero; nothing of that is the beginning.
+func (s Start) Place() (end bool, number uint64, since time.Time) {
+	if s.since != 0 {
+		since = time.Unix(0, s.since)
+	}
+	return s.end, s.number, since
+}
+
 // Reader reads a log in order. It is for one goroutine at a time; any number of readers may read one log, and
 // none of them slows appends down but by what it takes of processor and disk.
 type Reader struct {

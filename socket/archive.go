@@ -1,0 +1,309 @@
+package socket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/socket/internal/route"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// archive is what PUB and XPUB with WithSpool have beside their fan-out: the log of all that was published, and the durable subscriptions that are fed from
+// it. Peers that have one are never part of the fan-out, so that what they are behind concerns nobody else. transport/zmtp/DURABLE.md has the rules.
+type archive struct {
+	in    intake
+	c     *core
+	names SpoolNames
+	ctx   context.Context
+	stop  context.CancelFunc // ends the couriers
+
+	makeMu sync.Mutex // one subscription is made, removed or looked at, at a time; taken before mu
+
+	mu       sync.Mutex // guards the fields below
+	groups   map[string]*group
+	closing  bool
+	closeErr error
+}
+
+// group is a durable subscription that somebody has used since the socket was made.
+type group struct {
+	name    string
+	from    SpoolConsumer
+	byKey   bool
+	members int
+	courier *courier           // of the members, or of the last ones
+	halt    context.CancelFunc // ends it
+	lost    uint64             // messages, as reported
+}
+
+// SpoolNames is what a Spool can do besides where it is the log of a publisher, with durable subscriptions.
+type SpoolNames interface {
+	// Consumers returns the names of all consumers.
+	Consumers() []string
+	// RemoveConsumer forgets a consumer and its position. One that is not there is a spool.ErrNoConsumer.
+	RemoveConsumer(name string) error
+}
+
+// subscribed is a peer that may have a durable subscription.
+type subscribed struct {
+	a *archive
+	p *pipe
+
+	lookMu sync.Mutex // guards the fields down to the next group; taken before the courier's
+	group  *group
+	many   int  // topics
+	joined bool // it takes part
+	gone   bool // it gets nothing more
+
+	mu     sync.Mutex // guards the field below; taken under the courier's
+	topics route.Prefixes
+}
+
+func (a *archive) init(f *fanout) {
+	c := f.c
+	a.c, a.in.c = c, c
+	if c.bad != nil || c.cfg.openSpool == nil {
+		return
+	}
+	if err := a.open(); err != nil {
+		c.bad = fmt.Errorf("%w: WithSpool: %w", ErrOption, err)
+		return
+	}
+	f.log = a
+}
+
+var errNoNames = errors.New("the Spool keeps no durable subscriptions: it is to have the methods of SpoolNames")
+
+func (a *archive) open() error {
+	log, err := a.c.cfg.openSpool()
+	if err != nil {
+		return err
+	}
+	names, ok := log.(SpoolNames)
+	if !ok {
+		return errors.Join(errNoNames, log.Close())
+	}
+	if k, ok := log.(interface{ Kind() spool.Kind }); ok && k.Kind() != spool.Topic {
+		return errors.Join(fmt.Errorf("a %s lets go of what is acknowledged: use spool.Topic", k.Kind()), log.Close())
+	}
+	a.in.spool, a.names = log, names
+	a.in.stream, _ = log.Stream()
+	a.ctx, a.stop = context.WithCancel(context.Background())
+	a.groups = map[string]*group{}
+	a.c.archive, a.c.keeper = a, a
+	return nil
+}
+
+// retain has a connection on which messages are acknowledged keep them; others are part of the fan-out.
+func (a *archive) retain(p *pipe) {
+	p.member.Store(nil)
+	if _, out := p.peer.Load().Acknowledged(); !out {
+		p.durable.Store(nil)
+		return
+	}
+	p.durable.Store(&subscribed{a: a, p: p})
+	p.out.Retain(link.Retention{Stream: a.in.stream, Settled: func(lo, hi uint64) {
+		if m := p.member.Load(); m != nil {
+			m.settle(lo, hi)
+		}
+	}})
+}
+
+func (a *archive) acked(*pipe, int) {}
+
+func (a *archive) nacked(p *pipe, n zmtp.Nack) error { return p.refuse(n) }
+
+var errTwice = fmt.Errorf("%w: a second RESUME", zmtp.ErrCommand)
+
+// resume handles RESUME. An error ends the connection.
+func (a *archive) resume(p *pipe, data []byte) error {
+	d := p.durable.Load()
+	r, err := zmtp.ParseResume(data)
+	switch {
+	case err != nil:
+		return err
+	case p.member.Load() != nil:
+		return errTwice
+	}
+	peer := p.peer.Load()
+	if authorize := a.c.cfg.durableAuthorizer; authorize != nil {
+		if err := authorize(peer, r.Name); err != nil {
+			err = fmt.Errorf("%w: %w", ErrForbidden, err)
+			a.c.unlawful.Add(1)
+			a.c.report(Event{Kind: Forbidden, Endpoint: p.endpoint, Peer: peer, Name: r.Name, Err: err})
+			a.refuse(p, r.Name, err)
+			return nil
+		}
+	}
+	answer, err := a.enter(d, &r)
+	if err != nil {
+		a.refuse(p, r.Name, err)
+		return nil
+	}
+	p.out.Control(zmtp.AppendResumed(nil, &answer), false)
+	a.c.report(Event{Kind: Resumed, Endpoint: p.endpoint, Peer: peer, Name: r.Name, From: answer.Floor + 1, To: answer.Next - 1})
+	d.lookMu.Lock()
+	d.lookLocked()
+	d.lookMu.Unlock()
+	return nil
+}
+
+// refuse tells a peer that it does not get its subscription, and ends the connection.
+func (a *archive) refuse(p *pipe, name string, why error) {
+	why = fmt.Errorf("durable subscription %q: %w", name, why)
+	who := p.peer.Load()
+	a.c.wg.Add(1)
+	go func() { // ends when the connection has; the reader of this connection, which we are called by, does not end it otherwise
+		defer a.c.wg.Done()
+		p.expel(who, why, why.Error())
+	}()
+}
+
+// enter makes a peer a member of its group.
+func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err error) {
+	a.makeMu.Lock()
+	defer a.makeMu.Unlock()
+	names := a.names.Consumers()
+	answer.New = !slices.Contains(names, r.Name)
+	if limit := a.c.cfg.maxDurables; answer.New && limit > 0 && len(names) >= limit {
+		return answer, fmt.Errorf("there are %d, WithMaxDurables allows no more", len(names))
+	}
+	from, err := a.in.spool.Consumer(r.Name, startOf(r))
+	if err != nil {
+		return answer, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g := a.groups[r.Name]
+	switch {
+	case a.closing:
+		return answer, ErrClosed
+	case g == nil:
+		g = &group{name: r.Name, from: from}
+		a.groups[r.Name] = g
+	case g.members > 0 && g.byKey != r.ByKey:
+		return answer, fmt.Errorf("%w: its members are to have WithKeyOrder all, or none", ErrState)
+	}
+	g.from = from
+	if g.members == 0 {
+		g.byKey = r.ByKey
+		a.startLocked(g)
+	}
+	g.members++
+	m := g.courier.member(durableWay{spoolWay{d.p}})
+	m.wants = d.wants
+	d.p.member.Store(m)
+	d.lookMu.Lock()
+	d.group = g
+	d.lookMu.Unlock()
+	answer.Floor, _ = from.Position()
+	answer.Next = max(a.in.spool.State().Next, answer.Floor+1)
+	return answer, nil
+}
+
+func startOf(r *zmtp.Resume) spool.Start {
+	switch r.From {
+	case zmtp.FromEnd:
+		return spool.End()
+	case zmtp.FromNumber:
+		return spool.At(r.Value)
+	case zmtp.FromTime:
+		return spool.Since(unixNano(r.Value))
+	}
+	return spool.Beginning()
+}
+
+// startLocked has a courier serve a group whose first member comes. The one before it may not have ended yet.
+func (a *archive) startLocked(g *group) {
+	prior := g.courier
+	c := newCourier(g.from, a.c.cfg.retryPolicy(), func(n courierNews) { a.hear(g, n) })
+	c.choosy = true
+	if g.byKey {
+		c.lanes = newLanes(a.c.cfg.messageKey)
+	}
+	var ctx context.Context
+	ctx, g.halt = context.WithCancel(a.ctx)
+	g.courier = c
+	go func() { // ends with a.stop in close, or with the last member; close waits for it
+		if prior != nil {
+			<-prior.over
+			c.follow(prior)
+		}
+		c.run(ctx)
+	}()
+}
+
+// follow has a courier go on after another that is over.
+func (c *courier) follow(prior *courier) {
+	counts := prior.counted()
+	c.before = max(prior.before, prior.top)
+	c.mu.Lock()
+	c.counts.add(counts)
+	c.mu.Unlock()
+}
+
+// hear passes on what the courier of a group says.
+func (a *archive) hear(g *group, n courierNews) {
+	switch {
+	case n.gap != nil:
+		count := n.gap.To - n.gap.From + 1
+		a.mu.Lock()
+		g.lost += count
+		a.mu.Unlock()
+		a.c.missed.Add(count)
+		a.c.hub.emit(Event{Kind: Missed, Name: g.name, From: n.gap.From, To: n.gap.To, Count: count, Err: n.gap})
+	case n.dead != nil:
+		a.c.bury(*n.dead)
+	case n.trouble != nil:
+		a.c.hub.emit(Event{Kind: SpoolTrouble, Name: g.name, Err: n.trouble})
+	}
+}
+
+// detach gives back what a peer did not acknowledge, and ends the courier with the last member.
+func (a *archive) detach(p *pipe) {
+	d := p.durable.Load()
+	if d == nil {
+		return
+	}
+	d.quit()
+	m := p.member.Load()
+	if m == nil {
+		p.out.Return()
+		return
+	}
+	p.part(m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g := d.group
+	if g.members--; g.members == 0 {
+		g.halt()
+	}
+}
+
+// halt has nothing handed out any more.
+func (a *archive) halt() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closing = true
+	for _, g := range a.groups {
+		g.courier.halt()
+	}
+}
+
+// close ends the couriers, when all connections have ended, and lets the log go.
+func (a *archive) close() {
+	a.stop()
+	a.mu.Lock()
+	groups := a.groups
+	a.mu.Unlock()
+	for _, g := range groups { // none is made any more
+		<-g.courier.over
+	}
+	err := a.in.spool.Flush(context.Background())
+	a.closeErr = errors.Join(err, a.in.spool.Close())
+}

@@ -1,0 +1,162 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// durableWay is the way to a member of a durable subscription.
+type durableWay struct{ spoolWay }
+
+func (w durableWay) lost(l *zmtp.Lost) { w.p.out.Control(zmtp.AppendLost(nil, l), false) }
+
+// wants is the filter of the peer's subscriptions.
+func (d *subscribed) wants(topic []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.topics.Match(topic)
+}
+
+// subscribe notes a subscription, or its end.
+func (d *subscribed) subscribe(topic []byte, added bool) {
+	d.lookMu.Lock()
+	defer d.lookMu.Unlock()
+	d.mu.Lock()
+	if added {
+		d.topics.Add(topic)
+	} else {
+		d.topics.Remove(topic)
+	}
+	d.many = d.topics.Len()
+	d.mu.Unlock()
+	d.lookLocked()
+}
+
+// quit has the peer get nothing more.
+func (d *subscribed) quit() {
+	d.lookMu.Lock()
+	d.gone = true
+	d.lookLocked()
+	d.lookMu.Unlock()
+}
+
+// lookLocked has the peer take part while it wants anything: what no member wants is passed over for good. d.lookMu is held.
+func (d *subscribed) lookLocked() {
+	m, joins := d.p.member.Load(), d.group != nil && d.many > 0 && !d.gone
+	if m == nil || joins == d.joined {
+		return
+	}
+	if d.joined = joins; joins {
+		m.join()
+	} else {
+		m.retire()
+	}
+}
+
+// DurableStats is the part of Stats that concerns one durable subscription. What follows Lag counts since the socket was made.
+type DurableStats struct {
+	Name         string
+	Members      int    // peers that share it now
+	ByKey        bool   // they have WithKeyOrder
+	Position     uint64 // all messages up to this number are handled
+	Lag          uint64 // messages in the log that are not
+	InFlight     int    // of Lag, those that members have been sent
+	Delivered    uint64 // sent to members, again ones included
+	Redelivered  uint64 // of those, maybe delivered before
+	Acked        uint64
+	Failed       uint64 // deliveries that were refused, or that a connection ended within
+	DeadLettered uint64
+	Lost         uint64 // messages that were gone from the log, or could not be read, before they were delivered
+}
+
+// Durables returns the durable subscriptions that the log has, with or without members, by name. It is nil for sockets without WithSpool.
+func (a *archive) Durables() []DurableStats {
+	if a.names == nil {
+		return nil
+	}
+	a.makeMu.Lock()
+	defer a.makeMu.Unlock()
+	names := a.names.Consumers()
+	slices.Sort(names)
+	all := make([]DurableStats, 0, len(names))
+	for _, name := range names {
+		s := DurableStats{Name: name}
+		a.mu.Lock()
+		g := a.groups[name]
+		if g != nil {
+			s.Members, s.ByKey, s.Lost = g.members, g.byKey && g.members > 0, g.lost
+		}
+		a.mu.Unlock()
+		from, err := a.in.spool.Consumer(name, spool.Beginning())
+		if err != nil { // closed meanwhile
+			break
+		}
+		s.Position, s.Lag = from.Position()
+		if g != nil {
+			n := g.courier.counted()
+			_, s.InFlight = g.courier.members()
+			s.Delivered, s.Redelivered, s.Acked, s.Failed, s.DeadLettered = n.delivered, n.redelivered, n.settled, n.failed, n.buried
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// RemoveDurable forgets a durable subscription and its position, so that its name is new again. While it has members it is ErrState, and of one that is not there
+// spool.ErrNoConsumer. It is for sockets with WithSpool (ErrState).
+func (a *archive) RemoveDurable(name string) error {
+	const op = "remove durable subscription"
+	if err := a.in.ready(op); err != nil {
+		return err
+	}
+	a.makeMu.Lock()
+	defer a.makeMu.Unlock()
+	a.mu.Lock()
+	g := a.groups[name]
+	members := 0
+	if g != nil {
+		members = g.members
+	}
+	a.mu.Unlock()
+	if members > 0 {
+		return &Error{Op: op, Err: fmt.Errorf("%w: %d members of %q are connected", ErrState, members, name)}
+	}
+	if g != nil {
+		<-g.courier.over // it has no members, and nobody can become one meanwhile
+	}
+	if err := a.names.RemoveConsumer(name); err != nil {
+		return failure(op, 1, err)
+	}
+	a.mu.Lock()
+	delete(a.groups, name)
+	a.mu.Unlock()
+	return nil
+}
+
+// Flush returns nil when all messages that Send was given before the call are on disk, whatever the spool's policy. It does not wait for peers. It is for
+// sockets with WithSpool (ErrState).
+func (a *archive) Flush(ctx context.Context) error { return a.in.Flush(ctx) }
+
+// stats fills in what there is to say about the log.
+func (a *archive) stats(into *Stats) {
+	state := a.in.spool.State()
+	into.Spool = &SpoolStats{Bytes: state.Bytes, Next: state.Next, Full: state.Full, Broken: state.Failed, Durables: a.Durables()}
+	for _, d := range into.Spool.Durables {
+		s := into.Spool
+		s.InFlight += d.InFlight
+		s.Delivered += d.Delivered
+		s.Redelivered += d.Redelivered
+		s.Settled += d.Acked
+		s.Failed += d.Failed
+		s.DeadLettered += d.DeadLettered
+	}
+}
+
+// unixNano is the time of so many nanoseconds after 1970.
+func unixNano(n uint64) time.Time { return time.Unix(0, int64(min(n, math.MaxInt64))) }

@@ -1,0 +1,91 @@
+package socket
+
+import (
+	"errors"
+	"math"
+)
+
+// hand gives a message to a member, unless older ones have come back, which go first: errLook. The other errors are errNoRoom, errUnwanted and
+// errParked.
+func (c *courier) hand(d *delivery) error {
+	var only *member
+	if c.lanes != nil {
+		to, free := c.lanes.admit(d)
+		if !free {
+			return c.park(d)
+		}
+		only = to
+	}
+	c.mu.Lock()
+	if len(c.returned) > 0 {
+		c.mu.Unlock()
+		return errLook
+	}
+	for {
+		m, err := c.pickLocked(d, only)
+		if err != nil {
+			c.mu.Unlock()
+			if only != nil && !errors.Is(err, errUnwanted) {
+				return c.park(d) // others need not wait for that member
+			}
+			return err
+		}
+		took, flush := m.to.deliver(d)
+		if !took {
+			c.ring.Deactivate(m)
+			continue
+		}
+		c.flying++
+		c.counts.delivered++
+		if d.attempt > 1 {
+			c.counts.redelivered++
+		}
+		c.mu.Unlock()
+		c.handed(d, m)
+		if flush {
+			m.to.flush()
+		}
+		return nil
+	}
+}
+
+// handed notes who has a message.
+func (c *courier) handed(d *delivery, m *member) {
+	c.top = max(c.top, d.number)
+	if c.lanes != nil {
+		c.lanes.handed(d, m)
+	}
+}
+
+// pickLocked returns the member that is to have a message: only, if that is not nil. c.mu is held.
+func (c *courier) pickLocked(d *delivery, only *member) (*member, error) {
+	if c.halted || c.ring.Active() == 0 {
+		return nil, errNoRoom
+	}
+	if !c.choosy {
+		m, _ := c.ring.Least(scanned, outstanding)
+		return m, nil
+	}
+	var topic []byte
+	if len(d.frames) > 0 {
+		topic = d.frames[0]
+	}
+	const never = math.MaxInt
+	load := func(m *member) int {
+		if only != nil && m != only || !m.wants(topic) {
+			return never
+		}
+		return min(outstanding(m), never-1)
+	}
+	if m, _ := c.ring.Least(c.ring.Active(), load); load(m) != never {
+		return m, nil
+	}
+	for m := range c.crew {
+		if m.wants(topic) {
+			return nil, errNoRoom // it has none, or is not the one
+		}
+	}
+	return nil, errUnwanted
+}
+
+func outstanding(m *member) int { return m.to.outstanding() }

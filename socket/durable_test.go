@@ -1,0 +1,162 @@
+package socket_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// logged returns a publisher with a log, and where it listens.
+func logged(t *testing.T, dir string, options ...socket.Option) (*socket.Pub, string) {
+	t.Helper()
+	pub := socket.NewPub(append([]socket.Option{socket.WithSpool(dir, smallSpool)}, options...)...)
+	return pub, bind(t, pub, "tcp://127.0.0.1:0")
+}
+
+// durable returns a subscriber to everything, or to a topic, that is connected.
+func durable(t *testing.T, endpoint, name string, from spool.Start, options ...socket.Option) *socket.Sub {
+	t.Helper()
+	sub := socket.NewSub(append([]socket.Option{socket.WithDurable(name, from), swift()}, options...)...)
+	require.NoError(t, sub.Subscribe("t"))
+	require.NoError(t, sub.Connect(endpoint))
+	return sub
+}
+
+// publish sends messages to the topic t that carry the numbers from..until-1.
+func publish(t *testing.T, pub sender, from, until int) {
+	t.Helper()
+	for i := from; i < until; i++ {
+		require.NoError(t, pub.Send(limit(t), text("t"), ordinal(i, 8)))
+	}
+}
+
+// requireOrdinals receives messages that carry the numbers from..until-1.
+func requireOrdinals(t *testing.T, s recver, from, until int) {
+	t.Helper()
+	for i := from; i < until; i++ {
+		require.Equal(t, i, ordinalOf(socket.Msg{Frames: recv(t, s).Frames[1:]}))
+	}
+}
+
+// lag returns what the subscription of a name is behind.
+func lag(pub interface{ Durables() []socket.DurableStats }, name string) int {
+	for _, d := range pub.Durables() {
+		if d.Name == name {
+			return int(d.Lag)
+		}
+	}
+	return -1
+}
+
+// awaitLag waits until a subscription is that much behind.
+func awaitLag(t *testing.T, pub interface{ Durables() []socket.DurableStats }, name string, want int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return lag(pub, name) == want }, time.Minute, time.Millisecond, "%s: lag %d, want %d", name, lag(pub, name), want)
+}
+
+func TestDurable_GetsWhatItMissed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "log")
+	pub, endpoint := logged(t, dir)
+	publish(t, pub, 0, 5)
+	sub := durable(t, endpoint, "jobs", spool.At(3))
+	requireOrdinals(t, sub, 2, 5)
+	publish(t, pub, 5, 8)
+	requireOrdinals(t, sub, 5, 8)
+	require.NoError(t, sub.Close()) // the last one is not acknowledged
+	awaitLag(t, pub, "jobs", 1)
+	publish(t, pub, 8, 20)
+	require.NoError(t, pub.Close())
+
+	pub, endpoint = logged(t, dir)
+	defer pub.Close()
+	publish(t, pub, 20, 22)
+	sub = durable(t, endpoint, "jobs", spool.Beginning())
+	defer sub.Close()
+	requireOrdinals(t, sub, 7, 22)
+	_, err := sub.Recv(try())
+	require.Error(t, err)
+	awaitLag(t, pub, "jobs", 0)
+	assert.Equal(t, uint64(22), pub.Durables()[0].Position)
+}
+
+func TestDurable_BeginsWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	defer pub.Close()
+	publish(t, pub, 0, 10)
+	later := time.Now().Add(time.Millisecond)
+	require.Eventually(t, func() bool { return time.Now().After(later) }, time.Minute, time.Millisecond)
+	publish(t, pub, 10, 20)
+	for name, c := range map[string]struct {
+		from  spool.Start
+		first int
+	}{
+		"beginning": {spool.Beginning(), 0}, "end": {spool.End(), 20}, "number": {spool.At(6), 5}, "yet-to-come": {spool.At(1000), 20},
+		"time": {spool.Since(later), 10}, "long-ago": {spool.Since(time.Unix(0, 1)), 0}, "in-a-while": {spool.Since(later.Add(time.Hour)), 20},
+	} {
+		sub := socket.NewSub(socket.WithDurable(name, c.from))
+		event := watch(t, sub)
+		require.NoError(t, sub.Subscribe(""))
+		require.NoError(t, sub.Connect(endpoint))
+		e := event(socket.Resumed)
+		assert.Equal(t, fmt.Sprint(name, " ", c.first+1, " ", 20), fmt.Sprint(e.Name, " ", e.From, " ", e.To))
+		requireOrdinals(t, sub, c.first, 20)
+		require.NoError(t, sub.Close())
+	}
+	assert.Len(t, pub.Stats().Spool.Durables, 7)
+	require.NoError(t, pub.RemoveDurable("end"))
+	require.ErrorIs(t, pub.RemoveDurable("end"), spool.ErrNoConsumer)
+	assert.Len(t, pub.Durables(), 6)
+}
+
+// TestDurable_SharesAmongMembers: row 33 of the fault plan, in short. One of three ends in the middle; none of the messages is lost, and those that two of them had are marked.
+func TestDurable_SharesAmongMembers(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	defer pub.Close()
+	const n = 600
+	publish(t, pub, 0, n)
+	var mu sync.Mutex
+	seen := map[int]int{}
+	count := func(m socket.Msg) {
+		mu.Lock()
+		defer mu.Unlock()
+		i := ordinalOf(socket.Msg{Frames: m.Frames[1:]})
+		seen[i]++
+		assert.True(t, seen[i] == 1 || m.Redelivered(), "message %d twice without a mark", i)
+	}
+	subs := make([]*socket.Sub, 3)
+	for i := range subs {
+		subs[i] = durable(t, endpoint, "team", spool.Beginning(), socket.WithAckCredit(20, 1<<20), socket.WithManualAck())
+	}
+	for range 10 { // and acknowledges nothing
+		count(recv(t, subs[0]))
+	}
+	require.NoError(t, subs[0].Close())
+	var all sync.WaitGroup
+	for _, sub := range subs[1:] {
+		all.Go(func() {
+			for m, err := range sub.Messages(limit(t)) {
+				if assert.NoError(t, err) {
+					count(m)
+					_ = m.Ack()
+				}
+			}
+		})
+	}
+	awaitLag(t, pub, "team", 0)
+	for _, sub := range subs[1:] {
+		require.NoError(t, sub.Close())
+	}
+	all.Wait()
+	assert.Len(t, seen, n)
+}

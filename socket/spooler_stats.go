@@ -1,0 +1,21 @@
+package socket
+
+// stats fills in what there is to say about the spool.
+func (s *spooler) stats(into *Stats) {
+	state, counts := s.spool.State(), s.courier.counted()
+	_, flying := s.courier.members()
+	_, pending := s.from.Position()
+	into.MessagesOut, into.BytesOut = s.msgs.Load(), s.bytes.Load()
+	into.Spool = &SpoolStats{
+		Messages: pending, Bytes: state.Bytes, Next: state.Next, InFlight: flying,
+		Delivered: counts.delivered, Redelivered: counts.redelivered, Settled: counts.settled, Failed: counts.failed, DeadLettered: counts.buried,
+		Full: state.Full, Broken: state.Failed,
+	}
+	if pending > 0 {
+		r := s.from.Reader(0)
+		if rec, err := r.TryNext(); err == nil { // else it is lost, or not on disk yet
+			into.Spool.Oldest = rec.Time
+		}
+		_ = r.Close()
+	}
+}
