@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -248,7 +249,11 @@ func TestAck_OtherReceivers(t *testing.T) {
 	for typ, peer := range map[string]string{"DEALER": "DEALER", "ROUTER": "DEALER", "SUB": "PUB"} {
 		t.Run(typ, func(t *testing.T) {
 			t.Parallel()
-			s := makers[typ](socket.WithAck(), sluggish())
+			with := socket.WithAck()
+			if typ == "SUB" {
+				with = socket.WithDurable("x", spool.End())
+			}
+			s := makers[typ](with, sluggish())
 			closing(t, s)
 			if sub, ok := s.(*socket.Sub); ok {
 				require.NoError(t, sub.Subscribe("a"))
@@ -258,6 +263,7 @@ func TestAck_OtherReceivers(t *testing.T) {
 			expectCredit(t, raw, 1000, 8<<20)
 			if typ == "SUB" {
 				raw.ExpectCommand("SUBSCRIBE")
+				raw.ExpectCommand("RESUME")
 			}
 			raw.Write(streamed(4, 3, "s"))
 			raw.SendMessage("a", "1")

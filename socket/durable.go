@@ -9,9 +9,6 @@ import (
 
 // Durable subscriptions as subscribers see them: transport/zmtp/DURABLE.md. What publishers do is in archive.go.
 
-// ErrMissed: messages of a durable subscription are gone from the publisher's log, and were not handled. It is a *MissedError.
-var ErrMissed = errors.New("messages were missed")
-
 // MissedError says which messages a durable subscription will never get, as far as anybody knows: how many of them it was subscribed to cannot be told. It is an ErrMissed.
 type MissedError struct {
 	Name     string // of the subscription

@@ -28,6 +28,8 @@ var (
 	// ErrUnconfirmed: the message has its place in the spool and will be delivered unless the spool fails, but is not known to be
 	// safe yet. Sending it again makes two of it.
 	ErrUnconfirmed = errors.New("not known to be on disk yet")
+	// ErrMissed: messages of a durable subscription are gone from the publisher's log, and were not handled. It is a *MissedError.
+	ErrMissed = errors.New("messages were missed")
 	// ErrOption: an option has an impossible value.
 	ErrOption = errors.New("invalid option")
 	// ErrGroup: a group of Radio and Dish has more than 255 bytes, or a zero byte among them.
