@@ -80,6 +80,7 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 			c.bad = err
 		}
 	}
+	c.cfg.widen()
 	if c.bad == nil {
 		c.bad = c.cfg.check()
 	}

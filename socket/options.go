@@ -52,8 +52,10 @@ type config struct {
 	typ            zmtp.SocketType
 	identity       []byte
 	sendHWM        int
+	sendHWMGiven   bool
 	sendHWMBytes   int
 	recvHWM        int
+	recvHWMGiven   bool
 	recvHWMBytes   int
 	linger         time.Duration
 	immediate      bool
@@ -139,10 +141,10 @@ func WithIdentity(id string) Option {
 	}
 }
 
-// WithSendHWM sets the high-water mark of outgoing messages per peer. Default 1000; zero means no
+// WithSendHWM sets the high-water mark of outgoing messages per peer. Default 1000, 16384 with WithAck or WithSpool; zero means no
 // limit in messages (the one in bytes stays).
 func WithSendHWM(messages int) Option {
-	return count("WithSendHWM", messages, func(c *config) { c.sendHWM = messages })
+	return count("WithSendHWM", messages, func(c *config) { c.sendHWM, c.sendHWMGiven = messages, true })
 }
 
 // WithSendHWMBytes sets the high-water mark of outgoing bytes per peer. A message that is larger
@@ -153,9 +155,9 @@ func WithSendHWMBytes(bytes int) Option {
 
 // WithRecvHWM sets the high-water mark of received messages per peer that wait for Recv; beyond it the
 // socket stops reading from that peer. One read (at most 256 KiB) may go beyond. Default
-// 1000; zero means no limit in messages.
+// 1000, 16384 with WithAck; zero means no limit in messages.
 func WithRecvHWM(messages int) Option {
-	return count("WithRecvHWM", messages, func(c *config) { c.recvHWM = messages })
+	return count("WithRecvHWM", messages, func(c *config) { c.recvHWM, c.recvHWMGiven = messages, true })
 }
 
 // WithRecvHWMBytes is WithRecvHWM in bytes. Default 64 MiB; zero means no limit.

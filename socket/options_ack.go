@@ -18,9 +18,26 @@ type ackConfig struct {
 
 func defaultAck() ackConfig {
 	return ackConfig{
-		ackMessages: 1000,                 // WithRecvHWM
+		ackMessages: ackWindow,
 		ackBytes:    8 << 20,              // a tenth of a second of a fast LAN; the sender keeps as much
 		ackDelay:    5 * time.Millisecond, // a hundred ACKs take 20 of them a second
+	}
+}
+
+// ackWindow is how many messages may be on their way, where nothing else was set: enough for an acknowledgement to be for
+// thousands of small messages, of which one that is for hundreds would take a third of the rate.
+const ackWindow = 16 << 10
+
+// widen sets the high-water marks of a socket whose messages are acknowledged where the user has not.
+func (c *config) widen() {
+	if !c.ack && c.openSpool == nil {
+		return
+	}
+	if !c.sendHWMGiven {
+		c.sendHWM = ackWindow
+	}
+	if !c.recvHWMGiven {
+		c.recvHWM = ackWindow
 	}
 }
 
@@ -69,8 +86,8 @@ var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub, 
 // Acknowledgements that were given are sent before the connection ends.
 //
 // A PUSH, DEALER or ROUTER that sends on acknowledged links has a queue to peers that are connected only, as with WithImmediate. Send gives the message to the peer with the fewest
-// messages outstanding, none beyond the credit that a peer gave (WithAckCredit there); WithSendHWM counts messages until they are acknowledged. It returns
-// nil when the message is kept here in memory; while nobody has room it blocks. What comes back from a peer goes to another, or to the next connection, before anything newer;
+// messages outstanding, none beyond the credit that a peer gave (WithAckCredit there); WithSendHWM counts messages until they are acknowledged. Both high-water marks are 16384
+// messages by default with WithAck. Send returns nil when the message is kept here in memory; while nobody has room it blocks. What comes back from a peer goes to another, or to the next connection, before anything newer;
 // a ROUTER keeps it for the same routing id (WithAwayLimit). WithRetry says when a refused message is tried again, WithAttempts and WithDeadLetter what becomes of it in the end. WaitAcked
 // waits until all that was sent is acknowledged, Shutdown too, and says how much was left.
 //
@@ -87,7 +104,7 @@ func WithManualAck() Option {
 
 // WithAckCredit sets how much an acknowledged peer may have sent us that is not acknowledged: messages, and bytes in their frames, which a message may go
 // beyond. What waits in the inbox is part of it, so never more than WithRecvHWM and WithRecvHWMBytes say. Zero stops peers, until
-// SetAckCredit; 1 gets messages one by one, each when the last is acknowledged. It needs WithAck. Default: 1000 messages, 8 MiB.
+// SetAckCredit; 1 gets messages one by one, each when the last is acknowledged. It needs WithAck. Default: 16384 messages, 8 MiB.
 func WithAckCredit(messages, bytes int) Option {
 	return func(c *config) error {
 		if messages < 0 || bytes < 0 {
