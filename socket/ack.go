@@ -16,6 +16,7 @@ type AckStats struct {
 	NackedIn      uint64 // we received and refused with Msg.Nack
 	RedeliveredIn uint64 // Recv returned with an Attempt above 1
 	ReturnedIn    uint64 // came, and were left to other receivers when we ended the connection, before Recv returned them
+	DuplicatesIn  uint64 // came again after they were marked as handled, and were acknowledged again (WithWindow)
 	UnackedIn     int    // came on connections that are there, and are neither acknowledged nor refused yet
 
 	AckedOut       uint64 // we sent, and a peer acknowledged

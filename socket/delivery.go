@@ -24,7 +24,8 @@ func Reject(reason string) Nack { return Nack{Reject: true, Reason: reason} }
 // Ack acknowledges the message: it is handled, and its sender may forget it. It does not wait; acknowledgements are sent together, as WithAckDelay says. It
 // may be called on any copy of the message, by any goroutine, before Release. It returns nil for messages that need no acknowledgement, and when the
 // message was acknowledged or refused before, which stays as it was. It is ErrPeerGone when the connection that the message came on has ended, by
-// either side: the sender will never know, and the message comes again, here or to another receiver.
+// either side: the sender will never know, and the message comes again, here or to another receiver. With WithWindow that is no error, since the copy is
+// dropped here; ErrWindow and ErrClosed are then those of a window that has failed or was closed.
 func (m Msg) Ack() error {
 	o := m.from
 	if o == nil || o.in == nil {
@@ -36,7 +37,7 @@ func (m Msg) Ack() error {
 	if err := o.lateLocked("ack"); err != nil {
 		return err
 	}
-	r.settleLocked(o)
+	r.ackLocked(o)
 	return nil
 }
 
@@ -50,6 +51,11 @@ func (m Msg) Nack(why Nack) error {
 	in := o.in
 	in.r.mu.Lock()
 	defer in.r.mu.Unlock()
+	if f := o.flight; f != nil && f.state != handling {
+		return nil
+	} else if f != nil {
+		defer in.r.once.passLocked(f)
+	}
 	if err := o.lateLocked("nack"); err != nil {
 		return err
 	}
@@ -62,6 +68,9 @@ func (m Msg) Nack(why Nack) error {
 
 // lateLocked returns the error for what comes too late to be said. receiver.mu is held.
 func (o *origin) lateLocked(op string) error {
+	if o.flight != nil && op == "ack" {
+		return o.in.r.once.lateLocked(o.flight)
+	}
 	if o.in.open || o.in.state.Settled(o.tag) {
 		return nil
 	}

@@ -70,7 +70,7 @@ func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
 		return b, err
 	}
 	if r.c.cfg.ack {
-		r.tell()
+		r.urge()
 	}
 	r.arm(ctx)
 	if ctx.Err() != nil {
@@ -108,6 +108,15 @@ func (r *receiver) arm(ctx context.Context) {
 			p.in.Load().Interrupt()
 		}
 	})
+}
+
+// rouseLocked has all who wait or read in Recv look at the state of things again. r.mu is held.
+func (r *receiver) rouseLocked() {
+	r.wait.wakeAll()
+	if p := r.sole.Load(); p != nil {
+		p.in.Load().Interrupt()
+		p.kick()
+	}
 }
 
 // await returns when it is the pump's turn to read p: at once unless callers of Recv wish to read the sole peer

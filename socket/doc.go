@@ -64,6 +64,7 @@ package socket
 //	the same, of publishers  the first member of a  the last member, archive.close  archive.close
 //	                         durable subscription
 //	refusal of such          archive.refuse         the end of the connection       core.wg
+//	marker, with WithWindow  New...                 core.cancel                     core.wg
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
@@ -75,5 +76,5 @@ package socket
 //
 //	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu, hub.mu
 //
-// The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, spooler.startMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
+// once.marking is held while marks are written, and receiver.mu is taken under it. The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, spooler.startMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
 // subscribed.lookMu; subscribed.mu comes behind courier.mu.

@@ -30,6 +30,10 @@ var (
 	ErrUnconfirmed = errors.New("not known to be on disk yet")
 	// ErrMissed: messages of a durable subscription are gone from the publisher's log, and were not handled. It is a *MissedError.
 	ErrMissed = errors.New("messages were missed")
+	// ErrWindow: the window of WithWindow has failed, so that nothing can be marked and acknowledged any more.
+	ErrWindow = errors.New("the window of handled messages has failed: close the socket and make another")
+	// ErrStream: two senders send different messages in one place of one stream, as one and a copy of its spool do.
+	ErrStream = errors.New("another sender has this stream: was its spool copied?")
 	// ErrOption: an option has an impossible value.
 	ErrOption = errors.New("invalid option")
 	// ErrGroup: a group of Radio and Dish has more than 255 bytes, or a zero byte among them.

@@ -30,11 +30,12 @@ const (
 	SpoolTrouble                         // the spool could not be read, or a dead letter not be written, as Err says; it is tried again
 	Resumed                              // publishers with WithSpool, and WithDurable: the subscription Name goes on at message From; To is the last one so far
 	Missed                               // likewise: messages From to To, Count of them, are gone from the log and were not handled for Name; Err says why
+	WindowTrouble                        // handled messages could not be marked, as Err says, and are not acknowledged; it is tried again, but for an ErrWindow
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "resumed", "missed", "reload failed"}
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "resumed", "missed", "trouble with the window", "reload failed"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {

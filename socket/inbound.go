@@ -195,7 +195,7 @@ func (r *receiver) admitLocked(in *inbound, b link.Batch) {
 }
 
 // slabOrigins is how many origins one allocation holds: 4 KiB.
-const slabOrigins = 73
+const slabOrigins = 64
 
 // takeLocked returns the origin of the next message of a, of size bytes. receiver.mu is held.
 func (in *inbound) takeLocked(a *arrival, size int) *origin {
@@ -229,6 +229,15 @@ func (in *inbound) takeLocked(a *arrival, size int) *origin {
 	return o
 }
 
+// ackLocked takes what the application acknowledges. r.mu is held.
+func (r *receiver) ackLocked(o *origin) {
+	if o.flight != nil {
+		r.once.ackLocked(o.flight)
+	} else {
+		r.settleLocked(o)
+	}
+}
+
 // settleLocked acknowledges a message, unless it is settled or its connection is gone. r.mu is held.
 func (r *receiver) settleLocked(o *origin) {
 	in := o.in
@@ -256,7 +265,7 @@ func (r *receiver) armLocked() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			a.armed = false
-			r.tellLocked()
+			r.urgeLocked()
 		})
 	default:
 		a.timer.Reset(r.c.cfg.ackDelay)
@@ -264,11 +273,18 @@ func (r *receiver) armLocked() {
 	a.armed = true
 }
 
-// tell tells all peers what was acknowledged.
-func (r *receiver) tell() {
+// urge tells all peers what was acknowledged, as soon as that is marked.
+func (r *receiver) urge() {
 	r.mu.Lock()
-	r.tellLocked()
+	r.urgeLocked()
 	r.mu.Unlock()
+}
+
+func (r *receiver) urgeLocked() {
+	if r.once != nil && len(r.once.handled) > 0 {
+		signal(r.once.wake)
+	}
+	r.tellLocked()
 }
 
 func (r *receiver) tellLocked() {
@@ -291,8 +307,12 @@ func (in *inbound) tellLocked() {
 
 // closeLocked notes that nothing more can be said. r.mu is held.
 func (r *receiver) closeLocked(in *inbound) {
-	if in != nil {
-		in.open = false
+	if in == nil {
+		return
+	}
+	in.open = false
+	if r.once != nil {
+		r.once.leaveLocked(in)
 	}
 }
 
@@ -304,6 +324,9 @@ func (p *pipe) lastWords() []byte {
 		return nil
 	}
 	r := in.r
+	if r.once != nil {
+		r.once.settle()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !in.open { // said already, by who hangs up at the same time: wait for it
@@ -346,7 +369,7 @@ func (r *receiver) ackStats(s *AckStats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.acks.counts
-	s.AckedIn, s.NackedIn, s.RedeliveredIn, s.ReturnedIn = c.AckedIn, c.NackedIn, c.RedeliveredIn, c.ReturnedIn
+	s.AckedIn, s.NackedIn, s.RedeliveredIn, s.ReturnedIn, s.DuplicatesIn = c.AckedIn, c.NackedIn, c.RedeliveredIn, c.ReturnedIn, c.DuplicatesIn
 	for p := range r.peers {
 		if in := p.inbound.Load(); in != nil {
 			s.UnackedIn += int(in.state.Open())

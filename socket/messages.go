@@ -22,7 +22,7 @@ func messages(ctx context.Context, recv func(context.Context) (Msg, error)) iter
 			if err != nil && (errors.Is(err, ErrClosed) || ctx.Err() != nil) {
 				return
 			}
-			if !yield(m, err) || errors.Is(err, ErrOption) { // which no later call could do without
+			if !yield(m, err) || errors.Is(err, ErrOption) || errors.Is(err, ErrWindow) { // which no later call could do without
 				return
 			}
 		}

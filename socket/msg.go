@@ -21,6 +21,7 @@ type origin struct {
 	// Where messages are acknowledged each has an origin of its own, cut from a slab, with the fields below; see delivery.go.
 	in      *inbound // nil where they are not
 	stream  *stamp   // nil where the sender did not say
+	flight  *flight  // nil where there is no window
 	tag     uint64
 	number  uint64
 	size    uint32 // of the frames, as far as it fits

@@ -48,6 +48,7 @@ type config struct {
 	ackConfig
 	spoolConfig
 	durableConfig
+	windowConfig
 	retryConfig
 	typ            zmtp.SocketType
 	identity       []byte
@@ -97,7 +98,7 @@ func defaultConfig() config {
 
 // check returns why options that are each right do not go together, if so.
 func (c *config) check() error {
-	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit, c.checkDurable, c.checkAck, c.checkRetry, c.checkSpool} {
+	for _, check := range []func() error{c.checkHeartbeat, c.checkNet, c.checkTopics, c.checkRoute, c.checkGreeting, c.checkAnnounced, c.checkReconnect, c.checkAuth, c.checkRights, c.checkLimit, c.checkDurable, c.checkAck, c.checkRetry, c.checkSpool, c.checkWindow} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -38,12 +38,14 @@ type receiver struct {
 	bytes  uint64
 	acks   acks
 	missed []*MissedError // of durable subscriptions, to be returned
+	once   *once          // nil without WithWindow
 }
 
 func (r *receiver) init(c *core) {
 	r.c, c.recv, r.hwm = c, r, c.cfg.recvHWM
 	r.peers = map[*pipe]struct{}{}
 	r.acks.init(r)
+	r.openOnce()
 }
 
 // Recv returns the next message. It blocks until there is one, ctx ends (the error is ctx's, and ErrTimeout when
@@ -66,18 +68,21 @@ func (r *receiver) recv(ctx context.Context, done *origin) (Msg, *pipe, error) {
 	for {
 		r.mu.Lock()
 		if done != nil {
-			r.settleLocked(done)
+			r.ackLocked(done)
 			done = nil
 		}
-		if len(r.missed) > 0 {
-			err := r.missed[0]
-			r.missed = r.missed[1:]
-			r.mu.Unlock()
-			return Msg{}, nil, &Error{Op: "recv", Peer: err.Peer.address, Err: err}
+		if r.once != nil || len(r.missed) > 0 {
+			if m, p, err := r.firstLocked(); p != nil || err != nil {
+				r.mu.Unlock()
+				return m, p, err
+			}
 		}
 		if m, p, ok := r.pop(); ok {
 			r.mu.Unlock()
-			return m, p, nil
+			if r.once == nil || r.once.admit(m, p) {
+				return m, p, nil
+			}
+			continue
 		}
 		err := r.endLocked()
 		r.mu.Unlock()
@@ -109,7 +114,7 @@ func (r *receiver) block(ctx context.Context) error {
 		r.mu.Unlock()
 		return nil
 	}
-	r.tellLocked()
+	r.urgeLocked()
 	if err := ctx.Err(); err != nil {
 		r.mu.Unlock()
 		return err
@@ -119,7 +124,7 @@ func (r *receiver) block(ctx context.Context) error {
 	return r.wait.wait(ctx, &r.mu, w)
 }
 
-func (r *receiver) ready() bool { return r.turn != nil || r.fair.Active() > 0 }
+func (r *receiver) ready() bool { return r.turn != nil || r.fair.Active() > 0 || r.once.readyLocked() }
 
 // pop takes the next message from the peer whose turn it is. r.mu is held.
 func (r *receiver) pop() (Msg, *pipe, bool) {
@@ -363,6 +368,9 @@ func (r *receiver) chooseLocked() {
 }
 
 func (r *receiver) stopReceiving(err error) {
+	if r.once != nil {
+		r.once.stop()
+	}
 	r.mu.Lock()
 	r.err = err
 	r.wait.wakeAll()

@@ -38,11 +38,12 @@ const (
 	RefusedForbidden                     // it did what an authorizer forbids (WithDisconnectForbidden)
 	RefusedSlow                          // it read too slowly (WithDropPolicy(Disconnect))
 	RefusedAck                           // it broke the rules of acknowledged links: more messages than it had credit for, or words about some never sent
+	RefusedStream                        // it sends other messages in the place of those that another sender of its stream sent (WithWindow)
 	refusals
 )
 
 var refusalNames = [...]string{"?", "not ZMTP", "old version", "mechanism", "key", "TLS", "denied", "deferred", "undecided", "socket type", "identity", "protocol", "timeout",
-	"properties", "handshakes", "peers", "filter", "size", "frames", "topics", "pings", "forbidden", "slow", "acknowledgements"}
+	"properties", "handshakes", "peers", "filter", "size", "frames", "topics", "pings", "forbidden", "slow", "acknowledgements", "stream"}
 
 // String returns the refusal in a word or two.
 func (r Refusal) String() string {
@@ -73,6 +74,7 @@ var kinds = []struct {
 	{errHandshake, RefusedTimeout},
 	{errSlow, RefusedSlow},
 	{ack.ErrViolation, RefusedAck},
+	{ErrStream, RefusedStream},
 	{ErrGroup, RefusedTopics},
 	{ErrTooLarge, RefusedSize},
 	{zmtp.ErrSealed, RefusedKey},

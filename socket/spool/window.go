@@ -15,9 +15,59 @@ type Mark struct {
 	// Stream, Incarnation and Number are those of the sender's spool. Number 0: the message has no such name.
 	Stream      ID
 	Incarnation uint32
-	Number      uint64
+	// Sum is a checksum of what the message says, for Clash. 0: it is not known.
+	Sum    uint32
+	Number uint64
 	// ID is the sender's own id of the message, at most 64 bytes. Empty: it has none.
 	ID string
+}
+
+// summed is set in the number of a mark on disk that has its Sum behind it: numbers are below.
+const summed = 1 << 63
+
+// append encodes a mark:
+//
+//	+--------+-------------+---------------------+--------------------+----+
+//	| stream | incarnation | number, 8, and      | sum, 4,            | id |
+//	| 16     | 4           | summed if there is: | if number has bit  |    |
+//	+--------+-------------+---------------------+--------------------+----+
+func (m Mark) append(b []byte) []byte {
+	b = append(b, m.Stream[:]...)
+	b = binary.LittleEndian.AppendUint32(b, m.Incarnation)
+	if m.Sum == 0 {
+		b = binary.LittleEndian.AppendUint64(b, m.Number)
+	} else {
+		b = binary.LittleEndian.AppendUint64(b, m.Number|summed)
+		b = binary.LittleEndian.AppendUint32(b, m.Sum)
+	}
+	return append(b, m.ID...)
+}
+
+func parseMark(r Record) (m Mark, err error) {
+	if len(r.Frames) != 1 || len(r.Frames[0]) < 28 {
+		return m, errState
+	}
+	b := r.Frames[0]
+	copy(m.Stream[:], b)
+	m.Incarnation = binary.LittleEndian.Uint32(b[16:])
+	m.Number = binary.LittleEndian.Uint64(b[20:])
+	b = b[28:]
+	if m.Number&summed != 0 {
+		if len(b) < 4 {
+			return m, errState
+		}
+		m.Number &^= summed
+		m.Sum, b = binary.LittleEndian.Uint32(b), b[4:]
+	}
+	m.ID = string(b)
+	return m, nil
+}
+
+func (m Mark) check() error {
+	if len(m.ID) > maxMarkID || m.ID == "" && m.Number == 0 || m.Number >= summed {
+		return fmt.Errorf("mark with an id of %d bytes and number %d: %w", len(m.ID), m.Number, ErrName)
+	}
+	return nil
 }
 
 // maxMarkID bounds what one mark takes of memory.
@@ -34,7 +84,8 @@ func (m Mark) place() place { return place{m.Stream, m.Incarnation, m.Number} }
 
 // WindowOptions of a Window. The zero value is a durable window of 131072 messages.
 type WindowOptions struct {
-	// Count is how many marks are kept, the latest. They are in memory as well, about 100 bytes each. Default: 131072.
+	// Count is how many marks are kept, the latest. They are in memory as well, about 120 bytes each and, with ids, 60 more and
+	// the id. Default: 131072.
 	Count int
 	// Age is how long a mark counts, whatever Count says. What was read from disk counts that long from the opening
 	// on, so that no jump of a clock shortens it. 0: no bound.
@@ -51,9 +102,10 @@ type WindowOptions struct {
 type Window struct {
 	log     *Log
 	options WindowOptions
+	opened  time.Time
 
 	mu     sync.Mutex // guards the fields below
-	places map[place]int
+	places map[place]placed
 	ids    map[string]int
 	marks  []entry // the oldest that counts is at first
 	first  int
@@ -61,7 +113,13 @@ type Window struct {
 
 type entry struct {
 	mark Mark
-	at   time.Time
+	at   time.Duration // since Window.opened
+}
+
+// placed is what is known of a place.
+type placed struct {
+	marks uint32 // how many name it
+	sum   uint32 // of the last of those
 }
 
 // OpenWindow opens the window in a directory of its own, as Open does.
@@ -82,12 +140,12 @@ func (o WindowOptions) open(open func(Options) (*Log, error)) (*Window, error) {
 	}
 	log, err := open(Options{
 		Kind: kindWindow, Policy: o.Policy, Interval: o.Interval, SegmentSize: o.SegmentSize,
-		Retention: Retention{Count: uint64(o.Count)},
+		Retention: Retention{Count: uint64(o.Count)}, Full: Reject,
 	})
 	if err != nil {
 		return nil, err
 	}
-	w := &Window{log: log, options: o, places: make(map[place]int), ids: make(map[string]int)}
+	w := &Window{log: log, options: o, opened: time.Now(), places: make(map[place]placed), ids: make(map[string]int)}
 	if err := w.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("read window: %w", err), log.Close())
 	}
@@ -118,47 +176,64 @@ func (w *Window) load() error {
 	}
 }
 
-func parseMark(r Record) (m Mark, err error) {
-	if len(r.Frames) != 1 || len(r.Frames[0]) < 28 {
-		return m, errState
-	}
-	b := r.Frames[0]
-	copy(m.Stream[:], b)
-	m.Incarnation = binary.LittleEndian.Uint32(b[16:])
-	m.Number = binary.LittleEndian.Uint64(b[20:])
-	m.ID = string(b[28:])
-	return m, nil
-}
-
 // Seen reports whether a message is known by its place or by its id.
 func (w *Window) Seen(m Mark) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.expire()
-	if m.Number > 0 && w.places[m.place()] > 0 {
+	if m.Number > 0 && w.places[m.place()].marks > 0 {
 		return true
 	}
 	return m.ID != "" && w.ids[m.ID] > 0
 }
 
-// Mark remembers a message and returns when that is as safe as the policy says. Until then a crash may forget it.
-// Errors are those of Append; ErrName for an id that is too long, or a mark without any name.
-func (w *Window) Mark(ctx context.Context, m Mark) error {
-	if len(m.ID) > maxMarkID || m.ID == "" && m.Number == 0 {
-		return fmt.Errorf("mark with an id of %d bytes and number %d: %w", len(m.ID), m.Number, ErrName)
+// Clash reports whether the place of m is that of another message: both have a Sum, and they differ. Then two senders number their messages in
+// one stream, such as one and a copy of its spool on another host.
+func (w *Window) Clash(m Mark) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := w.places[m.place()].sum
+	return m.Number > 0 && m.Sum != 0 && known != 0 && known != m.Sum
+}
+
+// Mark remembers messages and returns when all of them are as safe as the policy says, one sync for all. Until then a crash may forget them, all or
+// some. Errors are those of Append; ErrFull at once where there is no room, whatever the rest of the program waits for; ErrName for an id that is too long, or a
+// mark without any name. After an error none of them is remembered, but for what a window that is opened later finds on disk.
+func (w *Window) Mark(ctx context.Context, marks ...Mark) error {
+	for _, m := range marks {
+		if err := m.check(); err != nil {
+			return err
+		}
 	}
-	b := make([]byte, 0, 28+maxMarkID)
-	b = append(b, m.Stream[:]...)
-	b = binary.LittleEndian.AppendUint32(b, m.Incarnation)
-	b = binary.LittleEndian.AppendUint64(b, m.Number)
-	b = append(b, m.ID...)
-	if _, err := w.log.Append(ctx, b); err != nil {
+	if len(marks) == 0 {
+		return nil
+	}
+	if err := w.write(ctx, marks); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.add(m)
+	for _, m := range marks {
+		w.add(m)
+	}
 	return nil
+}
+
+// write puts the marks into the log. With Enqueue for each the first would go to the disk alone.
+func (w *Window) write(ctx context.Context, marks []Mark) error {
+	l, n := w.log, uint64(0)
+	frames := [][]byte{make([]byte, 0, 32+maxMarkID)}
+	l.mu.Lock()
+	for _, m := range marks {
+		frames[0] = m.append(frames[0][:0])
+		var err error
+		if n, err = l.enqueueLocked(ctx, frames); err != nil {
+			poke(l.kick) // for those before it
+			l.mu.Unlock()
+			return err
+		}
+	}
+	return l.await(ctx, n)
 }
 
 // Len returns how many marks count.
@@ -173,9 +248,9 @@ func (w *Window) Len() int {
 func (w *Window) Close() error { return w.log.Close() }
 
 func (w *Window) add(m Mark) {
-	w.marks = append(w.marks, entry{mark: m, at: time.Now()})
+	w.marks = append(w.marks, entry{mark: m, at: time.Since(w.opened)})
 	if m.Number > 0 {
-		w.places[m.place()]++
+		w.places[m.place()] = placed{w.places[m.place()].marks + 1, m.Sum}
 	}
 	if m.ID != "" {
 		w.ids[m.ID]++
@@ -187,11 +262,10 @@ func (w *Window) add(m Mark) {
 func (w *Window) expire() {
 	for w.first < len(w.marks) {
 		e := &w.marks[w.first]
-		if len(w.marks)-w.first <= w.options.Count && (w.options.Age == 0 || time.Since(e.at) <= w.options.Age) {
+		if len(w.marks)-w.first <= w.options.Count && (w.options.Age == 0 || time.Since(w.opened)-e.at <= w.options.Age) {
 			break
 		}
-		forget(w.places, e.mark.place())
-		forget(w.ids, e.mark.ID)
+		w.forget(e.mark)
 		*e = entry{}
 		w.first++
 	}
@@ -201,9 +275,16 @@ func (w *Window) expire() {
 	}
 }
 
-// forget takes one of the marks with this name away.
-func forget[K comparable](m map[K]int, k K) {
-	if m[k]--; m[k] <= 0 {
-		delete(m, k)
+func (w *Window) forget(m Mark) {
+	if p := w.places[m.place()]; p.marks > 1 {
+		w.places[m.place()] = placed{p.marks - 1, p.sum}
+	} else if m.Number > 0 {
+		delete(w.places, m.place())
+	}
+	if m.ID == "" {
+		return
+	}
+	if w.ids[m.ID]--; w.ids[m.ID] == 0 {
+		delete(w.ids, m.ID)
 	}
 }

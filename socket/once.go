@@ -1,0 +1,263 @@
+package socket
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// once is what a receiver with a window adds to it: each message that has a mark goes through admit before Recv returns it, and is marked by mark before it
+// is acknowledged.
+type once struct {
+	r      *receiver
+	window Window
+	id     func(Msg) string
+	close  func() error  // nil: the window is not ours
+	wake   chan struct{} // a signal that there is something to mark
+
+	marking sync.Mutex // held by who marks, and guards the field below; receiver.mu is taken under it
+	marks   []spool.Mark
+
+	// receiver.mu guards the fields below.
+	flights  flights
+	waiting  map[*flight]struct{} // those with copies
+	ready    []held               // copies whose turn came
+	handled  []*flight            // acknowledged by the application, to be marked
+	size     int                  // bytes of those
+	troubled bool                 // marking failed last
+	stopped  bool
+	failed   error // for good
+}
+
+// openOnce opens the window, if there is to be one.
+func (r *receiver) openOnce() {
+	c := r.c
+	if c.bad != nil || c.cfg.openWindow == nil {
+		return
+	}
+	w, release, err := c.cfg.openWindow()
+	if err != nil {
+		c.bad = fmt.Errorf("%w: WithWindow: %w", ErrOption, err)
+		return
+	}
+	r.once = &once{
+		r: r, window: w, id: c.cfg.messageID, close: release, wake: make(chan struct{}, 1),
+		flights: newFlights(), waiting: map[*flight]struct{}{},
+	}
+	c.wg.Add(1)
+	go r.once.run()
+}
+
+// markOf returns what a message is known by.
+func (q *once) markOf(m Msg) (mark spool.Mark, ok bool) {
+	mark, ok = m.Mark()
+	if ok {
+		mark.Sum = sumOf(m.Frames[q.r.lead:])
+	}
+	if q.id != nil {
+		if mark.ID = q.id(m); len(mark.ID) > sha256.Size*2 {
+			sum := sha256.Sum256([]byte(mark.ID))
+			mark.ID = hex.EncodeToString(sum[:])
+		}
+	}
+	return mark, ok || mark.ID != ""
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sumOf tells messages apart. It is never 0.
+func sumOf(frames [][]byte) uint32 {
+	sum := uint32(len(frames))
+	for _, f := range frames {
+		sum = crc32.Update(sum^uint32(len(f)), castagnoli, f)
+	}
+	return max(sum, 1)
+}
+
+// admit reports whether a message that was taken is to be returned. receiver.mu is not held.
+func (q *once) admit(m Msg, p *pipe) bool {
+	o := m.from
+	if o.in == nil || o.flight != nil { // it needs no acknowledgement, or has waited for its turn
+		return true
+	}
+	mark, ok := q.markOf(m)
+	if !ok {
+		return true
+	}
+	entered, err := q.enter(mark, held{m, p})
+	if err != nil {
+		p.kill(err)
+	}
+	if !entered {
+		return false
+	}
+	// It is among the flights, so that no copy passes while the window is asked.
+	if !q.window.Seen(mark) {
+		return true
+	}
+	c, can := q.window.(clasher)
+	if err := q.forgo(o.flight, held{m, p}, can && c.Clash(mark)); err != nil {
+		p.kill(err)
+	}
+	return false
+}
+
+// enter makes the message a flight of its own, unless an earlier copy is one: then it waits for that.
+func (q *once) enter(mark spool.Mark, h held) (entered bool, clashes error) {
+	q.r.mu.Lock()
+	defer q.r.mu.Unlock()
+	o := h.m.from
+	f := q.flights.find(mark)
+	if f == nil {
+		o.flight = &flight{mark: mark, owner: o}
+		q.flights.add(o.flight)
+		return true, nil
+	}
+	q.r.uncountLocked(h.m)
+	if clash(f.mark, mark) {
+		return false, q.refuseLocked(h, mark)
+	}
+	if o.in.open { // else it comes once more
+		f.copies = append(f.copies, h)
+		q.waiting[f] = struct{}{}
+	}
+	return false, nil
+}
+
+// clash reports whether marks name the same place for different messages.
+func clash(a, b spool.Mark) bool {
+	return a.Number == b.Number && a.Stream == b.Stream && a.Sum != b.Sum
+}
+
+// forgo ends the flight of a message that the window has seen. It is acknowledged again, unless it is another message in the same place.
+func (q *once) forgo(f *flight, h held, clashes bool) error {
+	q.r.mu.Lock()
+	defer q.r.mu.Unlock()
+	q.r.uncountLocked(h.m)
+	if clashes {
+		q.passLocked(f)
+		return q.refuseLocked(h, f.mark)
+	}
+	q.endLocked(f)
+	q.dropLocked(h)
+	return nil
+}
+
+// uncountLocked corrects the counters of what Recv returned for a message that it does not return. r.mu is held.
+func (r *receiver) uncountLocked(m Msg) {
+	r.msgs--
+	r.bytes -= uint64(m.Size())
+	if m.from.attempt > 1 {
+		r.acks.counts.RedeliveredIn--
+	}
+}
+
+// dropLocked acknowledges a copy of what is marked.
+func (q *once) dropLocked(h held) {
+	q.r.acks.counts.DuplicatesIn++
+	q.r.settleLocked(h.m.from)
+}
+
+// refuseLocked lets go of the connection of a message that stands in the place of another, and returns what the caller is to end it for.
+func (q *once) refuseLocked(h held, mark spool.Mark) error {
+	in := h.m.from.in
+	if !in.open {
+		return nil
+	}
+	q.r.closeLocked(in)
+	q.r.sendBackLocked(in)
+	return fmt.Errorf("%w: stream %x, incarnation %d, message %d", ErrStream, mark.Stream, mark.Incarnation, mark.Number)
+}
+
+// endLocked takes a flight out of the books; its copies are of a message that is marked.
+func (q *once) endLocked(f *flight) {
+	q.flights.remove(f)
+	f.state = over
+	for _, h := range f.copies {
+		q.dropLocked(h)
+	}
+	delete(q.waiting, f)
+	f.copies = nil
+}
+
+// passLocked ends a flight whose message was not handled, in favour of its next copy.
+func (q *once) passLocked(f *flight) {
+	q.flights.remove(f)
+	delete(q.waiting, f)
+	f.state = over
+	if len(f.copies) == 0 {
+		return
+	}
+	h := f.copies[0]
+	next := &flight{mark: f.mark, owner: h.m.from, copies: f.copies[1:]}
+	h.m.from.flight, f.copies = next, nil
+	q.flights.add(next)
+	if len(next.copies) > 0 {
+		q.waiting[next] = struct{}{}
+	}
+	q.ready = append(q.ready, h)
+	q.r.rouseLocked()
+}
+
+// leaveLocked lets go of the copies that came on a connection that has ended. They come again.
+func (q *once) leaveLocked(in *inbound) {
+	gone := func(h held) bool { return h.m.from.in == in }
+	for f := range q.waiting {
+		n := len(f.copies)
+		f.copies = slices.DeleteFunc(f.copies, gone)
+		q.r.acks.counts.ReturnedIn += uint64(n - len(f.copies))
+		if len(f.copies) == 0 {
+			delete(q.waiting, f)
+		}
+	}
+	kept := q.ready[:0]
+	for _, h := range q.ready {
+		if gone(h) {
+			q.r.acks.counts.ReturnedIn++
+			defer q.passLocked(h.m.from.flight) // which appends to ready
+		} else {
+			kept = append(kept, h)
+		}
+	}
+	clear(q.ready[len(kept):])
+	q.ready = kept
+}
+
+func (q *once) readyLocked() bool { return q != nil && (len(q.ready) > 0 || q.failed != nil) }
+
+// firstLocked returns what comes before all that waits in inboxes, if there is any. r.mu is held.
+func (r *receiver) firstLocked() (Msg, *pipe, error) {
+	if len(r.missed) > 0 {
+		err := r.missed[0]
+		r.missed = r.missed[1:]
+		return Msg{}, nil, &Error{Op: "recv", Peer: err.Peer.address, Err: err}
+	}
+	return r.once.nextLocked()
+}
+
+// nextLocked returns a copy whose turn came, if there is one, and the error that the window has failed with.
+func (q *once) nextLocked() (Msg, *pipe, error) {
+	if q == nil {
+		return Msg{}, nil, nil
+	}
+	if q.failed != nil {
+		return Msg{}, nil, &Error{Op: "recv", Err: q.failed}
+	}
+	if len(q.ready) == 0 {
+		return Msg{}, nil, nil
+	}
+	h := q.ready[0]
+	q.ready[0] = held{}
+	q.ready = q.ready[1:]
+	q.r.msgs++
+	q.r.bytes += uint64(h.m.Size())
+	if h.m.from.attempt > 1 {
+		q.r.acks.counts.RedeliveredIn++
+	}
+	return h.m, h.p, nil
+}
