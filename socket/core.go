@@ -80,10 +80,10 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 			c.bad = err
 		}
 	}
-	c.cfg.widen()
 	if c.bad == nil {
 		c.bad = c.cfg.check()
 	}
+	c.cfg.widen()
 	if c.cfg.denialLimit > 0 {
 		c.denials = newDenials(c.cfg.denialLimit, c.cfg.denialPer)
 	}

@@ -30,7 +30,7 @@ const ackWindow = 16 << 10
 
 // widen sets the high-water marks of a socket whose messages are acknowledged where the user has not.
 func (c *config) widen() {
-	if !c.ack && c.openSpool == nil {
+	if _, some := c.offer(); !some {
 		return
 	}
 	if !c.sendHWMGiven {
