@@ -1,0 +1,249 @@
+//go:build linux || darwin
+
+package socket_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// letter is a message that says which it is, whose, and whether it is whole.
+func letter(number, life uint64) []byte {
+	b := make([]byte, 16, 1000)
+	binary.BigEndian.PutUint64(b, number)
+	binary.BigEndian.PutUint64(b[8:], life)
+	b = append(b, make([]byte, number*37%900)...)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+}
+
+// openLetter returns what letter was given. ok is false when those are not its bytes.
+func openLetter(b []byte) (number, life uint64, ok bool) {
+	if len(b) < 20 {
+		return 0, 0, false
+	}
+	number, life = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	return number, life, string(b) == string(letter(number, life))
+}
+
+// child is a process that is to be killed. It tells what it does in lines of a word and numbers.
+type child struct {
+	cmd   *exec.Cmd
+	in    io.Closer // a child whose input ends comes to an end in order
+	lines chan line // closed at its end
+	other []string  // that package testing says, to be read after that
+}
+
+type line struct {
+	word string
+	n    []uint64
+}
+
+// childEnv names what a child is told: its role, and what goes with that.
+const childEnv = "MESHMQ_KILL_CHILD"
+
+func startChild(t *testing.T, told ...string) *child {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKill_Child$")
+	cmd.Env = append(os.Environ(), childEnv+"="+strings.Join(told, "|"))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	c := &child{cmd: cmd, in: in, lines: make(chan line, 1<<10)}
+	go func() { // ends with the process: kill and end read to its end
+		defer close(c.lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			words := strings.Fields(s.Text())
+			if len(words) == 0 || !strings.HasPrefix(words[0], "@") {
+				c.other = append(c.other, s.Text())
+				continue
+			}
+			l := line{word: words[0][1:]}
+			for _, w := range words[1:] {
+				n, _ := strconv.ParseUint(w, 10, 64)
+				l.n = append(l.n, n)
+			}
+			c.lines <- l
+		}
+	}()
+	return c
+}
+
+// say is what a child says: one write, which the pipe takes as a whole or not at all.
+func say(word string, n ...uint64) {
+	text := "@" + word
+	for _, n := range n {
+		text += " " + strconv.FormatUint(n, 10)
+	}
+	fmt.Println(text)
+}
+
+// until passes on what the child tells, up to the nth line with this word.
+func (c *child) until(t *testing.T, word string, n int, hear func(line)) {
+	t.Helper()
+	patience := time.NewTimer(sockettest.Timeout)
+	defer patience.Stop()
+	for n > 0 {
+		select {
+		case l, ok := <-c.lines:
+			if !ok {
+				require.Fail(t, "the process ended", "%d %s missing: %s", n, word, strings.Join(c.other, "\n"))
+			}
+			hear(l)
+			if l.word == word {
+				n--
+			}
+		case <-patience.C:
+			require.Fail(t, "the process says nothing", "%d %s missing", n, word)
+		}
+	}
+}
+
+// kill ends the child with SIGKILL, and passes on what it had told by then.
+func (c *child) kill(t *testing.T, hear func(line)) {
+	t.Helper()
+	require.NoError(t, c.cmd.Process.Kill())
+	require.Error(t, c.rest(hear))
+	_ = c.in.Close()
+}
+
+// end has the child come to an end, which finds no goroutine left.
+func (c *child) end(t *testing.T, hear func(line)) {
+	t.Helper()
+	require.NoError(t, c.in.Close())
+	patience := time.AfterFunc(sockettest.Timeout, func() { _ = c.cmd.Process.Kill() })
+	defer patience.Stop()
+	require.NoError(t, c.rest(hear), "%s", strings.Join(c.other, "\n"))
+}
+
+func (c *child) rest(hear func(line)) error {
+	for l := range c.lines {
+		hear(l)
+	}
+	return c.cmd.Wait()
+}
+
+// untilInputEnds returns the context of a child's work.
+func untilInputEnds(t *testing.T) context.Context {
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { // ends with the input
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	return ctx
+}
+
+// kills is how many processes a test kills: a few, or as many as MESHMQ_KILLS says (make kills).
+func kills(few int) int {
+	if n, err := strconv.Atoi(os.Getenv("MESHMQ_KILLS")); err == nil {
+		return n
+	}
+	return few
+}
+
+// oracle compares what senders were promised with what receivers handled.
+type oracle struct {
+	t                     *testing.T
+	mu                    sync.Mutex // guards the fields below
+	promised              uint64     // Send returned nil for all messages up to this one
+	settled               uint64     // and these were known to be handled, durably
+	handled               map[uint64]uint64
+	last                  uint64 // the highest handled
+	deliveries, displaced int
+}
+
+func newOracle(t *testing.T) *oracle { return &oracle{t: t, handled: map[uint64]uint64{}} }
+
+// hear takes a line of a child.
+func (o *oracle) hear(l line) {
+	switch l.word {
+	case "open": // floor and next
+		o.mu.Lock()
+		assert.GreaterOrEqual(o.t, l.n[0], o.settled, "a position was lost that was flushed")
+		assert.Greater(o.t, l.n[1], o.promised, "messages are lost that were promised")
+		o.mu.Unlock()
+	case "receipt":
+		o.mu.Lock()
+		o.promised = l.n[0]
+		o.mu.Unlock()
+	case "settled":
+		o.mu.Lock()
+		o.settled = l.n[0]
+		o.mu.Unlock()
+	case "handled":
+		o.handle(l.n[0], l.n[1])
+	case "broken":
+		assert.Fail(o.t, "a message with other bytes was received")
+	}
+}
+
+// handle notes a message before it is acknowledged.
+func (o *oracle) handle(number, life uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.deliveries++
+	whose, again := o.handled[number]
+	if again {
+		assert.Equal(o.t, whose, life, "message %d is another one now", number)
+		return
+	}
+	o.handled[number] = life
+	if number < o.last {
+		o.displaced++
+	}
+	o.last = max(o.last, number)
+}
+
+func (o *oracle) done() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.handled)
+}
+
+// check is the verdict in the end: all that was promised was handled, with no more duplicates and out of their order than said.
+func (o *oracle) check(duplicates, displaced int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	require.NotZero(o.t, o.promised)
+	for n := uint64(1); n <= o.promised; n++ {
+		require.Contains(o.t, o.handled, n, "of %d promised", o.promised)
+	}
+	again := o.deliveries - len(o.handled)
+	assert.LessOrEqual(o.t, again, duplicates, "duplicates")
+	assert.LessOrEqual(o.t, o.displaced, displaced, "first deliveries out of order")
+	o.t.Logf("%d messages promised and handled, %d again (at most %d), %d out of order (at most %d)", o.promised, again, duplicates, o.displaced, displaced)
+}
+
+// requireDrained: nothing is left in a spool that nobody uses, nothing is damaged, and it takes two segments.
+func requireDrained(t *testing.T, dir string) {
+	t.Helper()
+	report, err := spool.Verify(dir)
+	require.NoError(t, err)
+	assert.Empty(t, report.Damage)
+	log, err := spool.Open(dir, smallSpool)
+	require.NoError(t, err)
+	defer log.Close()
+	assert.Equal(t, log.Next()-1, log.Queue().Floor())
+	assert.Zero(t, log.Queue().Pending())
+	require.Eventually(t, func() bool { return log.Stats().Bytes <= 2*smallSpool.SegmentSize }, sockettest.Timeout, time.Millisecond)
+}
