@@ -37,6 +37,10 @@ var dependencies = map[string][]string{
 	"discovery":      {},
 	"discovery/mdns": {"github.com/hashicorp/mdns", "github.com/miekg/dns", "golang.org/x/net", "golang.org/x/sys"},
 	"socket":         ofSocket,
+	// The client of NATS; nobody else has it. Its server is in a module of its own, with the tests.
+	"socket/spool/jetstream": append([]string{
+		"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid", "github.com/klauspost/compress", "golang.org/x/text",
+	}, ofSocket...),
 	// The vocabulary of go-zeromq, and what its package imports.
 	"socket/zmq4compat": append([]string{"github.com/go-zeromq/zmq4", "golang.org/x/sync", "golang.org/x/text"}, ofSocket...),
 }

@@ -1,0 +1,192 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// Append publishes a message behind all others and returns its number when the servers have confirmed it: with replicas, when most of them
+// have it. The frames are copied. While the servers cannot be reached it waits for them. When ctx ends first the error is that of ctx; a
+// number above 0 with it means that the message has its place and will be published unless the spool fails or its process
+// ends. Other errors: spool.ErrFull, ErrTooLarge, ErrClosed, ErrFailed; the message is then not in the spool, or, after ErrFailed, possibly.
+func (s *Spool) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
+	e, err := s.enqueue(ctx, frames, false)
+	if err != nil {
+		return 0, err
+	}
+	if err := receive(ctx, e.done); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		select {
+		case <-e.done:
+		default:
+			e.kept = true
+			return e.number, err
+		}
+	}
+	if e.err != nil && !errors.Is(e.err, spool.ErrFailed) {
+		return 0, e.err
+	}
+	return e.number, e.err
+}
+
+// Enqueue is Append without the wait: it returns the number as soon as the message has its place. It blocks while Options.Window messages, or
+// 8 MiB, wait for the servers.
+func (s *Spool) Enqueue(ctx context.Context, frames ...[]byte) (uint64, error) {
+	e, err := s.enqueue(ctx, frames, true)
+	if err != nil {
+		return 0, err
+	}
+	return e.number, nil
+}
+
+// Wait returns nil when message n is confirmed, or why it is not. Waiting for a number that was never returned is spool.ErrNumber.
+func (s *Spool) Wait(ctx context.Context, n uint64) error {
+	safe := s.safe.Load()
+	if n <= safe {
+		return nil
+	}
+	s.mu.Lock()
+	safe = s.safe.Load()
+	switch {
+	case n <= safe:
+		s.mu.Unlock()
+		return nil
+	case s.failed != nil:
+		s.mu.Unlock()
+		return s.failed
+	case n > safe+uint64(len(s.queue)):
+		s.mu.Unlock()
+		return fmt.Errorf("wait for %d: %w", n, spool.ErrNumber)
+	}
+	e := s.queue[n-safe-1]
+	s.mu.Unlock()
+	if err := receive(ctx, e.done); err != nil {
+		return err
+	}
+	return e.err
+}
+
+// Flush returns nil when all messages and acknowledgements given to the spool before the call are confirmed.
+func (s *Spool) Flush(ctx context.Context) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	return s.flush(ctx)
+}
+
+func (s *Spool) flush(ctx context.Context) error {
+	s.mu.Lock()
+	last := s.nextLocked() - 1
+	if n := len(s.queue); n > 0 {
+		s.queue[n-1].kept = true
+	}
+	s.mu.Unlock()
+	if last > 0 {
+		if err := s.Wait(ctx, last); err != nil {
+			return err
+		}
+	}
+	return s.flushPositions(ctx)
+}
+
+// enqueue gives a message its place and has it published.
+func (s *Spool) enqueue(ctx context.Context, frames [][]byte, kept bool) (*entry, error) {
+	m := pack(frames)
+	m.Subject = s.subject
+	size := len(m.Data) + len(m.Header.Get(headerFrames))
+	if size > s.maxMessage {
+		return nil, fmt.Errorf("message of %d bytes: %w", size, spool.ErrTooLarge)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.admit(ctx, size); err != nil {
+		return nil, err
+	}
+	s.serial++
+	e := &entry{msg: m, number: s.nextLocked(), size: size, kept: kept, done: make(chan struct{})}
+	e.id = fmt.Sprintf("%s.%d.%d", s.id, s.incarnation, s.serial)
+	m.Header.Set(jetstream.MsgIDHeader, e.id)
+	m.Header.Set(jetstream.ExpectedLastSeqHeader, strconv.FormatUint(e.number-1, 10))
+	s.queue = append(s.queue, e)
+	s.bytes += size
+	poke(s.kick)
+	return e, nil
+}
+
+// admit waits until a message of size bytes has room in the queue. s.mu is held but for the wait.
+func (s *Spool) admit(ctx context.Context, size int) error {
+	for {
+		if err := s.errLocked(); err != nil {
+			return err
+		}
+		if len(s.queue) == 0 {
+			return nil // so that a full stream is asked again
+		}
+		if s.full != nil && s.options.Full == spool.Reject {
+			return fmt.Errorf("%w (%w)", spool.ErrFull, s.full)
+		}
+		if len(s.queue) < s.options.Window && s.bytes+size <= maxWindowBytes {
+			return nil
+		}
+		roomy := awaited(&s.roomy)
+		s.mu.Unlock()
+		err := receive(ctx, roomy)
+		s.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// confirm takes messages up to n out of the queue: the servers have them.
+func (s *Spool) confirm(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	safe := s.safe.Load()
+	if n <= safe || n > safe+uint64(len(s.queue)) {
+		return
+	}
+	k := int(n - safe)
+	for i, e := range s.queue[:k] {
+		s.bytes -= e.size
+		close(e.done)
+		s.queue[i] = nil
+	}
+	s.queue = s.queue[k:]
+	s.sent = max(s.sent-k, 0)
+	s.full = nil
+	s.safe.Store(n)
+	notify(&s.roomy)
+	notify(&s.grown)
+}
+
+// withdrawLocked refuses the last messages of the queue for which nobody has been told a number, if it is certain that no server has them.
+func (s *Spool) withdrawLocked() {
+	if s.full == nil || s.options.Full != spool.Reject {
+		return
+	}
+	for _, e := range s.queue[:s.sent] {
+		if e.tries > 1 || e.refused != s.round+1 {
+			return
+		}
+	}
+	for len(s.queue) > 0 {
+		last := len(s.queue) - 1
+		e := s.queue[last]
+		if e.kept || e.tries > 1 {
+			break
+		}
+		e.err = fmt.Errorf("%w (%w)", spool.ErrFull, s.full)
+		close(e.done)
+		s.bytes -= e.size
+		s.queue[last], s.queue = nil, s.queue[:last]
+	}
+	notify(&s.roomy)
+}

@@ -1,0 +1,66 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// Letters iterates over the dead letters, the oldest first, and ends with the last that is there. Number is the letter's own, for Purge; what is not a letter is an
+// error, after which it goes on; any other error is the last.
+func (s *Spool) Letters(ctx context.Context) iter.Seq2[spool.Letter, error] {
+	return func(yield func(spool.Letter, error) bool) {
+		for n := uint64(1); ; n++ {
+			m, err := s.state.GetMsg(ctx, n, jetstream.WithGetMsgSubject(stateSubject(s.name, "dead.>")))
+			if missing(err) {
+				return
+			}
+			if err != nil {
+				yield(spool.Letter{}, fmt.Errorf("dead letters from %d on: %w", n, typed(err)))
+				return
+			}
+			n = m.Sequence
+			if !yield(parseLetter(m)) {
+				return
+			}
+		}
+	}
+}
+
+func parseLetter(m *jetstream.RawStreamMsg) (spool.Letter, error) {
+	l := spool.Letter{Number: m.Sequence, Buried: m.Time, Incarnation: incarnationOf(m.Header), Reason: m.Header.Get(headerReason)}
+	var errs [4]error
+	l.Origin, errs[0] = strconv.ParseUint(m.Header.Get(headerNumber), 10, 64)
+	l.Attempts, errs[1] = strconv.Atoi(m.Header.Get(headerAttempts))
+	l.Time, errs[2] = time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))
+	l.Frames, errs[3] = unpack(m.Header, m.Data)
+	if err := errors.Join(errs[:]...); err != nil {
+		return l, fmt.Errorf("letter %d: %w", m.Sequence, errors.Join(errForm, err))
+	}
+	return l, nil
+}
+
+// Replay puts the message of a letter back into the spool, as a new message with the number returned, and purges the letter when that is
+// confirmed. After a crash between the two there are both.
+func (s *Spool) Replay(ctx context.Context, letter spool.Letter) (uint64, error) {
+	n, err := s.Append(ctx, letter.Frames...)
+	if err != nil {
+		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
+	}
+	return n, s.Purge(ctx, letter.Number)
+}
+
+// Purge lets the letter of that number go for good. One that is gone is no error.
+func (s *Spool) Purge(ctx context.Context, number uint64) error {
+	if err := s.state.DeleteMsg(ctx, number); err != nil && !missing(err) {
+		return fmt.Errorf("purge letter %d: %w", number, typed(err))
+	}
+	return nil
+}

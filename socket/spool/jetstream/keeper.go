@@ -1,0 +1,187 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// keep writes positions that have changed, and then lets go of the messages that all consumers of a queue have acknowledged.
+func (s *Spool) keep() {
+	defer s.finished.Done()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var pause backoff
+	purge := purging{at: time.Now()}
+	gone := 0
+	for {
+		select {
+		case <-s.soon:
+			timer.Reset(min(syncDelay, s.options.Patience))
+			continue
+		case <-s.hurry:
+		case <-timer.C:
+		case <-s.ctx.Done():
+			return
+		}
+		err := s.store()
+		s.at.Lock()
+		s.storing = err
+		notify(&s.stored)
+		s.at.Unlock()
+		switch {
+		case err == nil:
+			pause.reset()
+			gone = 0
+			timer.Reset(s.tidy(&purge))
+		case s.stateGone(&gone):
+			s.fail(errGone)
+			return
+		default:
+			timer.Reset(pause.next())
+		}
+	}
+}
+
+// stateGone counts how often in a row the stream of positions was not there.
+func (s *Spool) stateGone(times *int) bool {
+	ctx, cancel := s.patient(s.ctx)
+	defer cancel()
+	if _, err := s.state.Info(ctx); errors.Is(err, jetstream.ErrStreamNotFound) {
+		*times++
+	} else {
+		*times = 0
+	}
+	return *times >= certain
+}
+
+// store writes the positions that have changed.
+func (s *Spool) store() error {
+	s.at.Lock()
+	var changed []*consumer
+	for _, c := range s.positions {
+		if c.changes != c.written {
+			changed = append(changed, c)
+		}
+	}
+	s.at.Unlock()
+	for _, c := range changed {
+		if err := s.storeOne(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Spool) storeOne(c *consumer) error {
+	ctx, cancel := s.patient(s.ctx)
+	defer cancel()
+	s.at.Lock()
+	changes, floor := c.changes, c.p.floor
+	m := &nats.Msg{Subject: stateSubject(s.name, "at."+c.token), Data: c.p.encode(), Header: nats.Header{}}
+	s.at.Unlock()
+	m.Header.Set(headerIncarnation, strconv.FormatUint(uint64(s.incarnation), 10))
+	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(c.revision))
+	if outdated(err) {
+		return s.catchUp(ctx, c, m.Subject, err)
+	}
+	if err != nil {
+		return err
+	}
+	c.revision = ack.Sequence
+	s.at.Lock()
+	c.written, c.floor = changes, floor
+	s.at.Unlock()
+	return nil
+}
+
+// catchUp finds out who wrote a position: this spool, whose answer got lost, a former owner, or the next one.
+func (s *Spool) catchUp(ctx context.Context, c *consumer, subject string, cause error) error {
+	last, err := s.state.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case missing(err):
+		c.revision = 0
+	case err != nil:
+		return err
+	case incarnationOf(last.Header) > s.incarnation:
+		s.fail(errTaken)
+		return errTaken
+	default:
+		c.revision = last.Sequence
+	}
+	return cause // and it is written again
+}
+
+// flushPositions returns when what consumers have said so far is stored.
+func (s *Spool) flushPositions(ctx context.Context) error {
+	s.at.Lock()
+	defer s.at.Unlock()
+	want := make(map[*consumer]uint64)
+	for _, c := range s.positions {
+		want[c] = c.changes
+	}
+	for c, changes := range want {
+		for c.written < changes {
+			stored := awaited(&s.stored)
+			s.at.Unlock()
+			poke(s.hurry)
+			err := receive(ctx, stored)
+			failed := s.failure()
+			s.at.Lock()
+			if failed != nil {
+				return failed
+			}
+			if err != nil {
+				return errors.Join(err, s.storing)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Spool) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// purging is up to where messages have been let go, and when that was done last.
+type purging struct {
+	floor uint64
+	at    time.Time
+}
+
+// A purge costs the servers about what a message does, so it is for so many, or what has come together in so long.
+const (
+	purgeCount = 4096
+	purgeDelay = time.Second
+)
+
+// tidy lets go of messages that all consumers have acknowledged for good, and returns when to look again.
+func (s *Spool) tidy(last *purging) time.Duration {
+	if s.options.Kind != spool.Queue {
+		return time.Hour
+	}
+	s.at.Lock()
+	low := s.doneLocked(func(c *consumer) uint64 { return c.floor })
+	s.at.Unlock()
+	if low <= last.floor {
+		return time.Hour
+	}
+	if since := time.Since(last.at); low-last.floor < purgeCount && since < purgeDelay && s.State().Full == nil {
+		return purgeDelay - since
+	}
+	ctx, cancel := s.patient(s.ctx)
+	defer cancel()
+	if err := s.stream.Purge(ctx, jetstream.WithPurgeSequence(low+1)); err != nil {
+		return purgeDelay
+	}
+	last.floor, last.at = low, time.Now()
+	return time.Hour
+}

@@ -1,0 +1,258 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// owner is the record of who may write, and what an owner says when it is asked.
+type owner struct {
+	Incarnation uint32    `json:"incarnation"`
+	Host        string    `json:"host"`
+	PID         int       `json:"pid"`
+	Since       time.Time `json:"since"`
+}
+
+// Open opens a spool, and makes its streams if there are none. The name is that of the stream of messages: letters, digits, '_' and '-'. What was not
+// acknowledged is there still. Each opening is a new incarnation and ends the former owner's right to write. The connection stays
+// the caller's; close the spool before it.
+//
+// Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for a stream that is no spool; ErrKind, ErrVersion, ErrName;
+// ErrDamaged when the servers have lost messages that had been acknowledged; those of the servers. Nothing is changed then.
+func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
+	s, err := open(ctx, nc, name, o)
+	if err != nil {
+		return nil, fmt.Errorf("open spool %s: %w", name, typed(err))
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkName(name, false); err != nil {
+		return nil, err
+	}
+	if err := checkServer(nc); err != nil {
+		return nil, err
+	}
+	s := &Spool{
+		nc: nc, name: name, options: o, inbox: nc.NewInbox(), positions: make(map[string]*consumer),
+		kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		maxMessage: int(nc.MaxPayload()) - headerRoom,
+	}
+	if o.Domain == "" {
+		s.js, err = jetstream.New(nc)
+	} else {
+		s.js, err = jetstream.NewWithDomain(nc, o.Domain)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.take(ctx); err != nil {
+		s.cancel()
+		for _, sub := range s.subs {
+			_ = sub.Unsubscribe() // the connection has ended
+		}
+		return nil, err
+	}
+	s.finished.Add(2)
+	go s.send() // both end with s.cancel in Close, which waits
+	go s.keep()
+	return s, nil
+}
+
+// headerRoom is what headers take of the largest message, those of a dead letter included.
+const headerRoom = 4 << 10
+
+// checkServer finds out whether the server can do what is needed: reads of many messages at a time came with 2.11.
+func checkServer(nc *nats.Conn) error {
+	var major, minor int
+	v := nc.ConnectedServerVersion()
+	if _, err := fmt.Sscanf(v, "%d.%d", &major, &minor); err == nil && (major < 2 || major == 2 && minor < 11) {
+		return fmt.Errorf("the server is nats-server %s: use 2.11 or later", v)
+	}
+	if nc.MaxPayload() < 16*headerRoom {
+		return fmt.Errorf("the servers take messages of %d bytes: raise max_payload to %d", nc.MaxPayload(), 16*headerRoom)
+	}
+	return nil
+}
+
+// take becomes the owner of the streams.
+func (s *Spool) take(ctx context.Context) error {
+	there, err := s.find(ctx)
+	for errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // a cluster that elects a leader does not answer
+		there, err = s.find(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if s.state, err = s.js.Stream(ctx, stateName(s.name)); errors.Is(err, jetstream.ErrStreamNotFound) {
+		s.state, err = s.js.CreateStream(ctx, s.options.stateConfig(s.name))
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.claim(ctx); err != nil {
+		return err
+	}
+	s.subject = subject(s.name, s.incarnation)
+	config := s.options.config(s.name, s.id, s.incarnation)
+	if there {
+		s.stream, err = s.js.UpdateStream(ctx, config)
+	} else {
+		if err := s.state.Purge(ctx, jetstream.WithPurgeSubject(stateSubject(s.name, "at.>"))); err != nil {
+			return err // positions of messages that are no more
+		}
+		s.stream, err = s.js.CreateStream(ctx, config)
+	}
+	if err != nil {
+		return err
+	}
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	s.safe.Store(info.State.LastSeq)
+	s.highest = info.State.LastSeq
+	if err := s.load(ctx, info.State); err != nil {
+		return err
+	}
+	sub, err := s.nc.Subscribe(s.inbox+".*.*", s.hear)
+	if err != nil {
+		return err
+	}
+	s.subs = append(s.subs, sub)
+	return sub.SetPendingLimits(-1, -1) // answers, of which there are no more than messages
+}
+
+// find looks at the stream of messages, if it is there.
+func (s *Spool) find(ctx context.Context) (there bool, err error) {
+	ctx, cancel := s.patient(ctx)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, s.name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, _ = rand.Read(s.id[:]) // never fails
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	meta := stream.CachedInfo().Config.Metadata
+	id, err := hex.DecodeString(meta["mesh-id"])
+	switch {
+	case err != nil || len(id) != len(s.id):
+		return true, fmt.Errorf("the stream is not a spool: %w", spool.ErrForeign)
+	case meta["mesh-version"] != version:
+		return true, fmt.Errorf("version %q: %w", meta["mesh-version"], spool.ErrVersion)
+	case meta["mesh-kind"] != s.options.Kind.String():
+		return true, fmt.Errorf("it is a %s: %w", meta["mesh-kind"], spool.ErrKind)
+	}
+	copy(s.id[:], id)
+	return true, nil
+}
+
+// claim counts the incarnation up unless the present owner answers. Who claims can be asked before the claim is written, so that of several one succeeds.
+func (s *Spool) claim(ctx context.Context) error {
+	subj := stateSubject(s.name, "owner")
+	var now owner
+	revision := uint64(0)
+	switch last, err := s.state.GetLastMsgForSubject(ctx, subj); {
+	case err == nil:
+		if err := json.Unmarshal(last.Data, &now); err != nil {
+			return fmt.Errorf("read who owns the spool: %w", errors.Join(err, spool.ErrDamaged))
+		}
+		revision = last.Sequence
+	case !missing(err):
+		return err
+	}
+	ask := "meshmq.owner." + s.name
+	wait, cancel := s.patient(ctx)
+	defer cancel()
+	if m, err := s.nc.RequestWithContext(wait, ask, nil); err == nil {
+		return inUse(m.Data)
+	} else if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	host, _ := os.Hostname() // unknown is no reason to stop
+	s.incarnation = now.Incarnation + 1
+	b, err := json.Marshal(owner{Incarnation: s.incarnation, Host: host, PID: os.Getpid(), Since: time.Now()})
+	if err != nil {
+		return err
+	}
+	sub, err := s.nc.Subscribe(ask, func(m *nats.Msg) { _ = m.Respond(b) }) // who asks waits in vain at worst
+	if err != nil {
+		return err
+	}
+	s.subs = append(s.subs, sub)
+	if err := s.nc.FlushWithContext(wait); err != nil {
+		return err
+	}
+	_, err = s.js.Publish(ctx, subj, b, jetstream.WithExpectLastSequencePerSubject(revision))
+	if outdated(err) {
+		return fmt.Errorf("another process opens it now: %w", &spool.InUseError{})
+	}
+	return err
+}
+
+// inUse returns the error that names the owner.
+func inUse(answer []byte) error {
+	var o owner
+	if err := json.Unmarshal(answer, &o); err != nil {
+		return &spool.InUseError{}
+	}
+	return &spool.InUseError{PID: o.PID, Host: o.Host, Since: o.Since}
+}
+
+// load reads the positions of all consumers. They are written again, so that a former owner cannot change them any more.
+func (s *Spool) load(ctx context.Context, messages jetstream.StreamState) error {
+	prefix := stateSubject(s.name, "at.")
+	for n := uint64(1); ; n++ {
+		m, err := s.state.GetMsg(ctx, n, jetstream.WithGetMsgSubject(prefix+">"))
+		if missing(err) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		n = m.Sequence
+		p, err := parsePosition(m.Data)
+		if err != nil {
+			return fmt.Errorf("position %s: %w", m.Subject, errors.Join(err, spool.ErrDamaged))
+		}
+		if p.pending(messages.LastSeq) > messages.LastSeq || p.floor > messages.LastSeq {
+			return fmt.Errorf("the stream ends at message %d, but %d were acknowledged: %w", messages.LastSeq, p.floor, spool.ErrDamaged)
+		}
+		token := m.Subject[len(prefix):]
+		s.positions[token] = &consumer{s: s, token: token, p: p, changes: 1, floor: p.floor, revision: m.Sequence}
+	}
+	if token := tokenOf(""); s.options.Kind == spool.Queue && s.positions[token] == nil {
+		s.positions[token] = &consumer{s: s, token: token, p: &position{floor: max(messages.FirstSeq, 1) - 1}, changes: 1}
+	}
+	poke(s.soon)
+	return nil
+}
+
+// incarnationOf returns the incarnation in a header of ours, 0 if there is none.
+func incarnationOf(h nats.Header) uint32 {
+	n, err := strconv.ParseUint(h.Get(headerIncarnation), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}

@@ -1,0 +1,226 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// publishRun is how many messages are published between two looks at what else there is to do.
+const publishRun = 64
+
+// certain is how many looks in a row, at least a few seconds, must show that the stream is gone or cut short: servers that
+// have just elected a leader may not know everything yet.
+const certain = 10
+
+// send publishes what is queued until the spool is closed. After a refusal, a lost connection or silence it looks at what the stream has and goes on
+// behind that.
+func (s *Spool) send() {
+	defer s.finished.Done()
+	status := s.nc.StatusChanged(nats.CONNECTED)
+	defer s.nc.RemoveStatusListener(status)
+	quiet := time.NewTimer(s.options.Patience)
+	defer quiet.Stop()
+	var pause backoff
+	odd, before := 0, uint64(0)
+	for s.ctx.Err() == nil {
+		if s.troubled() {
+			if !s.rest(pause.next(), status) {
+				return
+			}
+			s.look(&odd)
+			continue
+		}
+		if s.publish() {
+			continue
+		}
+		if safe := s.safe.Load(); safe != before {
+			before = safe
+			pause.reset()
+		}
+		quiet.Reset(s.options.Patience)
+		select {
+		case <-s.kick:
+		case <-status:
+			s.worry()
+		case <-quiet.C:
+			if s.safe.Load() == before && s.State().Next > before+1 {
+				s.worry()
+			}
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// rest waits, shorter if the connection is there again.
+func (s *Spool) rest(d time.Duration, status <-chan nats.Status) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-status:
+	case <-s.ctx.Done():
+		return false
+	}
+	return true
+}
+
+func (s *Spool) troubled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trouble && s.failed == nil
+}
+
+// worry stops publishing until the stream has been looked at.
+func (s *Spool) worry() {
+	s.mu.Lock()
+	s.trouble = true
+	s.mu.Unlock()
+}
+
+// publish sends the next few messages and reports whether there were any.
+func (s *Spool) publish() bool {
+	s.mu.Lock()
+	if s.trouble || s.failed != nil {
+		s.mu.Unlock()
+		return s.failed == nil
+	}
+	run := s.queue[s.sent:min(len(s.queue), s.sent+publishRun)]
+	run = append(make([]*entry, 0, len(run)), run...)
+	s.sent += len(run)
+	for _, e := range run {
+		e.tries++
+		s.highest = max(s.highest, e.number)
+		e.msg.Reply = s.inbox + "." + strconv.FormatUint(s.round, 10) + "." + strconv.FormatUint(e.number, 10)
+	}
+	s.mu.Unlock()
+	for _, e := range run {
+		if err := s.nc.PublishMsg(e.msg); errors.Is(err, nats.ErrConnectionClosed) {
+			s.fail(fmt.Errorf("%w: %w", err, spool.ErrFailed))
+			return false
+		} else if err != nil {
+			s.worry()
+			return true
+		}
+	}
+	return len(run) > 0
+}
+
+// answer is what a server says about a message.
+type answer struct {
+	Sequence uint64              `json:"seq"`
+	Error    *jetstream.APIError `json:"error"`
+}
+
+// hear takes an answer to a message.
+func (s *Spool) hear(m *nats.Msg) {
+	place, ok := strings.CutPrefix(m.Subject, s.inbox+".")
+	first, second, _ := strings.Cut(place, ".")
+	round, err := strconv.ParseUint(first, 10, 64)
+	number, err2 := strconv.ParseUint(second, 10, 64)
+	if !ok || err != nil || err2 != nil {
+		return
+	}
+	var a answer
+	switch err := json.Unmarshal(m.Data, &a); {
+	case err != nil, a.Error != nil: // nobody listens, or what the server says
+		s.refuse(round, number, a.Error)
+	case a.Sequence == number:
+		s.confirm(number)
+		poke(s.kick)
+	default:
+		s.fail(errTaken)
+	}
+}
+
+// refuse takes note that a message was not stored.
+func (s *Spool) refuse(round, number uint64, why *jetstream.APIError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	safe := s.safe.Load()
+	if round != s.round || number <= safe || number > safe+uint64(len(s.queue)) {
+		return
+	}
+	s.queue[number-safe-1].refused = round + 1
+	if why != nil && outOfRoom(why) {
+		s.full = why
+	}
+	s.trouble = true
+	poke(s.kick)
+}
+
+// look finds out what the stream has, and has the rest published again.
+func (s *Spool) look(odd *int) {
+	ctx, cancel := s.patient(s.ctx)
+	defer cancel()
+	info, err := s.stream.Info(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		if *odd++; *odd >= certain {
+			s.fail(errGone)
+		}
+		return
+	case errors.Is(err, nats.ErrConnectionClosed):
+		s.fail(fmt.Errorf("%w: %w", err, spool.ErrFailed))
+		return
+	case err != nil:
+		return
+	case len(info.Config.Subjects) != 1 || info.Config.Subjects[0] != s.subject:
+		s.fail(errTaken)
+		return
+	case info.State.LastSeq < s.safe.Load():
+		if *odd++; *odd >= certain {
+			s.fail(fmt.Errorf("the servers have lost messages %d to %d: %w", info.State.LastSeq+1, s.safe.Load(), spool.ErrFailed))
+		}
+		return
+	}
+	*odd = 0
+	mine, err := s.wrote(ctx, info.State.LastSeq)
+	if err != nil {
+		return
+	}
+	if !mine {
+		s.fail(errTaken)
+		return
+	}
+	s.confirm(info.State.LastSeq)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.withdrawLocked()
+	s.round++
+	s.sent, s.trouble = 0, false
+}
+
+// wrote reports whether the message at the end of the stream is the one that this spool has there. As each message names
+// the one before it, all up to there are then.
+func (s *Spool) wrote(ctx context.Context, n uint64) (bool, error) {
+	s.mu.Lock()
+	safe := s.safe.Load()
+	if n <= safe {
+		s.mu.Unlock()
+		return true, nil
+	}
+	if n > s.highest || n > safe+uint64(len(s.queue)) {
+		s.mu.Unlock()
+		return false, nil
+	}
+	id := s.queue[n-safe-1].id
+	s.mu.Unlock()
+	m, err := s.first(ctx, n)
+	if missing(err) || err == nil && m.Sequence != n { // gone already; only this incarnation can have written it
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return m.Header.Get(jetstream.MsgIDHeader) == id, nil
+}
