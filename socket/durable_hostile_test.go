@@ -1,0 +1,121 @@
+package socket_test
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+var receives = sockettest.Property{Name: "X-Mesh-Ack", Value: "1 receive"}
+
+// TestDurable_HostileSubscribers: what breaks the rules ends the connection, makes no name, and moves no position.
+func TestDurable_HostileSubscribers(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	defer pub.Close()
+	publish(t, pub, 0, 3)
+	good := "\x00\x00\x04name"
+	for name, commands := range map[string][]string{
+		"nothing": {""}, "flags": {"\x02\x00\x01a"}, "start": {"\x00\x04\x01a"}, "path": {"\x00\x00\x05../ab"}, "no name": {"\x00\x00\x00"},
+		"long name": {"\x00\x00\x81" + strings.Repeat("a", 129)}, "more": {"\x00\x00\x01aa"}, "number": {"\x00\x02\x00\x01a"}, "twice": {good, good},
+	} {
+		raw := sockettest.DialRaw(t, endpoint)
+		raw.Handshake("SUB", 1, receives)
+		raw.Subscribe("t")
+		for _, c := range commands {
+			raw.SendCommand("RESUME", []byte(c))
+		}
+		raw.ExpectClosed()
+		known := 0
+		if name == "twice" || len(pub.Durables()) > 0 {
+			known = 1
+		}
+		assert.Len(t, pub.Durables(), known, name)
+	}
+	raw := sockettest.DialRaw(t, endpoint) // acknowledges what it was not sent
+	raw.Handshake("SUB", 1, receives)
+	raw.Subscribe("t")
+	raw.SendCommand("RESUME", []byte(good))
+	raw.ExpectCommand("RESUMED")
+	raw.Write(zmtp.AppendAck(nil, 3, nil))
+	raw.ExpectClosed()
+	awaitLag(t, pub, "name", 3)
+
+	raw = sockettest.DialRaw(t, endpoint) // does not resume: gets nothing, of the log or live
+	raw.Handshake("SUB", 1, receives)
+	raw.Subscribe("t")
+	raw.Write(zmtp.AppendCredit(nil, 100, 1<<20))
+	require.NoError(t, pub.WaitSubscribers(limit(t), "t", 1))
+	publish(t, pub, 3, 5)
+	raw.ExpectSilence(20 * time.Millisecond)
+	raw.SendCommand("RESUME", []byte(good))
+	raw.ExpectCommand("RESUMED")
+	raw.ExpectCommand("STREAM")
+	assert.Equal(t, ordinal(0, 8), []byte(raw.ReadMessage()[1]))
+
+	plain := sockettest.DialRaw(t, endpoint) // has not negotiated it: RESUME is an unknown command
+	plain.Handshake("SUB", 1)
+	plain.Subscribe("t")
+	plain.SendCommand("RESUME", []byte{2})
+	require.NoError(t, pub.WaitSubscribers(limit(t), "t", 2))
+	publish(t, pub, 5, 6)
+	assert.Equal(t, ordinal(5, 8), []byte(plain.ReadMessage()[1]))
+}
+
+// TestDurable_HostilePublishers: what breaks the rules ends the connection.
+func TestDurable_HostilePublishers(t *testing.T) {
+	t.Parallel()
+	resumed := zmtp.AppendResumed(nil, &zmtp.Resumed{New: true, Next: 10})
+	lost := zmtp.AppendLost(nil, &zmtp.Lost{First: 1, Last: 2})
+	for name, octets := range map[string][]byte{
+		"RESUMED twice": slices.Concat(resumed, resumed), "LOST before": lost,
+		"bad RESUMED": zmtp.AppendCommand(nil, "RESUMED", []byte{0, 1, 1}), "bad LOST": slices.Concat(resumed, zmtp.AppendCommand(nil, "LOST", []byte{0, 0, 1})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ln, endpoint := sockettest.Listen(t)
+			sub := durable(t, endpoint, "x", spool.Beginning())
+			defer sub.Close()
+			raw := sockettest.AcceptRaw(t, ln)
+			raw.Handshake("PUB", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+			raw.ExpectCommand("CREDIT")
+			raw.ExpectCommand("SUBSCRIBE")
+			assert.Equal(t, []byte("\x00\x00\x01x"), raw.ExpectCommand("RESUME"))
+			raw.Write(octets)
+			raw.ExpectClosed()
+			assert.Zero(t, sub.Stats().Missed)
+		})
+	}
+	ln, endpoint := sockettest.Listen(t)
+	sub := durable(t, endpoint, "x", spool.Beginning())
+	defer sub.Close()
+	raw := sockettest.AcceptRaw(t, ln)
+	raw.Handshake("PUB", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+	const floods = 1000 // of LOST: they are added up
+	flood := slices.Clone(resumed)
+	for i := range uint64(floods) {
+		flood = zmtp.AppendLost(flood, &zmtp.Lost{First: 2*i + 1, Last: 2*i + 1})
+	}
+	raw.Write(flood)
+	require.Eventually(t, func() bool { return sub.Stats().Missed == floods }, time.Minute, time.Millisecond)
+	count := 0
+	for {
+		_, err := sub.Recv(try())
+		if !errors.Is(err, socket.ErrMissed) {
+			break
+		}
+		count++
+	}
+	assert.Equal(t, 64, count)
+}
