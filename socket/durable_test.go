@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -113,7 +114,7 @@ func TestDurable_BeginsWhereItIsTold(t *testing.T) {
 		require.NoError(t, sub.Close())
 	}
 	assert.Len(t, pub.Stats().Spool.Durables, 7)
-	require.NoError(t, pub.RemoveDurable("end"))
+	require.Eventually(t, func() bool { return !errors.Is(pub.RemoveDurable("end"), socket.ErrState) }, time.Minute, time.Millisecond, "the member leaves")
 	require.ErrorIs(t, pub.RemoveDurable("end"), spool.ErrNoConsumer)
 	assert.Len(t, pub.Durables(), 6)
 }
