@@ -18,8 +18,12 @@ func newDemo() *cobra.Command {
 		Short: "Show a small mesh at work on this machine",
 		Long: `demo runs a small order business as several processes: an order desk, two workers, a price service and an auditor.
 They find each other by mDNS on the loopback interface, or through a directory where multicast is not possible, and work
-over PUSH/PULL, REQ/REP and PUB/SUB. Half-way a worker leaves and another takes its place while orders flow. The table at
-the end is made of what each process counted for itself; the exit code is 6 if it does not add up.`,
+over PUSH/PULL, REQ/REP and PUB/SUB. Half-way a worker leaves and another takes its place while orders flow.
+
+Then a packing desk sends parcels through a shipper to a carrier. The shipper keeps them in a spool on disk. It is killed with
+SIGKILL in the middle, and another process goes on with its spool: each parcel arrives, some of them twice.
+
+The tables at the end are made of what each process counted for itself; the exit code is 6 if they do not add up.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if registry != "" {
@@ -73,5 +77,7 @@ func newDemoPeer() *cobra.Command {
 	flags.StringVar(&cfg.Name, "name", "", "`NAME` in the table")
 	flags.StringVar(&cfg.Run, "run", "", "`ID` of the run")
 	flags.StringVar(&cfg.Registry, "registry", "", "mdns:INTERFACE or dir:PATH")
+	flags.StringVar(&cfg.Spool, "spool", "", "`DIR` of the shipper")
+	flags.Uint64Var(&cfg.Stop, "stop", 0, "stop with parcel `N` in hand, to be killed")
 	return cmd
 }

@@ -15,40 +15,48 @@ import (
 type books struct {
 	desk, price, auditor report
 	workers              []report
+	parcels              parcelBooks
 }
 
-// print writes the table, and returns ErrCheck with what is wrong if the numbers do not add up.
+// print writes the tables, and returns ErrCheck with what is wrong if the numbers do not add up.
 func (b *books) print(w io.Writer) error {
 	var received, asked, published, sum uint64
 	waits, latency := newHistogram(), newHistogram()
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	t.SetStyle(table.StyleLight)
-	t.Style().Format = table.FormatOptions{}
-	t.AppendHeader(table.Row{"peer", "orders out", "orders in", "quotes out", "quotes in", "events out", "events in"})
-	t.AppendRow(row(b.desk))
+	t := newTable(w, "peer", "orders out", "orders in", "quotes out", "quotes in", "events out", "events in")
+	t.AppendRow(orderRow(b.desk))
 	published = b.desk.Published
 	for _, r := range b.workers {
 		received, asked, published, sum = received+r.Received, asked+r.Asked, published+r.Published, sum+r.Sum
 		merge(waits, r.Waits)
 		merge(latency, r.Latency)
-		t.AppendRow(row(r))
+		t.AppendRow(orderRow(r))
 	}
-	t.AppendRow(row(b.price))
-	t.AppendRow(row(b.auditor))
+	t.AppendRow(orderRow(b.price))
+	t.AppendRow(orderRow(b.auditor))
 	t.AppendSeparator()
 	t.AppendRow(table.Row{"total", b.desk.Sent, received, asked, b.price.Answered, published, b.auditor.Heard})
 	t.AppendRow(table.Row{"lost", "", lost(b.desk.Sent, received), "", lost(asked, b.price.Answered), "", lost(published, b.auditor.Heard)})
-	var columns []table.ColumnConfig
-	for i := 2; i <= 7; i++ {
-		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	t.SetColumnConfigs(columns)
 	t.Render()
 	fmt.Fprintf(w, "orders  %.0f a second, paced at %d\n", float64(b.desk.Sent)/max(b.desk.Seconds, 1e-9), pace)
 	fmt.Fprintf(w, "orders  from desk to worker %s\n", percentiles(waits))
 	fmt.Fprintf(w, "quotes  there and back      %s\n", percentiles(latency))
-	return b.check(received, asked, published, sum, uint64(min(waits.TotalCount(), latency.TotalCount())))
+	b.parcels.print(w)
+	return errors.Join(b.check(received, asked, published, sum, uint64(min(waits.TotalCount(), latency.TotalCount()))), b.parcels.check())
+}
+
+// newTable returns one of numbers, but for the first column.
+func newTable(w io.Writer, header ...any) table.Writer {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(table.StyleLight)
+	t.Style().Format = table.FormatOptions{}
+	t.AppendHeader(header)
+	var columns []table.ColumnConfig
+	for i := range header[1:] {
+		columns = append(columns, table.ColumnConfig{Number: i + 2, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	t.SetColumnConfigs(columns)
+	return t
 }
 
 // newHistogram returns one for what takes from 1 us to a minute, in ns, to three digits.
@@ -67,10 +75,14 @@ func percentiles(h *hdrhistogram.Histogram) string {
 		us(h.ValueAtQuantile(90)), us(h.ValueAtQuantile(99)), us(h.ValueAtQuantile(99.9)), us(h.Max()))
 }
 
+func orderRow(r report) table.Row {
+	return row(r.Name, r.Sent, r.Received, r.Asked, r.Answered, r.Published, r.Heard)
+}
+
 // row leaves out what a peer has nothing to do with.
-func row(r report) table.Row {
-	cells := table.Row{r.Name}
-	for _, n := range []uint64{r.Sent, r.Received, r.Asked, r.Answered, r.Published, r.Heard} {
+func row(name string, counts ...uint64) table.Row {
+	cells := table.Row{name}
+	for _, n := range counts {
 		if n == 0 {
 			cells = append(cells, "")
 			continue
@@ -84,26 +96,28 @@ func row(r report) table.Row {
 func lost(out, in uint64) int64 { return int64(out) - int64(in) }
 
 func (b *books) check(received, asked, published, sum, timed uint64) error {
-	var errs []error
-	equal := func(what string, out, in uint64) {
-		if out != in {
-			errs = append(errs, fmt.Errorf("%w: %s: %d and %d", ErrCheck, what, out, in))
-		}
-	}
-	equal("orders sent and received", b.desk.Sent, received)
-	equal("checksums of orders sent and received", b.desk.Sum, sum)
-	equal("quotes asked for and answered", asked, b.price.Answered)
-	equal("orders and quotes timed", asked, timed)
-	equal("orders received and quoted", received, asked)
-	equal("events published and heard", published, b.auditor.Heard)
+	var a audit
+	a.equal("orders sent and received", b.desk.Sent, received)
+	a.equal("checksums of orders sent and received", b.desk.Sum, sum)
+	a.equal("quotes asked for and answered", asked, b.price.Answered)
+	a.equal("orders and quotes timed", asked, timed)
+	a.equal("orders received and quoted", received, asked)
+	a.equal("events published and heard", published, b.auditor.Heard)
 	for _, r := range b.workers {
-		equal("failures of "+r.Name, 0, r.Failed)
-		if r.Received == 0 {
-			errs = append(errs, fmt.Errorf("%w: %s received no orders", ErrCheck, r.Name))
-		}
+		a.equal("failures of "+r.Name, 0, r.Failed)
+		a.that(r.Received > 0, "%s received no orders", r.Name)
 	}
-	if b.desk.Sent == 0 {
-		errs = append(errs, fmt.Errorf("%w: nothing was sent", ErrCheck))
-	}
-	return errors.Join(errs...)
+	a.that(b.desk.Sent > 0, "nothing was sent")
+	return errors.Join(a...)
 }
+
+// audit collects what does not add up.
+type audit []error
+
+func (a *audit) that(ok bool, format string, args ...any) {
+	if !ok {
+		*a = append(*a, fmt.Errorf("%w: %s", ErrCheck, fmt.Sprintf(format, args...)))
+	}
+}
+
+func (a *audit) equal(what string, out, in uint64) { a.that(out == in, "%s: %d and %d", what, out, in) }

@@ -2,6 +2,8 @@ package demo
 
 import (
 	"bytes"
+	"io"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -29,6 +31,13 @@ func balanced(t *testing.T) *books {
 		workers: []report{worker("a", 6, 40), worker("b", 4, 37)},
 		price:   report{Name: "price", Answered: 10},
 		auditor: report{Name: "auditor", Heard: 20},
+		parcels: parcelBooks{
+			desk:      report{Sent: 10, Sum: 99, SentAgain: 3, Seconds: 2},
+			killed:    report{Received: 5},
+			successor: report{Found: 4, Received: 7, ReceivedAgain: 3, Sent: 11},
+			carrier:   report{Received: 12, ReceivedAgain: 2, Sum: 99},
+			outage:    time.Second,
+		},
 	}
 }
 
@@ -39,6 +48,9 @@ func TestBooksAddUp(t *testing.T) {
 	assert.Regexp(t, `│ total +│ +10 │ +10 │ +10 │ +10 │ +20 │ +20 │`, out.String())
 	assert.Contains(t, out.String(), "orders  10 a second")
 	assert.Contains(t, out.String(), "p50 1000 us")
+	assert.Regexp(t, `│ packing desk +│ +13 │ +3 │`, out.String())
+	assert.Regexp(t, `│ different parcels +│ +10 │ +│ +│ +10 │`, out.String())
+	assert.Contains(t, out.String(), "parcels 10 a second, each on disk before it was acknowledged, but for 1000 ms without a shipper")
 }
 
 func TestBooksDoNotAddUp(t *testing.T) {
@@ -54,12 +66,40 @@ func TestBooksDoNotAddUp(t *testing.T) {
 		"failures of b: 0 and 1":                           func(b *books) { b.workers[1].Failed++ },
 		"a received no orders":                             func(b *books) { b.workers[0].Received = 0 },
 		"nothing was sent":                                 func(b *books) { *b = books{} },
+		"parcels sent and arrived: 10 and 9":               func(b *books) { b.parcels.carrier.Received-- },
+		"parcels sent and arrived: 10 and 11":              func(b *books) { b.parcels.carrier.ReceivedAgain-- },
+		"checksums of parcels sent and arrived: 99 and 98": func(b *books) { b.parcels.carrier.Sum-- },
+		"received again by the shipper: 3 and 2":           func(b *books) { b.parcels.successor.ReceivedAgain-- },
+		"and sent on: 11 and 10":                           func(b *books) { b.parcels.successor.Sent-- },
+		"parcels taken in: 9, where 10 were sent":          func(b *books) { b.parcels.killed.Received = 2 },
+		"parcels taken in: 14, where 10 were sent":         func(b *books) { b.parcels.killed.Received = 7 },
+		"sent on and carried: 13 and only 12":              func(b *books) { b.parcels.successor.Sent = 13 },
+		"nobody was killed at work":                        func(b *books) { b.parcels.desk.SentAgain = 0 },
+		"spool was empty":                                  func(b *books) { b.parcels.successor.Found = 0 },
 	} {
 		b := balanced(t)
 		spoil(b)
 		err := b.print(&bytes.Buffer{})
 		require.ErrorIs(t, err, ErrCheck, want)
 		assert.ErrorContains(t, err, want)
+	}
+}
+
+// TestKillNobody: a child that ended of itself was not killed, however it ended.
+func TestKillNobody(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"true", "false"} {
+		self, err := exec.LookPath(name)
+		if err != nil {
+			t.Skip("no ", name, " here")
+		}
+		d := &director{Config: Config{Self: self, Stderr: io.Discard}}
+		c, err := d.start(t.Context(), "shipper", "shipper")
+		require.NoError(t, err)
+		_, err = c.next(t.Context())
+		require.ErrorContains(t, err, "shipper ended without a report")
+		assert.ErrorContains(t, c.kill(), "shipper was to be killed and ended of itself")
+		d.readers.Wait()
 	}
 }
 

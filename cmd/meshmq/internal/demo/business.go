@@ -11,7 +11,7 @@ import (
 	"github.com/meshmq/meshmq/examples"
 )
 
-// Order is what the desk sends to the workers.
+// Order is what the order desk sends to the workers, and the packing desk to the shipper.
 type Order struct {
 	ID       string `json:"id" msgpack:"id"`
 	Customer string `json:"customer" msgpack:"customer"`
@@ -76,7 +76,7 @@ func cents(q Quote) int {
 type report struct {
 	Name      string  `json:"name"`
 	Ready     bool    `json:"ready,omitempty"` // not the report: the process is set up
-	Half      bool    `json:"half,omitempty"`  // not the report: the desk has sent half
+	Half      bool    `json:"half,omitempty"`  // not the report: the process has come to where something is to happen
 	Sent      uint64  `json:"sent,omitempty"`
 	Received  uint64  `json:"received,omitempty"`
 	Asked     uint64  `json:"asked,omitempty"`
@@ -89,13 +89,19 @@ type report struct {
 	Waits     []byte  `json:"waits,omitempty"`   // HdrHistogram in ns: from the desk's Send to the worker's handler
 	Latency   []byte  `json:"latency,omitempty"` // HdrHistogram in ns: round trips of quotes
 	Error     string  `json:"error,omitempty"`
+
+	// Of the parcels. A shipper has sent what the carrier has acknowledged.
+	Found         uint64 `json:"found,omitempty"` // in the spool when it was opened
+	SentAgain     uint64 `json:"sent_again,omitempty"`
+	ReceivedAgain uint64 `json:"received_again,omitempty"` // of those received
 }
 
 // services are the names that the processes of one run announce.
-type services struct{ orders, quotes, events string }
+type services struct{ orders, quotes, events, parcels, pickups string }
 
 func servicesOf(run string) services {
-	return services{"demo-" + run + "-orders", "demo-" + run + "-quotes", "demo-" + run + "-events"}
+	name := func(of string) string { return "demo-" + run + "-" + of }
+	return services{name("orders"), name("quotes"), name("events"), name("parcels"), name("pickups")}
 }
 
 // leaveLimit is how long a peer waits for its peers to hang up when it leaves.

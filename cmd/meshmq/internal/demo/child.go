@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"runtime"
 	"time"
 )
 
@@ -19,8 +20,9 @@ type child struct {
 }
 
 // start starts a peer as a process of this program.
-func (d *director) start(ctx context.Context, role, name string) (*child, error) {
-	cmd := exec.CommandContext(ctx, d.Self, "demo-peer", role, "--name", name, "--run", d.run, "--registry", d.registry)
+func (d *director) start(ctx context.Context, role, name string, flags ...string) (*child, error) {
+	args := append([]string{"demo-peer", role, "--name", name, "--run", d.run, "--registry", d.registry}, flags...)
+	cmd := exec.CommandContext(ctx, d.Self, args...)
 	cmd.Stderr = d.Stderr
 	cmd.WaitDelay = time.Second
 	in, err := cmd.StdinPipe()
@@ -81,6 +83,30 @@ func (c *child) finish(ctx context.Context) (report, error) {
 	}
 	r, err := c.next(ctx)
 	return r, errors.Join(err, c.end())
+}
+
+// kill ends the child where it stands, with SIGKILL where there are signals. It is an error if the child ended of itself.
+func (c *child) kill() error {
+	if err := c.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", c.name, err)
+	}
+	var failed error
+	for r := range c.reports { // to the end of its output, which Wait is to come after
+		if r.Error != "" {
+			failed = errors.New(r.Error)
+		}
+	}
+	err := c.end()
+	state := c.cmd.ProcessState
+	switch {
+	case failed != nil:
+		return fmt.Errorf("%s: %w", c.name, failed)
+	case state == nil:
+		return fmt.Errorf("kill %s: %w", c.name, err)
+	case state.Success(), state.Exited() && runtime.GOOS != "windows": // which has no other end
+		return fmt.Errorf("%s was to be killed and ended of itself: %s", c.name, state)
+	}
+	return nil
 }
 
 // end closes the child's input, which ends it if nothing has, and waits for it.

@@ -21,10 +21,12 @@ const loopback = "tcp://127.0.0.1:0"
 
 // PeerConfig says which peer a process is.
 type PeerConfig struct {
-	Role     string // desk, worker, price, auditor
+	Role     string // desk, worker, price, auditor, packer, shipper, carrier
 	Name     string
 	Run      string // names the services of this run
 	Registry string // mdns:INTERFACE or dir:PATH
+	Spool    string // the shipper's folder
+	Stop     uint64 // which parcel a shipper that is to be killed then stops with, 0 for none
 	In       io.Reader
 	Out      io.Writer
 }
@@ -54,9 +56,12 @@ func Peer(ctx context.Context, cfg PeerConfig) error {
 	}
 	defer p.node.Close()
 	go p.listen(cancel) // ends with the input, at the latest with the process
-	role := map[string]func(context.Context) error{"desk": p.desk, "worker": p.worker, "price": p.price, "auditor": p.auditor}[cfg.Role]
+	role := map[string]func(context.Context) error{
+		"desk": p.desk, "worker": p.worker, "price": p.price, "auditor": p.auditor,
+		"packer": p.packer, "shipper": p.shipper, "carrier": p.carrier,
+	}[cfg.Role]
 	if role == nil {
-		return fmt.Errorf("unknown role %q: want desk, worker, price or auditor", cfg.Role)
+		return fmt.Errorf("unknown role %q: want desk, worker, price, auditor, packer, shipper or carrier", cfg.Role)
 	}
 	if err := role(ctx); err != nil {
 		p.rep.Error = err.Error()
@@ -88,6 +93,11 @@ func (p *peer) await(ctx context.Context, word string) error {
 }
 
 func (p *peer) ready() error { return p.out.Encode(report{Name: p.Name, Ready: true}) }
+
+// half tells the parent that it is its turn.
+func (p *peer) half() error {
+	return p.out.Encode(report{Name: p.Name, Half: true, Received: p.rep.Received})
+}
 
 type closingRegistry interface {
 	discovery.Registry

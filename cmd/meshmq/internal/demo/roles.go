@@ -63,7 +63,7 @@ func (p *peer) sendAll(ctx context.Context, orders []Order, producer *pushpull.P
 	for n := range total {
 		switch n {
 		case total / 2: // worker-a is told to leave now
-			if err := p.out.Encode(report{Name: p.Name, Half: true}); err != nil {
+			if err := p.half(); err != nil {
 				return err
 			}
 		case total * 3 / 4: // its replacement is to have a share

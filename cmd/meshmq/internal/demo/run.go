@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -36,22 +37,24 @@ type Config struct {
 type director struct {
 	Config
 	run      string
+	home     string // a folder of its own
 	registry string
 	children []*child
 	readers  sync.WaitGroup
 }
 
-// Run runs the business once and prints the table. It returns ErrCheck when the table does not add up. No process is left when it returns.
+// Run runs the business once and prints the tables. It returns ErrCheck when they do not add up. No process and no file is left when it returns.
 func Run(ctx context.Context, cfg Config) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, ErrLate)
 	defer cancel()
-	d := &director{Config: cfg, run: strconv.Itoa(os.Getpid()), registry: cfg.Registry}
+	home, err := os.MkdirTemp("", "meshmq-demo-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the spool: %w", err)
+	}
+	defer os.RemoveAll(home)
+	d := &director{Config: cfg, run: strconv.Itoa(os.Getpid()), home: home, registry: cfg.Registry}
 	if d.registry == "" {
-		remove, err := d.chooseRegistry(ctx)
-		if err != nil {
-			return err
-		}
-		defer remove()
+		d.chooseRegistry(ctx)
 	}
 	books, err := d.direct(ctx)
 	cancel() // whoever is left is killed
@@ -68,7 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // chooseRegistry takes mDNS on the loopback interface where it works, else a directory.
-func (d *director) chooseRegistry(ctx context.Context) (remove func(), err error) {
+func (d *director) chooseRegistry(ctx context.Context) {
 	name, err := loopbackInterface()
 	if err == nil {
 		err = mdns.Probe(ctx, name)
@@ -76,15 +79,10 @@ func (d *director) chooseRegistry(ctx context.Context) (remove func(), err error
 	if err == nil {
 		d.registry = "mdns:" + name
 		d.say("peers find each other by mDNS on %s", name)
-		return func() {}, nil
+		return
 	}
-	path, derr := os.MkdirTemp("", "meshmq-demo-")
-	if derr != nil {
-		return nil, derr
-	}
-	d.registry = "dir:" + path
+	d.registry = "dir:" + filepath.Join(d.home, "registry")
 	d.say("multicast is not possible here (%v): peers find each other by the directory registry", err)
-	return func() { os.RemoveAll(path) }, nil
 }
 
 func loopbackInterface() (string, error) {
@@ -106,12 +104,16 @@ func (d *director) say(format string, args ...any) {
 
 // direct plays the whole piece.
 func (d *director) direct(ctx context.Context) (*books, error) {
-	cast := []struct{ role, name string }{
-		{"auditor", "auditor"}, {"price", "price service"}, {"worker", "worker-a"}, {"worker", "worker-b"}, {"desk", "order desk"},
+	cast := []struct {
+		role, name string
+		flags      []string
+	}{
+		{"packer", "packing desk", nil}, {"carrier", "carrier", nil}, {"shipper", "shipper", d.shipperFlags(shipperStop)},
+		{"auditor", "auditor", nil}, {"price", "price service", nil}, {"worker", "worker-a", nil}, {"worker", "worker-b", nil}, {"desk", "order desk", nil},
 	}
 	on := map[string]*child{}
 	for _, c := range cast {
-		child, err := d.start(ctx, c.role, c.name)
+		child, err := d.start(ctx, c.role, c.name, c.flags...)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +149,10 @@ func (d *director) direct(ctx context.Context) (*books, error) {
 	if b.desk, err = desk.next(ctx); err != nil {
 		return nil, err
 	}
-	return b, d.close(ctx, b, on, first)
+	if err := d.close(ctx, b, on, first); err != nil {
+		return nil, err
+	}
+	return b, d.ship(ctx, &b.parcels, on)
 }
 
 // close has everybody leave, those whom others depend on last, and keeps their reports.
