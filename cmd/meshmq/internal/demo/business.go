@@ -105,4 +105,4 @@ func servicesOf(run string) services {
 }
 
 // leaveLimit is how long a peer waits for its peers to hang up when it leaves.
-const leaveLimit = 5 * time.Second
+const leaveLimit = 20 * time.Second

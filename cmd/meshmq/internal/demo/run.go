@@ -15,8 +15,8 @@ import (
 	"github.com/meshmq/meshmq/discovery/mdns"
 )
 
-// limit ends a demo that hangs. An undisturbed one takes about 7 s.
-const limit = 18 * time.Second
+// limit ends a demo that hangs. An undisturbed one takes about 6 s, one on a machine that is busy with much else several times that.
+const limit = time.Minute
 
 var (
 	// ErrCheck: the numbers do not add up.
@@ -57,6 +57,9 @@ func Run(ctx context.Context, cfg Config) error {
 		d.chooseRegistry(ctx)
 	}
 	books, err := d.direct(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err) // a process that was killed at the end is how it shows, not why
+	}
 	cancel() // whoever is left is killed
 	for _, c := range d.children {
 		if c.cmd.ProcessState == nil {
