@@ -1,0 +1,87 @@
+//go:build linux || darwin
+
+package socket_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+const (
+	onceEndpoint = "MESHMQ_ONCE_ENDPOINT"
+	onceDir      = "MESHMQ_ONCE_DIR"
+)
+
+// deadly is a window that ends the process, as kill -9 does, when something is marked and nobody knows yet.
+type deadly struct{ *spool.Window }
+
+func (d deadly) Mark(ctx context.Context, marks ...spool.Mark) error {
+	err := d.Window.Mark(ctx, marks...)
+	return errors.Join(err, syscall.Kill(os.Getpid(), syscall.SIGKILL))
+}
+
+// TestWindowChild is the receiver that TestWindow_KillOfTheReceiver has killed: its handler writes into a file.
+func TestWindowChild(t *testing.T) {
+	dir := os.Getenv(onceDir)
+	if dir == "" {
+		t.Skip("runs as the child of TestWindow_KillOfTheReceiver")
+	}
+	w, err := spool.OpenWindow(filepath.Join(dir, "window"), spool.WindowOptions{})
+	require.NoError(t, err)
+	defer w.Close()
+	done, err := os.OpenFile(filepath.Join(dir, "handled"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	require.NoError(t, err)
+	pull := socket.NewPull(socket.WithAck(), socket.WithAckCredit(1, 1<<20), socket.WithWindowOn(deadly{w}))
+	require.NoError(t, pull.Connect(os.Getenv(onceEndpoint)))
+	for m, err := range pull.Messages(limit(t)) {
+		require.NoError(t, err)
+		if m.String() == "end" {
+			break
+		}
+		fmt.Fprintln(done, m)
+	}
+	require.NoError(t, pull.Close())
+}
+
+// A receiver that is killed between the mark and the acknowledgement of each message handles none of them twice.
+func TestWindow_KillOfTheReceiver(t *testing.T) {
+	t.Parallel()
+	const rounds = 4
+	dir := t.TempDir()
+	push := socket.NewPush(socket.WithAck())
+	closing(t, push)
+	bound := bind(t, push, "tcp://127.0.0.1:0")
+	start := func() *exec.Cmd {
+		cmd := exec.CommandContext(limit(t), os.Args[0], "-test.run=^TestWindowChild$")
+		cmd.Env = append(os.Environ(), onceEndpoint+"="+bound, onceDir+"="+dir)
+		require.NoError(t, cmd.Start())
+		return cmd
+	}
+	var want []string
+	for i := range rounds {
+		child := start()
+		want = append(want, fmt.Sprint(i))
+		send(t, push, fmt.Sprint(i))
+		require.ErrorContains(t, child.Wait(), "killed")
+	}
+	last := start()
+	send(t, push, "end")
+	require.NoError(t, last.Wait())
+	b, err := os.ReadFile(filepath.Join(dir, "handled"))
+	require.NoError(t, err)
+	assert.Equal(t, want, strings.Fields(string(b)))
+	assert.EqualValues(t, rounds, push.Stats().Acks.AckedOut)
+}
