@@ -119,6 +119,18 @@ func (c *child) until(t *testing.T, word string, n int, hear func(line)) {
 	}
 }
 
+// listen passes on all that the child tells from now on, so that it need not wait for who reads. The channel is closed when it has ended.
+func (c *child) listen(hear func(line)) (ended <-chan struct{}) {
+	over := make(chan struct{})
+	go func() { // ends with the process
+		defer close(over)
+		for l := range c.lines {
+			hear(l)
+		}
+	}()
+	return over
+}
+
 // kill ends the child with SIGKILL, and passes on what it had told by then.
 func (c *child) kill(t *testing.T, hear func(line)) {
 	t.Helper()

@@ -158,8 +158,10 @@ func TestKill_Receiver(t *testing.T) {
 		pull.kill(t, o.hear)
 	}
 	pull := startChild(t, "pull", "connect", endpoint, "0")
+	told := pull.listen(o.hear)
 	require.NoError(t, push.WaitAcked(limit(t)))
 	pull.end(t, o.hear)
+	<-told
 	o.check(n*killCredit, n)
 	require.NoError(t, push.Shutdown(limit(t)))
 	requireDrained(t, dir)
@@ -186,13 +188,7 @@ func TestKill_Both(t *testing.T) {
 		}
 	}
 	push.until(t, "receipt", 1, o.hear)
-	told := make(chan struct{})
-	go func() { // so that neither waits for who reads what it tells
-		defer close(told)
-		for l := range pull.lines {
-			o.hear(l)
-		}
-	}()
+	told := pull.listen(o.hear)
 	push.end(t, o.hear)
 	pull.end(t, o.hear)
 	<-told
