@@ -101,6 +101,31 @@ func closeAll(t *testing.T, sockets ...interface{ Close() error }) {
 	}
 }
 
+// What a peer sent before it went is received, also when we learn from writing that it is gone.
+func TestRecv_OutlivesWriting(t *testing.T) {
+	for _, transport := range []string{"tcp", "ipc"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			s := socket.NewDealer(socket.WithRecvHWM(1))
+			closing(t, s)
+			raw := sockettest.DialRaw(t, bind(t, s, fresh(t, transport)))
+			raw.Handshake("DEALER", 1)
+			raw.SendMessage("read")
+			require.Eventually(t, func() bool {
+				peers := s.Stats().Peers
+				return len(peers) == 1 && peers[0].InboxMessages == 1
+			}, sockettest.Timeout, time.Millisecond)
+			raw.SendMessage("arrived, and not read: the inbox is full")
+			raw.Close()
+			require.Eventually(t, func() bool {
+				return assert.NoError(t, s.Send(limit(t), text("nobody reads this"))) && s.Stats().Peers[0].QueueMessages > 0
+			}, sockettest.Timeout, time.Millisecond, "writing fails")
+			requireMsg(t, recv(t, s), "read")
+			requireMsg(t, recv(t, s), "arrived, and not read: the inbox is full")
+		})
+	}
+}
+
 // A context that has ended makes Recv a try: it returns what is there.
 func TestRecv_Try(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {

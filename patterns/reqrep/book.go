@@ -11,6 +11,7 @@ import (
 // book is a client's account of who there is and who was asked what. It is plain data under the client's lock.
 type book struct {
 	instances []*instance
+	gone      []*instance // not buried yet: what they sent may still be to be received
 	calls     map[codec.ID]*pending
 	turn      int // where the search for the next instance begins
 }
@@ -36,18 +37,27 @@ type result struct {
 
 func newBook() book { return book{calls: make(map[codec.ID]*pending)} }
 
-// update makes the instances those of peers. Calls at others fail: nothing more will come from there.
-func (b *book) update(peers []*socket.Peer) {
+// update makes the instances those of peers, and reports whether any are gone.
+func (b *book) update(peers []*socket.Peer) bool {
 	b.instances = slices.DeleteFunc(b.instances, func(at *instance) bool {
-		return !slices.Contains(peers, at.peer)
+		gone := !slices.Contains(peers, at.peer)
+		if gone {
+			b.gone = append(b.gone, at)
+		}
+		return gone
 	})
 	for _, peer := range peers {
 		if !slices.ContainsFunc(b.instances, func(at *instance) bool { return at.peer == peer }) {
 			b.instances = append(b.instances, &instance{peer: peer})
 		}
 	}
+	return len(b.gone) > 0
+}
+
+// bury fails the calls at instances from which nothing more will come.
+func (b *book) bury(gone []*instance) {
 	for _, p := range b.calls {
-		if !slices.Contains(b.instances, p.at) {
+		if slices.Contains(gone, p.at) {
 			p.finish(result{err: fmt.Errorf("%w: %s", socket.ErrPeerGone, p.at.peer.Address())})
 		}
 	}

@@ -19,7 +19,7 @@ func TestBook(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, at, "nobody is there")
 
-	k.update([]*socket.Peer{a, b})
+	require.False(t, k.update([]*socket.Peer{a, b}))
 	ids := make([]codec.ID, 4)
 	calls := make([]*pending, 4)
 	for i := range calls {
@@ -39,7 +39,11 @@ func TestBook(t *testing.T) {
 	k.forget(ids[0], new(pending))
 	assert.Same(t, calls[0], k.calls[ids[0]], "another call's end is not that of this one")
 
-	k.update([]*socket.Peer{b})
+	require.True(t, k.update([]*socket.Peer{b}))
+	for _, p := range calls {
+		assert.Empty(t, p.done, "its reply may be on its way to us")
+	}
+	k.bury(k.gone)
 	for i, p := range calls {
 		select {
 		case r := <-p.done:

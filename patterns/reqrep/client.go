@@ -2,6 +2,7 @@ package reqrep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -27,6 +28,7 @@ type Client struct {
 	book    book
 	trying  map[string]struct{} // endpoints whose first attempt to connect is under way
 	changed chan struct{}       // closed and replaced when a call that finds no instance should look again
+	wake    context.CancelFunc  // has receive look at book.gone
 	closing bool
 	counts  patterns.Counts
 }
@@ -43,6 +45,7 @@ func NewClient(opts ...patterns.Option) *Client {
 		book:    newBook(),
 		trying:  make(map[string]struct{}),
 		changed: make(chan struct{}),
+		wake:    func() {},
 	}
 	events := c.Events(context.Background()) // from here on, so that none is missed
 	c.running.Go(func() { c.watch(events) }) // both end when the socket is closed, and Close waits for them
@@ -108,7 +111,9 @@ func (c *Client) watch(events iter.Seq[socket.Event]) {
 func (c *Client) refresh() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.book.update(connected(c.Router))
+	if c.book.update(connected(c.Router)) {
+		c.wake()
+	}
 }
 
 func connected(r *socket.Router) (peers []*socket.Peer) {
@@ -162,23 +167,51 @@ func (c *Client) avoid(at *instance) {
 	at.leaving = true
 }
 
-// receive hands replies to those who wait for them.
+// receive hands replies to those who wait for them, and fails the calls at instances that are gone, after all that these
+// had sent.
 func (c *Client) receive() {
 	for {
-		m, err := c.Router.Recv(context.Background())
-		if err != nil {
-			return // closed, or never usable
+		gone, ctx := c.departed()
+		for {
+			m, err := c.Router.Recv(ctx)
+			if errors.Is(err, context.Canceled) {
+				break
+			}
+			if err != nil {
+				return // closed, or never usable
+			}
+			c.open(m)
 		}
-		e, err := wire.Open(m.Bytes())
-		if err != nil {
-			c.mu.Lock()
-			c.counts.Malformed++
-			c.mu.Unlock()
-			c.conf.OnError(context.Background(), patterns.NewError("decode", nil, m.Peer().Address(), err))
-			continue
-		}
-		c.settle(e, m.Peer().RoutingID())
+		c.mu.Lock()
+		c.book.bury(gone)
+		c.mu.Unlock()
 	}
+}
+
+// departed returns the instances that are gone, and a context for Recv that has ended if there are any, else ends when there are.
+func (c *Client) departed() (gone []*instance, ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.book.gone) > 0 {
+		gone, c.book.gone = c.book.gone, nil
+		return gone, ended
+	}
+	c.wake() // releases the context before
+	ctx, c.wake = context.WithCancel(context.Background())
+	return nil, ctx
+}
+
+// open handles what a service sent.
+func (c *Client) open(m socket.Msg) {
+	e, err := wire.Open(m.Bytes())
+	if err != nil {
+		c.mu.Lock()
+		c.counts.Malformed++
+		c.mu.Unlock()
+		c.conf.OnError(context.Background(), patterns.NewError("decode", nil, m.Peer().Address(), err))
+		return
+	}
+	c.settle(e, m.Peer().RoutingID())
 }
 
 // settle gives a reply to the call that waits for it.

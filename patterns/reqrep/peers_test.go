@@ -239,6 +239,47 @@ func TestHostileService(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 }
 
+// The client is busy while a service replies and goes, so that it learns of both at once.
+func TestReplyOutlivesItsService(t *testing.T) {
+	t.Parallel()
+	busy, gate := make(chan struct{}), make(chan struct{})
+	client := reqrep.NewClient(patterns.WithOnError(func(context.Context, error) {
+		close(busy)
+		<-gate
+	}))
+	defer client.Close()
+	addr, err := client.Bind("tcp://127.0.0.1:0")
+	require.NoError(t, err)
+	service := socket.NewDealer()
+	defer service.Close()
+	require.NoError(t, service.Connect(addr))
+	require.NoError(t, client.WaitPeers(within(t), 1))
+
+	replied, forsaken := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := ask(t, client, "echo", "x"); replied <- err }() // ended by the reply
+	m, err := service.Recv(within(t))
+	require.NoError(t, err)
+	var request codec.Envelope
+	require.NoError(t, request.Decode(m.Bytes()))
+	go func() { _, err := ask(t, client, "echo", "x"); forsaken <- err }() // ended when the service is gone
+	_, err = service.Recv(within(t))
+	require.NoError(t, err)
+
+	require.NoError(t, service.Send(within(t), []byte("garbage")))
+	<-busy
+	body, err := codec.Msgpack.Append(nil, Answer{"x"})
+	require.NoError(t, err)
+	frame, err := (&codec.Envelope{CausationID: request.ID, Codec: "msgpack", Body: body}).Append(nil)
+	require.NoError(t, err)
+	require.NoError(t, service.Send(within(t), frame))
+	require.NoError(t, service.Shutdown(within(t)))
+	require.Eventually(t, func() bool { return len(client.Stats().Peers) == 0 }, time.Minute, time.Millisecond)
+	require.NoError(t, client.WaitPeers(within(t), 0), "it looks who is there")
+	close(gate)
+	assert.NoError(t, <-replied)
+	assert.ErrorIs(t, <-forsaken, socket.ErrPeerGone)
+}
+
 func TestServiceShutdownFinishesCallsInHand(t *testing.T) {
 	t.Parallel()
 	s, addr := serve(t, patterns.WithConcurrency(2))

@@ -50,6 +50,14 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// giveUp follows an error of writing. What the peer sent before it went can still be read, and then the end; a peer that is there after all
+// sees that nothing follows. Without that only Close is left to get to an end.
+func (c *Conn) giveUp() {
+	if errors.Is(c.CloseWrite(), errors.ErrUnsupported) {
+		c.Close()
+	}
+}
+
 // Pings reports whether PING may be sent whatever version the peer speaks: the connection has a form of it of its own.
 func (c *Conn) Pings() bool {
 	own, ok := c.Conn.(interface{ Pings() bool })

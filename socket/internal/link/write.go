@@ -19,7 +19,7 @@ func (o *Out) Attach(c *Conn) {
 }
 
 // Pump writes whatever is queued until Detach. One goroutine runs it for each Attach. An error of the
-// connection closes it, so that the reading side ends too.
+// connection ends the writing side, so that the reading side ends too, once all that had arrived is read.
 func (o *Out) Pump() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -163,7 +163,7 @@ func (o *Out) finishLocked(n int, err error) {
 		o.err = err
 		conn := o.conn
 		o.mu.Unlock()
-		conn.Close() // wakes the reader, which detaches
+		conn.giveUp() // in the end the reader detaches
 		o.mu.Lock()
 	} else if o.sent == total {
 		o.landLocked()
