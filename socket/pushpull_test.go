@@ -250,6 +250,7 @@ func TestBind_QueueOfLostPeerIsReported(t *testing.T) {
 	await := watch(t, push)
 	raw := sockettest.DialRaw(t, bind(t, push, "tcp://127.0.0.1:0"))
 	raw.Handshake("PULL", 1)
+	require.NoError(t, push.WaitPeers(limit(t), 1))
 	sent := fill(t, push, 64<<10)
 	require.NoError(t, raw.Conn().(*net.TCPConn).CloseWrite())
 	dropped := await(socket.Dropped)
