@@ -304,6 +304,6 @@ func (a *archive) close() {
 	for _, g := range groups { // none is made any more
 		<-g.courier.over
 	}
-	err := a.in.spool.Flush(context.Background())
+	err := flushAtEnd(a.in.spool)
 	a.closeErr = errors.Join(err, a.in.spool.Close())
 }

@@ -2,6 +2,8 @@ package socket
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/meshmq/meshmq/socket/spool"
 )
@@ -79,6 +81,19 @@ type SpoolState struct {
 	Bytes  int64  // what the spool takes of its disk, allocated space included
 	Full   error  // why there is no room, nil while there is
 	Failed error  // what stopped the spool, nil while it works
+}
+
+// flushLimit bounds how long a socket that ends waits for a spool on servers that cannot be reached. A disk answers sooner, or fails.
+const flushLimit = 5 * time.Second
+
+// flushAtEnd flushes a spool that is closed next. When that takes too long it is left to Close to say what is not safe.
+func flushAtEnd(s Spool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
+	defer cancel()
+	if err := s.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
 }
 
 // SpoolOf returns a log as a Spool. Whoever is given the Spool closes the log with it; until then the log may be looked at as well.

@@ -199,7 +199,7 @@ func (s *spooler) close() {
 	if running {
 		<-s.courier.over
 	}
-	err := s.spool.Flush(context.Background())
+	err := flushAtEnd(s.spool)
 	_, s.left = s.from.Position()
 	s.closeErr = errors.Join(err, s.spool.Close())
 }

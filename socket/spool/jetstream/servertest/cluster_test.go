@@ -2,8 +2,9 @@ package servertest
 
 import (
 	"fmt"
-	"net"
+	"net/netip"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool/jetstream"
 )
 
@@ -21,12 +23,10 @@ func startCluster(t *testing.T) []*node {
 	var ports []int
 	var routes []*url.URL
 	for range 3 { // all are needed before the first server starts
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		at, err := netip.ParseAddrPort(strings.TrimPrefix(sockettest.Unused(t), "tcp://"))
 		require.NoError(t, err)
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-		routes = append(routes, &url.URL{Scheme: "nats-route", Host: l.Addr().String()})
-		require.NoError(t, l.Close())
+		ports = append(ports, int(at.Port()))
+		routes = append(routes, &url.URL{Scheme: "nats-route", Host: at.String()})
 	}
 	var nodes []*node
 	for i, port := range ports {
