@@ -73,6 +73,7 @@ func (a *assured) retain(p *pipe) {
 func (a *assured) attachLocked(p *pipe) {
 	a.pipes[p] = struct{}{}
 	a.resumeLocked()
+	signal(a.c.drained) // for Shutdown to watch it as well
 }
 
 // sendSure is send where messages are acknowledged.
@@ -204,7 +205,7 @@ func (a *assured) nacked(p *pipe, n zmtp.Nack) error {
 func (a *assured) detach(p *pipe) {
 	a.mu.Lock()
 	delete(a.pipes, p)
-	begun := 0
+	begun, closing := 0, a.c.ctx.Err() != nil
 	for _, r := range p.out.Return() {
 		b := redelivery{Returned: r, to: p.id}
 		if r.Begun {
@@ -216,6 +217,8 @@ func (a *assured) detach(p *pipe) {
 			b.reason = errCutWithin
 		}
 		switch {
+		case closing:
+			a.insertLocked(b) // for close to count
 		case r.Cut && a.retry.limit > 0 && b.Failed >= a.retry.limit:
 			a.giveUpLocked(b)
 		case p.id != "" && p.id[0] == 0:
@@ -291,6 +294,20 @@ func (a *assured) pendingLocked(last uint64) bool {
 		}
 	}
 	return false
+}
+
+// unsettled returns how many messages are not settled, wherever they are, and has Shutdown told when that changes. Messages move between peers
+// and us with the lock held, so none is overlooked on its way.
+func (a *assured) unsettled() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := len(a.again) + len(a.later)
+	for p := range a.pipes {
+		p.out.Watch()
+		msgs, _ := p.out.Outstanding()
+		n += msgs
+	}
+	return n
 }
 
 // left returns how many messages wait to be delivered again.

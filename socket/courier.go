@@ -240,6 +240,9 @@ func (c *courier) next() (*reading, error) {
 	if len(c.ready) > 0 {
 		return c.nextAgain()
 	}
+	if len(c.waiting) >= maxWaiting {
+		return nil, errNoRoom
+	}
 	if c.ahead.held {
 		return &c.ahead, nil
 	}

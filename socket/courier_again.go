@@ -41,6 +41,9 @@ func compareNumbers(a, b uint64) int { return cmp.Compare(a, b) }
 // farAhead is how many messages it is cheaper to read and pass over than to look for the place behind them.
 const farAhead = 4096
 
+// maxWaiting is how many messages wait to be delivered again before nothing newer is read: a megabyte or two of reasons and times.
+const maxWaiting = 1 << 12
+
 // takeBack decides what becomes of messages that came back, and which of those before are due.
 func (c *courier) takeBack(back []returned) {
 	before := len(c.ready)

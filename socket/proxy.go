@@ -16,6 +16,10 @@ import (
 // then stays in hand, and the next Run or Drain sends it before anything else. What was not taken stays in the socket. Messages that
 // the other side will never take are dropped and counted: see ProxyStats.
 //
+// On acknowledged links (WithAck, WithManualAck as well) a message is acknowledged to where it came from when the socket on the other side has accepted it,
+// so that a proxy that dies loses what that one has in memory, nothing if it has a spool (WithSpool). What the other side will never take is rejected, and what a ROUTER
+// has nobody for is refused, to be sent again.
+//
 // The sockets stay the caller's, who binds, connects and closes them. All methods may be called by any number of goroutines.
 type Proxy struct {
 	cfg  proxyConfig

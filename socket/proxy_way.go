@@ -125,6 +125,7 @@ func (w *way) pass(ctx context.Context) error {
 	err := w.send(ctx)
 	switch {
 	case err == nil:
+		_ = w.held.Ack() // that its connection has ended means that it comes again
 		w.sentBytes.Add(uint64(w.held.Size()))
 		w.sent.Add(1)
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrOption):
@@ -132,8 +133,10 @@ func (w *way) pass(ctx context.Context) error {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return context.Cause(ctx)
 	case errors.Is(err, ErrNoPeer), errors.Is(err, ErrFull): // without a wait that ctx ended: a ROUTER's
+		_ = w.held.Nack(Nack{Reason: err.Error()})
 		w.unroutable.Add(1)
 	default:
+		_ = w.held.Nack(Reject(err.Error()))
 		w.refused.Add(1)
 	}
 	if w.ours {

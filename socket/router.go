@@ -129,7 +129,7 @@ func (s *Router) detach(p *pipe) {
 func (s *Router) forget(p *pipe) {
 	s.tableMu.Lock()
 	s.table.Remove(p.id, p)
-	if !p.named {
+	if !p.named && s.sure == nil { // else what the peer sends back is for that id still
 		p.id = ""
 	}
 	s.wait.wakeAll()
@@ -231,8 +231,15 @@ func (s *Router) queueLocked(p *pipe, frames, given [][]byte, size int) (took, f
 }
 
 // next and full are those of a sendingHalf.
-func (s *Router) next(id string) (*pipe, bool) { return s.table.Get([]byte(id)) }
-func (s *Router) full(*pipe) bool              { return false }
+func (s *Router) next(id string) (*pipe, bool) {
+	p, ok := s.table.Get([]byte(id))
+	if ok {
+		_, ok = s.sure.pipes[p] // one of ConnectAs is in the table before it is connected
+	}
+	return p, ok
+}
+
+func (s *Router) full(*pipe) bool { return false }
 
 // unroutable is what becomes of a message to a routing id that is not there.
 func (s *Router) unroutable(id []byte) error {

@@ -85,22 +85,7 @@ func (c *core) drain(ctx context.Context, patient bool) error {
 		return c.spooler.drain(ctx, patient)
 	}
 	for {
-		left, stuck := 0, 0
-		if c.sure != nil {
-			left = c.sure.left()
-		}
-		for _, p := range c.allPipes() {
-			p.out.Watch()
-			msgs, _ := p.out.Outstanding()
-			if p.durable.Load() != nil {
-				msgs = 0 // the log has them
-			}
-			if p.dialer != nil && p.dialer.idle.Load() {
-				stuck += msgs
-			} else {
-				left += msgs
-			}
-		}
+		left, stuck := c.undone()
 		switch {
 		case left == 0 && stuck > 0:
 			return errGaveUp
@@ -115,6 +100,26 @@ func (c *core) drain(ctx context.Context, patient bool) error {
 			return c.hurried.Err()
 		}
 	}
+}
+
+// undone returns how many messages are not sent, or not settled, and how many of them wait for connections that were given up.
+func (c *core) undone() (left, stuck int) {
+	if c.sure != nil {
+		return c.sure.unsettled(), 0
+	}
+	for _, p := range c.allPipes() {
+		p.out.Watch()
+		msgs, _ := p.out.Outstanding()
+		if p.durable.Load() != nil {
+			msgs = 0 // the log has them
+		}
+		if p.dialer != nil && p.dialer.idle.Load() {
+			stuck += msgs
+		} else {
+			left += msgs
+		}
+	}
+	return left, stuck
 }
 
 // unsent returns the error of a shutdown that was cut short, if messages were lost by that.
