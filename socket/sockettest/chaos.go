@@ -15,6 +15,7 @@ type Chaos struct {
 	mu    sync.Mutex // guards the fields below
 	faces map[*face]struct{}
 	next  [2]Fate // of connections to come
+	once  bool    // of one connection to come
 	ended bool
 	wg    sync.WaitGroup
 }
@@ -65,7 +66,14 @@ func NewChaos(t TB, endpoint string) *Chaos {
 func (c *Chaos) Next(to, from Fate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.next = [2]Fate{to, from}
+	c.next, c.once = [2]Fate{to, from}, false
+}
+
+// Once is Next for one connection. Those after it have no such fate.
+func (c *Chaos) Once(to, from Fate) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next, c.once = [2]Fate{to, from}, true
 }
 
 // Cut ends all connections that are there.
@@ -94,6 +102,9 @@ func (c *Chaos) serve(in net.Conn) {
 	c.wg.Add(2)
 	go c.pass(f, out, in, c.next[0])
 	go c.pass(f, in, out, c.next[1])
+	if c.once {
+		c.next, c.once = [2]Fate{}, false
+	}
 }
 
 // pass copies one direction until its fate strikes, or the connection ends.

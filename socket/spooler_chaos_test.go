@@ -1,0 +1,146 @@
+package socket_test
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// spoolLink is a sender with a spool and a receiver, with a bad network between them.
+type spoolLink struct {
+	push  *socket.Push
+	pull  *socket.Pull
+	chaos *sockettest.Chaos
+	seen  map[uint64]int
+	last  uint64
+	done  chan struct{}
+}
+
+func newSpoolLink(t *testing.T) *spoolLink {
+	l := &spoolLink{seen: map[uint64]int{}, done: make(chan struct{})}
+	l.push = spooled(t, filepath.Join(t.TempDir(), "spool"), socket.WithAck(), socket.WithAttempts(0), swift(), swiftRetry())
+	l.pull = socket.NewPull(socket.WithAck(), socket.WithAckDelay(0), socket.WithAckCredit(50, 1<<20))
+	l.chaos = sockettest.NewChaos(t, bind(t, l.pull, "tcp://127.0.0.1:0"))
+	require.NoError(t, l.push.Connect(l.chaos.Endpoint))
+	go func() { // ends with Close
+		defer close(l.done)
+		for m := range l.pull.Messages(t.Context()) {
+			mark, ok := m.Mark()
+			assert.True(t, ok && mark.Number == uint64(ordinalOf(m)), "message %d", ordinalOf(m))
+			if l.seen[mark.Number] == 0 && m.Attempt() == 1 {
+				assert.Greater(t, mark.Number, l.last, "first deliveries out of order")
+				l.last = mark.Number
+			}
+			l.seen[mark.Number]++
+		}
+	}()
+	return l
+}
+
+// end waits until all is acknowledged, and checks that no message was lost, none came again that was not sent again, and nothing stays.
+func (l *spoolLink) end(t *testing.T, messages int) {
+	require.NoError(t, l.push.WaitAcked(limit(t)))
+	s := l.push.Stats()
+	require.NoError(t, l.push.Shutdown(limit(t)))
+	require.NoError(t, l.pull.Close())
+	<-l.done
+	require.Len(t, l.seen, messages)
+	again := 0
+	for _, n := range l.seen {
+		again += n - 1
+	}
+	assert.LessOrEqual(t, uint64(again), s.Acks.RedeliveredOut)
+	assert.Zero(t, s.Spool.Messages)
+	assert.Zero(t, s.Spool.DeadLettered)
+}
+
+// Row 18 of the fault plan, with a spool: either direction, or both, is cut or swallowed at random places while messages are sent.
+func TestSpool_CutsAndOneWayCuts(t *testing.T) {
+	t.Parallel()
+	l := newSpoolLink(t)
+	const messages, rounds = 1000, 30
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for i := 1; i <= messages; i++ {
+			if _, err := l.push.Enqueue(limit(t), ordinal(i, 60)); !assert.NoError(t, err) {
+				return
+			}
+		}
+	}()
+	r := rand.New(rand.NewPCG(18, 0))
+	fate := func() sockettest.Fate {
+		return sockettest.Fate{Some: r.IntN(3) > 0, Cut: r.IntN(2) == 0, After: int64(r.IntN(1 << (6 + r.IntN(8))))}
+	}
+	for range rounds {
+		l.chaos.Next(fate(), fate())
+		l.chaos.Cut()
+		<-time.After(time.Duration(r.IntN(10)) * time.Millisecond) // any moment will do
+	}
+	l.chaos.Next(sockettest.Fate{}, sockettest.Fate{})
+	l.chaos.Cut()
+	<-sent
+	l.end(t, messages)
+}
+
+// Row 19: a connection ends after each octet of what the sender says, and of what the receiver says, from the greeting to a message and its acknowledgement.
+func TestSpool_CutAtEveryOctet(t *testing.T) {
+	t.Parallel()
+	l := newSpoolLink(t)
+	messages := 0
+	for octet := int64(1); octet < 300; octet += 7 { // 43 places each way
+		for way := range 2 {
+			fates := [2]sockettest.Fate{}
+			fates[way] = sockettest.Fate{Some: true, Cut: true, After: octet}
+			l.chaos.Once(fates[0], fates[1])
+			l.chaos.Cut()
+			for range 2 {
+				messages++
+				_, err := l.push.Enqueue(limit(t), ordinal(messages, 20))
+				require.NoError(t, err)
+			}
+			require.NoError(t, l.push.WaitAcked(limit(t)))
+		}
+	}
+	l.end(t, messages)
+}
+
+// Row 22: a receiver that has lost all it knew gets everything from the first message on that was not acknowledged, and none is missing in between.
+func TestSpool_ReceiverThatForgot(t *testing.T) {
+	t.Parallel()
+	push := socket.NewPush(socket.WithSpool(filepath.Join(t.TempDir(), "spool"), spool.Options{SegmentSize: 64 << 10}), socket.WithAck())
+	endpoint := bind(t, push, "tcp://127.0.0.1:0")
+	const messages, acked = 100, 30
+	numbered(t, push, 1, messages+1, 8)
+	first := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0))
+	require.NoError(t, first.Connect(endpoint))
+	for i := 1; i <= messages; i++ {
+		m := recv(t, first)
+		require.Equal(t, i, ordinalOf(m))
+		if i <= acked {
+			require.NoError(t, m.Ack())
+		}
+	}
+	require.Eventually(t, func() bool { return push.Stats().Spool.Messages == messages-acked }, sockettest.Timeout, time.Millisecond)
+	require.NoError(t, first.Close())
+	second := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0))
+	require.NoError(t, second.Connect(endpoint))
+	for i := acked + 1; i <= messages; i++ {
+		m := recv(t, second)
+		mark, _ := m.Mark()
+		require.Equal(t, [2]int{i, i}, [2]int{ordinalOf(m), int(mark.Number)})
+		require.Equal(t, 2, m.Attempt())
+		require.NoError(t, m.Ack())
+	}
+	require.NoError(t, push.WaitAcked(limit(t)))
+	require.NoError(t, push.Shutdown(limit(t)))
+	require.NoError(t, second.Close())
+}
