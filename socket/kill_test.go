@@ -3,11 +3,14 @@
 package socket_test
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +42,8 @@ func TestKill_Child(t *testing.T) {
 		push := spooled(t, told[1])
 		say("open", 0, push.Stats().Spool.Next)
 		<-untilInputEnds(t).Done()
+	case "terminate":
+		killTerminate(t, told[1], told[2])
 	default:
 		t.Skip("runs as a child of others")
 	}
@@ -256,4 +261,55 @@ func requireSame(t *testing.T, want, got string) (next uint64) {
 	}
 	require.Equal(t, all[0], all[1])
 	return next
+}
+
+// Row 41: SIGTERM under load, with less time to drain than that takes. The process ends in order, and what it was promised is handled or in the spool.
+func TestKill_Terminated(t *testing.T) {
+	t.Parallel()
+	dir, o, acked := filepath.Join(t.TempDir(), "spool"), newOracle(t), uint64(0)
+	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckCredit(killCredit, 1<<20))
+	closing(t, pull)
+	push := startChild(t, "terminate", dir, bind(t, pull, "tcp://127.0.0.1:0"))
+	for range killCredit / 2 { // the receiver does this much, and is then too slow
+		m := recv(t, pull)
+		acked, _, _ = openLetter(m.Bytes())
+		require.NoError(t, m.Ack())
+	}
+	push.until(t, "receipt", 10, o.hear)
+	left := uint64(0)
+	hear := func(l line) {
+		if o.hear(l); l.word == "left" {
+			left = l.n[0]
+		}
+	}
+	require.NoError(t, push.cmd.Process.Signal(syscall.SIGTERM))
+	push.until(t, "left", 1, hear)
+	push.end(t, hear)
+	log, err := spool.Open(dir, smallSpool)
+	require.NoError(t, err)
+	defer log.Close()
+	assert.Empty(t, log.Recovery().Damage)
+	assert.Equal(t, left, log.Queue().Pending(), "what Shutdown said that it left")
+	assert.LessOrEqual(t, log.Queue().Floor(), acked)
+	assert.Greater(t, log.Next(), o.promised)
+	assert.Equal(t, log.Next()-1-log.Queue().Floor(), left, "all that is not handled")
+}
+
+// killTerminate sends letters until SIGTERM, and gives the receiver a moment then.
+func killTerminate(t *testing.T, dir, endpoint string) {
+	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGTERM)
+	defer stop()
+	push := spooled(t, dir, socket.WithAck(), swift())
+	require.NoError(t, push.Connect(endpoint))
+	for n := uint64(1); ctx.Err() == nil; n++ {
+		require.NoError(t, push.Send(t.Context(), letter(n, 0)))
+		say("receipt", n)
+	}
+	err := push.Shutdown(soon(t))
+	require.ErrorIs(t, err, socket.ErrSpooled)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	var left uint64
+	_, scanErr := fmt.Sscanf(err.Error(), "shutdown: messages stay in the spool: %d", &left)
+	require.NoError(t, scanErr, err)
+	say("left", left)
 }
