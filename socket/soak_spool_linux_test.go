@@ -1,0 +1,90 @@
+package socket_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+)
+
+// footprint is what a process and a spool take.
+type footprint struct {
+	resident, disk int64
+	files          int
+}
+
+func footprintOf(t *testing.T, push *socket.Push) footprint {
+	debug.FreeOSMemory()
+	files, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	status, err := os.ReadFile("/proc/self/statm")
+	require.NoError(t, err)
+	pages, err := strconv.ParseInt(strings.Fields(string(status))[1], 10, 64)
+	require.NoError(t, err)
+	return footprint{resident: pages * int64(os.Getpagesize()), disk: push.Stats().Spool.Bytes, files: len(files)}
+}
+
+// TestSoakSpool: row 43 of the fault plan, for as long as SOAK says (make soak-spool). Messages go through a spool while the network does what it likes,
+// as a seed has it, which is printed and may be given (SEED). Nothing is lost, and memory, files and disk are as after the first rounds.
+func TestSoakSpool(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("SOAK"))
+	if err != nil {
+		t.Skip("runs as make soak-spool")
+	}
+	seed := uint64(time.Now().UnixNano())
+	if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	t.Logf("seed %d", seed)
+	r, l := rand.New(rand.NewPCG(seed, 43)), newSpoolLink(t)
+	const warm = 20 // rounds after which all buffers have their size
+	var before footprint
+	messages, rounds := 0, 0
+	for end := time.Now().Add(length); rounds < 2*warm || time.Now().Before(end); rounds++ {
+		l.soakRound(t, r, &messages)
+		now := footprintOf(t, l.push)
+		if rounds == warm {
+			before = now
+		}
+		if rounds > warm {
+			require.LessOrEqual(t, now.disk, 2*smallSpool.SegmentSize, "the disk is given back")
+			require.LessOrEqual(t, now.files, before.files+8, "open files")
+			// The ledger of the test itself takes some 50 bytes a message.
+			require.LessOrEqual(t, now.resident, before.resident+32<<20+100*int64(messages), "memory")
+		}
+	}
+	t.Logf("%d rounds, %d messages, first %+v, last %+v", rounds, messages, before, footprintOf(t, l.push))
+	l.end(t, messages)
+}
+
+// soakRound sends messages while connections get fates, and waits until all are acknowledged and the disk is given back.
+func (l *spoolLink) soakRound(t *testing.T, r *rand.Rand, messages *int) {
+	fate := func() sockettest.Fate {
+		return sockettest.Fate{Some: r.IntN(3) > 0, Cut: r.IntN(2) == 0, After: int64(r.IntN(1 << (6 + r.IntN(10))))}
+	}
+	for range 1 + r.IntN(5) {
+		l.chaos.Next(fate(), fate())
+		l.chaos.Cut()
+		for range r.IntN(300) {
+			*messages++
+			_, err := l.push.Enqueue(limit(t), ordinal(*messages, 8+r.IntN(2000)))
+			require.NoError(t, err)
+		}
+		if r.IntN(10) == 0 {
+			<-time.After(time.Duration(r.IntN(3000)) * time.Millisecond) // an outage
+		}
+	}
+	l.chaos.Next(sockettest.Fate{}, sockettest.Fate{})
+	l.chaos.Cut()
+	require.NoError(t, l.push.WaitAcked(limit(t)))
+	assert.Eventually(t, func() bool { return l.push.Stats().Spool.Bytes <= 2*smallSpool.SegmentSize }, sockettest.Timeout, time.Millisecond)
+}
