@@ -226,12 +226,6 @@ func (o *oracle) handle(number, life uint64) {
 	o.last = max(o.last, number)
 }
 
-func (o *oracle) done() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.handled)
-}
-
 // check is the verdict in the end: all that was promised was handled, with no more duplicates and out of their order than said.
 func (o *oracle) check(duplicates, displaced int) {
 	o.mu.Lock()
