@@ -48,9 +48,8 @@ func (l *lanes) admit(d *delivery) (to *member, free bool) {
 	if n == nil {
 		return nil, true
 	}
-	_, returns := slices.BinarySearch(n.again, d.number)
 	switch {
-	case len(n.again) > 0 && d.number > n.again[0], len(n.parked) > 0 && !returns:
+	case len(n.again) > 0 && d.number > n.again[0], len(n.parked) > 0 && d.number > n.parked[0].number:
 		return nil, false
 	case n.flying > 0:
 		return n.at, true
@@ -65,11 +64,13 @@ func (c *courier) park(d *delivery) error {
 		return errNoRoom
 	}
 	l.parked++
-	n := l.byKey[l.hash(d)]
+	hash := l.hash(d)
+	n := l.byKey[hash]
 	delete(l.open, d.number)
 	n.forget(d.number)
 	i, _ := slices.BinarySearchFunc(n.parked, d.number, func(r retry, number uint64) int { return compareNumbers(r.number, number) })
 	n.parked = slices.Insert(n.parked, i, retry{number: d.number, attempt: d.attempt, failed: d.failed})
+	l.release(hash, n)
 	return errParked
 }
 
@@ -115,6 +116,11 @@ func (l *lanes) done(number uint64, flying bool) {
 		n.flying--
 	}
 	n.forget(number)
+	l.release(hash, n)
+}
+
+// release frees what is parked once nothing of the key is open.
+func (l *lanes) release(hash uint64, n *lane) {
 	if n.flying > 0 || len(n.again) > 0 {
 		return
 	}

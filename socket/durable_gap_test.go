@@ -64,6 +64,7 @@ func TestDurable_SaysWhatIsGone(t *testing.T) {
 			require.NotEmpty(t, event(socket.Missed).Err.Error())
 		}
 		require.NoError(t, sub.Close())
+		require.Eventually(t, func() bool { return pub.Durables()[0].Members == 0 }, time.Minute, time.Millisecond)
 	}
 	assert.GreaterOrEqual(t, pub.Durables()[0].Lost, first.To-first.From+1)
 }

@@ -1,0 +1,40 @@
+package socket
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestLanes_ReturnInAnyOrder: what came back is handed out in its order whichever is due first, and nothing stays parked when nothing is open.
+func TestLanes_ReturnInAnyOrder(t *testing.T) {
+	t.Parallel()
+	c := &courier{lanes: newLanes(nil)}
+	m := c.member(nil)
+	of := func(number uint64) *delivery { return &delivery{number: number, attempt: 1, frames: [][]byte{[]byte("key")}} }
+	for n := range uint64(3) {
+		_, free := c.lanes.admit(of(n + 1))
+		require.True(t, free)
+		c.lanes.handed(of(n+1), m)
+	}
+	for n := range uint64(3) {
+		c.lanes.back(n + 1)
+	}
+	_, free := c.lanes.admit(of(2))
+	require.False(t, free, "1 is first")
+	require.ErrorIs(t, c.park(of(2)), errParked)
+	_, free = c.lanes.admit(of(1))
+	require.True(t, free)
+	c.lanes.handed(of(1), m)
+	c.free([]numbers{{1, 1}})
+	_, free = c.lanes.admit(of(3))
+	require.False(t, free, "2 is first")
+	require.ErrorIs(t, c.park(of(3)), errParked)
+	c.resume()
+	require.Len(t, c.ready, 2)
+	assert.Equal(t, [2]uint64{2, 3}, [2]uint64{c.ready[0].number, c.ready[1].number})
+	assert.Empty(t, c.lanes.byKey)
+	assert.Empty(t, c.lanes.open)
+	assert.Zero(t, c.lanes.parked)
+}
