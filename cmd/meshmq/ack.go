@@ -20,7 +20,7 @@ const prefetchBytes = 8 << 20
 
 func (a *ackFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&a.on, "ack", false, "acknowledge each message when it is printed: what is not comes again, here or to another")
-	cmd.Flags().Var((*number)(&a.prefetch), "prefetch", "have at most `N` messages that are not acknowledged (default 1000; with --ack)")
+	cmd.Flags().Var((*number)(&a.prefetch), "prefetch", "have at most `N` messages that are not acknowledged (default 16384; with --ack)")
 }
 
 func (a *ackFlags) check(cmd *cobra.Command) error {
