@@ -12,7 +12,9 @@ func TestLanes_ReturnInAnyOrder(t *testing.T) {
 	t.Parallel()
 	c := &courier{lanes: newLanes(nil)}
 	m := c.member(nil)
-	of := func(number uint64) *delivery { return &delivery{number: number, attempt: 1, frames: [][]byte{[]byte("key")}} }
+	of := func(number uint64) *delivery {
+		return &delivery{number: number, attempt: 1, frames: [][]byte{[]byte("key")}}
+	}
 	for n := range uint64(3) {
 		_, free := c.lanes.admit(of(n + 1))
 		require.True(t, free)

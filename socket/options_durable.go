@@ -52,7 +52,7 @@ func (c *config) checkDurable() error {
 // passed over.
 //
 // Messages that left a log before they were delivered, because its retention or quota is less than the time away, are never passed over in silence: Recv returns a *MissedError,
-// which is an ErrMissed, once for each gap, before the first message behind it, and goes on at the next call. It is a Missed event as well, and counts in Stats.Missed.
+// which is an ErrMissed, once for each gap, before the first message behind it and maybe before some in front of it, and goes on at the next call. It is a Missed event as well, and counts in Stats.Missed.
 //
 // A publisher without a log is refused (HandshakeFailed), whether it is of this library or another: what it would send is lost while nobody listens. So are we by one whose
 // WithDurableAuthorizer or WithMaxDurables stands against it (Disconnected, with the reason). transport/zmtp/DURABLE.md specifies it. Default: off.
