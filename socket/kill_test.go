@@ -275,7 +275,7 @@ func TestKill_Terminated(t *testing.T) {
 		acked, _, _ = openLetter(m.Bytes())
 		require.NoError(t, m.Ack())
 	}
-	push.until(t, "receipt", 10, o.hear)
+	push.until(t, "receipt", killCredit, o.hear) // more than are handled
 	left := uint64(0)
 	hear := func(l line) {
 		if o.hear(l); l.word == "left" {
