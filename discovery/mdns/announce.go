@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshmq/meshmq/discovery"
@@ -24,7 +24,8 @@ type ad struct {
 	in       discovery.Instance
 	revision uint64
 	over     chan struct{} // closed when it is replaced or withdrawn
-	end      sync.Once
+	leaving  atomic.Bool   // the first to withdraw it says goodbye
+	left     chan struct{} // closed when that is done
 }
 
 // Announce multicasts in through all interfaces, twice, and answers questions about it. See
@@ -39,7 +40,7 @@ func (r *Registry) Announce(ctx context.Context, in discovery.Instance) (withdra
 	if err == nil {
 		err = r.fits(in)
 	}
-	a := &ad{in: in.Clone(), over: make(chan struct{})}
+	a := &ad{in: in.Clone(), over: make(chan struct{}), left: make(chan struct{})}
 	if err == nil {
 		err = r.admit(a)
 	}
@@ -121,18 +122,21 @@ func (r *Registry) drop(a *ad) bool {
 // withdraw says goodbye (RFC 6762, 10.1) unless a was replaced. Whoever calls it returns when
 // that is done.
 func (r *Registry) withdraw(a *ad) {
-	a.end.Do(func() {
-		if !r.drop(a) {
-			return
+	if a.leaving.Swap(true) {
+		<-a.left
+		return
+	}
+	defer close(a.left)
+	if !r.drop(a) {
+		return
+	}
+	// Should it not get through, the record ends with its life.
+	if r.tell(a, 0) == nil {
+		<-time.After(goodbyeAfter)
+		if !r.announced(a.in.ID) {
+			r.tell(a, 0)
 		}
-		// Should it not get through, the record ends with its life.
-		if r.tell(a, 0) == nil {
-			<-time.After(goodbyeAfter)
-			if !r.announced(a.in.ID) {
-				r.tell(a, 0)
-			}
-		}
-	})
+	}
 }
 
 func (r *Registry) announced(id string) bool {
