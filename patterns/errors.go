@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/meshmq/meshmq/codec"
 )
@@ -17,7 +18,51 @@ var (
 	ErrType = errors.New("unexpected type")
 	// ErrPanic: the handler panicked. The error is a *PanicError.
 	ErrPanic = errors.New("handler panicked")
+	// ErrPermanent: trying again is of no use. See Permanent.
+	ErrPermanent = errors.New("permanent")
+	// ErrExpired: nobody wants the message any more.
+	ErrExpired = errors.New("message expired")
 )
+
+// Permanent returns an error with which a handler rejects a message for good: it is not delivered again. It reads as err
+// does, wraps it, and is ErrPermanent. Nil stays nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &verdict{cause: err, permanent: true}
+}
+
+// RetryAfter returns an error with which a handler asks for the message again in pause at the earliest, in place of the sender's own
+// pauses. It reads as err does and wraps it. Nil stays nil.
+func RetryAfter(err error, pause time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &verdict{cause: err, pause: pause}
+}
+
+// Pause returns what RetryAfter was given for err, or for what err wraps.
+func Pause(err error) (pause time.Duration, ok bool) {
+	v, ok := errors.AsType[*verdict](err)
+	if !ok || v.permanent {
+		return 0, false
+	}
+	return v.pause, true
+}
+
+// verdict is what a handler wants done after an error.
+type verdict struct {
+	cause     error
+	permanent bool
+	pause     time.Duration
+}
+
+func (v *verdict) Error() string { return v.cause.Error() }
+
+func (v *verdict) Unwrap() error { return v.cause }
+
+func (v *verdict) Is(target error) bool { return v.permanent && target == ErrPermanent }
 
 // Error says what could not be done with a received message, and why. It is what hooks get.
 type Error struct {

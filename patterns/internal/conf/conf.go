@@ -20,6 +20,7 @@ const (
 	OnError
 	Source
 	AnyType
+	Middleware
 )
 
 // Config is a constructor's configuration.
@@ -29,6 +30,7 @@ type Config struct {
 	Concurrency int
 	OnError     func(ctx context.Context, err error)
 	AnyType     bool
+	Middleware  []any // each a patterns.Middleware, which this package cannot name
 	Socket      []socket.Option
 
 	maker string

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -167,6 +168,14 @@ func (l *Loop) discard() (n uint64) {
 		}
 		n++
 	}
+}
+
+// Wrap puts the middleware of a configuration around h.
+func Wrap(middleware []any, h patterns.Handler) patterns.Handler {
+	for _, m := range slices.Backward(middleware) {
+		h = m.(patterns.Middleware)(h)
+	}
+	return h
 }
 
 // Attempt calls f, and turns a panic into an error.
