@@ -16,6 +16,9 @@ var (
 	ErrMalformed = errors.New("malformed message")
 	// ErrType: the message holds another type than the handler takes.
 	ErrType = errors.New("unexpected type")
+	// ErrVersion: the message has a version of its type that nobody here can read. It is sound, and can be replayed to a
+	// newer receiver.
+	ErrVersion = errors.New("unknown schema version")
 	// ErrPanic: the handler panicked. The error is a *PanicError.
 	ErrPanic = errors.New("handler panicked")
 	// ErrPermanent: trying again is of no use. See Permanent.

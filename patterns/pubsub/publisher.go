@@ -17,17 +17,22 @@ import (
 type Publisher struct {
 	*socket.Pub
 	sealer wire.Sealer
+	line   wire.Line
 	err    error // what the options did wrong
 }
 
 // NewPublisher returns a Publisher. It uses nothing until Bind or Connect; Close it in the end.
 func NewPublisher(opts ...patterns.Option) *Publisher {
-	c, err := conf.Make("NewPublisher", conf.Source, conf.Config{Codec: codec.Msgpack}, opts)
-	return &Publisher{
+	c, err := conf.Make("NewPublisher", conf.Source|conf.SendMiddleware, conf.Config{Codec: codec.Msgpack}, opts)
+	p := &Publisher{
 		Pub:    socket.NewPub(c.Socket...),
-		sealer: wire.Sealer{Codec: c.Codec, Source: c.Source},
+		sealer: wire.NewSealer(patterns.Event, c),
 		err:    err,
 	}
+	p.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) error {
+		return p.Pub.Send(ctx, []byte(o.Name), frame)
+	}
+	return p
 }
 
 // Publish tells v to the subscribers of topic. Nil means that it is queued for each of those that are connected and keep
@@ -40,10 +45,8 @@ func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...pa
 	if err := CheckTopic(topic); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	e := codec.Envelope{Type: wire.TypeName(reflect.TypeOf(v))}
-	return p.sealer.Seal(ctx, e, v, opts, func(_ *codec.Envelope, frame []byte) error {
-		return p.Pub.Send(ctx, []byte(topic), frame)
-	})
+	e := codec.Envelope{Type: wire.NameOf(p.sealer.Schemas, reflect.TypeOf(v))}
+	return p.sealer.Seal(ctx, topic, e, v, opts, p.line)
 }
 
 // WaitSubscribers blocks until at least n connected subscribers want topic, or ctx ends. For a pattern, it waits for those who

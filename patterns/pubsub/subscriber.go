@@ -49,13 +49,13 @@ func NewSubscriber(opts ...patterns.Option) *Subscriber {
 func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Context, topic string, v T) error) (*Subscription, error) {
 	typeName := ""
 	if !s.conf.AnyType {
-		typeName = wire.TypeName(reflect.TypeFor[T]())
+		typeName = wire.NameOf(s.conf.Schemas, reflect.TypeFor[T]())
 	}
 	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg, e *codec.Envelope) {
 		var v T
 		err := wire.CheckType(e, typeName)
 		if err == nil {
-			err = wire.Decode(e, s.conf.Codec, &v)
+			err = wire.Decode(e, s.conf.Codec, s.conf.Schemas, &v)
 		}
 		if err != nil {
 			s.loop.Refuse(ctx, m, e, err)

@@ -17,19 +17,22 @@ import (
 type Producer[T any] struct {
 	*socket.Push
 	sealer   wire.Sealer
+	line     wire.Line
 	typeName string
 	err      error // what the options did wrong
 }
 
 // NewProducer returns a Producer. It uses nothing until Bind or Connect; Close it in the end.
 func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
-	c, err := conf.Make("NewProducer", conf.Source, conf.Config{Codec: codec.Msgpack}, opts)
-	return &Producer[T]{
+	c, err := conf.Make("NewProducer", conf.Source|conf.SendMiddleware, conf.Config{Codec: codec.Msgpack}, opts)
+	p := &Producer[T]{
 		Push:     socket.NewPush(c.Socket...),
-		sealer:   wire.Sealer{Codec: c.Codec, Source: c.Source},
-		typeName: wire.TypeName(reflect.TypeFor[T]()),
+		sealer:   wire.NewSealer(patterns.Work, c),
+		typeName: wire.NameOf(c.Schemas, reflect.TypeFor[T]()),
 		err:      err,
 	}
+	p.line = func(ctx context.Context, _ *patterns.Outgoing, frame []byte) error { return p.Push.Send(ctx, frame) }
+	return p
 }
 
 // Send hands v to one worker. It blocks while no worker is connected or all queues are full, until ctx ends: the error
@@ -40,7 +43,5 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	if p.err != nil {
 		return fmt.Errorf("send: %w", p.err)
 	}
-	return p.sealer.Seal(ctx, codec.Envelope{Type: p.typeName}, &v, opts, func(_ *codec.Envelope, frame []byte) error {
-		return p.Push.Send(ctx, frame)
-	})
+	return p.sealer.Seal(ctx, "", codec.Envelope{Type: p.typeName}, &v, opts, p.line)
 }

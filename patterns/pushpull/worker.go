@@ -30,7 +30,7 @@ func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 	w := &Worker[T]{Pull: socket.NewPull(c.Socket...), conf: c, err: err}
 	w.loop = intake.New(w.Pull, c.OnError)
 	if !c.AnyType {
-		w.typeName = wire.TypeName(reflect.TypeFor[T]())
+		w.typeName = wire.NameOf(c.Schemas, reflect.TypeFor[T]())
 	}
 	return w
 }
@@ -70,7 +70,7 @@ func (w *Worker[T]) open(m socket.Msg) (e *codec.Envelope, v T, err error) {
 	if err = wire.CheckType(e, w.typeName); err != nil {
 		return e, v, err
 	}
-	return e, v, wire.Decode(e, w.conf.Codec, &v)
+	return e, v, wire.Decode(e, w.conf.Codec, w.conf.Schemas, &v)
 }
 
 // Counts returns how the messages fared.

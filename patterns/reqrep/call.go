@@ -22,7 +22,7 @@ func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts 
 	var out Out
 	e, err := c.call(ctx, name, &in, opts)
 	if err == nil {
-		err = wire.Decode(e, c.conf.Codec, &out)
+		err = wire.Decode(e, c.conf.Codec, c.conf.Schemas, &out)
 	}
 	if err != nil {
 		return *new(Out), fmt.Errorf("call %s: %w", name, err)
@@ -45,13 +45,20 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []patterns.
 			e.SetHeader(headerTimeout, formatTimeout(time.Until(deadline)))
 		}
 	}
+	var reply *codec.Envelope
+	err := c.sealer.Seal(ctx, "", codec.Envelope{}, in, append(opts[:len(opts):len(opts)], request),
+		func(ctx context.Context, o *patterns.Outgoing, frame []byte) (err error) {
+			reply, err = c.ask(ctx, o.Envelope.ID, frame)
+			o.Reply = reply
+			return err
+		})
+	return reply, err
+}
+
+// ask sends a request and waits for its reply.
+func (c *Client) ask(ctx context.Context, id codec.ID, frame []byte) (*codec.Envelope, error) {
 	p := &pending{}
-	var id codec.ID
-	err := c.sealer.Seal(ctx, codec.Envelope{}, in, append(opts[:len(opts):len(opts)], request), func(e *codec.Envelope, frame []byte) error {
-		id = e.ID
-		return c.send(ctx, id, p, frame)
-	})
-	if err != nil {
+	if err := c.send(ctx, id, p, frame); err != nil {
 		return nil, err
 	}
 	defer c.forget(id, p)

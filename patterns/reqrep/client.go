@@ -35,12 +35,12 @@ type Client struct {
 
 // NewClient returns a Client. Close it in the end.
 func NewClient(opts ...patterns.Option) *Client {
-	config, err := conf.Make("NewClient", conf.OnError|conf.Source,
+	config, err := conf.Make("NewClient", conf.OnError|conf.Source|conf.SendMiddleware,
 		conf.Config{Codec: codec.Msgpack, OnError: patterns.LogError}, opts)
 	c := &Client{
 		Router:  socket.NewRouter(config.Socket...),
 		conf:    config,
-		sealer:  wire.Sealer{Codec: config.Codec, Source: config.Source},
+		sealer:  wire.NewSealer(patterns.Call, config),
 		err:     err,
 		book:    newBook(),
 		trying:  make(map[string]struct{}),

@@ -48,7 +48,7 @@ func NewService(opts ...patterns.Option) *Service {
 	s := &Service{
 		Router:  socket.NewRouter(c.Socket...),
 		conf:    c,
-		sealer:  wire.Sealer{Codec: c.Codec, Source: c.Source},
+		sealer:  wire.NewSealer(patterns.Call, c),
 		err:     err,
 		methods: make(map[string]method),
 		quiet:   make(chan struct{}),
@@ -66,7 +66,7 @@ func NewService(opts ...patterns.Option) *Service {
 func Handle[In, Out any](s *Service, name string, handler func(ctx context.Context, in In) (Out, error)) error {
 	return s.add(name, func(ctx context.Context, e *codec.Envelope) (out any, bad, err error) {
 		var in In
-		if bad = wire.Decode(e, s.conf.Codec, &in); bad != nil {
+		if bad = wire.Decode(e, s.conf.Codec, s.conf.Schemas, &in); bad != nil {
 			return nil, bad, nil
 		}
 		err = intake.Attempt(func() error {
@@ -197,7 +197,7 @@ func (s *Service) send(ctx context.Context, m socket.Msg, request *codec.Envelop
 	} else if c, err := wire.CodecOf(request, s.conf.Codec); err == nil {
 		sealer.Codec = c
 	}
-	return sealer.Seal(ctx, e, out, nil, func(_ *codec.Envelope, frame []byte) error {
+	return sealer.Seal(ctx, "", e, out, nil, func(_ context.Context, _ *patterns.Outgoing, frame []byte) error {
 		frames := append([][]byte(nil), m.Frames...)
 		frames[len(frames)-1] = frame
 		return s.Router.Send(ended, frames...)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/socket"
@@ -21,6 +22,7 @@ const (
 	Source
 	AnyType
 	Middleware
+	SendMiddleware
 )
 
 // Config is a constructor's configuration.
@@ -33,8 +35,18 @@ type Config struct {
 	Middleware  []any // each a patterns.Middleware, which this package cannot name
 	Socket      []socket.Option
 
+	SendMiddleware []any   // each a patterns.SendMiddleware
+	Schemas        Schemas // nil for none
+
 	maker string
 	uses  Uses
+}
+
+// Schemas is patterns.Schemas, which this package cannot name either.
+type Schemas interface {
+	Name(t reflect.Type) string
+	Encode(dst []byte, c codec.Codec, e *codec.Envelope, v any) ([]byte, error)
+	Decode(c codec.Codec, e *codec.Envelope, v any) error
 }
 
 // Make returns the configuration of the constructor named maker: defaults, then the options. The error names all

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/meshmq/meshmq/codec"
@@ -33,14 +34,18 @@ func CodecOf(e *codec.Envelope, own codec.Codec) (codec.Codec, error) {
 	return codec.ByName(e.Codec)
 }
 
-// Decode reads the body of e into v, a pointer. The error is ErrMalformed.
-func Decode(e *codec.Envelope, own codec.Codec, v any) error {
+// Decode reads the body of e into v, a pointer, by schemas if there are any. The error is ErrMalformed, or ErrVersion.
+func Decode(e *codec.Envelope, own codec.Codec, schemas patterns.Schemas, v any) error {
 	c, err := CodecOf(e, own)
-	if err == nil {
+	switch {
+	case err != nil:
+	case schemas != nil:
+		err = schemas.Decode(c, e, v)
+	default:
 		err = c.Unmarshal(e.Body, v)
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	if err == nil || errors.Is(err, patterns.ErrVersion) {
+		return err
 	}
-	return nil
+	return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
 )
 
 // keepLimit is the capacity beyond which a buffer is not kept: most messages are smaller, and one large
@@ -17,45 +18,91 @@ const keepLimit = 64 << 10
 // draft has the memory that a message is built in. Sockets copy what they send.
 type draft struct {
 	envelope    codec.Envelope
+	out         *patterns.Outgoing // its Envelope is the one above
 	body, frame []byte
+
+	sealer *Sealer // these two while a message is made
+	line   Line
 }
 
-var pool = sync.Pool{New: func() any { return new(draft) }}
+var pool = sync.Pool{New: func() any {
+	d := new(draft)
+	d.out = patterns.NewOutgoing(d.transmit)
+	return d
+}}
 
 type noBody struct{}
 
 // NoBody is the value of a message without a body.
 var NoBody any = noBody{}
 
+// Line is where sealed messages go. The message and its frame are the Line's until it returns. One that is made once for each
+// sender, and not for each message, costs nothing.
+type Line func(ctx context.Context, o *patterns.Outgoing, frame []byte) error
+
 // Sealer makes messages.
 type Sealer struct {
-	Codec  codec.Codec
-	Source string
+	Kind    patterns.Kind
+	Codec   codec.Codec
+	Source  string
+	Schemas patterns.Schemas // nil for none
+	Around  patterns.Sender  // the middleware, nil for none
 }
 
-// Seal completes e, applies the options, encodes v as its body and calls send with it and the frame, which are send's
-// until it returns. An ID that is set already stays.
-func (s *Sealer) Seal(ctx context.Context, e codec.Envelope, v any, opts []patterns.SendOption, send func(e *codec.Envelope, frame []byte) error) error {
+// NewSealer returns the Sealer of a configuration.
+func NewSealer(kind patterns.Kind, c conf.Config) Sealer {
+	s := Sealer{Kind: kind, Codec: c.Codec, Source: c.Source, Schemas: c.Schemas}
+	if len(c.SendMiddleware) > 0 {
+		around := make([]patterns.SendMiddleware, len(c.SendMiddleware))
+		for i, m := range c.SendMiddleware {
+			around[i] = m.(patterns.SendMiddleware)
+		}
+		s.Around = patterns.Around(around...)
+	}
+	return s
+}
+
+// Seal completes e, applies the options, and passes it through the middleware; then v is encoded as its body, and line called. An
+// ID that is set already stays. The name is the topic of an event; "" stands for the type.
+func (s *Sealer) Seal(ctx context.Context, name string, e codec.Envelope, v any, opts []patterns.SendOption, line Line) error {
 	d := pool.Get().(*draft)
 	defer d.release()
 	d.envelope = e
-	if err := s.seal(ctx, d, v, opts); err != nil {
-		return err
+	s.fill(ctx, &d.envelope)
+	for _, opt := range opts {
+		opt(&d.envelope)
 	}
-	return send(&d.envelope, d.frame)
+	if d.envelope.CorrelationID.IsZero() { // the first message of its conversation
+		d.envelope.CorrelationID = d.envelope.ID
+	}
+	if name == "" {
+		name = d.envelope.Type
+	}
+	d.out.Kind, d.out.Name, d.out.Envelope, d.out.Value = s.Kind, name, &d.envelope, v
+	d.sealer, d.line = s, line
+	if s.Around != nil {
+		return s.Around(ctx, d.out)
+	}
+	return d.transmit(ctx)
 }
 
-func (s *Sealer) seal(ctx context.Context, d *draft, v any, opts []patterns.SendOption) (err error) {
-	e := &d.envelope
-	s.fill(ctx, e)
-	for _, opt := range opts {
-		opt(e)
+// transmit is what the middleware is around.
+func (d *draft) transmit(ctx context.Context) (err error) {
+	if err = d.encode(); err != nil {
+		return err
 	}
-	if e.CorrelationID.IsZero() { // the first message of its conversation
-		e.CorrelationID = e.ID
-	}
-	if _, none := v.(noBody); !none {
-		if d.body, err = s.Codec.Append(d.body[:0], v); err != nil {
+	return d.line(ctx, d.out, d.frame)
+}
+
+func (d *draft) encode() (err error) {
+	e, s := &d.envelope, d.sealer
+	if _, none := d.out.Value.(noBody); !none {
+		if s.Schemas != nil {
+			d.body, err = s.Schemas.Encode(d.body[:0], s.Codec, e, d.out.Value)
+		} else {
+			d.body, err = s.Codec.Append(d.body[:0], d.out.Value)
+		}
+		if err != nil {
 			return err
 		}
 		e.Body, e.Codec = d.body, s.Codec.Name()
@@ -66,6 +113,7 @@ func (s *Sealer) seal(ctx context.Context, d *draft, v any, opts []patterns.Send
 
 func (d *draft) release() {
 	d.envelope = codec.Envelope{} // headers are the caller's
+	d.out.Value, d.out.Reply, d.sealer, d.line = nil, nil, nil, nil
 	if cap(d.body) <= keepLimit && cap(d.frame) <= keepLimit {
 		pool.Put(d)
 	}
@@ -90,6 +138,16 @@ func (s *Sealer) fill(ctx context.Context, e *codec.Envelope) {
 			e.SetHeader(key, value)
 		}
 	}
+}
+
+// NameOf is the name by which values of t are known to peers: that in the schemas, or else TypeName.
+func NameOf(schemas patterns.Schemas, t reflect.Type) string {
+	if schemas != nil {
+		if name := schemas.Name(t); name != "" {
+			return name
+		}
+	}
+	return TypeName(t)
 }
 
 // TypeName is the name by which values of t are known to peers: that of the Go type without its package, which is

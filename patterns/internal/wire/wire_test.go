@@ -38,7 +38,7 @@ func seal(ctx context.Context, t *testing.T, e codec.Envelope, v any, opts ...pa
 	t.Helper()
 	s := Sealer{Codec: codec.JSON, Source: "here"}
 	var out *codec.Envelope
-	require.NoError(t, s.Seal(ctx, e, v, opts, func(_ *codec.Envelope, frame []byte) (err error) {
+	require.NoError(t, s.Seal(ctx, "", e, v, opts, func(_ context.Context, _ *patterns.Outgoing, frame []byte) (err error) {
 		out, err = Open([]byte(string(frame)))
 		return err
 	}))
@@ -55,7 +55,7 @@ func TestSeal(t *testing.T) {
 	assert.Equal(t, "json", e.Codec)
 	assert.JSONEq(t, `{"N":1}`, string(e.Body))
 	var v thing
-	require.NoError(t, Decode(e, codec.Msgpack, &v), "the envelope names the codec")
+	require.NoError(t, Decode(e, codec.Msgpack, nil, &v), "the envelope names the codec")
 	assert.Equal(t, thing{1}, v)
 
 	e = seal(t.Context(), t, codec.Envelope{}, nil)
@@ -88,7 +88,7 @@ func TestSealReturnsTheErrorOfSend(t *testing.T) {
 	t.Parallel()
 	s := Sealer{Codec: codec.Msgpack}
 	errLine := errors.New("line is cut")
-	err := s.Seal(t.Context(), codec.Envelope{}, thing{}, nil, func(*codec.Envelope, []byte) error { return errLine })
+	err := s.Seal(t.Context(), "", codec.Envelope{}, thing{}, nil, func(context.Context, *patterns.Outgoing, []byte) error { return errLine })
 	assert.Equal(t, errLine, err)
 }
 
@@ -123,9 +123,9 @@ func BenchmarkSeal(b *testing.B) {
 	s := Sealer{Codec: codec.Msgpack, Source: "bench"}
 	ctx := b.Context()
 	var size int
-	send := func(_ *codec.Envelope, frame []byte) error { size = len(frame); return nil }
+	send := func(_ context.Context, _ *patterns.Outgoing, frame []byte) error { size = len(frame); return nil }
 	one := func() {
-		if err := s.Seal(ctx, codec.Envelope{Type: "thing"}, &thing{1}, nil, send); err != nil {
+		if err := s.Seal(ctx, "", codec.Envelope{Type: "thing"}, &thing{1}, nil, send); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -153,7 +153,7 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		for _, v := range []any{new(thing), new(any), new([]byte), new(map[string]any)} {
-			if err := Decode(e, codec.Msgpack, v); err != nil {
+			if err := Decode(e, codec.Msgpack, nil, v); err != nil {
 				assert.ErrorIs(t, err, patterns.ErrMalformed)
 			}
 		}
