@@ -2,9 +2,10 @@ package patterns
 
 // Counts says how the messages of a receiver fared since it was made.
 type Counts struct {
-	Handled   uint64 // the handler returned nil
-	Failed    uint64 // the handler returned an error or panicked
-	Malformed uint64 // did not decode, so no handler saw them
-	Unhandled uint64 // had arrived, and were given up by Close or at the deadline of Shutdown
-	InHand    int64  // are with a handler now
+	Handled    uint64 // the handler returned nil
+	Failed     uint64 // the handler returned an error or panicked
+	Malformed  uint64 // did not decode, so no handler saw them
+	Unhandled  uint64 // had arrived, and were given up by Close or at the deadline of Shutdown
+	Unanswered uint64 // are among those above, and their sender was not told, since the connection had ended: they come again
+	InHand     int64  // are with a handler now
 }

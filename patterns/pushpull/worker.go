@@ -25,7 +25,7 @@ type Worker[T any] struct {
 
 // NewWorker returns a Worker. It uses nothing until Bind or Connect; end it with Shutdown or Close.
 func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
-	c, err := conf.Make("NewWorker", conf.Concurrency|conf.OnError|conf.AnyType,
+	c, err := conf.Make("NewWorker", conf.Concurrency|conf.OnError|conf.AnyType|conf.Middleware,
 		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
 	w := &Worker[T]{Pull: socket.NewPull(c.Socket...), conf: c, err: err}
 	w.loop = intake.New(w.Pull, c.OnError)
@@ -46,31 +46,40 @@ func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v
 	if w.err != nil {
 		return fmt.Errorf("run: %w", w.err)
 	}
+	handle := intake.Wrap(w.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
+		return handler(ctx, *d.Value.(*T))
+	})
 	return w.loop.Run(ctx, w.conf.Concurrency, func(ctx context.Context, m socket.Msg) {
-		e, v, err := w.open(m)
-		if e != nil {
-			ctx = patterns.NewContext(ctx, e)
-		}
+		t := &task[T]{Task: intake.Task{Context: ctx, Msg: m}}
+		err := w.open(t)
 		if err != nil {
-			w.loop.Refuse(ctx, m, e, err)
-			return
+			w.loop.Refuse(t, m, t.Delivery.Envelope, err)
+		} else {
+			err = w.loop.Do(&t.Task, handle)
 		}
-		w.loop.Settle(ctx, m, e, intake.Attempt(func() error { return handler(ctx, v) }))
+		w.loop.Answer(m, err)
 	})
 }
 
-// open reads a message. Where the envelope is sound and the value is not, it returns both the envelope and an error.
-func (w *Worker[T]) open(m socket.Msg) (e *codec.Envelope, v T, err error) {
-	if len(m.Frames) != 1 {
-		return nil, v, fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, len(m.Frames))
+// task has all that a message needs in one object.
+type task[T any] struct {
+	intake.Task
+	value T
+}
+
+// open reads a message. Where the envelope is sound and the value is not, it leaves the envelope and returns an error.
+func (w *Worker[T]) open(t *task[T]) error {
+	if n := len(t.Msg.Frames); n != 1 {
+		return fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, n)
 	}
-	if e, err = wire.Open(m.Frames[0]); err != nil {
-		return nil, v, err
+	if err := t.Open(patterns.Work, t.Msg.Frames[0]); err != nil {
+		return err
 	}
-	if err = wire.CheckType(e, w.typeName); err != nil {
-		return e, v, err
+	if err := wire.CheckType(t.Delivery.Envelope, w.typeName); err != nil {
+		return err
 	}
-	return e, v, wire.Decode(e, w.conf.Codec, w.conf.Schemas, &v)
+	t.Delivery.Value = &t.value
+	return wire.Decode(t.Delivery.Envelope, w.conf.Codec, w.conf.Schemas, &t.value)
 }
 
 // Counts returns how the messages fared.

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -35,8 +33,8 @@ type Loop struct {
 	given   context.Context // ends when work in hand is given up
 	abandon context.CancelFunc
 
-	handled, failed, malformed, unhandled atomic.Uint64
-	inHand                                atomic.Int64
+	handled, failed, malformed, unhandled, unanswered atomic.Uint64
+	inHand                                            atomic.Int64
 
 	mu   sync.Mutex // guards the fields below
 	runs int
@@ -170,24 +168,6 @@ func (l *Loop) discard() (n uint64) {
 	}
 }
 
-// Wrap puts the middleware of a configuration around h.
-func Wrap(middleware []any, h patterns.Handler) patterns.Handler {
-	for _, m := range slices.Backward(middleware) {
-		h = m.(patterns.Middleware)(h)
-	}
-	return h
-}
-
-// Attempt calls f, and turns a panic into an error.
-func Attempt(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &patterns.PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return f()
-}
-
 // Refuse counts and reports a message that did not decode. e is nil if not even its envelope did.
 func (l *Loop) Refuse(ctx context.Context, m socket.Msg, e *codec.Envelope, err error) {
 	l.malformed.Add(1)
@@ -216,10 +196,11 @@ func (l *Loop) Report(ctx context.Context, op string, m socket.Msg, e *codec.Env
 // Counts returns the counters.
 func (l *Loop) Counts() patterns.Counts {
 	return patterns.Counts{
-		Handled:   l.handled.Load(),
-		Failed:    l.failed.Load(),
-		Malformed: l.malformed.Load(),
-		Unhandled: l.unhandled.Load(),
-		InHand:    l.inHand.Load(),
+		Handled:    l.handled.Load(),
+		Failed:     l.failed.Load(),
+		Malformed:  l.malformed.Load(),
+		Unhandled:  l.unhandled.Load(),
+		Unanswered: l.unanswered.Load(),
+		InHand:     l.inHand.Load(),
 	}
 }

@@ -11,10 +11,18 @@ import (
 // Open reads the envelope in a frame. Its Body is a part of the frame. The error is ErrMalformed.
 func Open(frame []byte) (*codec.Envelope, error) {
 	e := new(codec.Envelope)
-	if err := e.Decode(frame); err != nil {
-		return nil, fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	if err := OpenInto(e, frame); err != nil {
+		return nil, err
 	}
 	return e, nil
+}
+
+// OpenInto is Open where there is memory for the envelope.
+func OpenInto(e *codec.Envelope, frame []byte) error {
+	if err := e.Decode(frame); err != nil {
+		return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	}
+	return nil
 }
 
 // CheckType refuses an envelope of another type than want. An empty name on either side suits all.

@@ -1,0 +1,4 @@
+package conf
+
+// EnvelopeKey is the key of the envelope in a handler's context. It is here for contexts of our own that have one.
+type EnvelopeKey struct{}

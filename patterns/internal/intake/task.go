@@ -1,0 +1,104 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
+	"github.com/meshmq/meshmq/patterns/internal/wire"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Task is one attempt at handling a message: what the handlers are given, and the context that they are given it with, in one object. Embed it
+// next to the value, so that a message takes a single allocation. It is not used for a second message: handlers may leave the
+// context with others.
+type Task struct {
+	context.Context // that of the work; Task adds the envelope
+	Msg             socket.Msg
+	Delivery        patterns.Delivery // Open sets all but Value and Reply
+
+	envelope codec.Envelope
+}
+
+// Open reads the envelope in a frame of the message. The error is ErrMalformed, and Delivery.Envelope stays nil.
+func (t *Task) Open(kind patterns.Kind, frame []byte) error {
+	if err := wire.OpenInto(&t.envelope, frame); err != nil {
+		return err
+	}
+	t.Delivery = patterns.Delivery{
+		Kind: kind, Name: t.envelope.Type, Envelope: &t.envelope, Peer: t.Msg.Peer(), Attempt: t.Msg.Attempt(),
+	}
+	return nil
+}
+
+// Value is that of context.Context.
+func (t *Task) Value(key any) any {
+	if key == (conf.EnvelopeKey{}) && t.Delivery.Envelope != nil {
+		return t.Delivery.Envelope
+	}
+	return t.Context.Value(key)
+}
+
+// Wrap puts the middleware of a configuration around h.
+func Wrap(middleware []any, h patterns.Handler) patterns.Handler {
+	for _, m := range slices.Backward(middleware) {
+		h = m.(patterns.Middleware)(h)
+	}
+	return h
+}
+
+// Attempt calls f, and turns a panic into an error.
+func Attempt(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &patterns.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// Do has h, with its middleware, handle a message. It counts and reports how that ended, and returns the error or panic. What
+// the sender is told is up to Answer.
+func (l *Loop) Do(t *Task, h patterns.Handler) error {
+	err := Attempt(func() error { return h(t, &t.Delivery) })
+	l.Settle(t, t.Msg, t.Delivery.Envelope, err)
+	return err
+}
+
+// Answer tells the sender of a message that is to be acknowledged what has become of it: nil that it is done with, an error for which trying
+// again is of no use that nobody can handle it, any other that it is to be sent again. Only the first answer counts.
+func (l *Loop) Answer(m socket.Msg, err error) {
+	if err == nil {
+		l.answered(m.Ack())
+		return
+	}
+	if !m.NeedsAck() {
+		return
+	}
+	why := socket.Nack{Reject: hopeless(err), Reason: err.Error()}
+	if pause, asked := patterns.Pause(err); asked {
+		why.After = max(pause, time.Millisecond) // zero leaves it to the sender
+	}
+	l.answered(m.Nack(why))
+}
+
+// answered takes care of an answer that could not be given. One to a connection that has ended is no news: the socket counts it, and the
+// message comes again. A window that failed ends Run, by the error of Recv.
+func (l *Loop) answered(err error) {
+	if errors.Is(err, socket.ErrPeerGone) {
+		l.unanswered.Add(1)
+	}
+}
+
+// hopeless reports whether a message that failed with err will fail again wherever it is sent.
+func hopeless(err error) bool {
+	return slices.ContainsFunc(final, func(target error) bool { return errors.Is(err, target) })
+}
+
+// final are the errors for which trying again is of no use.
+var final = []error{patterns.ErrPermanent, patterns.ErrMalformed, patterns.ErrType, patterns.ErrExpired}
