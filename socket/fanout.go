@@ -16,6 +16,7 @@ type fanout struct {
 	c     *core
 	exact bool                                    // a topic is not a prefix
 	log   *archive                                // with WithSpool: what is sent is kept there first, and durable subscribers get it from there
+	last  *lastValues                             // with WithLastValue
 	show  func(p *pipe, topic []byte, first byte) // has XPUB's Recv return a subscription; called with mu held, in order
 
 	mu      sync.Mutex // guards the fields below
@@ -109,6 +110,9 @@ func (f *fanout) send(ctx context.Context, frames, given [][]byte) error {
 	}
 	var flush [inlineFlushes]*pipe
 	n := f.distribute(frames, given, size, &flush)
+	if f.last != nil {
+		f.last.keepLocked(either(frames, given), size)
+	}
 	f.mu.Unlock()
 	for _, p := range flush[:n] {
 		p.out.Flush()
@@ -259,6 +263,9 @@ func (f *fanout) room(p *pipe) {
 		m.room()
 	}
 	f.mu.Lock()
+	if f.last != nil {
+		f.last.payLocked(p)
+	}
 	f.wait.wakeAll()
 	f.mu.Unlock()
 }

@@ -21,6 +21,8 @@ type topicConfig struct {
 	invert             bool
 	onlyFirstSubscribe bool
 	verboseUnsubscribe bool
+	lastTopics         int // WithLastValue
+	lastBytes          int
 }
 
 // blocks reports whether a full queue may have a publisher wait.
@@ -42,6 +44,9 @@ func (c *topicConfig) checkTopics() error {
 		{c.manual && c.verbose, "WithManual", "WithVerbose", "WithManual shows every subscription already"},
 		{c.manual && c.verboser, "WithManual", "WithVerboser", "WithManual shows every subscription and cancellation already"},
 		{c.invert && c.welcome != nil, "WithInvertMatching", "WithWelcomeMessage", "who subscribed to the welcome would not take it"},
+		{c.conflate && c.lastTopics > 0, "WithConflate", "WithLastValue", "of the last messages of many topics the one keeps one"},
+		{c.policy == Conflate && c.lastTopics > 0, "WithDropPolicy(Conflate)", "WithLastValue", "of the last messages of many topics the one keeps one"},
+		{c.invert && c.lastTopics > 0, "WithInvertMatching", "WithLastValue", "who subscribes to a topic would not take it"},
 	} {
 		if pair.both {
 			return fmt.Errorf("%w: %s with %s: %s", ErrOption, pair.one, pair.other, pair.note)

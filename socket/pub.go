@@ -13,6 +13,7 @@ type Pub struct {
 	core
 	fanout
 	archive
+	lastValues
 }
 
 // NewPub returns a PUB socket. It uses nothing until Bind or Connect; Close it in the end.
@@ -21,6 +22,7 @@ func NewPub(opts ...Option) *Pub {
 	s.core.init(zmtp.Pub, s, opts)
 	s.fanout.init(&s.core)
 	s.archive.init(&s.fanout)
+	s.lastValues.init(&s.fanout)
 	return s
 }
 

@@ -80,6 +80,10 @@ func (f *fanout) asksTooMuchLocked(p *pipe, topic []byte) error {
 // addLocked subscribes a peer to topic, and reports whether it is the first.
 func (f *fanout) addLocked(p *pipe, topic []byte) (first bool) {
 	held := f.topics.Held(p)
+	var news []*lastValue
+	if f.last != nil {
+		news = f.last.newsLocked(p, topic)
+	}
 	first = f.topics.Subscribe(p, topic)
 	if d := p.durable.Load(); d != nil {
 		d.subscribe(topic, true)
@@ -88,6 +92,9 @@ func (f *fanout) addLocked(p *pipe, topic []byte) (first bool) {
 		f.reportLocked(Subscribed, p, topic)
 		f.changedLocked()
 		f.welcomeLocked(p, topic)
+		if f.last != nil {
+			f.last.sendLocked(p, news)
+		}
 	}
 	return first
 }
@@ -131,6 +138,9 @@ func (f *fanout) remove(p *pipe) {
 	defer f.mu.Unlock()
 	delete(f.peers, p.peer.Load())
 	delete(f.greeted, p)
+	if f.last != nil {
+		delete(f.last.owed, p)
+	}
 	clear(f.matched[:cap(f.matched)]) // it would keep p, with all its buffers, until the next Send
 	f.matched = f.matched[:0]
 	cfg := &f.c.cfg

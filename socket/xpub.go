@@ -15,6 +15,7 @@ type XPub struct {
 	core
 	fanout
 	archive
+	lastValues
 	receiver
 }
 
@@ -24,6 +25,7 @@ func NewXPub(opts ...Option) *XPub {
 	s.core.init(zmtp.XPub, s, opts)
 	s.fanout.init(&s.core)
 	s.archive.init(&s.fanout)
+	s.lastValues.init(&s.fanout)
 	s.receiver.init(&s.core)
 	s.receiver.notes = newPipe(&s.core, "", nil)
 	s.fanout.show = s.noteTopic
