@@ -19,6 +19,8 @@ var (
 	// ErrVersion: the message has a version of its type that nobody here can read. It is sound, and can be replayed to a
 	// newer receiver.
 	ErrVersion = errors.New("unknown schema version")
+	// ErrInvalid: the message decodes, but its value is not one to handle or to send.
+	ErrInvalid = errors.New("invalid value")
 	// ErrPanic: the handler panicked. The error is a *PanicError.
 	ErrPanic = errors.New("handler panicked")
 	// ErrPermanent: trying again is of no use. See Permanent.

@@ -41,6 +41,9 @@ type Delivery struct {
 	Attempt  int             // from 1; it stays 1 where nothing is delivered again
 	Value    any             // a pointer to what the body decoded to
 	Reply    any             // of a Call, once its handler has returned nil: a pointer to the answer
+
+	// Duplicate is set by middleware that knows the message as one that was handled, and has not called its handler again.
+	Duplicate bool
 }
 
 // Handler handles a message. Nil means that it is done with; an error that it is to be tried again, where the pattern can, unless
