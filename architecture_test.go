@@ -29,6 +29,8 @@ var layers = map[string][]string{
 
 var ofSocket = []string{"golang.org/x/crypto", "golang.org/x/net", "golang.org/x/sys", "github.com/gobwas/ws", "github.com/gobwas/httphead"}
 
+var ofPatterns = append([]string{"github.com/vmihailenco/msgpack/v5", "github.com/vmihailenco/tagparser/v2"}, ofSocket...)
+
 // dependencies lists, by folder, the modules that what users import may bring along. A folder without
 // an entry of its own goes by the one it lies in; the kits for tests (...test) may use what they like.
 var dependencies = map[string][]string{
@@ -41,6 +43,10 @@ var dependencies = map[string][]string{
 	"socket/spool/jetstream": append([]string{
 		"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/nats-io/nuid", "github.com/klauspost/compress", "golang.org/x/text",
 	}, ofSocket...),
+	"patterns": ofPatterns,
+	// The circuit breaker.
+	"patterns/middleware": append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...),
+	"patterns/reqrep":     append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...),
 	// The vocabulary of go-zeromq, and what its package imports.
 	"socket/zmq4compat": append([]string{"github.com/go-zeromq/zmq4", "golang.org/x/sync", "golang.org/x/text"}, ofSocket...),
 }
