@@ -54,6 +54,8 @@ type core struct {
 	refused  [refusals]atomic.Uint64
 	door     door
 	unlawful atomic.Uint64 // subscriptions that the authorizer refused
+	untaken  atomic.Uint64 // bytes: see Stats.Untaken
+	cutOff   atomic.Uint64 // of those, while closing
 	drained  chan struct{} // a signal that some queue became empty, while shutting down
 	hurried  context.Context
 	hurry    context.CancelFunc // ends the wait for queues to become empty
@@ -365,6 +367,7 @@ func (c *core) Stats() Stats {
 	c.sent.fill(&s.Acks)
 	s.Forbidden = c.unlawful.Load()
 	s.Missed = c.missed.Load()
+	s.Untaken = c.untaken.Load()
 	c.mu.Lock()
 	s.MessagesOut, s.BytesOut = c.everOut[0], c.everOut[1]
 	for ep := range c.listeners {

@@ -51,7 +51,10 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 		return b.Msgs > 0 || ctx.Err() == nil
 	case errors.Is(err, transport.ErrWouldBlock):
 		return false // ctx has ended
-	case errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load():
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if p.hung.Load() { // the pump sees to the end of it
+			return false
+		}
 		p.clearInterrupt()
 		return true
 	}

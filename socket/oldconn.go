@@ -33,6 +33,9 @@ func newOldConn(nc net.Conn, early []byte) *oldConn {
 	return c
 }
 
+// NetConn returns the connection below.
+func (c *oldConn) NetConn() net.Conn { return c.Conn }
+
 // Read returns at least one octet or an error.
 func (c *oldConn) Read(p []byte) (int, error) {
 	for len(c.in) == 0 {

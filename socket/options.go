@@ -166,8 +166,8 @@ func WithRecvHWMBytes(bytes int) Option {
 	return count("WithRecvHWMBytes", bytes, func(c *config) { c.recvHWMBytes = bytes })
 }
 
-// WithLinger sets how long Close and Disconnect wait for queued messages to be written. Default 2 s;
-// zero means not at all.
+// WithLinger sets how long Close and Disconnect wait for queued messages to be written, and for the systems of peers that are behind with
+// reading to take them. Default 2 s; zero means not at all.
 func WithLinger(d time.Duration) Option {
 	return period("WithLinger", d, func(c *config) { c.linger = d })
 }

@@ -3,8 +3,6 @@ package socket
 import (
 	"cmp"
 	"context"
-	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +46,9 @@ type pipe struct {
 	mu       sync.Mutex // guards the fields below
 	conn     *link.Conn
 	silence  time.Time     // after hangUp: when reading ends unless bytes come
-	quit     time.Time     // when it ends at the latest
+	quit     time.Time     // when it ends at the latest, unless the peer is behind with reading
+	patient  bool          // it is given time for that
+	untaken  error         // what it had not taken when its time was up
 	cause    error         // why we ended the connection, or what a caller of Recv met
 	parting  error         // why we are about to: the peer is being told, and may be quicker
 	gone     chan struct{} // closed when the connection has ended
@@ -141,6 +141,9 @@ func (p *pipe) sever(conn *link.Conn, cause error) {
 	if conn != nil && p.conn == conn && p.cause == nil {
 		p.cause = cause
 	}
+	if conn != nil && p.conn == conn && p.hung.Load() {
+		p.abandonLocked(conn)
+	}
 	p.mu.Unlock()
 	if conn != nil {
 		conn.Close()
@@ -165,70 +168,6 @@ func (p *pipe) failed() error {
 	return p.cause
 }
 
-// hangUp tells the peer that nothing follows. The peer is given a moment to do the same.
-func (p *pipe) hangUp() {
-	if words := p.lastWords(); words != nil {
-		p.out.Last(words)
-	}
-	p.mu.Lock()
-	conn := p.conn
-	p.mu.Unlock()
-	if conn == nil {
-		return
-	}
-	// Any other error means that the connection is gone already, which the reader sees.
-	if errors.Is(conn.CloseWrite(), errors.ErrUnsupported) {
-		p.kill(ErrClosed)
-		return
-	}
-	p.mu.Lock()
-	now := time.Now()
-	p.silence, p.quit = now.Add(hangUpGrace), now.Add(hangUpLimit)
-	p.hung.Store(true)
-	_ = conn.SetReadDeadline(p.silence)
-	p.mu.Unlock()
-	p.kick()
-}
-
-// readOn reports whether reading goes on after bytes came from a peer that we hung up on. It makes the peer wait the longer
-// the more it sends: one that is busy sending must get the time to see that we hung up.
-func (p *pipe) readOn(bytes int) bool {
-	before := p.late >> 20
-	p.late += bytes
-	if p.late > hangUpBytes {
-		return false
-	}
-	if after := p.late >> 20; after > before {
-		time.Sleep(hangUpPace * time.Duration(after-before))
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	p.silence = now.Add(hangUpGrace)
-	_ = p.conn.SetReadDeadline(p.silence)
-	return now.Before(p.quit)
-}
-
-// lookAgain reads on when a read after hangUp ended by its deadline, which says less than that nothing came: it may have
-// been an interrupt, or have passed while the system had no time for us and bytes were waiting.
-func (p *pipe) lookAgain(in *link.In) (link.Batch, error) {
-	for {
-		p.mu.Lock()
-		interrupted := time.Now().Before(p.silence)
-		if !interrupted {
-			p.silence = time.Now().Add(hangUpLook)
-		}
-		_ = p.conn.SetReadDeadline(p.silence)
-		p.mu.Unlock()
-		if !interrupted && in.CanTry() {
-			return in.Fill(false)
-		}
-		if b, err := in.Fill(true); !interrupted || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return b, err
-		}
-	}
-}
-
 var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // detached is closed when there is no connection.
@@ -239,15 +178,6 @@ func (p *pipe) detached() <-chan struct{} {
 		return ended
 	}
 	return p.gone
-}
-
-func (p *pipe) awaitDetached(limit time.Duration) {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-p.detached():
-	case <-timer.C:
-	}
 }
 
 // flush waits until the queue is empty or ctx ends.
@@ -273,8 +203,8 @@ func (p *pipe) leave(stop func()) {
 	defer cancel()
 	p.flush(ctx)
 	stop()
-	p.hangUp()
-	p.awaitDetached(hangUpLimit)
+	p.hangUp(ctx.Err() == nil)
+	c.part(ctx, []*pipe{p})
 	p.kill(ErrClosed)
 }
 

@@ -30,7 +30,7 @@ func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool,
 		return false, m.err
 	}
 	if ctx.Err() != nil { // it ended before the pipe was to be found
-		p.hangUp()
+		p.hangUp(false)
 	}
 	err = p.read()
 	p.detach(m.pumped, -1)
@@ -77,7 +77,7 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 		in.Passing = passing
 	}
 	p.mu.Lock()
-	p.conn, p.cause, p.parting, p.gone = conn, nil, nil, make(chan struct{})
+	p.conn, p.cause, p.parting, p.untaken, p.gone = conn, nil, nil, nil, make(chan struct{})
 	p.attached++
 	p.since = time.Now()
 	p.mu.Unlock()
@@ -149,7 +149,7 @@ func (p *pipe) read() error {
 			return p.reason(err)
 		}
 		if err == nil && p.hung.Load() && !p.readOn(b.Bytes) {
-			return nil
+			return p.reason(os.ErrDeadlineExceeded)
 		}
 	}
 }
@@ -189,10 +189,14 @@ func (p *pipe) reason(err error) error {
 	if cause := cmp.Or(p.parting, p.cause); cause != nil {
 		err = cause
 	}
+	if p.hung.Load() && timedOut(err) {
+		p.abandonLocked(p.conn)
+	}
+	untaken := p.untaken
 	p.mu.Unlock()
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, ErrClosed), p.hung.Load():
-		return nil
+		return untaken
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("connection reset by peer: %w", err)
 	}

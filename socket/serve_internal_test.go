@@ -67,7 +67,7 @@ func TestHangUp_LosesNothingThatIsThere(t *testing.T) {
 			p, far := attached(t, s, "")
 			_, err := far.Write([]byte("\x00\x04late"))
 			require.NoError(t, err)
-			p.hangUp()
+			p.hangUp(true)
 			disturb(p)
 			p.in.Load().Interrupt()
 			require.NoError(t, far.Close())

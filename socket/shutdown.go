@@ -4,21 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
-// A peer is given time to close its side after we closed ours. Closing at once could make the system discard what the
-// peer has not read yet, if anything of the peer's is unread here; and what it sent before it knew is still to be received.
-const (
-	hangUpGrace = 1500 * time.Millisecond // of silence: longer than three retransmissions of TCP in a row (0.2, 0.4, 0.8 s)
-	hangUpLook  = 200 * time.Millisecond  // for what may have arrived while the system had no time for us
-	hangUpLimit = 4 * time.Second         // for a peer that goes on: one of good will has only what is on its way
-	hangUpBytes = 64 << 20                // likewise, by far: it is read slowly, so that the peer can notice
-	hangUpPace  = 10 * time.Millisecond   // the pause after each MiB of that
-)
-
-// Close closes the socket. Messages that were sent are still written, for the linger period at most;
-// those left then are dropped and counted, and the error says how many. Blocked calls return ErrClosed; Recv first returns
+// Close closes the socket. Messages that were sent are still written, and what is written is left to the peers to take, for the linger period at most;
+// those left then are dropped and counted, and the error says how many; what peers had not taken is in Stats.Untaken. Blocked calls return ErrClosed; Recv first returns
 // what had arrived. When Close returns, every goroutine of the socket has ended and the
 // addresses it was bound to are free. Closing again does nothing.
 func (c *core) Close() error {
@@ -31,7 +20,8 @@ func (c *core) Close() error {
 }
 
 // Shutdown is Close with the caller's limit in place of the linger period. It returns nil when all
-// messages went out, else an error that says how many were left, and wraps the context's. While
+// messages went out and the systems of the peers have taken them, also of peers that are behind with reading; else an error
+// that says how much was left, and wraps the context's. A peer that is there gets 1.5 seconds beyond the limit. While
 // another Shutdown or Close is under way it waits for that one, which the limit that strikes first ends.
 func (c *core) Shutdown(ctx context.Context) error {
 	if c.pat == nil {
@@ -57,7 +47,7 @@ func (c *core) shutdown(ctx context.Context, op string) error {
 	}
 	c.pat.stopSending(ErrClosed)
 	err := c.drain(ctx, op != "close")
-	c.end()
+	c.end(ctx)
 	return c.unsent(op, err)
 }
 
@@ -132,7 +122,7 @@ func (c *core) unsent(op string, cause error) error {
 	}
 	left := c.drops[DropClosed].Load()
 	if left == 0 || cause == nil {
-		return nil
+		return c.notTaken(op)
 	}
 	what := "sent"
 	if c.sure != nil {
@@ -141,8 +131,16 @@ func (c *core) unsent(op string, cause error) error {
 	return &Error{Op: op, Err: &blocked{fmt.Errorf("%d messages were not %s", left, what), cause}}
 }
 
+// notTaken returns the error of a shutdown that sent everything, to peers that were too far behind with reading.
+func (c *core) notTaken(op string) error {
+	if n := c.cutOff.Load(); n > 0 {
+		return &Error{Op: op, Err: &blocked{fmt.Errorf("%d bytes were sent that peers have not taken", n), context.DeadlineExceeded}}
+	}
+	return nil
+}
+
 // end hangs up on all peers, then ends all goroutines. Each pipe drops and counts what it has left.
-func (c *core) end() {
+func (c *core) end(ctx context.Context) {
 	if c.spooler != nil {
 		c.spooler.courier.halt()
 	}
@@ -152,16 +150,9 @@ func (c *core) end() {
 	c.cancel()
 	pipes := c.allPipes()
 	for _, p := range pipes {
-		p.hangUp()
+		p.hangUp(ctx.Err() == nil && c.hurried.Err() == nil)
 	}
-	grace, done := context.WithTimeout(context.Background(), hangUpLimit)
-	defer done()
-	for _, p := range pipes {
-		select {
-		case <-p.detached():
-		case <-grace.Done():
-		}
-	}
+	c.part(ctx, pipes)
 	for _, p := range c.allPipes() {
 		p.kill(ErrClosed)
 	}

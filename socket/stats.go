@@ -13,6 +13,7 @@ type Stats struct {
 	Refused     map[Refusal]uint64    // peers refused or disconnected, likewise
 	Forbidden   uint64                // subscriptions that WithTopicAuthorizer refused
 	Missed      uint64                // messages that durable subscriptions will never get: those of ours (WithDurable), or of our subscribers (WithSpool)
+	Untaken     uint64                // bytes that were written and that the systems of peers had not taken when they were given up: see Shutdown
 	Acks        AckStats              // of acknowledged links (WithAck)
 	Spool       *SpoolStats           // of WithSpool, nil without
 	Endpoints   []string              // what the socket listens on

@@ -34,6 +34,9 @@ type tlsConn struct {
 	closed atomic.Bool
 }
 
+// NetConn returns the connection below.
+func (c *tlsConn) NetConn() net.Conn { return c.below.Conn }
+
 // Handshake is what the first Read or Write would do. It happens once; crypto/tls remembers how it ended.
 func (c *tlsConn) Handshake() error {
 	if c.opened.Load() {

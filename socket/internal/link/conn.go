@@ -50,6 +50,31 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// UnackedUnknown is what Unacked returns on systems that do not tell.
+const UnackedUnknown = -1
+
+// Unacked returns how many bytes the peer's system has not taken yet, after CloseWrite; none where TCP is not concerned: there the peer can read what
+// was written also when it is no longer there who wrote.
+func (c *Conn) Unacked() int {
+	for nc := c.Conn; ; {
+		switch over := nc.(type) {
+		case *net.TCPConn:
+			n := unacked(over)
+			if n > 0 {
+				n-- // the end of the stream counts as one
+			}
+			return n
+		case interface{ NetConn() net.Conn }:
+			nc = over.NetConn()
+		default:
+			return 0
+		}
+	}
+}
+
+// NetConn returns the connection below.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
 // giveUp follows an error of writing. What the peer sent before it went can still be read, and then the end; a peer that is there after all
 // sees that nothing follows. Without that only Close is left to get to an end.
 func (c *Conn) giveUp() {

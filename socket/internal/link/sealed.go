@@ -58,6 +58,9 @@ func NewSealedConn(nc net.Conn, seal *zmtp.Sealer, open *zmtp.Opener, early []by
 	return c
 }
 
+// NetConn returns the connection below.
+func (s *sealed) NetConn() net.Conn { return s.Conn }
+
 // CloseWrite and Pings are those of the connection below.
 func (s *sealed) CloseWrite() error { return (&Conn{Conn: s.Conn}).CloseWrite() }
 func (s *sealed) Pings() bool       { return (&Conn{Conn: s.Conn}).Pings() }

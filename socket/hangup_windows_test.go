@@ -1,0 +1,7 @@
+package socket
+
+import "syscall"
+
+func smallReceiveBuffer(fd uintptr) error {
+	return syscall.SetsockoptInt(syscall.Handle(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 8<<10)
+}
