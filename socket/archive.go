@@ -18,9 +18,12 @@ import (
 type archive struct {
 	in    intake
 	c     *core
+	out   *fanout
 	names SpoolNames
 	ctx   context.Context
 	stop  context.CancelFunc // ends the couriers
+
+	settlements settlements
 
 	makeMu sync.Mutex // one subscription is made, removed or looked at, at a time; taken before mu
 
@@ -66,7 +69,7 @@ type subscribed struct {
 
 func (a *archive) init(f *fanout) {
 	c := f.c
-	a.c, a.in.c = c, c
+	a.c, a.in.c, a.out = c, c, f
 	if c.bad != nil || c.cfg.openSpool == nil {
 		return
 	}
@@ -150,6 +153,7 @@ func (a *archive) resume(p *pipe, data []byte) error {
 	d.lookMu.Lock()
 	d.lookLocked()
 	d.lookMu.Unlock()
+	a.settlements.tell()
 	return nil
 }
 
@@ -250,6 +254,8 @@ func (c *courier) follow(prior *courier) {
 // hear passes on what the courier of a group says.
 func (a *archive) hear(g *group, n courierNews) {
 	switch {
+	case n.settled:
+		a.settlements.tell()
 	case n.gap != nil:
 		count := n.gap.To - n.gap.From + 1
 		a.mu.Lock()
@@ -270,6 +276,7 @@ func (a *archive) detach(p *pipe) {
 	if d == nil {
 		return
 	}
+	defer a.settlements.tell()
 	d.quit()
 	m := p.member.Load()
 	if m == nil {

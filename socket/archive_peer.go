@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -56,6 +55,7 @@ func (d *subscribed) lookLocked() {
 		m.join()
 	} else {
 		m.retire()
+		d.a.settlements.tell()
 	}
 }
 
@@ -138,10 +138,6 @@ func (a *archive) RemoveDurable(name string) error {
 	a.mu.Unlock()
 	return nil
 }
-
-// Flush returns nil when all messages that Send was given before the call are on disk, whatever the spool's policy. It does not wait for peers. It is for
-// sockets with WithSpool (ErrState).
-func (a *archive) Flush(ctx context.Context) error { return a.in.Flush(ctx) }
 
 // stats fills in what there is to say about the log.
 func (a *archive) stats(into *Stats) {

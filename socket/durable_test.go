@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -160,4 +161,44 @@ func TestDurable_SharesAmongMembers(t *testing.T) {
 	}
 	all.Wait()
 	assert.Len(t, seen, n)
+}
+
+// TestDurable_WaitsForMembers: WaitAcked waits for those that are connected, whatever they are subscribed to, and for nobody else; Enqueue is Send in two steps.
+func TestDurable_WaitsForMembers(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	publish(t, pub, 0, 5)
+	require.NoError(t, pub.WaitAcked(try()), "there is nobody")
+	subs := []*socket.Sub{durable(t, endpoint, "one", spool.Beginning(), socket.WithManualAck()), durable(t, endpoint, "two", spool.Beginning(), socket.WithManualAck())}
+	live := socket.NewSub()
+	defer live.Close()
+	require.NoError(t, live.Subscribe("t", "u"))
+	require.NoError(t, live.Connect(endpoint))
+	require.NoError(t, pub.WaitSubscribers(limit(t), "u", 1))
+	for _, sub := range subs {
+		for range 5 {
+			m := recv(t, sub)
+			require.NoError(t, m.Ack())
+		}
+	}
+	require.NoError(t, pub.WaitAcked(limit(t)))
+	n, err := pub.Enqueue(limit(t), text("t"), ordinal(5, 8))
+	require.NoError(t, err)
+	assert.Equal(t, uint64(6), n)
+	require.NoError(t, pub.WaitSpooled(limit(t), n))
+	n, err = pub.Enqueue(limit(t), text("u"), nil)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(7), n)
+	assert.Equal(t, "t", string(recv(t, live).Frames[0]))
+	assert.Equal(t, "u", string(recv(t, live).Frames[0]))
+	first := recv(t, subs[0])
+	require.NoError(t, first.Ack())
+	require.ErrorIs(t, pub.WaitAcked(try()), context.Canceled, "the other one has not")
+	require.NoError(t, subs[1].Close())
+	require.NoError(t, pub.WaitAcked(limit(t)))
+	require.NoError(t, subs[0].Close())
+	require.NoError(t, pub.Close())
+	require.ErrorIs(t, pub.WaitAcked(limit(t)), socket.ErrClosed)
+	require.ErrorIs(t, socket.NewPub().WaitAcked(limit(t)), socket.ErrState)
+	require.ErrorIs(t, new(socket.Pub).WaitAcked(limit(t)), socket.ErrState)
 }

@@ -85,6 +85,11 @@ func (f *fanout) send(ctx context.Context, frames, given [][]byte) error {
 			return err
 		}
 	}
+	return f.spread(ctx, frames, given, size)
+}
+
+// spread gives a message to the subscribers that are connected and have no durable subscription.
+func (f *fanout) spread(ctx context.Context, frames, given [][]byte, size int) error {
 	f.mu.Lock()
 	for {
 		if f.err != nil {

@@ -53,7 +53,7 @@ func (ev *events) lineLocked(e socket.Event) string {
 		if !ev.verbose {
 			return ev.troubleLocked(e.Endpoint, fmt.Sprintf("%s %s: %s", e.Kind, e.Endpoint, reason(e)))
 		}
-	case socket.Listening, socket.Dropped, socket.DeadLettered, socket.SpoolTrouble:
+	case socket.Listening, socket.Dropped, socket.DeadLettered, socket.SpoolTrouble, socket.WindowTrouble, socket.Missed:
 		return oneLine(e.String())
 	}
 	if ev.verbose {

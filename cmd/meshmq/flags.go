@@ -3,10 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // socketFlags are the flags that every socket verb has.
@@ -29,6 +33,7 @@ type socketFlags struct {
 	immediate bool
 	wait      time.Duration
 	spool     *spoolFlags // nil where there is none
+	ack       *ackFlags   // likewise
 	warnPlain bool        // tell of peers that do not acknowledge
 }
 
@@ -124,4 +129,48 @@ func parseNumber(s string, least int) (int, error) {
 		return 0, fmt.Errorf("want a whole number from %d", least)
 	}
 	return n, nil
+}
+
+// policy is the value of --sync.
+type policy spool.Policy
+
+func (p *policy) String() string { return spool.Policy(*p).String() }
+func (p *policy) Type() string   { return "POLICY" }
+
+// Set takes the name of a policy.
+func (p *policy) Set(s string) error {
+	for _, known := range []spool.Policy{spool.Always, spool.Interval, spool.OS} {
+		if s == known.String() {
+			*p = policy(known)
+			return nil
+		}
+	}
+	return errors.New("want always, interval or os")
+}
+
+// size is a flag's value of at least leastQuota bytes.
+type size int64
+
+// leastQuota is room for a few of the smallest segments of a spool.
+const leastQuota = 256 << 10
+
+func (z *size) Type() string { return "SIZE" }
+
+func (z *size) String() string {
+	if *z == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*z), 10)
+}
+
+// Set takes a number of bytes, or of KiB, MiB, GiB or TiB.
+func (z *size) Set(text string) error {
+	digits := strings.TrimRight(text, "KMGTiB")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	shift, known := map[string]int{"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}[text[len(digits):]]
+	if err != nil || !known || n > math.MaxInt64>>shift || n<<shift < leastQuota {
+		return errors.New("want a size from 256KiB, such as 512MiB or 20GiB")
+	}
+	*z = size(n << shift)
+	return nil
 }

@@ -15,20 +15,21 @@ func newPull() *cobra.Command {
 		Short: "Receive messages from PUSH peers",
 		Long: `pull prints each message: its frames joined by a TAB, then a newline. Without --count, --wait and --timeout
 it does so until interrupted. With --ack it acknowledges each message once its line is written out, to peers that keep what they send until
-then (push --ack, push --spool): what it has taken and not printed when it is killed comes again, to it or another.`,
+then (push --ack, push --spool): what it has taken and not printed when it is killed comes again, to it or another.
+With --window it remembers on disk what it has printed, so that what comes again is not printed twice. Only what was being written out when it was
+killed may be.`,
 		Example: `  meshmq pull -b tcp://*:5555
   meshmq pull -b tcp://*:5555 --ack --prefetch 10 >> jobs.txt
+  meshmq pull -b tcp://*:5555 --ack --window printed.d >> jobs.txt
   meshmq pull -b tcp://*:0 --announce logs --json | jq .frames`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := ack.check(cmd); err != nil {
+			if err := ack.check(cmd, "--ack"); err != nil {
 				return err
 			}
-			return serve(cmd, &f, &out, opening(socket.NewPull, ack.options()), func(s *session, pull *socket.Pull) error {
-				if ack.on {
-					return s.receive(s.ctx, pull, pull, s.printAcked)
-				}
-				return s.receive(s.ctx, pull, pull, s.print)
+			f.ack = &ack
+			return serve(cmd, &f, &out, opening(socket.NewPull, ack.options), func(s *session, pull *socket.Pull) error {
+				return s.receive(s.ctx, pull, pull, s.printer(ack.on))
 			})
 		},
 	}

@@ -49,6 +49,7 @@ again. What --timeout leaves there is exit code 3. For peers that do not acknowl
 	f.add(cmd, "stop after `N` messages")
 	f.addImmediate(cmd)
 	cmd.Flags().BoolVar(&ack, "ack", false, "send again what a peer did not acknowledge, and wait until all is acknowledged")
-	sp.add(cmd)
+	sp.add(cmd, "until they are acknowledged")
+	sp.addQuota(cmd, "then wait for room")
 	return cmd
 }

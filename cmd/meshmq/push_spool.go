@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,24 +19,39 @@ type spoolFlags struct {
 	dir      string
 	sync     policy
 	receipts bool
+	quota    size
+	topic    bool // of pub: it is kept whether it is acknowledged or not
+	keepFor  time.Duration
+	keepLast int
 
 	log *spool.Log // open from prepare on; the socket's
 }
 
-func (f *spoolFlags) add(cmd *cobra.Command) {
+func (f *spoolFlags) add(cmd *cobra.Command, what string) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.dir, "spool", "", "keep messages in `DIR`, made if it is missing, until they are acknowledged")
+	flags.StringVar(&f.dir, "spool", "", "keep messages in `DIR`, made if it is missing, "+what)
 	flags.Var(&f.sync, "sync", "a message is safe when it is on disk (always), is there within a second (interval), or the system has it (os)")
 	_ = cmd.RegisterFlagCompletionFunc("sync", cobra.FixedCompletions([]string{"always", "interval", "os"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagDirname("spool")
 	flags.BoolVar(&f.receipts, "receipts", false, "print the number of each message, from 1 in a new spool, once it is safe there")
 }
 
+func (f *spoolFlags) addQuota(cmd *cobra.Command, full string) {
+	cmd.Flags().Var(&f.quota, "quota", "let the spool take `SIZE` of its disk at most, such as 512MiB or 20GiB; "+full+" (default: what there is)")
+}
+
+// addKeep is for a spool that is the log of a publisher.
+func (f *spoolFlags) addKeep(cmd *cobra.Command) {
+	f.topic = true
+	cmd.Flags().Var((*duration)(&f.keepFor), "keep-for", "drop what is older than this `LONG` from the spool, such as 24h (default: never)")
+	cmd.Flags().Var((*number)(&f.keepLast), "keep-last", "drop what has more than `N` messages behind it in the spool (default: none)")
+}
+
 func (f *spoolFlags) check(cmd *cobra.Command) error {
 	if f.dir != "" {
 		return nil
 	}
-	for _, name := range []string{"spool", "sync", "receipts"} {
+	for _, name := range []string{"spool", "sync", "receipts", "quota", "keep-for", "keep-last"} {
 		if cmd.Flags().Changed(name) {
 			return usage(cmd, "--%s without a directory: want --spool DIR", name)
 		}
@@ -43,12 +59,25 @@ func (f *spoolFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
+// logOptions are those of the flags. A quota has room for several segments, and a topic makes room by dropping the oldest.
+func (f *spoolFlags) logOptions() spool.Options {
+	o := spool.Options{Policy: spool.Policy(f.sync), Quota: int64(f.quota)}
+	if f.quota > 0 {
+		o.SegmentSize = min(16<<20, o.Quota/4)
+	}
+	if f.topic {
+		o.Kind, o.Full = spool.Topic, spool.DropOldest
+		o.Retention = spool.Retention{Age: f.keepFor, Count: uint64(f.keepLast)}
+	}
+	return o
+}
+
 // prepare opens the spool, if there is to be one, and tells what was found in it.
 func (f *spoolFlags) prepare(cmd *cobra.Command) error {
 	if f.dir == "" {
 		return nil
 	}
-	log, err := spool.Open(f.dir, spool.Options{Policy: spool.Policy(f.sync)})
+	log, err := spool.Open(f.dir, f.logOptions())
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("spool %q: the folder that it would be made in does not exist: make it", f.dir)
 	} else if err != nil {
@@ -69,6 +98,9 @@ func (f *spoolFlags) options() []socket.Option {
 	return []socket.Option{socket.WithSpoolOn(socket.SpoolOf(f.log))}
 }
 
+// published reports whether what was sent is in the log of a publisher.
+func (f *spoolFlags) published() bool { return f != nil && f.topic && f.log != nil }
+
 // kept returns how many messages are in the spool, once the socket is closed.
 func (f *spoolFlags) kept() uint64 {
 	if f == nil || f.dir == "" {
@@ -79,23 +111,6 @@ func (f *spoolFlags) kept() uint64 {
 		return 0
 	}
 	return pending(s)
-}
-
-// policy is the value of --sync.
-type policy spool.Policy
-
-func (p *policy) String() string { return spool.Policy(*p).String() }
-func (p *policy) Type() string   { return "POLICY" }
-
-// Set takes the name of a policy.
-func (p *policy) Set(s string) error {
-	for _, known := range []spool.Policy{spool.Always, spool.Interval, spool.OS} {
-		if s == known.String() {
-			*p = policy(known)
-			return nil
-		}
-	}
-	return errors.New("want always, interval or os")
 }
 
 // spooler is a socket that sends from a spool.

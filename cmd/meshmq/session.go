@@ -28,6 +28,7 @@ type session struct {
 	strict  bool         // a dropped message makes the verb fail
 	unsent  uint64       // accepted, and given up in the end
 	kept    uint64       // in the spool in the end
+	missed  uint64       // gone from a log before they were delivered to us
 
 	sent, received atomic.Int64 // messages
 	moved          atomic.Int64 // when the last of them was, in nanoseconds since start
@@ -54,10 +55,8 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 		defer cancel()
 		s.ctx = ctx
 	}
-	if f.spool != nil {
-		if err := f.spool.prepare(cmd); err != nil {
-			return err
-		}
+	if err := f.prepare(cmd); err != nil {
+		return err
 	}
 	ctx, end := context.WithCancelCause(s.ctx)
 	defer end(nil)
@@ -72,6 +71,17 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 		err = work(s, sock)
 	}
 	return s.finish(sock, err)
+}
+
+// prepare opens what a verb keeps on disk.
+func (f *socketFlags) prepare(cmd *cobra.Command) error {
+	if f.spool != nil {
+		return f.spool.prepare(cmd)
+	}
+	if f.ack != nil {
+		return f.ack.prepare(cmd.Context())
+	}
+	return nil
 }
 
 // options are those of the flags that differ from the defaults.
@@ -104,10 +114,19 @@ func (s *session) finish(sock conn, err error) error {
 		err = left
 	}
 	s.kept = s.spool.kept()
+	if e := s.ack.close(); err == nil {
+		err = e
+	}
 	stats := sock.Stats()
 	s.unsent = stats.Dropped[socket.DropClosed]
 	if lost := lostMessages(stats); err == nil && s.strict && lost > 0 {
 		err = fmt.Errorf("%d of %s lost; the dropped lines say why", lost, messages(s.sent.Load()))
+	}
+	if s.ack != nil {
+		s.missed = stats.Missed
+	}
+	if err == nil && s.missed > 0 {
+		err = fmt.Errorf("%s gone from the publisher's log: the missed lines say which", messages(int64(s.missed)))
 	}
 	if err == nil && s.verbose {
 		s.say("%s", s.summary())
@@ -165,7 +184,7 @@ func (s *session) verdict(err error) error {
 		return err
 	case sig != nil:
 		return fail(exitInterrupt, "%w: %s", sig, s.summary())
-	case s.kept > 0: // safe, with a peer or without
+	case s.kept > 0 || s.spool.published(): // safe, with a peer or without
 		return fail(exitTimeout, "timeout after %s: %s", s.timeout, s.summary())
 	}
 	return s.late(fmt.Sprintf("timeout after %s", s.timeout))
@@ -216,6 +235,9 @@ func (s *session) summary() string {
 	}
 	if s.kept > 0 {
 		text += fmt.Sprintf("; %s not acknowledged and kept in %s", messages(int64(s.kept)), s.spool.dir)
+	}
+	if s.missed > 0 {
+		text += fmt.Sprintf("; %s missed", messages(int64(s.missed)))
 	}
 	return text
 }

@@ -18,6 +18,7 @@ type purge struct {
 	which    []numbers
 	dead     bool
 	consumer string
+	remove   bool // the consumer
 	force    bool
 	trim     bool // what a topic keeps is to go
 }
@@ -36,15 +37,20 @@ func newSpoolPurge() *cobra.Command {
 		Short: "Let messages or dead letters go for good",
 		Long: `purge lets the messages of a spool go, all or those of the numbers named, and gives their disk back. With --dead it is the dead
 letters that go, and nothing else. What would be lost to somebody, since it is not acknowledged, dead, or kept by a topic, goes with --force only;
-without it purge says how much that is and changes nothing. With --consumer only that consumer will not get them.`,
+without it purge says how much that is and changes nothing. With --consumer only that consumer will not get them, and with --remove it is forgotten itself: a subscriber that comes with its
+name is new then, and in a queue nothing is kept for it any more.`,
 		Example: `  meshmq spool purge outbox
   meshmq spool purge outbox 17 --force
-  meshmq spool purge outbox --dead --force`,
+  meshmq spool purge outbox --dead --force
+  meshmq spool purge log --consumer archive --remove --force`,
 		Args:              wantDir,
 		ValidArgsFunction: completeSpool,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if p.which, err = parseNumbers(cmd, args[1:]); err != nil {
 				return err
+			}
+			if p.remove && (p.consumer == "" || len(p.which) > 0) {
+				return usage(cmd, "--remove is for a whole consumer: want --consumer NAME and no numbers")
 			}
 			o := spool.Options{SegmentSize: purgeSegment}
 			err = openSpool(cmd, args[0], o, func(l *spool.Log) error { return p.run(cmd, l) })
@@ -57,6 +63,7 @@ without it purge says how much that is and changes nothing. With --consumer only
 	}
 	cmd.Flags().BoolVar(&p.dead, "dead", false, "purge dead letters instead of messages")
 	addConsumer(cmd, &p.consumer, "purge what the consumer `NAME` has not acknowledged")
+	cmd.Flags().BoolVar(&p.remove, "remove", false, "with --consumer: forget it, and how far it has come")
 	cmd.Flags().BoolVar(&p.force, "force", false, "also what would be lost")
 	cmd.MarkFlagsMutuallyExclusive("dead", "consumer")
 	return cmd
@@ -128,6 +135,9 @@ func (p *purge) messages(l *spool.Log) (loss, error) {
 			}
 		}
 		all.n += wanted
+	}
+	if p.remove {
+		all.drop = append(all.drop, func() error { return l.RemoveConsumer(p.consumer) })
 	}
 	if l.Queue() == nil && p.consumer == "" && len(p.which) == 0 {
 		all.n, all.what, p.trim = l.Next()-l.First(), "messages that the topic keeps", true

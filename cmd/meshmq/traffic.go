@@ -48,6 +48,8 @@ func (s *session) receive(ctx context.Context, in receiver, sock conn, handle fu
 	for s.count == 0 || s.received.Load() < int64(s.count) {
 		m, err := s.next(ctx, in)
 		switch {
+		case errors.Is(err, socket.ErrMissed): // an event has said so, and Stats count it
+			continue
 		case errors.Is(err, errSilence) && s.count == 0:
 			return nil
 		case err != nil && s.signal() != nil:
@@ -71,7 +73,9 @@ func (s *session) receive(ctx context.Context, in receiver, sock conn, handle fu
 func (s *session) rest(in receiver, handle func(socket.Msg) error) error {
 	for s.count == 0 || s.received.Load() < int64(s.count) {
 		m, err := in.Recv(expired)
-		if err != nil {
+		if errors.Is(err, socket.ErrMissed) {
+			continue
+		} else if err != nil {
 			return nil
 		}
 		s.count1(&s.received)
