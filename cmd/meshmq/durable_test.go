@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshmq/meshmq/socket/spool"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -177,8 +176,6 @@ func TestPullWindow(t *testing.T) {
 	}
 	assert.Equal(t, "one\ntwo\n", out)
 
-	_, l := fillSpool(t, 1, spool.Options{})
-	defer l.Close()
 	r := meshmq(t, "pull", "-b", anyPort, "--ack", "--window", filepath.Join(dir, "no", "such"))
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.stderr, "make it")

@@ -73,6 +73,19 @@ func TestBadInput(t *testing.T) {
 		{"push --spool= -c " + nobody + " x", "--spool", "want --spool DIR"},
 		{"pull --prefetch 5 -b " + anyPort, "--prefetch without --ack", "see meshmq pull --help"},
 		{"pull --ack --prefetch 0 -b " + anyPort, `"0"`, "from 1"},
+		{"pull --window x -b " + anyPort, "--window without --ack", "see meshmq pull --help"},
+		{"pull --ack --window= -b " + anyPort, "--window", "want --window DIR"},
+		{"sub --from end -c " + nobody, "--from", "want --durable NAME"},
+		{"sub --durable= -c " + nobody, "--durable", "want --durable NAME"},
+		{"sub --durable x --from yesterday -c " + nobody, `"yesterday"`, "how long ago, such as 90m"},
+		{"sub --durable a/b -c " + nobody, `"a/b"`, "1 to 128 letters"},
+		{"sub --prefetch 5 -c " + nobody, "--prefetch without --durable NAME", "see meshmq sub --help"},
+		{"pub --topic x --receipts -b " + anyPort, "--receipts", "--spool DIR"},
+		{"pub --topic x --keep-for 1h -b " + anyPort, "--keep-for", "--spool DIR"},
+		{"pub --topic x --spool y --keep-last 0 -b " + anyPort, `"0"`, "from 1"},
+		{"push --spool x --quota 100KiB -c " + nobody + " x", `"100KiB"`, "from 256KiB"},
+		{"push --spool x --quota 5GB -c " + nobody + " x", `"5GB"`, "such as 512MiB"},
+		{"push --spool x --quota 99999999999TiB -c " + nobody + " x", "--quota", "such as 512MiB"},
 		{"pull --json --hex -b " + anyPort, "[hex json]", "none of the others"},
 		{"pull -q -v -b " + anyPort, "[quiet verbose]", "none of the others"},
 		{"push --identity x -c " + nobody, "--identity", "see meshmq push --help"},
@@ -117,6 +130,8 @@ func TestBadInput(t *testing.T) {
 		{"spool replay x --rate 0", `"0"`, "from 1"},
 		{"spool purge x all", `"all"`, "such as 7, 3-9 or 12-"},
 		{"spool purge x --dead --consumer y", "[consumer dead]", "none of the others"},
+		{"spool purge x --remove", "--remove", "--consumer NAME"},
+		{"spool purge x 7 --consumer y --remove", "--remove", "no numbers"},
 		{"version extra", `"extra"`, "takes none"},
 		{"completion", "SHELL", "bash, zsh, fish or powershell"},
 		{"completion csh", `"csh"`, "bash, zsh, fish or powershell"},
@@ -183,5 +198,6 @@ func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		assert.Contains(t, ok(t, "completion", shell), "meshmq", shell)
 	}
+	assert.Equal(t, []string{"beginning", "end"}, lines(ok(t, "__complete", "sub", "--from", ""))[:2])
 	assert.Contains(t, lines(ok(t, "__complete", "pu")), "push\tSend messages, each to one PULL peer in turn")
 }
