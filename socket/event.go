@@ -92,7 +92,7 @@ type Event struct {
 	Count    uint64        // Dropped, Redelivered, DeadLettered and Missed
 }
 
-// String returns the event in one line.
+// String returns the event in one line of what prints.
 func (e Event) String() string {
 	s := e.Kind.String()
 	if e.Endpoint != "" {
@@ -114,7 +114,7 @@ func (e Event) String() string {
 		s += fmt.Sprintf(" %d (%s)", e.Count, e.Reason)
 	}
 	if e.Err != nil {
-		s += ": " + e.Err.Error()
+		s += ": " + printable(e.Err.Error())
 	}
 	return s
 }

@@ -15,7 +15,7 @@ type Refusal uint8
 
 // What peers are refused for. In brackets the option that sets the limit, where there is one.
 const (
-	RefusedNotZMTP    Refusal = iota + 1 // it speaks something else, such as HTTP or TLS
+	RefusedNotZMTP    Refusal = iota + 1 // it speaks something else, such as HTTP or TLS, or asks for another page
 	RefusedVersion                       // it speaks ZMTP 1.0 or 2.0 where that is not let in
 	RefusedMechanism                     // it wants another security mechanism, or the same part in it
 	RefusedKey                           // what it sent does not open with the keys that it should have, or was sent before
@@ -68,6 +68,9 @@ var kinds = []struct {
 }{
 	{ErrRefused, RefusedFilter},
 	{transport.ErrTLS, RefusedTLS},
+	{transport.ErrUpgrade, RefusedNotZMTP},
+	{transport.ErrFragments, RefusedSize},
+	{transport.ErrWebSocket, RefusedProtocol},
 	{ErrForbidden, RefusedForbidden},
 	{ErrRoutingID, RefusedIdentity},
 	{link.ErrTooManyFrames, RefusedFrames},
@@ -85,10 +88,6 @@ var kinds = []struct {
 	{zmtp.ErrFrameFlags, RefusedProtocol},
 	{zmtp.ErrFrameSize, RefusedProtocol},
 	{zmtp.ErrOldLength, RefusedProtocol},
-	{zmtp.ErrUnsealed, RefusedProtocol},
-	{zmtp.ErrSealFlags, RefusedProtocol},
-	{zmtp.ErrSealed, RefusedKey},
-	{zmtp.ErrReplayed, RefusedKey},
 }
 
 // refusalsOf are the refusals that the reasons of a failed handshake stand for; for those that are not here it is RefusedProtocol.

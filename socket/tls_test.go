@@ -167,6 +167,35 @@ func TestTLS_Refusals(t *testing.T) {
 	}
 }
 
+// Whoever is at the other end has a certificate of its own making, with names that are meant for the terminal of who reads the log, or to fill it.
+func TestTLS_ForgedNames(t *testing.T) {
+	t.Parallel()
+	for _, names := range [][]string{{"\x1b[2Jevil\r\nforged line"}, {strings.Repeat("a", 50_000)}} {
+		pair := transporttest.NewAuthority(t).Issue("", func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, names })
+		ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+		require.NoError(t, err)
+		defer ln.Close()
+		push := socket.NewPush(socket.WithTLS(transporttest.NewAuthority(t).Mutual("c")), socket.WithoutReconnect())
+		closing(t, push)
+		failed := watch(t, push)
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		require.NoError(t, push.Connect("tls+tcp://localhost:"+port))
+		conn, err := ln.Accept()
+		require.NoError(t, err)
+		defer conn.Close()
+		require.Error(t, conn.(*tls.Conn).Handshake())
+		e := failed(socket.HandshakeFailed)
+		require.ErrorIs(t, e.Err, transport.ErrTLS)
+		assert.ErrorContains(t, e.Err, "certificate is valid for")
+		for _, shown := range []string{e.Err.Error(), e.String()} {
+			assert.NotContains(t, shown, "\n")
+			assert.NotContains(t, shown, "\x1b")
+			assert.Less(t, len(shown), 500)
+		}
+		assert.Equal(t, map[socket.Refusal]uint64{socket.RefusedTLS: 1}, push.Stats().Refused)
+	}
+}
+
 // TLS 1.1 is refused even where the configuration would have it.
 func TestTLS_OldVersion(t *testing.T) {
 	t.Parallel()

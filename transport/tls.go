@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // ErrTLS is what the error of a Read or Write is when the two sides did not come to terms on TLS: a certificate that is not
@@ -108,10 +110,31 @@ func explain(err error) error {
 		return err
 	}
 	if text := err.Error(); strings.HasPrefix(text, "tls: ") {
-		return fmt.Errorf("%w: %w", ErrTLS, err)
+		return &tlsError{err}
 	}
 	return err
 }
+
+// tlsError is an error of crypto/tls. It has names in it that a peer made up before it proved anything, those of its certificate, as long as they
+// are: they are cut, and what does not print is escaped.
+type tlsError struct{ err error }
+
+// maxTLSText is how much of such an error is shown: what they have to say comes first.
+const maxTLSText = 255
+
+func (e *tlsError) Error() string {
+	text := e.err.Error()
+	if len(text) > maxTLSText {
+		text = text[:maxTLSText] + "..."
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		quoted := strconv.Quote(text)
+		text = quoted[1 : len(quoted)-1]
+	}
+	return ErrTLS.Error() + ": " + text
+}
+
+func (e *tlsError) Unwrap() []error { return []error{ErrTLS, e.err} }
 
 // speaks says what is wrong with a peer's first octets.
 func speaks(e tls.RecordHeaderError) string {

@@ -161,9 +161,11 @@ func TestPeersThatBreakTheRules(t *testing.T) {
 		{"message within fragments", "out of order", true, raw(raw(nil, 2, true, "\x00a"), binaryFin, true, "\x00b")},
 		{"long ping", "control frame", true, raw(nil, pingFin, true, string(make([]byte, 126)))},
 		{"ping in fragments", "control frame", true, raw(nil, byte(ws.OpPing), true, "x")},
-		{"fragments too large", "at most 1048576", true, raw(raw(nil, 2, true, "\x00"+big), fin, true, "xy")},
+		{"fragments too large", "at most 1048576", true, raw(raw(raw(nil, binaryFin, true, ready), 2, true, "\x00"+big), fin, true, "xy")},
+		{"fragments before the handshake", "at most 8192", true, raw(raw(nil, 2, true, "\x00"+big[:8192]), fin, true, "xy")},
+		{"large fragment before the handshake", "at most 8192", true, raw(nil, 2, true, big)},
 		{"length with bit 63", "most significant bit", false, []byte{binaryFin, 127, 0x80, 0, 0, 0, 0, 0, 0, 1}},
-		{"claimed fragment", "at most 1048576", false, []byte{2, 127, 0x7f, 0, 0, 0, 0, 0, 0, 1}},
+		{"claimed fragment", "at most 1048576", false, append(raw(nil, binaryFin, false, ready), 2, 127, 0x7f, 0, 0, 0, 0, 0, 0, 1)},
 		{"complaint", `code 1002 "oh"`, true, raw(nil, closeFin, true, "\x03\xeaoh")},
 	} {
 		t.Run(test.name, func(t *testing.T) {

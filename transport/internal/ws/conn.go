@@ -13,9 +13,6 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// errTooLarge: a message in fragments went beyond Config.MaxMessage.
-var errTooLarge = errors.New("websocket: message too large")
-
 const (
 	firstRaw   = 4 << 10  // the read buffer of a peer that says little, and of the HTTP upgrade
 	largestRaw = 64 << 10 // that of a busy one; bodies beyond it bypass it
@@ -137,7 +134,7 @@ func (c *Conn) complain(err error) {
 		return
 	case errors.Is(err, errText):
 		code = ws.StatusUnsupportedData
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, ErrTooLarge):
 		code = ws.StatusMessageTooBig
 	}
 	c.code.CompareAndSwap(0, uint32(code))

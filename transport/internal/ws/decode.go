@@ -21,14 +21,21 @@ const (
 const (
 	maxControl   = 125     // the payload of a control frame (RFC 6455, 5.5)
 	maxIdentity  = 255     // RFC 37, "The Identity Property"
-	maxHandshake = 8 << 10 // commands before READY that are looked at: zmtp takes half of that
+	maxHandshake = 8 << 10 // commands before READY that are looked at, and what is gathered of fragments: zmtp takes half of that
+)
+
+// What is wrong with a peer, for errors.Is.
+var (
+	ErrUpgrade  = errors.New("websocket upgrade")            // it wants something else than we offer, or speaks something else
+	ErrProtocol = errors.New("websocket")                    // it broke the rules of WebSocket, or of ZMTP over it
+	ErrTooLarge = errors.New("websocket: message too large") // a message in fragments went beyond Config.MaxMessage, or what a handshake takes
 )
 
 // errText is apart because its close code is: a JavaScript peer that sends strings gets to know.
-var errText = errors.New("websocket: a text message: want binary")
+var errText = fmt.Errorf("%w: a text message: want binary", ErrProtocol)
 
 // decoder turns what the peer sends into ZMTP: a greeting that it makes up, then the frames. Memory grows only with
-// bytes that have arrived, and for a message in fragments up to maxMessage.
+// bytes that have arrived, and for a message in fragments up to largest.
 type decoder struct {
 	masked     bool // what arrives must be masked: the peer is the client (RFC 6455, 5.1)
 	bare       bool // the subprotocol without a mechanism
@@ -146,7 +153,7 @@ func (d *decoder) gather(held, b []byte) ([]byte, error) {
 	return nil, d.whole(held[0], held[1:])
 }
 
-var errNoFlags = errors.New("websocket: an empty message: want a flags octet")
+var errNoFlags = fmt.Errorf("%w: an empty message: want a flags octet", ErrProtocol)
 
 // header takes bytes of a frame's header, and begins the frame when that is whole.
 func (d *decoder) header(src []byte) (n int, err error) {
@@ -162,7 +169,7 @@ func (d *decoder) header(src []byte) (n int, err error) {
 	d.rawLen = 0
 	h, err := ws.ReadHeaderBuffer(&d.reader, d.scratch[:0])
 	if err != nil {
-		return n, fmt.Errorf("websocket: %w", err)
+		return n, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	return n, d.begin(h)
 }
@@ -190,35 +197,43 @@ func (d *decoder) begin(h ws.Header) error {
 	d.frame, d.left, d.pos = h, h.Length, 0
 	switch {
 	case h.Masked != d.masked && d.masked:
-		return errors.New("websocket: a client's frame without a mask")
+		return fmt.Errorf("%w: a client's frame without a mask", ErrProtocol)
 	case h.Masked != d.masked:
-		return errors.New("websocket: a server's frame with a mask")
+		return fmt.Errorf("%w: a server's frame with a mask", ErrProtocol)
 	case h.Rsv != 0:
-		return errors.New("websocket: a reserved bit is set; no extension was agreed upon")
+		return fmt.Errorf("%w: a reserved bit is set; no extension was agreed upon", ErrProtocol)
 	case h.OpCode.IsReserved():
-		return fmt.Errorf("websocket: unknown opcode 0x%x", byte(h.OpCode))
+		return fmt.Errorf("%w: unknown opcode 0x%x", ErrProtocol, byte(h.OpCode))
 	case h.OpCode.IsControl():
 		if !h.Fin || h.Length > maxControl {
-			return fmt.Errorf("websocket: a control frame in fragments or above %d octets", maxControl)
+			return fmt.Errorf("%w: a control frame in fragments or above %d octets", ErrProtocol, maxControl)
 		}
 		return d.collect(gathering, d.held)
 	case h.OpCode == ws.OpText:
 		return errText
 	case (h.OpCode == ws.OpContinuation) != d.fragmented:
-		return errors.New("websocket: fragments of a message out of order")
+		return fmt.Errorf("%w: fragments of a message out of order", ErrProtocol)
 	case h.OpCode == ws.OpContinuation || !h.Fin:
-		if h.Length > int64(d.maxMessage+1-len(d.parts)) {
-			return fmt.Errorf("%w: %d octets in fragments, at most %d", errTooLarge, h.Length+int64(len(d.parts)), d.maxMessage)
+		if most := d.largest(); h.Length > int64(most+1-len(d.parts)) {
+			return fmt.Errorf("%w: %d octets in fragments, at most %d", ErrTooLarge, h.Length+int64(len(d.parts)), most)
 		}
 		d.fragmented = true
 		return d.collect(joining, d.parts)
 	case h.Length == 0:
 		return errNoFlags
 	case h.Length > math.MaxInt:
-		return fmt.Errorf("%w: %d octets", errTooLarge, h.Length)
+		return fmt.Errorf("%w: %d octets", ErrTooLarge, h.Length)
 	}
 	d.state = atFlags
 	return nil
+}
+
+// largest is the largest message in fragments: of a peer that is not let in yet no more than a handshake takes.
+func (d *decoder) largest() int {
+	if d.traffic {
+		return d.maxMessage
+	}
+	return min(d.maxMessage, maxHandshake)
 }
 
 // collect begins to gather a frame, which may be empty.
@@ -246,7 +261,7 @@ func (d *decoder) flags(src []byte) (n int, err error) {
 	size := int(d.left - 1)
 	switch {
 	case d.bare && !d.identified && size > maxIdentity:
-		return 1, fmt.Errorf("websocket: a routing id of %d octets, want at most %d", size, maxIdentity)
+		return 1, fmt.Errorf("%w: a routing id of %d octets, want at most %d", ErrProtocol, size, maxIdentity)
 	case d.bare && !d.identified, b[0] == flagCommand && !d.traffic && size <= maxHandshake:
 		d.state = gathering
 		return 0, nil
@@ -287,7 +302,7 @@ const commandInitiate = "INITIATE"
 // identity turns the first message of a peer without a mechanism into the READY that it stands for.
 func (d *decoder) identity(flags byte, id []byte) error {
 	if flags != 0 {
-		return errors.New("websocket: the first message is no routing id, which is a single frame")
+		return fmt.Errorf("%w: the first message is no routing id, which is a single frame", ErrProtocol)
 	}
 	var m zmtp.Metadata
 	if len(id) > 0 {
@@ -333,5 +348,5 @@ func zmtpFlags(octet byte) (flags byte, err error) {
 	case flagCommand:
 		return zmtp.FlagCommand, nil
 	}
-	return 0, fmt.Errorf("websocket: flags of 0x%02x, want 0, 1 or 2", octet)
+	return 0, fmt.Errorf("%w: flags of 0x%02x, want 0, 1 or 2", ErrProtocol, octet)
 }

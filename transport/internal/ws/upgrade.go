@@ -24,6 +24,9 @@ type Config struct {
 	Path       string   // client: what to ask for; server: what to answer to. It begins with /; empty: anything
 	Origins    []string // server: the sites whose pages may connect, besides its own; * for any
 	MaxMessage int      // the largest message accepted in fragments; those that are whole are the user's to bound
+
+	// Explain, if not nil, turns an error of the connection below into what is reported, while that and the upgrade are under way.
+	Explain func(error) error
 }
 
 // The subprotocols (RFC 45, "Handshake").
@@ -55,13 +58,13 @@ func (c *Conn) upgrade() error {
 	if c.client {
 		agree = c.ask
 	}
-	x := &exchange{nc: c.nc, client: c.client}
+	x := &exchange{nc: c.nc, client: c.client, explain: c.cfg.Explain}
 	chosen, err := agree(x)
 	switch {
 	case x.err != nil:
 		return x.err
 	case err != nil:
-		return fmt.Errorf("websocket upgrade: %w", err)
+		return fmt.Errorf("%w: %w", ErrUpgrade, err)
 	}
 	bare := chosen == bareProtocol
 	c.dec = decoder{masked: !c.client, bare: bare, maxMessage: c.cfg.MaxMessage, pongs: &c.pongs, out: greeting(c.cfg.Mechanism)}
@@ -176,11 +179,13 @@ type exchange struct {
 	end    int // of the head in buf, once it has arrived
 	given  int
 	err    error // of the connection, or what the peer sent in place of HTTP
+
+	explain func(error) error // Config.Explain
 }
 
 func (x *exchange) Write(p []byte) (int, error) {
 	n, err := x.nc.Write(p) // with TLS below it is the handshake of that which may fail
-	x.err = lost(err)
+	x.err = x.lost(err)
 	return n, x.err
 }
 
@@ -202,7 +207,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 // more reads once and looks for the end of the head.
 func (x *exchange) more() error {
 	if len(x.buf) == maxHead {
-		return fmt.Errorf("websocket upgrade: an HTTP head above %d bytes", maxHead)
+		return fmt.Errorf("%w: an HTTP head above %d bytes", ErrUpgrade, maxHead)
 	}
 	if len(x.buf) == cap(x.buf) {
 		x.buf = append(make([]byte, 0, max(firstRaw, 2*len(x.buf))), x.buf...)
@@ -211,7 +216,7 @@ func (x *exchange) more() error {
 	n, err := x.nc.Read(x.buf[old:cap(x.buf)])
 	x.buf = x.buf[:old+n]
 	if n == 0 && err != nil {
-		return lost(err)
+		return x.lost(err)
 	}
 	if at := bytes.Index(x.buf[max(0, old-3):], []byte("\r\n\r\n")); at >= 0 {
 		x.end = max(0, old-3) + at + 4
@@ -220,9 +225,14 @@ func (x *exchange) more() error {
 }
 
 // lost puts the end of the connection into words.
-func lost(err error) error {
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("websocket upgrade: the peer closed the connection: %w", io.ErrUnexpectedEOF)
+func (x *exchange) lost(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("websocket upgrade: the peer closed the connection: %w", io.ErrUnexpectedEOF)
+	case x.explain != nil:
+		return x.explain(err)
 	}
 	return err
 }
@@ -242,9 +252,9 @@ func (x *exchange) foreign() error {
 	}
 	switch x.buf[0] {
 	case 0xff:
-		return errors.New("websocket upgrade: this is ZMTP without WebSocket; the endpoint for that is tcp://")
+		return fmt.Errorf("%w: this is ZMTP without WebSocket; the endpoint for that is tcp://", ErrUpgrade)
 	case 0x15, 0x16: // an alert, a handshake
-		return errors.New("websocket upgrade: this is TLS; the endpoint for that is wss://")
+		return fmt.Errorf("%w: this is TLS; the endpoint for that is wss://", ErrUpgrade)
 	}
-	return fmt.Errorf("websocket upgrade: this is not HTTP: it begins with %q, want %q", x.buf[:n], want)
+	return fmt.Errorf("%w: this is not HTTP: it begins with %q, want %q", ErrUpgrade, x.buf[:n], want)
 }
