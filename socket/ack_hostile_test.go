@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,6 +85,41 @@ func TestAck_Floods(t *testing.T) {
 	mark, ok := m.Mark()
 	require.True(t, ok)
 	assert.EqualValues(t, 20_001, mark.Number)
+}
+
+// A sender that never reads what settles its messages, and goes on all the same, is not kept in mind for ever: one that keeps to its credit stops.
+func TestAck_ReadsNothing(t *testing.T) {
+	t.Parallel()
+	for name, settle := range map[string]func(socket.Msg) error{
+		"ACK": socket.Msg.Ack, "NACK": func(m socket.Msg) error { return m.Nack(socket.Reject(strings.Repeat("r", 255))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0), socket.WithAckCredit(4, 1<<20))
+			closing(t, pull)
+			await := watch(t, pull)
+			near, far := net.Pipe() // it has no buffer
+			require.NoError(t, pull.Attach(near))
+			raw := sockettest.NewRaw(t, far)
+			raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+			expectCredit(t, raw, 4, 1<<20)
+			for sent := 0; ; sent++ {
+				require.Less(t, sent, 1000, "nobody minds")
+				if _, err := far.Write([]byte("\x00\x01x")); err != nil {
+					break
+				}
+				m, err := pull.Recv(limit(t))
+				require.NoError(t, err)
+				if err := settle(m); err != nil {
+					require.ErrorIs(t, err, socket.ErrPeerGone)
+				}
+			}
+			e := await(socket.Disconnected)
+			assert.ErrorContains(t, e.Err, "reads nothing of what settles its messages")
+			assert.Equal(t, socket.RefusedAck, e.Refusal)
+			assert.Equal(t, map[socket.Refusal]uint64{socket.RefusedAck: 1}, pull.Stats().Refused)
+		})
+	}
 }
 
 // A peer that did not offer what is needed gets and means nothing of this: it is a plain peer, whatever commands it sends.

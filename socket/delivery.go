@@ -61,7 +61,7 @@ func (m Msg) Nack(why Nack) error {
 	}
 	if in.state.Refuse(o.tag) {
 		in.r.acks.counts.NackedIn++
-		in.p.out.Control(zmtp.AppendNack(nil, &zmtp.Nack{Tag: o.tag, Reject: why.Reject, After: why.After, Reason: why.Reason}), false)
+		in.sayLocked(zmtp.AppendNack(nil, &zmtp.Nack{Tag: o.tag, Reject: why.Reject, After: why.After, Reason: why.Reason}))
 	}
 	return nil
 }

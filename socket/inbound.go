@@ -302,7 +302,17 @@ func (in *inbound) tellLocked() {
 		return
 	}
 	in.r.acks.buf = in.state.Append(in.r.acks.buf[:0])
-	in.p.out.Control(in.r.acks.buf, false)
+	in.sayLocked(in.r.acks.buf)
+}
+
+// errUnread is about a peer that would have us keep for ever what it does not read.
+var errUnread = fmt.Errorf("%w: it goes on sending, and reads nothing of what settles its messages", ack.ErrViolation)
+
+// sayLocked tells the peer what became of its messages. receiver.mu is held.
+func (in *inbound) sayLocked(frame []byte) {
+	if uint64(in.p.out.Settle(frame)) > in.state.MaxUnread() {
+		in.p.kill(errUnread)
+	}
 }
 
 // closeLocked notes that nothing more can be said. r.mu is held.

@@ -80,6 +80,12 @@ func (r *Receiver) Due() bool {
 	return n > 0 && (n >= r.messages/2 || uint64(r.size) >= r.bytes/2)
 }
 
+// maxSettling is the most octets that settle one message: a NACK with the longest reason.
+const maxSettling = 288
+
+// MaxUnread returns how many octets of ACKs and NACKs can wait to be read, at most, by a peer that keeps to its credit: it stops for want of more.
+func (r *Receiver) MaxUnread() uint64 { return min(r.most, 1<<40) * maxSettling }
+
 // Append appends the ACKs that tell the peer all it does not know, none if it knows everything.
 func (r *Receiver) Append(dst []byte) []byte {
 	if !r.Pending() {

@@ -43,6 +43,7 @@ type Out struct {
 	conn      *Conn       // nil while there is no connection
 	err       error       // why conn cannot be written any more
 	ctrl      []byte      // commands: written before messages, lost with the connection
+	settling  int         // bytes of ctrl that Settle queued
 	segs      []segment   // queued; the last one is open for appending
 	flight    []segment   // taken by the writer, not yet all written
 	sent      int         // bytes of flight that are written
@@ -293,6 +294,18 @@ func (o *Out) Control(frame []byte, pong bool) {
 		o.wakeLocked()
 	}
 	o.mu.Unlock()
+}
+
+// Settle is Control for what tells the peer that messages of its are settled. It returns how many bytes of that wait to be written.
+func (o *Out) Settle(frame []byte) (waiting int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.conn != nil {
+		o.ctrl = append(o.ctrl, frame...)
+		o.settling += len(frame)
+		o.wakeLocked()
+	}
+	return o.settling
 }
 
 // Spoke notes that the peer sent a message: the next Append is likely the answer and is written at once.

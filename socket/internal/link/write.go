@@ -12,7 +12,7 @@ func (o *Out) Attach(c *Conn) {
 	defer o.mu.Unlock()
 	o.wake.L = &o.mu
 	o.conn, o.err = c, nil
-	o.ctrl = append([]byte(nil), o.First...)
+	o.ctrl, o.settling = append([]byte(nil), o.First...), 0
 	o.landed = 0
 	o.pumping, o.stopping, o.last = true, false, false
 	o.spoke.Store(false)
@@ -133,7 +133,7 @@ func (o *Out) takeLocked() bool {
 	if len(o.ctrl) > 0 {
 		o.flight = append(o.flight, segment{b: o.ctrl})
 		o.control = len(o.ctrl)
-		o.ctrl = nil
+		o.ctrl, o.settling = nil, 0
 	}
 	taken := 0
 	for i := range o.segs {
