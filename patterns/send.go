@@ -6,6 +6,9 @@ import "github.com/meshmq/meshmq/codec"
 // the envelope was filled in.
 type SendOption func(*codec.Envelope)
 
+// Change makes the change. With it a SendOption stands among the options of a call of package reqrep.
+func (o SendOption) Change(e *codec.Envelope) { o(e) }
+
 // WithHeader gives the message a header. Keys are best in lower case. An envelope takes 64 headers
 // of 16 KiB together; more is an error of the call that sends.
 func WithHeader(key, value string) SendOption {

@@ -10,109 +10,226 @@ import (
 
 // book is a client's account of who there is and who was asked what. It is plain data under the client's lock.
 type book struct {
+	breaker   *Breaker // nil: none
 	instances []*instance
 	gone      []*instance // not buried yet: what they sent may still be to be received
 	calls     map[codec.ID]*pending
-	turn      int // where the search for the next instance begins
+	tries     int                 // that are in calls
+	breakers  map[string]*breaker // by endpoint, so that they outlive connections
+	changes   []BreakerChange     // not told yet
+	turn      uint                // where the search for the next instance begins
 }
 
 // instance is one connection to a service.
 type instance struct {
 	peer     *socket.Peer
+	endpoint string   // as given to Connect; the address of one that connected to us
+	breaker  *breaker // nil: none
+	controls bool     // it understands them
 	inFlight int
 	leaving  bool // the socket sends it nothing more
+	passed   uint // the turn in which it was passed over
+	calls    uint64
+	failures uint64
 }
 
-// pending is a call in flight.
+// pending is one attempt at a call, in flight.
 type pending struct {
-	at   *instance
-	over bool        // the result is in done, or was
-	done chan result // takes one
+	next    *pending // another attempt at the same call, elsewhere
+	at      *instance
+	tag     uint64 // what controls name it by
+	over    bool   // the result is in done, or was
+	astray  bool   // it is over, but not for the service
+	verdict func(error)
+	flow    *inflow       // of a stream, else nil
+	done    chan<- result // of the call: takes one of each attempt
 }
 
 type result struct {
+	of    *pending
 	reply *codec.Envelope
 	err   error
 }
 
-func newBook() book { return book{calls: make(map[codec.ID]*pending)} }
+func newBook(b *Breaker) book {
+	return book{breaker: b, calls: make(map[codec.ID]*pending), breakers: make(map[string]*breaker)}
+}
 
-// update makes the instances those of peers, and reports whether any are gone.
-func (b *book) update(peers []*socket.Peer) bool {
+// update makes the instances those that are connected, and reports whether any are gone.
+func (b *book) update(now socket.Stats) bool {
 	b.instances = slices.DeleteFunc(b.instances, func(at *instance) bool {
-		gone := !slices.Contains(peers, at.peer)
+		gone := !slices.ContainsFunc(now.Peers, func(s socket.PeerStats) bool { return s.Connected && s.Peer == at.peer })
 		if gone {
 			b.gone = append(b.gone, at)
 		}
 		return gone
 	})
-	for _, peer := range peers {
-		if !slices.ContainsFunc(b.instances, func(at *instance) bool { return at.peer == peer }) {
-			b.instances = append(b.instances, &instance{peer: peer})
+	for _, s := range now.Peers {
+		if s.Connected && !slices.ContainsFunc(b.instances, func(at *instance) bool { return at.peer == s.Peer }) {
+			b.instances = append(b.instances, b.admit(s.Peer, keyOf(now, s)))
+		}
+	}
+	for endpoint := range b.breakers { // of what is connected to no more, nor sought
+		if !slices.ContainsFunc(now.Peers, func(s socket.PeerStats) bool { return keyOf(now, s) == endpoint }) {
+			delete(b.breakers, endpoint)
 		}
 	}
 	return len(b.gone) > 0
 }
 
-// bury fails the calls at instances from which nothing more will come.
-func (b *book) bury(gone []*instance) {
+// keyOf returns the name of an instance: one that stays the same over its connections, if it is we who connect.
+func keyOf(now socket.Stats, s socket.PeerStats) string {
+	if s.Peer != nil && slices.Contains(now.Endpoints, s.Endpoint) {
+		return s.Peer.Address()
+	}
+	return s.Endpoint
+}
+
+func (b *book) admit(p *socket.Peer, endpoint string) *instance {
+	at := &instance{peer: p, endpoint: endpoint, controls: understands(p)}
+	if b.breaker == nil {
+		return at
+	}
+	at.breaker = b.breakers[endpoint]
+	if at.breaker == nil {
+		at.breaker = b.breaker.make(endpoint, func(c BreakerChange) { b.changes = append(b.changes, c) })
+		b.breakers[endpoint] = at.breaker
+	}
+	return at
+}
+
+// bury fails the calls at instances from which nothing more will come. verdict is what that says of them.
+func (b *book) bury(gone []*instance, verdict error) {
 	for _, p := range b.calls {
-		if slices.Contains(gone, p.at) {
-			p.finish(result{err: fmt.Errorf("%w: %s", socket.ErrPeerGone, p.at.peer.Address())})
+		for ; p != nil; p = p.next {
+			if slices.Contains(gone, p.at) {
+				p.finish(result{err: fmt.Errorf("%w: %s", socket.ErrPeerGone, p.at.peer.Address())}, verdict)
+			}
 		}
 	}
 }
 
-// assign notes a call at the instance with the fewest calls in flight, in turn where several have as few. It returns nil if there is
-// no instance.
-func (b *book) assign(id codec.ID, p *pending) (*instance, error) {
-	if b.calls[id] != nil {
+// assign notes an attempt at the instance that choose picks. It returns nil if there is none.
+func (b *book) assign(id codec.ID, p *pending, asked []*instance, others bool) (*instance, error) {
+	if first := b.calls[id]; first != nil && first.done != p.done {
 		return nil, fmt.Errorf("%w: message id %s is that of a call in flight", socket.ErrState, id)
 	}
-	var best *instance
+	b.turn++
+	for {
+		at, passed := b.choose(asked, others)
+		switch {
+		case at == nil && passed:
+			return nil, ErrOpen
+		case at == nil:
+			return nil, nil
+		case b.note(id, p, at):
+			return at, nil
+		}
+		at.passed = b.turn
+	}
+}
+
+// choose returns the instance with the fewest calls in flight, in turn where several have as few: one that was not asked before if
+// there is one, and no other if only others will do. passed is whether it passed some over in this turn.
+func (b *book) choose(asked []*instance, others bool) (best *instance, passed bool) {
+	again := false // best was asked before
 	for i := range b.instances {
-		at := b.instances[(b.turn+i)%len(b.instances)]
-		if !at.leaving && (best == nil || at.inFlight < best.inFlight) {
-			best = at
+		at := b.instances[(b.turn+uint(i))%uint(len(b.instances))]
+		if at.passed == b.turn {
+			passed = true
+			continue
+		}
+		known := len(asked) > 0 && slices.Contains(asked, at)
+		if at.leaving || known && others {
+			continue
+		}
+		if best == nil || again && !known || again == known && at.inFlight < best.inFlight {
+			best, again = at, known
 		}
 	}
-	if best == nil {
-		return nil, nil
+	return best, passed
+}
+
+// note puts an attempt at an instance into the book, unless the instance's breaker is against it.
+func (b *book) note(id codec.ID, p *pending, at *instance) bool {
+	if at.breaker != nil {
+		verdict, err := at.breaker.Allow()
+		if err != nil {
+			return false
+		}
+		p.verdict = verdict
 	}
-	b.turn++
-	best.inFlight++
-	p.at, p.over, p.done = best, false, make(chan result, 1)
+	at.inFlight++
+	at.calls++
+	b.tries++
+	p.at, p.over, p.next = at, false, b.calls[id]
 	b.calls[id] = p
-	return best, nil
+	return true
 }
 
-// settle gives a call its result and reports whether it was waiting for one from that peer. A reply by a peer that was not
-// asked is none.
-func (b *book) settle(id codec.ID, routingID string, r result) bool {
+// find returns the attempt at the call that the peer was asked.
+func (b *book) find(id codec.ID, routingID string) *pending {
 	p := b.calls[id]
-	return p != nil && p.at.peer.RoutingID() == routingID && p.finish(r)
+	for p != nil && p.at.peer.RoutingID() != routingID {
+		p = p.next
+	}
+	return p
 }
 
-// finish reports whether r is the call's first result.
-func (p *pending) finish(r result) bool {
+// finish notes the result of an attempt, and reports whether it is the first.
+func (p *pending) finish(r result, verdict error) bool {
 	if p.over {
 		return false
 	}
-	p.over = true
+	p.judge(verdict)
+	p.over, r.of = true, p
+	if p.flow != nil {
+		p.flow.end(r.err)
+		return true
+	}
 	p.done <- r
 	return true
 }
 
-// forget ends a call, whatever has become of it.
-func (b *book) forget(id codec.ID, p *pending) {
-	if b.calls[id] == p {
-		delete(b.calls, id)
-		p.at.inFlight--
+// judge tells the instance's breaker how an attempt went.
+func (p *pending) judge(verdict error) {
+	if p.over {
+		return
 	}
+	if verdict == verdictBad {
+		p.at.failures++
+	}
+	if p.verdict != nil {
+		p.verdict(verdict)
+	}
+}
+
+// forget ends an attempt, whatever has become of it. verdict is what it says of the instance if there is no result.
+func (b *book) forget(id codec.ID, p *pending, verdict error) {
+	var before *pending
+	at := b.calls[id]
+	for ; at != p; before, at = at, at.next {
+		if at == nil {
+			return // forgotten already
+		}
+	}
+	switch {
+	case before != nil:
+		before.next = p.next
+	case p.next != nil:
+		b.calls[id] = p.next
+	default:
+		delete(b.calls, id)
+	}
+	p.at.inFlight--
+	b.tries--
+	p.judge(verdict)
 }
 
 func (b *book) failAll(err error) {
 	for _, p := range b.calls {
-		p.finish(result{err: err})
+		for ; p != nil; p = p.next {
+			p.finish(result{err: err}, verdictNone)
+		}
 	}
 }

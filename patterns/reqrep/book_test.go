@@ -1,6 +1,7 @@
 package reqrep
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -11,52 +12,89 @@ import (
 	"github.com/meshmq/meshmq/socket"
 )
 
+// here is what the socket says when these are connected.
+func here(peers ...*socket.Peer) (s socket.Stats) {
+	for _, p := range peers {
+		s.Peers = append(s.Peers, socket.PeerStats{Peer: p, Connected: true})
+	}
+	return s
+}
+
 func TestBook(t *testing.T) {
 	t.Parallel()
 	a, b := new(socket.Peer), new(socket.Peer)
-	k := newBook()
-	at, err := k.assign(codec.NewID(), new(pending))
+	done := make(chan result, 9)
+	k := newBook(nil)
+	at, err := k.assign(codec.NewID(), &pending{done: done}, nil, false)
 	require.NoError(t, err)
 	require.Nil(t, at, "nobody is there")
 
-	require.False(t, k.update([]*socket.Peer{a, b}))
+	require.False(t, k.update(here(a, b)))
 	ids := make([]codec.ID, 4)
 	calls := make([]*pending, 4)
 	for i := range calls {
-		ids[i], calls[i] = codec.NewID(), new(pending)
-		at, err := k.assign(ids[i], calls[i])
+		ids[i], calls[i] = codec.NewID(), &pending{done: make(chan result, 1)}
+		at, err := k.assign(ids[i], calls[i], nil, false)
 		require.NoError(t, err)
 		assert.Same(t, []*socket.Peer{a, b}[i%2], at.peer, "in turn")
 	}
-	_, err = k.assign(ids[0], new(pending))
+	_, err = k.assign(ids[0], &pending{done: done}, nil, false)
 	assert.ErrorIs(t, err, socket.ErrState, "an id in use")
 
-	k.forget(ids[0], calls[0])
-	k.forget(ids[0], calls[0])
+	k.forget(ids[0], calls[0], nil)
+	k.forget(ids[0], calls[0], nil)
 	assert.Equal(t, 1, calls[0].at.inFlight)
-	at, _ = k.assign(ids[0], calls[0])
+	at, _ = k.assign(ids[0], calls[0], nil, false)
 	assert.Same(t, a, at.peer, "it has the fewest calls")
-	k.forget(ids[0], new(pending))
+	k.forget(ids[0], new(pending), nil)
 	assert.Same(t, calls[0], k.calls[ids[0]], "another call's end is not that of this one")
 
-	require.True(t, k.update([]*socket.Peer{b}))
+	require.True(t, k.update(here(b)))
 	for _, p := range calls {
-		assert.Empty(t, p.done, "its reply may be on its way to us")
+		assert.False(t, p.over, "its reply may be on its way to us")
 	}
-	k.bury(k.gone)
+	k.bury(k.gone, verdictBad)
 	for i, p := range calls {
-		select {
-		case r := <-p.done:
-			assert.Equal(t, 0, i%2)
-			assert.ErrorIs(t, r.err, socket.ErrPeerGone)
-		default:
-			assert.Equal(t, 1, i%2)
-		}
+		assert.Equal(t, i%2 == 0, p.over)
 	}
 	k.instances[0].leaving = true
-	at, err = k.assign(codec.NewID(), new(pending))
+	at, err = k.assign(codec.NewID(), &pending{done: done}, nil, false)
 	assert.NoError(t, err)
 	assert.Nil(t, at, "the socket sends it nothing more")
+}
+
+// Attempts at one call are told apart by whom they went to, and each is forgotten by itself.
+func TestBookOfSeveralAttempts(t *testing.T) {
+	t.Parallel()
+	k := newBook(nil)
+	k.update(here(new(socket.Peer), new(socket.Peer), new(socket.Peer)))
+	id, done := codec.NewID(), make(chan result, 3)
+	var asked []*instance
+	var tries []*pending
+	for range 3 {
+		p := &pending{done: done}
+		at, err := k.assign(id, p, asked, true)
+		require.NoError(t, err)
+		require.False(t, slices.Contains(asked, at), "the same one")
+		asked, tries = append(asked, at), append(tries, p)
+	}
+	at, err := k.assign(id, &pending{done: done}, asked, true)
+	assert.NoError(t, err)
+	assert.Nil(t, at, "all were asked")
+	at, err = k.assign(codec.NewID(), &pending{done: done}, asked[:2], false)
+	assert.NoError(t, err)
+	assert.Same(t, asked[2], at, "the only one not asked")
+
+	for i, order := range [][]int{{1, 0, 2}} {
+		for n, j := range order {
+			k.forget(id, tries[j], nil)
+			assert.Equal(t, 3-n, k.tries, i)
+		}
+	}
+	assert.NotContains(t, k.calls, id)
+	for _, at := range asked[:2] {
+		assert.Zero(t, at.inFlight)
+	}
 }
 
 func TestTimeoutHeader(t *testing.T) {

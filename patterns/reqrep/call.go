@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
@@ -13,12 +14,13 @@ import (
 )
 
 // Call asks a service that c is connected to for the method called name, and returns its answer. It blocks until that has come, the
-// service is gone (socket.ErrPeerGone), or ctx ends (the context's error, and socket.ErrTimeout for a deadline). An
-// error that the service answers with is an *Error.
+// service is gone (socket.ErrPeerGone), or ctx ends (the context's error, and socket.ErrTimeout for a deadline): then the
+// context of the service's handler ends too. An error that the service answers with is an *Error.
 //
 // If no service is connected, Call fails at once with socket.ErrNoPeer, and nothing was sent; only while the first attempt to
-// connect to some endpoint is under way does it wait for the outcome. WaitPeers waits for longer.
-func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts ...patterns.SendOption) (Out, error) {
+// connect to some endpoint is under way does it wait for the outcome. WaitPeers waits for longer. If the breakers of all
+// instances are open it fails at once with ErrOpen. Options say whether it may ask again, and ask several: WithRetries, WithHedge.
+func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts ...CallOption) (Out, error) {
 	var out Out
 	e, err := c.call(ctx, name, &in, opts)
 	if err == nil {
@@ -30,7 +32,24 @@ func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts 
 	return out, nil
 }
 
-func (c *Client) call(ctx context.Context, name string, in any, opts []patterns.SendOption) (*codec.Envelope, error) {
+// question is a call from its first attempt to its end. It belongs to the goroutine that calls.
+type question struct {
+	name    string
+	in      any
+	policy  *policy
+	id      codec.ID // of all attempts; zero before the first
+	attempt int      // the last one begun
+	retried int
+	tag     uint64      // of the attempt
+	asked   []*instance // by attempts
+	open    []*pending  // attempts that are in the book
+	done    chan result
+	flow    *inflow // of a stream, else nil
+	window  string
+}
+
+// ask returns a question, unless it can be seen that it cannot be asked.
+func (c *Client) ask(ctx context.Context, name string, in any, opts []CallOption) (*question, error) {
 	switch {
 	case c.err != nil:
 		return nil, c.err
@@ -39,53 +58,236 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []patterns.
 	case ctx.Err() != nil:
 		return nil, expired(ctx)
 	}
-	request := func(e *codec.Envelope) {
-		e.Type = name
-		if deadline, ok := ctx.Deadline(); ok {
-			e.SetHeader(headerTimeout, formatTimeout(time.Until(deadline)))
+	q := &question{name: name, in: in, policy: &c.calls.policy}
+	if len(opts) > 0 {
+		changed, err := c.calls.policy.with(opts)
+		if err != nil {
+			return nil, err
 		}
+		q.policy = &changed
 	}
-	var reply *codec.Envelope
-	err := c.sealer.Seal(ctx, "", codec.Envelope{}, in, append(opts[:len(opts):len(opts)], request),
-		func(ctx context.Context, o *patterns.Outgoing, frame []byte) (err error) {
-			reply, err = c.ask(ctx, o.Envelope.ID, frame)
+	return q, nil
+}
+
+func (c *Client) call(ctx context.Context, name string, in any, opts []CallOption) (*codec.Envelope, error) {
+	q, err := c.ask(ctx, name, in, opts)
+	if err != nil {
+		return nil, err
+	}
+	q.done = make(chan result, 1+q.hedges())
+	var fate error // of the last attempt that was sent
+	for {
+		sent := len(q.asked)
+		var reply *codec.Envelope
+		err := c.attempt(ctx, q, func(ctx context.Context, o *patterns.Outgoing, frame []byte) (err error) {
+			reply, err = c.once(ctx, q, o.Envelope, frame)
 			o.Reply = reply
 			return err
 		})
-	return reply, err
+		if err == nil {
+			return reply, nil
+		}
+		if len(q.asked) > sent || fate == nil {
+			fate = err
+		}
+		if !c.again(ctx, q, err) {
+			return nil, fate
+		}
+	}
 }
 
-// ask sends a request and waits for its reply.
-func (c *Client) ask(ctx context.Context, id codec.ID, frame []byte) (*codec.Envelope, error) {
-	p := &pending{}
-	if err := c.send(ctx, id, p, frame); err != nil {
+func (q *question) hedges() int {
+	if !q.policy.idempotent {
+		return 0
+	}
+	return q.policy.hedges
+}
+
+// attempt makes a request, and has line send it and wait, within the middleware.
+func (c *Client) attempt(ctx context.Context, q *question, line wire.Line) error {
+	q.attempt++
+	q.tag = c.tags.Add(1)
+	complete := func(e *codec.Envelope) {
+		for _, change := range q.policy.changes {
+			change.Change(e)
+		}
+		q.address(ctx, e)
+	}
+	e := codec.Envelope{ID: q.id, Headers: make([]codec.Header, 0, 4)}
+	return c.sealer.Seal(ctx, "", e, q.in, []patterns.SendOption{complete}, line)
+}
+
+// once sends the request and waits for the answer; if that is late it asks others as well.
+func (c *Client) once(ctx context.Context, q *question, e *codec.Envelope, frame []byte) (*codec.Envelope, error) {
+	if err := c.try(ctx, q, e, frame, false); err != nil {
 		return nil, err
 	}
-	defer c.forget(id, p)
-	select {
-	case r := <-p.done:
-		return r.reply, r.err
-	case <-ctx.Done():
-		return nil, expired(ctx)
+	verdict := verdictNone
+	defer func() { c.forget(q, verdict) }()
+	var late, hedge <-chan time.Time
+	if q.policy.patience > 0 && q.policy.idempotent {
+		late = time.After(q.policy.patience)
+	}
+	hedges := q.hedges()
+	if hedges > 0 {
+		hedge = time.After(q.policy.hedgeAfter)
+	}
+	for waiting := 1; ; {
+		select {
+		case r := <-q.done:
+			if waiting--; r.err == nil || waiting == 0 || !repeatable(r.err, true) {
+				return r.reply, r.err
+			} // else another may still answer
+		case <-hedge:
+			hedge = nil
+			if c.hedge(ctx, q, e) {
+				waiting++
+				if hedges--; hedges > 0 {
+					hedge = time.After(q.policy.hedgeAfter)
+				}
+			}
+		case <-late:
+			verdict = c.calls.breaker.verdict(socket.ErrTimeout)
+			return nil, fmt.Errorf("%w: no answer within %v", socket.ErrTimeout, q.policy.patience)
+		case <-ctx.Done():
+			err := expired(ctx)
+			verdict = c.calls.breaker.verdict(err)
+			return nil, err
+		}
 	}
 }
 
-// send sends a request to some instance, and to another if that one has just left. While it returns nil, p is in flight.
-func (c *Client) send(ctx context.Context, id codec.ID, p *pending, frame []byte) error {
+// hedge asks another instance as well, if there is one and the budget allows it.
+func (c *Client) hedge(ctx context.Context, q *question, e *codec.Envelope) bool {
+	if !c.afford() {
+		return false
+	}
+	q.attempt++
+	err := c.another(ctx, q, e)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		q.attempt--
+		c.budget.tokens++
+		return false
+	}
+	c.hedges++
+	return true
+}
+
+// another sends the request that e is to an instance that was not asked.
+func (c *Client) another(ctx context.Context, q *question, e *codec.Envelope) error {
+	q.tag = c.tags.Add(1)
+	q.address(ctx, e)
+	frame, err := e.Append(nil)
+	if err != nil {
+		return err
+	}
+	return c.try(ctx, q, e, frame, true)
+}
+
+// repeatable reports whether a request may be sent again after err.
+func repeatable(err error, idempotent bool) bool {
+	if answer, ok := errors.AsType[*Error](err); ok {
+		return answer.Retryable || answer.RetryAfter > 0 || answer.Code == CodeUnavailable
+	}
+	return idempotent && (errors.Is(err, socket.ErrPeerGone) || errors.Is(err, socket.ErrTimeout))
+}
+
+// again reports whether to make another attempt, and waits until it is time for it.
+func (c *Client) again(ctx context.Context, q *question, err error) bool {
+	p := q.policy
+	if p.retries == 0 || q.retried >= p.retries || ctx.Err() != nil {
+		return false
+	}
+	nobody := len(q.asked) > 0 && (errors.Is(err, socket.ErrNoPeer) || errors.Is(err, ErrOpen))
+	if !nobody && !repeatable(err, p.idempotent) {
+		return false
+	}
+	q.retried++
+	pause := p.backoff(q.retried)
+	if answer, ok := errors.AsType[*Error](err); ok && answer.RetryAfter > 0 {
+		pause += answer.RetryAfter
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+		return false // it would end while waiting
+	}
+	if !c.afford() {
+		return false
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	case <-c.ending:
+		return false
+	}
+	c.mu.Lock()
+	c.retries++
+	c.mu.Unlock()
+	return true
+}
+
+// afford takes one more attempt out of the budget.
+func (c *Client) afford() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.budget.spend(time.Now()) {
+		return true
+	}
+	c.withheld++
+	return false
+}
+
+// try sends the request to an instance that the book chooses: another than those asked before if there is one, and no other if only
+// others will do. While it returns nil, the request is in flight.
+func (c *Client) try(ctx context.Context, q *question, e *codec.Envelope, frame []byte, others bool) error {
+	q.id = e.ID
 	for {
-		at, err := c.assign(ctx, id, p)
+		p := &pending{tag: q.tag, done: q.done, flow: q.flow}
+		at, err := c.assign(ctx, q, p, others)
 		if err != nil {
 			return err
 		}
-		err = c.Router.Send(ctx, []byte(at.peer.RoutingID()), frame)
-		if err == nil {
-			return nil
-		}
-		c.forget(id, p)
-		if !errors.Is(err, socket.ErrNoPeer) {
+		if err = c.send(ctx, q, p, frame); err == nil || !errors.Is(err, socket.ErrNoPeer) {
 			return err
 		}
-		c.avoid(at)
+		c.avoid(at) // it has just left: to another
+	}
+}
+
+// send sends a request to the instance that it is assigned to, or takes it out of the book again.
+func (c *Client) send(ctx context.Context, q *question, p *pending, frame []byte) error {
+	err := c.Router.Send(ctx, []byte(p.at.peer.RoutingID()), frame)
+	if err != nil {
+		c.drop(q.id, p)
+		return err
+	}
+	q.asked, q.open = append(q.asked, p.at), append(q.open, p)
+	return nil
+}
+
+// address says what the service must know about the call.
+func (q *question) address(ctx context.Context, e *codec.Envelope) {
+	e.Type = q.name
+	if !q.id.IsZero() {
+		e.ID = q.id
+	}
+	e.SetHeader(headerCall, strconv.FormatUint(q.tag, 10))
+	left, limited := q.policy.patience, q.policy.patience > 0 && q.policy.idempotent && q.flow == nil
+	if deadline, ok := ctx.Deadline(); ok && (!limited || time.Until(deadline) < left) {
+		left, limited = time.Until(deadline), true
+	}
+	if limited {
+		e.SetHeader(headerTimeout, formatTimeout(left))
+	}
+	if q.attempt > 1 {
+		e.SetHeader(headerAttempt, strconv.Itoa(q.attempt))
+	}
+	if q.window != "" {
+		e.SetHeader(headerWindow, q.window)
 	}
 }
 

@@ -2,10 +2,10 @@ package reqrep
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -22,27 +22,42 @@ type Client struct {
 	sealer wire.Sealer
 	err    error // what the options did wrong
 
-	running sync.WaitGroup // receive and watch
+	calls *clientConfig
+	tags  atomic.Uint64 // the last tag of an attempt
 
-	mu      sync.Mutex // guards the fields below
-	book    book
-	trying  map[string]struct{} // endpoints whose first attempt to connect is under way
-	changed chan struct{}       // closed and replaced when a call that finds no instance should look again
-	wake    context.CancelFunc  // has receive look at book.gone
-	closing bool
-	counts  patterns.Counts
+	running sync.WaitGroup // receive and watch
+	ending  chan struct{}  // closed when closing
+
+	mu       sync.Mutex // guards the fields below
+	book     book
+	budget   budget
+	trying   map[string]struct{} // endpoints whose first attempt to connect is under way
+	changed  chan struct{}       // closed and replaced when a call that finds no instance should look again
+	wake     context.CancelFunc  // has receive look at book.gone
+	closing  bool
+	telling  bool // somebody calls the hook
+	counts   patterns.Counts
+	retries  uint64
+	hedges   uint64
+	withheld uint64
 }
 
 // NewClient returns a Client. Close it in the end.
 func NewClient(opts ...patterns.Option) *Client {
-	config, err := conf.Make("NewClient", conf.OnError|conf.Source|conf.SendMiddleware,
-		conf.Config{Codec: codec.Msgpack, OnError: patterns.LogError}, opts)
+	calls := &clientConfig{policy: newPolicy(), ratio: defaultRatio, burst: defaultBurst, onChange: func(BreakerChange) {}}
+	config, err := conf.Make("NewClient", conf.OnError|conf.Source|conf.SendMiddleware|conf.Client, conf.Config{
+		Codec: codec.Msgpack, OnError: patterns.LogError, Calls: calls,
+		Socket: []socket.Option{controlsOption()},
+	}, opts)
 	c := &Client{
 		Router:  socket.NewRouter(config.Socket...),
 		conf:    config,
 		sealer:  wire.NewSealer(patterns.Call, config),
 		err:     err,
-		book:    newBook(),
+		calls:   calls,
+		ending:  make(chan struct{}),
+		book:    newBook(calls.breaker),
+		budget:  budget{ratio: calls.ratio, burst: float64(calls.burst), tokens: float64(calls.burst)},
 		trying:  make(map[string]struct{}),
 		changed: make(chan struct{}),
 		wake:    func() {},
@@ -111,31 +126,25 @@ func (c *Client) watch(events iter.Seq[socket.Event]) {
 func (c *Client) refresh() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.book.update(connected(c.Router)) {
+	if c.book.update(c.Router.Stats()) {
 		c.wake()
 	}
 }
 
-func connected(r *socket.Router) (peers []*socket.Peer) {
-	for _, p := range r.Stats().Peers {
-		if p.Connected {
-			peers = append(peers, p.Peer)
-		}
-	}
-	return peers
-}
-
-// assign puts a call in the book of the instance that it is to be sent to.
-func (c *Client) assign(ctx context.Context, id codec.ID, p *pending) (*instance, error) {
+// assign puts an attempt in the book of the instance that it is to be sent to.
+func (c *Client) assign(ctx context.Context, q *question, p *pending, others bool) (*instance, error) {
 	for {
 		c.mu.Lock()
 		if c.closing {
 			c.mu.Unlock()
 			return nil, socket.ErrClosed
 		}
-		at, err := c.book.assign(id, p)
-		waiting, changed := len(c.trying) > 0, c.changed
-		c.mu.Unlock()
+		at, err := c.book.assign(q.id, p, q.asked, others)
+		if at != nil && q.attempt == 1 {
+			c.budget.earn()
+		}
+		waiting, changed := len(c.trying) > 0 && !others, c.changed
+		c.unlock()
 		if at != nil || err != nil {
 			return at, err
 		}
@@ -150,14 +159,56 @@ func (c *Client) assign(ctx context.Context, id codec.ID, p *pending) (*instance
 	}
 }
 
-// forget takes a call out of the book.
-func (c *Client) forget(id codec.ID, p *pending) {
+// unlock unlocks mu, and tells the hook of what changed meanwhile, unless another does already: it then tells this too.
+func (c *Client) unlock() {
+	if c.telling {
+		c.mu.Unlock()
+		return
+	}
+	for len(c.book.changes) > 0 {
+		changes := c.book.changes
+		c.book.changes, c.telling = nil, true
+		c.mu.Unlock()
+		for _, change := range changes {
+			c.calls.onChange(change)
+		}
+		c.mu.Lock()
+		c.telling = false
+	}
+	c.mu.Unlock()
+}
+
+// forget takes the attempts of a call out of the book, and tells those who still work at it that nobody waits. verdict
+// is what it says of them.
+func (c *Client) forget(q *question, verdict error) {
+	var left []*pending
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.book.forget(id, p)
+	for _, p := range q.open {
+		if (!p.over || p.astray) && p.at.controls {
+			left = append(left, p)
+		}
+		c.book.forget(q.id, p, verdict)
+	}
+	q.open = q.open[:0]
+	c.forgotten()
+	for _, p := range left {
+		c.cancel(q.id, p)
+	}
+}
+
+// drop takes an attempt out of the book that was not sent.
+func (c *Client) drop(id codec.ID, p *pending) {
+	c.mu.Lock()
+	c.book.forget(id, p, verdictNone)
+	c.forgotten()
+}
+
+// forgotten unlocks mu after a call was taken out of the book.
+func (c *Client) forgotten() {
 	if c.closing {
 		c.changedLocked() // Shutdown waits for the last
 	}
+	c.unlock()
 }
 
 // avoid sends no more calls to an instance that the socket no longer knows.
@@ -167,78 +218,13 @@ func (c *Client) avoid(at *instance) {
 	at.leaving = true
 }
 
-// receive hands replies to those who wait for them, and fails the calls at instances that are gone, after all that these
-// had sent.
-func (c *Client) receive() {
-	for {
-		gone, ctx := c.departed()
-		for {
-			m, err := c.Router.Recv(ctx)
-			if errors.Is(err, context.Canceled) {
-				break
-			}
-			if err != nil {
-				return // closed, or never usable
-			}
-			c.open(m)
-		}
-		c.mu.Lock()
-		c.book.bury(gone)
-		c.mu.Unlock()
-	}
-}
-
-// departed returns the instances that are gone, and a context for Recv that has ended if there are any, else ends when there are.
-func (c *Client) departed() (gone []*instance, ctx context.Context) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.book.gone) > 0 {
-		gone, c.book.gone = c.book.gone, nil
-		return gone, ended
-	}
-	c.wake() // releases the context before
-	ctx, c.wake = context.WithCancel(context.Background())
-	return nil, ctx
-}
-
-// open handles what a service sent.
-func (c *Client) open(m socket.Msg) {
-	e, err := wire.Open(m.Bytes())
-	if err != nil {
-		c.mu.Lock()
-		c.counts.Malformed++
-		c.mu.Unlock()
-		c.conf.OnError(context.Background(), patterns.NewError("decode", nil, m.Peer().Address(), err))
-		return
-	}
-	c.settle(e, m.Peer().RoutingID())
-}
-
-// settle gives a reply to the call that waits for it.
-func (c *Client) settle(e *codec.Envelope, routingID string) {
-	r := result{reply: e}
-	if failure := errorOf(e); failure != nil {
-		r = result{err: failure}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case !c.book.settle(e.CausationID, routingID, r):
-		c.counts.Unhandled++
-	case r.err != nil:
-		c.counts.Failed++
-	default:
-		c.counts.Handled++
-	}
-}
-
 // Counts returns how the replies fared: Handled were given to a call, Failed were errors given to a call, Malformed did not decode,
 // Unhandled came when nobody waited for them any more. InHand is the number of calls in flight.
 func (c *Client) Counts() patterns.Counts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	counts := c.counts
-	counts.InHand = int64(len(c.book.calls))
+	counts.InHand = int64(c.book.tries)
 	return counts
 }
 
@@ -247,8 +233,8 @@ func (c *Client) Counts() patterns.Counts {
 func (c *Client) Shutdown(ctx context.Context) error {
 	for {
 		c.mu.Lock()
-		c.closing = true
-		left, changed := len(c.book.calls), c.changed
+		c.closeLocked()
+		left, changed := c.book.tries, c.changed
 		c.mu.Unlock()
 		if left == 0 {
 			return c.close(ctx)
@@ -273,11 +259,19 @@ func (c *Client) Close() error {
 
 func (c *Client) close(ctx context.Context) error {
 	c.mu.Lock()
-	c.closing = true
+	c.closeLocked()
 	c.book.failAll(socket.ErrClosed)
 	c.changedLocked()
-	c.mu.Unlock()
+	c.unlock()
 	err := c.Router.Shutdown(ctx)
 	c.running.Wait()
 	return err
+}
+
+// closeLocked has no more calls begin, and those end that wait to be repeated.
+func (c *Client) closeLocked() {
+	if !c.closing {
+		c.closing = true
+		close(c.ending)
+	}
 }

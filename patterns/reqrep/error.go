@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -14,23 +16,36 @@ type Code string
 
 // Codes of this package.
 const (
-	CodeUnknownMethod Code = "unknown_method"    // the service has no such method; nothing was done
-	CodeBadRequest    Code = "bad_request"       // the request did not decode; nothing was done
-	CodeUnavailable   Code = "unavailable"       // the service is shutting down; nothing was done
-	CodeDeadline      Code = "deadline_exceeded" // the time allowed passed while the handler worked
-	CodeInternal      Code = "internal"          // the handler returned a plain error, panicked, or its reply could not be sent
+	CodeUnknownMethod      Code = "unknown_method"      // the service has no such method; nothing was done
+	CodeBadRequest         Code = "bad_request"         // the request did not decode; nothing was done
+	CodeUnsupportedVersion Code = "unsupported_version" // the service does not know the request's schema version; nothing was done
+	CodeUnavailable        Code = "unavailable"         // the service is shutting down; nothing was done; retryable
+	CodeOverloaded         Code = "overloaded"          // as many requests as may wait for the service's handlers do; nothing was done; retryable
+	CodeDeadline           Code = "deadline_exceeded"   // the time allowed passed before or while the handler worked
+	CodeInternal           Code = "internal"            // the handler returned a plain error, panicked, or its reply could not be sent
 )
 
 // Error is the error that a service answered with. Handlers return one to choose the code; callers find it with errors.AsType.
-// One with CodeDeadline is also socket.ErrTimeout and context.DeadlineExceeded.
+// One with CodeDeadline is also socket.ErrTimeout and context.DeadlineExceeded, one with CodeUnsupportedVersion patterns.ErrVersion.
 type Error struct {
 	Code    Code
 	Message string
+
+	// Retryable says that the request had no effect, and asking again may help. With WithRetries a client does.
+	Retryable bool
+	// RetryAfter is how long to wait before, in milliseconds on the wire. It implies Retryable. Zero: as WithBackoff says.
+	RetryAfter time.Duration
 }
 
 // Errorf returns an Error with a formatted message.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Retry returns e, Retryable, after pause at the earliest.
+func (e *Error) Retry(pause time.Duration) *Error {
+	e.Retryable, e.RetryAfter = true, max(pause, 0)
+	return e
 }
 
 // Error returns the code and the message in one line.
@@ -43,7 +58,13 @@ func (e *Error) Error() string {
 
 // Is says which sentinels the code stands for.
 func (e *Error) Is(target error) bool {
-	return e.Code == CodeDeadline && (target == socket.ErrTimeout || target == context.DeadlineExceeded)
+	switch e.Code {
+	case CodeDeadline:
+		return target == socket.ErrTimeout || target == context.DeadlineExceeded
+	case CodeUnsupportedVersion:
+		return target == patterns.ErrVersion
+	}
+	return false
 }
 
 // Limits of what travels in the headers of a reply. They leave most of a reply's headers to others, and
@@ -55,7 +76,8 @@ const (
 
 // bounded returns e in a form that an envelope takes.
 func (e *Error) bounded() *Error {
-	b := Error{Code: Code(clip(string(e.Code), maxCode)), Message: clip(e.Message, maxMessage)}
+	b := *e
+	b.Code, b.Message = Code(clip(string(e.Code), maxCode)), clip(e.Message, maxMessage)
 	if b.Code == "" {
 		b.Code = CodeInternal
 	}

@@ -266,11 +266,12 @@ func TestServiceDeadlineIsATimeout(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	s, addr := serve(t, silent())
-	begun, gate := make(chan struct{}), make(chan struct{})
-	require.NoError(t, reqrep.Handle(s, "gate", func(context.Context, Question) (Answer, error) {
+	begun, ended := make(chan struct{}), make(chan error)
+	require.NoError(t, reqrep.Handle(s, "gate", func(ctx context.Context, _ Question) (Answer, error) {
 		begun <- struct{}{}
-		<-gate
-		return Answer{}, nil
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return Answer{}, ctx.Err()
 	}))
 	client := dial(t, nil, addr)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -279,12 +280,12 @@ func TestCancel(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 	_, err = reqrep.Call[Question, Answer](ctx, client, "gate", Question{})
 	assert.ErrorIs(t, err, context.Canceled, "not even sent")
-	close(gate)
-	require.Eventually(t, func() bool { return client.Counts().Unhandled == 1 }, time.Minute, time.Millisecond, "the reply came too late")
+	assert.ErrorIs(t, <-ended, context.Canceled, "the handler hears of it")
 	got, err := ask(t, client, "echo", "next")
 	assert.NoError(t, err)
 	assert.Equal(t, "next", got)
-	assert.Zero(t, client.Counts().InHand)
+	assert.Equal(t, patterns.Counts{Handled: 1}, client.Counts())
+	require.Eventually(t, func() bool { return s.ServiceStats().Cancelled == 1 }, time.Minute, time.Millisecond)
 }
 
 func TestConversationGoesOnThroughCalls(t *testing.T) {

@@ -23,6 +23,8 @@ const (
 	AnyType
 	Middleware
 	SendMiddleware
+	Client  // options of package reqrep about calls
+	Service // options of package reqrep about services
 )
 
 // Config is a constructor's configuration.
@@ -34,6 +36,7 @@ type Config struct {
 	AnyType     bool
 	Middleware  []any // each a patterns.Middleware, which this package cannot name
 	Socket      []socket.Option
+	Calls       any // what package reqrep makes of its options
 
 	SendMiddleware []any   // each a patterns.SendMiddleware
 	Schemas        Schemas // nil for none

@@ -1,0 +1,224 @@
+package reqrep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/wire"
+	"github.com/meshmq/meshmq/socket"
+)
+
+var errMalformed = patterns.ErrMalformed
+
+// take does what a message asks for: it answers a request, and then those that waited for that.
+func (s *Service) take(ctx context.Context, m socket.Msg) {
+	e, err := wire.Open(m.Bytes())
+	switch {
+	case err != nil:
+	case e.Type == controlCancel || e.Type == controlTaken:
+		if err = s.control(m, e); err == nil {
+			return
+		}
+	case e.ID.IsZero():
+		err = fmt.Errorf("%w: no message id to refer a reply to", errMalformed)
+	}
+	if err != nil {
+		s.loop.Refuse(ctx, m, nil, err) // nobody can be told
+		return
+	}
+	r, err := open(m, e)
+	if err != nil {
+		s.refuse(patterns.NewContext(ctx, e), r, err)
+		return
+	}
+	if strings.HasPrefix(e.Type, reserved) {
+		s.inquire(patterns.NewContext(ctx, e), r)
+		return
+	}
+	switch s.admit(r) {
+	case handled:
+		for r != nil {
+			s.handle(ctx, r)
+			r = s.next(ctx, r)
+		}
+	case leaving:
+		s.reply(patterns.NewContext(ctx, e), r, nil, Errorf(CodeUnavailable, "the service is shutting down").Retry(0))
+	case crowded:
+		s.reply(patterns.NewContext(ctx, e), r, nil, Errorf(CodeOverloaded, "too many requests wait").Retry(0))
+	}
+}
+
+// handle calls the method's handler and replies.
+func (s *Service) handle(ctx context.Context, r *request) {
+	ctx = patterns.NewContext(ctx, r.e)
+	s.mu.Lock()
+	m := s.methods[r.e.Type]
+	s.mu.Unlock()
+	if m == nil {
+		s.loop.Refuse(ctx, r.m, r.e, fmt.Errorf("%w: no method %q", errMalformed, r.e.Type))
+		s.reply(ctx, r, nil, Errorf(CodeUnknownMethod, "no method %q", r.e.Type))
+		return
+	}
+	if !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
+		s.expire(ctx, r)
+		return
+	}
+	ctx = r.begin(ctx)
+	defer r.cancel()
+	began := m.meter.begin()
+	o := m.answer(ctx, r)
+	m.meter.end(began, o)
+	s.conclude(ctx, r, o)
+}
+
+// expire answers a request whose time was up before a handler was free.
+func (s *Service) expire(ctx context.Context, r *request) {
+	s.mu.Lock()
+	s.desk.counts.Expired++
+	s.mu.Unlock()
+	s.reply(ctx, r, nil, Errorf(CodeDeadline, "%v before a handler was free", patterns.ErrExpired))
+}
+
+// conclude accounts for how a request ended, and replies.
+func (s *Service) conclude(ctx context.Context, r *request, o outcome) {
+	if o.bad != nil {
+		s.refuse(ctx, r, o.bad)
+		return
+	}
+	if r.forsaken.Load() { // what becomes of it is nobody's business, unless it broke
+		if !errors.Is(o.err, patterns.ErrPanic) {
+			o.err = nil
+		}
+		s.loop.Settle(ctx, r.m, r.e, o.err)
+		s.mu.Lock()
+		s.desk.counts.Cancelled++
+		s.mu.Unlock()
+		return
+	}
+	answer, typed := errors.AsType[*Error](o.err)
+	switch {
+	case o.err == nil || typed:
+		s.loop.Settle(ctx, r.m, r.e, nil)
+	default:
+		s.loop.Settle(ctx, r.m, r.e, o.err)
+		answer = untyped(ctx, o.err)
+	}
+	s.reply(ctx, r, o.out, answer)
+}
+
+// untyped is what the caller is told of an error without a code.
+func untyped(ctx context.Context, err error) *Error {
+	pause, again := patterns.Pause(err)
+	switch {
+	case errors.Is(err, patterns.ErrPanic):
+		return Errorf(CodeInternal, "%v", patterns.ErrPanic) // what it says is not the caller's business
+	case ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded), errors.Is(err, patterns.ErrExpired):
+		return Errorf(CodeDeadline, "%v", err)
+	case errors.Is(err, patterns.ErrMalformed), errors.Is(err, patterns.ErrType): // a middleware says so
+		return Errorf(CodeBadRequest, "%v", err)
+	case errors.Is(err, patterns.ErrVersion):
+		return Errorf(CodeUnsupportedVersion, "%v", err)
+	case again:
+		return Errorf(CodeUnavailable, "%v", err).Retry(pause)
+	}
+	return Errorf(CodeInternal, "%v", err)
+}
+
+// refuse answers a request that does not decode.
+func (s *Service) refuse(ctx context.Context, r *request, err error) {
+	s.loop.Refuse(ctx, r.m, r.e, err)
+	code := CodeBadRequest
+	if errors.Is(err, patterns.ErrVersion) {
+		code = CodeUnsupportedVersion
+	}
+	s.reply(ctx, r, nil, Errorf(code, "%v", err))
+}
+
+// reply sends out, or failure if it is not nil. What cannot be encoded or is too large becomes an error for the caller.
+func (s *Service) reply(ctx context.Context, r *request, out any, failure *Error) {
+	err := s.send(ctx, r, out, failure)
+	if err == nil {
+		return
+	}
+	s.loop.Report(ctx, "reply", r.m, r.e, err)
+	if failure == nil && !errors.Is(err, socket.ErrNoPeer) && !errors.Is(err, socket.ErrFull) && !errors.Is(err, socket.ErrClosed) {
+		s.reply(ctx, r, nil, Errorf(CodeInternal, "reply: %v", err))
+	}
+}
+
+func (s *Service) send(ctx context.Context, r *request, out any, failure *Error) error {
+	e := codec.Envelope{Type: r.e.Type}
+	patience := ended // a client whose queue is full must not hold up the handlers of others
+	if r.flow != nil && r.begun.Load() {
+		e.Headers = r.streamHeaders(headerEnd, r.flow.count())
+		patience, out = ctx, wire.NoBody // a stream holds up but its own
+	}
+	if failure != nil {
+		e.Headers = append(e.Headers, failure.headers()...)
+		out = wire.NoBody
+	}
+	return s.seal(ctx, r, e, out, func(_ context.Context, _ *patterns.Outgoing, frame []byte) error {
+		return s.Router.Send(patience, r.envelop(frame)...)
+	})
+}
+
+// seal encodes a reply by the codec that the request came in.
+func (s *Service) seal(ctx context.Context, r *request, e codec.Envelope, out any, line wire.Line) error {
+	sealer := s.sealer
+	if c, err := wire.CodecOf(r.e, s.conf.Codec); err == nil {
+		sealer.Codec = c
+	}
+	return sealer.Seal(ctx, "", e, out, nil, line)
+}
+
+// envelop returns the frames of a reply: what came before the request's envelope goes before that of the reply.
+func (r *request) envelop(frame []byte) [][]byte {
+	frames := append([][]byte(nil), r.m.Frames...)
+	frames[len(frames)-1] = frame
+	return frames
+}
+
+// streamHeaders says what a reply is in a stream.
+func (r *request) streamHeaders(kind string, n uint64) []codec.Header {
+	headers := []codec.Header{{Key: kind, Value: strconv.FormatUint(n, 10)}}
+	if tag := r.e.Header(headerCall); tag != "" {
+		headers = append(headers, codec.Header{Key: headerCall, Value: tag})
+	}
+	return headers
+}
+
+// item sends one item of a stream, when the caller wants it.
+func (s *Service) item(ctx context.Context, r *request, out any) error {
+	for !r.flow.room() {
+		select {
+		case <-r.flow.more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e := codec.Envelope{Type: r.e.Type, Headers: r.streamHeaders(headerItem, r.flow.count()+1)}
+	return s.seal(ctx, r, e, out, func(_ context.Context, o *patterns.Outgoing, frame []byte) error {
+		r.flow.note(len(o.Envelope.Body))
+		err := s.Router.Send(ctx, r.envelop(frame)...)
+		if err != nil {
+			r.flow.revoke()
+		}
+		return err
+	})
+}
+
+// ended makes Send a try.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
