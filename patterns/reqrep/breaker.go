@@ -66,7 +66,7 @@ type BreakerChange struct {
 
 // WithBreaker gives each instance that a Client calls a circuit breaker. It belongs to the endpoint given to Connect, so an instance
 // does not get rid of it by connecting anew. When the breakers of all instances are open, calls fail at once with ErrOpen. A breaker
-// turns half open when a call looks for an instance, not before. Default: none.
+// turns half open when a call looks for an instance, or CallStats does, not before. Default: none.
 func WithBreaker(b Breaker) patterns.Option {
 	return clientOption("WithBreaker", func(c *clientConfig) error {
 		if b.Failures < 0 || b.MinCalls < 0 || b.Window < 0 || b.Pause < 0 || b.Probes < 0 || !(b.Ratio >= 0 && b.Ratio <= 1) {
