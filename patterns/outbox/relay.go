@@ -1,0 +1,241 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// source is what a Relay needs of a database: a table, or what tests have in its place.
+type source interface {
+	acquire(ctx context.Context, owner string, length time.Duration) (epoch int64, ok bool, err error)
+	renew(ctx context.Context, epoch int64, length time.Duration) error
+	fetch(ctx context.Context, n int) ([]Message, error)
+	settle(ctx context.Context, epoch int64, sent []int64, failed []failure, keep bool) error
+	clean(ctx context.Context, age time.Duration, n int) (int, error)
+}
+
+// Relay publishes what is in an outbox. Of several relays of one outbox, in as many processes, one leads at a time and publishes; another one takes over when
+// it ends or dies.
+type Relay struct {
+	src   source
+	sink  Sink
+	name  string
+	owner string
+	conf  relayConfig
+	err   error // what the options did wrong
+
+	wake    chan struct{} // has room for one
+	stop    context.CancelFunc
+	stopped context.Context // ends when no more is to be taken
+	abandon context.CancelFunc
+	given   context.Context // ends when the batch in hand is given up
+
+	leads                                                   atomic.Bool
+	published, failed, parked, outages, cleaned, batchCount atomic.Uint64
+
+	mu      sync.Mutex    // guards the fields below
+	resumed chan struct{} // closed unless paused
+	running chan struct{} // closed unless Run runs
+}
+
+// NewRelay returns a Relay from the outbox's table in db to a sink. Nothing happens until Run. In PostgreSQL db must be the primary server.
+func NewRelay(o *Outbox, db *sql.DB, sink Sink, opts ...RelayOption) *Relay {
+	return newRelay(&tableIn{&o.table, db}, o.table.name, o.err, sink, opts)
+}
+
+func newRelay(src source, name string, err error, sink Sink, opts []RelayOption) *Relay {
+	r := &Relay{src: src, sink: sink, name: name, conf: relayDefaults, wake: make(chan struct{}, 1)}
+	errs := []error{err}
+	for _, opt := range opts {
+		errs = append(errs, opt(&r.conf))
+	}
+	if r.err = errors.Join(errs...); sink == nil {
+		r.err = errors.Join(r.err, fmt.Errorf("%w: NewRelay: no sink", socket.ErrOption))
+	}
+	host, _ := os.Hostname() // for people who look at the lease; the id is what tells relays apart
+	r.owner = fmt.Sprintf("%s %d %s", host, os.Getpid(), codec.NewID())
+	r.stopped, r.stop = context.WithCancel(context.Background())
+	r.given, r.abandon = context.WithCancel(context.Background())
+	r.resumed, r.running = make(chan struct{}), make(chan struct{})
+	close(r.resumed)
+	close(r.running)
+	return r
+}
+
+// tableIn is a table in a database.
+type tableIn struct {
+	*table
+	db *sql.DB
+}
+
+func (t *tableIn) acquire(ctx context.Context, owner string, length time.Duration) (int64, bool, error) {
+	return t.table.acquire(ctx, t.db, owner, length)
+}
+
+func (t *tableIn) renew(ctx context.Context, epoch int64, length time.Duration) error {
+	return t.table.renew(ctx, t.db, epoch, length)
+}
+
+func (t *tableIn) fetch(ctx context.Context, n int) ([]Message, error) {
+	return t.table.fetch(ctx, t.db, n)
+}
+
+func (t *tableIn) settle(ctx context.Context, epoch int64, sent []int64, failed []failure, keep bool) error {
+	return t.table.settle(ctx, t.db, epoch, sent, failed, keep)
+}
+
+func (t *tableIn) clean(ctx context.Context, age time.Duration, n int) (int, error) {
+	return t.table.clean(ctx, t.db, age, n)
+}
+
+// Run publishes, or waits to take over from the relay that does, until ctx ends or Shutdown. It returns nil then, and what makes the relay unusable otherwise:
+// wrong options, or a sink that cannot know what is safe. Errors of database and sink end nothing: they are events, and tried again. When ctx ends the batch in
+// hand is given up, some of which may be published again; Shutdown finishes it. Run is for one goroutine at a time.
+func (r *Relay) Run(ctx context.Context) error {
+	if err := r.begin(); err != nil {
+		return fmt.Errorf("run relay: %w", err)
+	}
+	defer r.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.given, cancel)()
+	if err := r.sink.Flush(ctx); errors.Is(err, socket.ErrState) {
+		return fmt.Errorf("run relay: the sink cannot tell what is safe: %w", err)
+	}
+	trouble := false
+	for r.going(ctx) {
+		asked := time.Now()
+		epoch, ok, err := r.src.acquire(ctx, r.owner, r.conf.lease)
+		if r.trouble(ctx, &trouble, err); err == nil && ok {
+			r.lead(ctx, epoch, asked.Add(r.conf.lease))
+			continue
+		}
+		r.sleep(ctx, min(r.conf.lease/2, 10*r.conf.pollMax), false)
+	}
+	return nil
+}
+
+func (r *Relay) begin() error {
+	if r.err != nil {
+		return r.err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.running:
+	default:
+		return fmt.Errorf("%w: it runs already", socket.ErrState)
+	}
+	if r.stopped.Err() != nil {
+		return socket.ErrClosed
+	}
+	r.running = make(chan struct{})
+	return nil
+}
+
+func (r *Relay) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.running)
+}
+
+func (r *Relay) going(ctx context.Context) bool { return ctx.Err() == nil && r.stopped.Err() == nil }
+
+// trouble reports that something cannot be used, or can be again, once each time.
+func (r *Relay) trouble(ctx context.Context, is *bool, err error) {
+	switch {
+	case err != nil && ctx.Err() != nil: // it was interrupted
+	case err != nil && !*is:
+		*is = true
+		r.outages.Add(1)
+		r.conf.hook(ctx, Event{Kind: Outage, Table: r.name, Err: err})
+	case err == nil && *is:
+		*is = false
+		r.conf.hook(ctx, Event{Kind: Recovered, Table: r.name})
+	}
+}
+
+// sleep waits for d, for Wake if that matters, or for the end.
+func (r *Relay) sleep(ctx context.Context, d time.Duration, wakes bool) {
+	var wake chan struct{}
+	if wakes {
+		wake = r.wake
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+	case <-r.stopped.Done():
+	}
+}
+
+// Wake has the relay look at the table now, if it leads. Who adds a message in the same process calls it after the commit. It does not block.
+func (r *Relay) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Pause has the relay publish nothing from the next batch on, until Resume. It stays the leader, so no other does either.
+func (r *Relay) Pause() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.resumed:
+		r.resumed = make(chan struct{})
+	default:
+	}
+}
+
+// Resume ends Pause.
+func (r *Relay) Resume() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.resumed:
+	default:
+		close(r.resumed)
+	}
+}
+
+// Shutdown has Run publish and mark the batch in hand, take no other, and give the lease to whoever waits for it. It returns when Run has; or when ctx ends, with
+// its error: then the batch is given up, some of which may be published again. A Relay is not used again after it.
+func (r *Relay) Shutdown(ctx context.Context) error {
+	r.stop()
+	r.mu.Lock()
+	running := r.running
+	r.mu.Unlock()
+	select {
+	case <-running:
+		r.abandon()
+		return nil
+	case <-ctx.Done():
+		r.abandon()
+		return fmt.Errorf("shut down relay: %w", ctx.Err())
+	}
+}
+
+// Stats returns the counters.
+func (r *Relay) Stats() Stats {
+	return Stats{
+		Leads:     r.leads.Load(),
+		Published: r.published.Load(),
+		Failed:    r.failed.Load(),
+		Parked:    r.parked.Load(),
+		Outages:   r.outages.Load(),
+		Cleaned:   r.cleaned.Load(),
+		Batches:   r.batchCount.Load(),
+	}
+}
