@@ -16,27 +16,41 @@ import (
 // it. It is safe for use by any number of goroutines.
 type Publisher struct {
 	*socket.Pub
-	sealer wire.Sealer
-	line   wire.Line
-	err    error // what the options did wrong
+	sealer  wire.Sealer
+	line    wire.Line
+	numbers *sequencer // nil without WithSequence
+	exact   bool
+	err     error // what the options did wrong
 }
 
-// NewPublisher returns a Publisher. It uses nothing until Bind or Connect; Close it in the end.
+// NewPublisher returns a Publisher. It uses nothing but the directory of its log until Bind or Connect; Close it in the end.
 func NewPublisher(opts ...patterns.Option) *Publisher {
-	c, err := conf.Make("NewPublisher", conf.Source|conf.SendMiddleware, conf.Config{Codec: codec.Msgpack}, opts)
-	p := &Publisher{
-		Pub:    socket.NewPub(c.Socket...),
-		sealer: wire.NewSealer(patterns.Event, c),
-		err:    err,
+	c, err := configure("NewPublisher", conf.Source|conf.SendMiddleware|conf.Publishing, conf.Config{Codec: codec.Msgpack}, opts)
+	if c.Events.Exact {
+		c.Socket = append(c.Socket, socket.WithProperty(topicsProperty, exactTopics))
 	}
-	p.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) error {
-		return p.Pub.Send(ctx, []byte(o.Name), frame)
+	p := &Publisher{Pub: socket.NewPub(c.Socket...), sealer: wire.NewSealer(patterns.Event, c), exact: c.Events.Exact, err: err}
+	if c.Events.Numbered {
+		p.numbers = newSequencer(c.Events.Levels)
 	}
+	p.line = p.send
 	return p
 }
 
+// send is the end of the way of each event here.
+func (p *Publisher) send(ctx context.Context, o *patterns.Outgoing, frame []byte) error {
+	topic := append(make([]byte, 0, maxTopic+1), o.Name...)
+	if p.exact {
+		topic = append(topic, topicEnd...)
+	}
+	if p.numbers == nil {
+		return p.Pub.Send(ctx, topic, frame)
+	}
+	return p.numbers.send(ctx, o.Name, func(sequence []byte) error { return p.Pub.Send(ctx, topic, frame, sequence) })
+}
+
 // Publish tells v to the subscribers of topic. Nil means that it is queued for each of those that are connected and keep
-// up, of whom there may be none. It does not block, unless the socket has WithNoDrop. v is not
+// up, of whom there may be none; WithLog, that it is in the log. It does not block but for the log, and with WithSlowSubscribers(socket.Block). v is not
 // referred to any more afterwards. A malformed topic is ErrTopic.
 func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...patterns.SendOption) error {
 	if p.err != nil {
@@ -55,5 +69,5 @@ func (p *Publisher) WaitSubscribers(ctx context.Context, topic string, n int) er
 	if err := CheckPattern(topic); err != nil {
 		return fmt.Errorf("wait for subscribers: %w", err)
 	}
-	return p.Pub.WaitSubscribers(ctx, prefixOf(topic), n)
+	return p.Pub.WaitSubscribers(ctx, filter(topic, p.exact), n)
 }

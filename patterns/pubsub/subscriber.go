@@ -2,10 +2,13 @@ package pubsub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -21,6 +24,7 @@ type Subscriber struct {
 	*socket.Sub
 	loop *intake.Loop
 	conf conf.Config
+	gaps *gaps // nil without WithGapDetection
 	err  error // what the options did wrong
 
 	mu            sync.Mutex      // guards the field below
@@ -31,19 +35,25 @@ type Subscriber struct {
 type Subscription struct {
 	sub     *Subscriber
 	pattern string
-	handle  func(ctx context.Context, topic string, m socket.Msg, e *codec.Envelope)
+	filter  string // what publishers are asked for
+	handle  func(ctx context.Context, topic string, m socket.Msg) error
 }
+
+// subscriberUses are the options a Subscriber has a use for.
+const subscriberUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.Subscribing
 
 // NewSubscriber returns a Subscriber. It uses nothing until Bind or Connect; end it with Shutdown or Close.
 func NewSubscriber(opts ...patterns.Option) *Subscriber {
-	c, err := conf.Make("NewSubscriber", conf.Concurrency|conf.OnError|conf.AnyType,
-		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
+	c, err := configure("NewSubscriber", subscriberUses, conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
 	s := &Subscriber{Sub: socket.NewSub(c.Socket...), conf: c, err: err}
-	s.loop = intake.New(s.Sub, c.OnError)
+	s.loop = intake.New(source{s}, c.OnError)
+	if c.Events.Gaps {
+		s.gaps = newGaps(c.Events.Grace, s.missing)
+	}
 	return s
 }
 
-// Subscribe has handler called for each event whose topic matches pattern, while s runs. It may be called at any time; publishers
+// Subscribe has handler called for each event whose topic matches pattern, while s runs. It may be called at any time, WithDurable best before Connect and Bind; publishers
 // learn of it a moment later. An event that matches several patterns is handled once for each, one
 // after the other. The context of handler has the event's envelope. A malformed pattern is ErrTopic.
 func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Context, topic string, v T) error) (*Subscription, error) {
@@ -51,32 +61,52 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 	if !s.conf.AnyType {
 		typeName = wire.NameOf(s.conf.Schemas, reflect.TypeFor[T]())
 	}
-	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg, e *codec.Envelope) {
-		var v T
-		err := wire.CheckType(e, typeName)
-		if err == nil {
-			err = wire.Decode(e, s.conf.Codec, s.conf.Schemas, &v)
+	handle := intake.Wrap(s.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
+		return handler(ctx, d.Name, *d.Value.(*T))
+	})
+	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg) error {
+		t := &task[T]{Task: intake.Task{Context: ctx, Msg: m}}
+		if err := t.open(s, topic, typeName); err != nil {
+			s.loop.Refuse(t, m, t.Delivery.Envelope, err)
+			return err
 		}
-		if err != nil {
-			s.loop.Refuse(ctx, m, e, err)
-			return
-		}
-		s.loop.Settle(ctx, m, e, intake.Attempt(func() error { return handler(ctx, topic, v) }))
+		return s.loop.Do(&t.Task, handle)
 	})
 }
 
-func (s *Subscriber) add(pattern string, handle func(context.Context, string, socket.Msg, *codec.Envelope)) (*Subscription, error) {
+// task has all that a handler needs of an event in one object.
+type task[T any] struct {
+	intake.Task
+	value T
+}
+
+// open reads an event. Where the envelope is sound and the value is not, or nobody wants it any more, it leaves the envelope and returns an error.
+func (t *task[T]) open(s *Subscriber, topic, typeName string) error {
+	if err := t.Open(patterns.Event, t.Msg.Frames[1]); err != nil {
+		return err
+	}
+	t.Delivery.Name, t.Delivery.Value = topic, &t.value
+	if err := patterns.Expired(t.Delivery.Envelope, time.Now()); err != nil {
+		return err
+	}
+	if err := wire.CheckType(t.Delivery.Envelope, typeName); err != nil {
+		return err
+	}
+	return wire.Decode(t.Delivery.Envelope, s.conf.Codec, s.conf.Schemas, &t.value)
+}
+
+func (s *Subscriber) add(pattern string, handle func(context.Context, string, socket.Msg) error) (*Subscription, error) {
 	if s.err != nil {
 		return nil, fmt.Errorf("subscribe: %w", s.err)
 	}
 	if err := CheckPattern(pattern); err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
-	sub := &Subscription{sub: s, pattern: pattern, handle: handle}
+	sub := &Subscription{sub: s, pattern: pattern, filter: filter(pattern, s.conf.Events.Exact), handle: handle}
 	s.mu.Lock()
 	s.subscriptions = append(slices.Clip(s.subscriptions), sub)
 	s.mu.Unlock()
-	if err := s.Sub.Subscribe(prefixOf(pattern)); err != nil {
+	if err := s.Sub.Subscribe(sub.filter); err != nil {
 		s.remove(sub)
 		return nil, err
 	}
@@ -100,7 +130,11 @@ func (sub *Subscription) Unsubscribe() error {
 	if !sub.sub.remove(sub) {
 		return nil
 	}
-	return sub.sub.Sub.Unsubscribe(prefixOf(sub.pattern))
+	err := sub.sub.Sub.Unsubscribe(sub.filter)
+	if g := sub.sub.gaps; g != nil {
+		g.keep(func(common string) bool { return sub.sub.covers(common) })
+	}
+	return err
 }
 
 // Run calls the handlers of the events that arrive, for as many events at a time as WithConcurrency says, until ctx ends,
@@ -109,45 +143,111 @@ func (sub *Subscription) Unsubscribe() error {
 //
 // The context of a handler has the values of ctx. It does not end with ctx: work in hand is finished, unless Close or the
 // deadline of Shutdown ends its context. What a handler returns, or panics with, is counted and reported,
-// and ends nothing.
+// and ends nothing. WithDurable it also decides what becomes of the event.
 func (s *Subscriber) Run(ctx context.Context) error {
 	if s.err != nil {
 		return fmt.Errorf("run: %w", s.err)
 	}
+	if s.gaps != nil {
+		defer s.gaps.settle()
+	}
+	if s.conf.Events.Exact {
+		watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+		var watch sync.WaitGroup
+		watch.Go(func() { s.watch(watching) })
+		defer watch.Wait()
+		defer stop()
+	}
 	return s.loop.Run(ctx, s.conf.Concurrency, s.dispatch)
 }
 
-// dispatch gives one event to those whose pattern it matches. Others come too: a prefix is less exact than a
+// dispatch gives one event to those whose pattern it matches, and answers for all of them. Others come too: a prefix is less exact than a
 // pattern, and they end here without being decoded.
 func (s *Subscriber) dispatch(ctx context.Context, m socket.Msg) {
-	if len(m.Frames) != 2 {
-		s.loop.Refuse(ctx, m, nil, fmt.Errorf("%w: %d frames, want topic and envelope", patterns.ErrMalformed, len(m.Frames)))
+	topic, fresh, err := s.look(m)
+	if err != nil {
+		s.loop.Refuse(ctx, m, nil, err)
+		s.loop.Answer(m, err)
 		return
 	}
-	topic := string(m.Frames[0])
-	if err := CheckTopic(topic); err != nil {
-		s.loop.Refuse(ctx, m, nil, fmt.Errorf("%w: %w", patterns.ErrMalformed, err))
+	if !fresh {
 		return
 	}
 	s.mu.Lock()
 	subscriptions := s.subscriptions
 	s.mu.Unlock()
-	var e *codec.Envelope
+	var verdict error
 	for _, sub := range subscriptions {
-		if !Match(sub.pattern, topic) {
-			continue
+		if Match(sub.pattern, topic) {
+			verdict = worse(verdict, sub.handle(ctx, topic, m))
 		}
-		if e == nil {
-			var err error
-			if e, err = wire.Open(m.Frames[1]); err != nil {
-				s.loop.Refuse(ctx, m, nil, err)
-				return
-			}
-			ctx = patterns.NewContext(ctx, e)
+	}
+	s.loop.Answer(m, verdict)
+}
+
+// look reads what is around the envelope of an event. It is not fresh if it was, or was taken for, handled before.
+func (s *Subscriber) look(m socket.Msg) (topic string, fresh bool, err error) {
+	if n := len(m.Frames); n != 2 && n != 3 {
+		return "", false, fmt.Errorf("%w: %d frames, want topic and envelope", patterns.ErrMalformed, n)
+	}
+	topic, err = topicOf(m.Frames[0])
+	if err != nil {
+		return "", false, fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	}
+	if len(m.Frames) == 2 {
+		return topic, true, nil
+	}
+	at, err := parsePlace(m.Frames[2])
+	if err != nil || s.gaps == nil {
+		return topic, true, err
+	}
+	common := commonOf(topic, at.levels)
+	if len(common) < len(topic) && !s.covers(common) {
+		return topic, true, nil
+	}
+	return topic, s.gaps.take(common, at, m.Peer()), nil
+}
+
+// covers reports whether we get all events whose topics begin with common: where it is all of a topic, it is enough that we got one.
+func (s *Subscriber) covers(common string) bool {
+	s.mu.Lock()
+	subscriptions := s.subscriptions
+	s.mu.Unlock()
+	return slices.ContainsFunc(subscriptions, func(sub *Subscription) bool {
+		return strings.HasPrefix(common, sub.filter) || common+topicEnd == sub.filter
+	})
+}
+
+// missing reports a gap.
+func (s *Subscriber) missing(gap *GapError, peer *socket.Peer) {
+	s.conf.OnError(context.Background(), patterns.NewError("receive", nil, peer.Address(), gap))
+}
+
+// Gaps returns what WithGapDetection found.
+func (s *Subscriber) Gaps() GapCounts {
+	if s.gaps == nil {
+		return GapCounts{}
+	}
+	return s.gaps.counted()
+}
+
+// source is the socket as the loop sees it.
+type source struct{ *Subscriber }
+
+// Recv reports what a durable subscription will never get, and goes on.
+func (s source) Recv(ctx context.Context) (socket.Msg, error) {
+	for {
+		m, err := s.Sub.Recv(ctx)
+		missed, ok := errors.AsType[*socket.MissedError](err)
+		if !ok {
+			return m, err
 		}
-		sub.handle(ctx, topic, m, e)
+		s.conf.OnError(context.WithoutCancel(ctx), patterns.NewError("receive", nil, missed.Peer.Address(), missed))
 	}
 }
+
+func (s source) Shutdown(ctx context.Context) error { return s.Sub.Shutdown(ctx) }
+func (s source) Close() error                       { return s.Sub.Close() }
 
 // Counts returns how the events fared. One that was handled for several subscriptions counts for each.
 func (s *Subscriber) Counts() patterns.Counts { return s.loop.Counts() }

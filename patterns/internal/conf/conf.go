@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/socket"
@@ -25,6 +26,8 @@ const (
 	SendMiddleware
 	Client  // options of package reqrep about calls
 	Service // options of package reqrep about services
+	Publishing
+	Subscribing
 )
 
 // Config is a constructor's configuration.
@@ -41,6 +44,8 @@ type Config struct {
 	SendMiddleware []any   // each a patterns.SendMiddleware
 	Schemas        Schemas // nil for none
 
+	Events Events
+
 	maker string
 	uses  Uses
 }
@@ -50,6 +55,17 @@ type Schemas interface {
 	Name(t reflect.Type) string
 	Encode(dst []byte, c codec.Codec, e *codec.Envelope, v any) ([]byte, error)
 	Decode(c codec.Codec, e *codec.Envelope, v any) error
+}
+
+// Events is what package pubsub wants to know besides.
+type Events struct {
+	Exact    bool
+	Numbered bool // with WithSequence
+	Levels   int
+	Last     bool // with WithLastValues
+	Gaps     bool // with WithGapDetection
+	Grace    time.Duration
+	Durable  bool
 }
 
 // Make returns the configuration of the constructor named maker: defaults, then the options. The error names all
