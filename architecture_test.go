@@ -47,6 +47,11 @@ var dependencies = map[string][]string{
 	// The circuit breaker.
 	"patterns/middleware": append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...),
 	"patterns/reqrep":     append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...),
+	// The API of OpenTelemetry, with what it logs by. Nobody else has it; its SDK is for tests and examples.
+	"patterns/tracing": append([]string{
+		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/auto/sdk",
+		"github.com/go-logr/logr", "github.com/go-logr/stdr", "github.com/cespare/xxhash/v2",
+	}, ofPatterns...),
 	// The vocabulary of go-zeromq, and what its package imports.
 	"socket/zmq4compat": append([]string{"github.com/go-zeromq/zmq4", "golang.org/x/sync", "golang.org/x/text"}, ofSocket...),
 }

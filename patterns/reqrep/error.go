@@ -56,6 +56,9 @@ func (e *Error) Error() string {
 	return string(e.Code) + ": " + e.Message
 }
 
+// ErrorCode returns the code, for those who observe calls without knowing this package.
+func (e *Error) ErrorCode() string { return string(e.Code) }
+
 // Is says which sentinels the code stands for.
 func (e *Error) Is(target error) bool {
 	switch e.Code {

@@ -101,4 +101,4 @@ func hopeless(err error) bool {
 }
 
 // final are the errors for which trying again is of no use.
-var final = []error{patterns.ErrPermanent, patterns.ErrMalformed, patterns.ErrType, patterns.ErrExpired}
+var final = []error{patterns.ErrPermanent, patterns.ErrMalformed, patterns.ErrType, patterns.ErrVersion, patterns.ErrInvalid, patterns.ErrExpired}

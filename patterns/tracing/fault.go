@@ -1,0 +1,80 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// coder is an error that a service answered with: *reqrep.Error.
+type coder interface {
+	error
+	ErrorCode() string
+}
+
+func codeOf(err error) string {
+	if c, ok := errors.AsType[coder](err); ok {
+		return c.ErrorCode()
+	}
+	return ""
+}
+
+// faulty reports whether an attempt failed by the fault of whoever made it. A service that answered with a code of its caller's affairs did its job.
+func faulty(kind patterns.Kind, err error) bool {
+	if kind != patterns.Call {
+		return err != nil
+	}
+	switch codeOf(err) {
+	case "", "internal", "deadline_exceeded", "unavailable":
+		return err != nil
+	}
+	return false
+}
+
+// kinds are the errors that error.type tells apart, the more exact ones first.
+var kinds = []struct {
+	err  error
+	name string
+}{
+	{patterns.ErrPanic, "panic"},
+	{patterns.ErrInvalid, "invalid"},
+	{patterns.ErrVersion, "version"},
+	{patterns.ErrExpired, "expired"},
+	{patterns.ErrMalformed, "malformed"},
+	{socket.ErrNoPeer, "no_peer"},
+	{socket.ErrPeerGone, "peer_gone"},
+	{socket.ErrFull, "full"},
+	{socket.ErrClosed, "closed"},
+	{socket.ErrTooLarge, "too_large"},
+	{context.DeadlineExceeded, "timeout"},
+	{context.Canceled, "canceled"},
+	{patterns.ErrPermanent, "permanent"},
+}
+
+// typeOf returns the code that a service answered with, or one of a few words.
+func typeOf(err error) string {
+	if code := codeOf(err); code != "" {
+		return code
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return k.name
+		}
+	}
+	return semconv.ErrorTypeOther.Value.AsString()
+}
+
+// record adds the event of a panic, which has more to tell than a status.
+func record(span trace.Span, err error) {
+	p, ok := errors.AsType[*patterns.PanicError](err)
+	if !ok {
+		return
+	}
+	span.AddEvent(semconv.ExceptionEventName, trace.WithAttributes(
+		semconv.ExceptionType("panic"), semconv.ExceptionMessage(p.Error()), semconv.ExceptionStacktrace(string(p.Stack))))
+}
