@@ -211,7 +211,8 @@ func WithAuthTimeout(d time.Duration) Option {
 }
 
 // WithDenialLimit refuses peers from an address of which n were denied within a period, until it is over, without asking the
-// authenticator, and before a byte is read: whoever guesses passwords gets no more than n guesses. An address is one of IPv4, or a /64 network of
+// authenticator, and before a byte is read: whoever guesses passwords gets no more than n guesses, and those that are being answered when the
+// limit is reached. An address is one of IPv4, or a /64 network of
 // IPv6; peers behind one share the limit. Default: no limit, nor with n of zero.
 func WithDenialLimit(n int, per time.Duration) Option {
 	return func(c *config) error {

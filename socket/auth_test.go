@@ -291,27 +291,6 @@ func TestAuth_All(t *testing.T) {
 	assert.Equal(t, socket.Deny, socket.All().Authenticate(t.Context(), socket.Request{}).Decision)
 }
 
-// Who guesses is not asked any more.
-func TestAuth_DenialLimit(t *testing.T) {
-	t.Parallel()
-	var asked int // by one connection after the other
-	auth := socket.AuthenticatorFunc(func(context.Context, socket.Request) socket.Verdict { asked++; return socket.Verdict{} })
-	pull := socket.NewPull(socket.WithAuthenticator(auth), socket.WithDenialLimit(2, time.Hour))
-	push := socket.NewPush(swift())
-	closing(t, pull, push)
-	failed := watch(t, pull)
-	require.NoError(t, push.Connect(bind(t, pull, "tcp://127.0.0.1:0")))
-	for range 2 {
-		assert.NotErrorIs(t, failed(socket.HandshakeFailed).Err, socket.ErrRefused)
-	}
-	err := failed(socket.HandshakeFailed).Err
-	assert.ErrorIs(t, err, socket.ErrRefused)
-	assert.ErrorContains(t, err, "2 peers from 127.0.0.1 were denied within 1h0m0s (WithDenialLimit)")
-	require.NoError(t, push.Close())
-	require.NoError(t, pull.Close())
-	assert.Equal(t, 2, asked)
-}
-
 func TestAuth_Options(t *testing.T) {
 	t.Parallel()
 	yes := socket.WithAuthenticator(says(socket.Verdict{Decision: socket.Allow}))

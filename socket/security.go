@@ -46,6 +46,10 @@ func (c *core) authenticated(ctx context.Context, nc net.Conn, endpoint string, 
 	if c.cfg.authenticator == nil {
 		return c.unasked(who)
 	}
+	// Again, since it was let in as far as here: whoever guesses could open many connections first, and guess then.
+	if err := c.denials.check(nc.RemoteAddr(), time.Now()); err != nil {
+		return Verdict{Decision: TryLater, Reason: err.Error()}
+	}
 	v := c.ask(ctx, nc, Request{
 		Mechanism: who.Mechanism, Endpoint: endpoint, Address: nc.RemoteAddr(), Credentials: credentialsOf(nc), TLSName: verifiedName(tlsOf(nc)),
 		User: who.User, Password: who.Password, PublicKey: who.PublicKey,
