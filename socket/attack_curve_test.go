@@ -2,7 +2,6 @@ package socket_test
 
 import (
 	"crypto/rand"
-	"io"
 	"strings"
 	"testing"
 
@@ -75,15 +74,10 @@ func (b *besieged) inside() (*curved, *zmtp.Sealer) {
 	return c, seal
 }
 
-// comesWithCurve is whether good peers do; these tests are not run in parallel.
-var comesWithCurve bool
-
-// assaultCurve is assault on sockets with CURVE. That good peers are served means that they shake hands.
+// assaultCurve is assault on sockets with CURVE.
 func assaultCurve(t *testing.T, attack func(g *siege)) {
 	t.Helper()
-	comesWithCurve = true
-	defer func() { comesWithCurve = false }()
-	assault(t, nil, attack, socket.WithCurveServer(besiegedKeys))
+	assaultSecured(t, "CURVE", attack)
 }
 
 // HELLO of the wrong length, version, padding or key: all end the same way.
@@ -160,35 +154,4 @@ func TestAttack27_CurveMessages(t *testing.T) {
 			tell(c.raw, command("MESSAGE", "short"))
 		})
 	})
-}
-
-// shakeCurve does the handshake of CURVE as a good peer would.
-func shakeCurve(conn io.ReadWriter, socketType string) error {
-	own := socket.NewKeyPair()
-	mechanism, err := zmtp.CurveClient(zmtp.CurveKeys{Public: own.Public, Secret: own.Secret}, besiegedKeys.Public, rand.Reader)
-	if err != nil {
-		return err
-	}
-	h, err := zmtp.NewHandshake(zmtp.Config{SocketType: zmtp.SocketType(socketType), Mechanism: mechanism})
-	if err != nil {
-		return err
-	}
-	if _, err := conn.Write(h.Start()); err != nil {
-		return err
-	}
-	buf := make([]byte, 4096)
-	for !h.Done() {
-		n, err := conn.Read(buf)
-		if err != nil {
-			return err
-		}
-		_, out, err := h.Step(buf[:n])
-		if err != nil {
-			return err
-		}
-		if _, err := conn.Write(out); err != nil {
-			return err
-		}
-	}
-	return nil
 }

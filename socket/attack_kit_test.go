@@ -186,8 +186,9 @@ func (b *besieged) serve() (took time.Duration, err error) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(start.Add(sockettest.Timeout))
-	if comesWithCurve {
-		return time.Since(start), shakeCurve(conn, b.peer)
+	if comesWith != "" {
+		err = shakeHands(conn, b.peer)
+		return time.Since(start), err
 	}
 	if _, err = conn.Write([]byte(hello("NULL") + ready(b.peer) + "\x04\x08\x04PING\x00\x00x")); err != nil {
 		return 0, err

@@ -1,0 +1,102 @@
+package socket_test
+
+import (
+	"crypto/rand"
+	"io"
+	"testing"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// comesWith is the mechanism of good peers, empty for NULL; these tests are not run in parallel.
+var comesWith string
+
+// securely are the options that a socket has a mechanism with, as the side that may be connected to.
+func securely() map[string][]socket.Option {
+	return map[string][]socket.Option{
+		"PLAIN": {socket.WithPlainServer(), socket.WithAuthenticator(socket.StaticPasswords(map[string]string{"user": "password"}))},
+		"CURVE": {socket.WithCurveServer(besiegedKeys)},
+	}
+}
+
+// assaultSecured is assault on sockets with a mechanism. That good peers are served means that they shake hands.
+func assaultSecured(t *testing.T, mechanism string, attack func(g *siege)) {
+	t.Helper()
+	comesWith = mechanism
+	defer func() { comesWith = "" }()
+	assault(t, nil, attack, securely()[mechanism]...)
+}
+
+// shakeHands does the handshake of comesWith as a good peer would.
+func shakeHands(conn io.ReadWriter, socketType string) error {
+	mechanism, err := zmtp.PlainClient("user", "password")
+	if comesWith == "CURVE" {
+		own := socket.NewKeyPair()
+		mechanism, err = zmtp.CurveClient(zmtp.CurveKeys{Public: own.Public, Secret: own.Secret}, besiegedKeys.Public, rand.Reader)
+	}
+	if err != nil {
+		return err
+	}
+	h, err := zmtp.NewHandshake(zmtp.Config{SocketType: zmtp.SocketType(socketType), Mechanism: mechanism})
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(h.Start()); err != nil {
+		return err
+	}
+	buf := make([]byte, 4096)
+	for !h.Done() {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return err
+		}
+		_, out, err := h.Step(buf[:n])
+		if err != nil {
+			return err
+		}
+		if _, err := conn.Write(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// With a mechanism no peer is let in that speaks a version which has none.
+func TestAttack05_Downgrade(t *testing.T) {
+	olds := []string{"\x01\x00", "\x05\x00abcd", "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x01", "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x02"}
+	for mechanism := range securely() {
+		assaultSecured(t, mechanism, func(g *siege) {
+			g.each(socket.RefusedVersion, len(olds), func(b *besieged) {
+				for _, old := range olds {
+					tell(b.dial(), old)
+				}
+			})
+		})
+	}
+}
+
+// Where there is a mechanism nothing else comes in: neither NULL nor another.
+func TestAttack06_NoOtherMechanism(t *testing.T) {
+	others := map[string][]string{"PLAIN": {"NULL", "CURVE"}, "CURVE": {"NULL", "PLAIN"}}
+	for mechanism := range securely() {
+		assaultSecured(t, mechanism, func(g *siege) {
+			g.each(socket.RefusedMechanism, 2, func(b *besieged) {
+				for _, other := range others[mechanism] {
+					tell(b.dial(), hello(other)+ready(b.peer))
+				}
+			})
+		})
+	}
+}
+
+// Two servers of a mechanism do not talk to each other.
+func TestAttack07_BothAreServers(t *testing.T) {
+	for mechanism := range securely() {
+		greeting := []byte(hello(mechanism))
+		greeting[32] = 1
+		assaultSecured(t, mechanism, func(g *siege) {
+			g.each(socket.RefusedMechanism, 1, func(b *besieged) { tell(b.dial(), string(greeting)) })
+		})
+	}
+}
