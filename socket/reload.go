@@ -102,16 +102,7 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// checkSecret refuses a file with a secret that everybody on this host may read, or write.
-func checkSecret(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	return checkSecretMode(path, info.Mode())
-}
-
-// checkSecretMode is checkSecret for a file whose mode is known.
+// checkSecretMode refuses a file with a secret that everybody on this host may read, or write.
 func checkSecretMode(path string, mode fs.FileMode) error {
 	if runtime.GOOS == "windows" || mode.Perm()&0o007 == 0 { // there the mode says nothing
 		return nil

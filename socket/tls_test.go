@@ -158,10 +158,12 @@ func TestTLS_Refusals(t *testing.T) {
 			closing(t, pull, push)
 			here, there := watch(t, pull), watch(t, push)
 			require.NoError(t, push.Connect(bind(t, pull, tlsAnywhere)))
-			for err, problem := range map[error]string{here(socket.HandshakeFailed).Err: test.binder, there(socket.HandshakeFailed).Err: test.dialer} {
-				require.ErrorIs(t, err, transport.ErrTLS)
-				assert.ErrorContains(t, err, problem)
+			for side, problem := range map[*socket.Event]string{new(here(socket.HandshakeFailed)): test.binder, new(there(socket.HandshakeFailed)): test.dialer} {
+				require.ErrorIs(t, side.Err, transport.ErrTLS)
+				assert.ErrorContains(t, side.Err, problem)
+				assert.Equal(t, socket.RefusedTLS, side.Refusal)
 			}
+			assert.NotZero(t, pull.Stats().Refused[socket.RefusedTLS])
 			assert.Zero(t, pull.Stats().MessagesIn)
 		})
 	}
@@ -383,6 +385,11 @@ func TestTLS_Options(t *testing.T) {
 	secret, err := os.ReadFile(key)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(open, secret, 0o644))
+	anybodys := filepath.Join(t.TempDir(), "ca.pem")
+	authority, err := os.ReadFile(caFile)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(anybodys, authority, 0o600))
+	require.NoError(t, os.Chmod(anybodys, 0o666))
 	for _, test := range []struct {
 		problem string
 		opts    []socket.Option
@@ -396,6 +403,9 @@ func TestTLS_Options(t *testing.T) {
 		{"private key does not match", []socket.Option{socket.WithTLSFiles(caFile, key, "")}},
 		{"expired on", []socket.Option{socket.WithTLSFiles(oldCert, oldKey, "")}},
 		{"open to everybody on this host (mode 0644)", []socket.Option{socket.WithTLSFiles(cert, open, "")}},
+		{"may be written by everybody on this host (mode 0666)", []socket.Option{socket.WithTLSFiles(cert, key, anybodys)}},
+		{"no regular file", []socket.Option{socket.WithTLSFiles(cert, key, filepath.Dir(caFile))}},
+		{"no regular file", []socket.Option{socket.WithTLSFiles(filepath.Dir(cert), key, caFile)}},
 	} {
 		_, err := socket.NewPull(test.opts...).Bind(tlsAnywhere)
 		assert.ErrorIs(t, err, socket.ErrOption, test.problem)

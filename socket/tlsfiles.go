@@ -5,7 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"io/fs"
 	"time"
 )
 
@@ -50,10 +51,15 @@ func (c *CertificateFile) Err() error {
 }
 
 func loadCertificate(cert, key string) (*tls.Certificate, error) {
-	if err := checkSecret(key); err != nil {
+	chain, err := readPEM(cert, checkGuarded)
+	if err != nil {
 		return nil, err
 	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	secret, err := readPEM(key, checkSecretMode)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, secret)
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", cert, key, err)
 	}
@@ -61,6 +67,29 @@ func loadCertificate(cert, key string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("certificate %s expired on %s", cert, end.Format(time.DateOnly))
 	}
 	return &pair, nil
+}
+
+// maxPEM bounds a file of certificates: the authorities of a whole system take a quarter of a megabyte.
+const maxPEM = 4 << 20
+
+// readPEM reads a file whose mode is as it should be.
+func readPEM(path string, guard func(path string, mode fs.FileMode) error) ([]byte, error) {
+	f, info, err := openRegular(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	defer f.Close()
+	if err := guard(path, info.Mode()); err != nil {
+		return nil, err
+	}
+	pem, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
+	if err == nil && len(pem) > maxPEM {
+		err = fmt.Errorf("it is larger than %d bytes", maxPEM)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, reason(err))
+	}
+	return pem, nil
 }
 
 // tlsFiles are what WithTLSFiles was given.
@@ -99,7 +128,7 @@ func (f tlsFiles) load() (*tls.Config, error) {
 	if f.ca == "" {
 		return t, nil
 	}
-	pem, err := os.ReadFile(f.ca)
+	pem, err := readPEM(f.ca, checkGuarded)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +149,7 @@ func (f tlsFiles) load() (*tls.Config, error) {
 //
 // Files may be replaced at any time: connections made from a second later on use the new ones, those that are there stay. New files that
 // cannot be used, like old ones, change nothing and are a ReloadFailed event. At construction it is ErrOption if a file cannot be read, the
-// certificate has expired, or everybody on this host may read the key. It excludes WithTLS.
+// certificate has expired, or everybody on this host may read the key, or write to any of them. It excludes WithTLS.
 func WithTLSFiles(cert, key, ca string) Option {
 	return func(c *config) error {
 		f := tlsFiles{cert, key, ca}
