@@ -91,6 +91,12 @@ func TestInteropRefused(t *testing.T) {
 	requireRefused(t, ours, zmtp.PeerError, `"400"`)
 
 	l = curveServerIsTheirs()
+	l.theirs["ZAP"] = "200"
+	ours, theirs = openWith(t, process, pushing, l.theirs, l.ours...)
+	ours.connect(theirs.bind(freshEndpoint(t, "tcp")))
+	ours.awaitEvent(socket.Connected)
+
+	l = curveServerIsTheirs()
 	l.ours = []socket.Option{socket.WithCurveClient(socket.NewKeyPair(), socket.NewKeyPair().Public)}
 	ours, theirs = openWith(t, process, pushing, l.theirs, l.ours...)
 	ours.connect(theirs.bind(freshEndpoint(t, "tcp")))
