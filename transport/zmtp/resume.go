@@ -73,7 +73,7 @@ func ParseResume(data []byte) (r Resume, err error) {
 		return Resume{}, err
 	}
 	if !ValidDurableName(r.Name) {
-		return Resume{}, fmt.Errorf("%w: %s has name %.40q, want 1 to %d letters, digits, '.', '_' and '-', not beginning with '.'",
+		return Resume{}, fmt.Errorf("%w: %s has name %+.40q, want 1 to %d letters, digits, '.', '_' and '-', not beginning with '.'",
 			ErrCommand, CommandResume, r.Name, MaxDurableName)
 	}
 	return r, nil
