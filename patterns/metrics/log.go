@@ -1,0 +1,39 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// Spool is what WatchSpool takes: a *spool.Log.
+type Spool interface{ Stats() spool.Stats }
+
+func ofLogs(name, help string, kind prometheus.ValueType, value func(s *spool.Stats) float64) metric[spool.Stats] {
+	return metric[spool.Stats]{desc: newDesc(name, help, "spool"), kind: kind, value: value}
+}
+
+var ofLog = []metric[spool.Stats]{
+	ofLogs("log_bytes", "Bytes the log takes on disk.", gauge, func(s *spool.Stats) float64 { return float64(s.Bytes) }),
+	ofLogs("log_segments", "Files of the log.", gauge, func(s *spool.Stats) float64 { return float64(len(s.Segments)) }),
+	ofLogs("log_appended_messages_total", "Messages appended since the log was opened.", counter, func(s *spool.Stats) float64 { return float64(s.Appended) }),
+	ofLogs("log_syncs_total", "Writes to disk that were waited for.", counter, func(s *spool.Stats) float64 { return float64(s.Syncs) }),
+	ofLogs("log_dropped_messages_total", "Messages let go before they were acknowledged, or by retention.", counter, func(s *spool.Stats) float64 { return float64(s.Dropped) }),
+	ofLogs("log_full", "1 while there is no room.", gauge, func(s *spool.Stats) float64 { return flag(s.Full != nil) }),
+	ofLogs("log_failed", "1 if the log has stopped.", gauge, func(s *spool.Stats) float64 { return flag(s.Failed != nil) }),
+}
+
+var (
+	logLag    = newDesc("log_consumer_lag_messages", "Messages that the consumer has not acknowledged.", "spool", "consumer")
+	logFailed = newDesc("log_consumer_failed_messages", "Of those, messages that failed at least once.", "spool", "consumer")
+)
+
+func collectLog(out chan<- prometheus.Metric, name string, s spool.Stats) {
+	for _, m := range ofLog {
+		m.collect(out, &s, name)
+	}
+	for _, c := range s.Consumers {
+		out <- prometheus.MustNewConstMetric(logLag, gauge, float64(c.Pending), name, text(c.Name))
+		out <- prometheus.MustNewConstMetric(logFailed, gauge, float64(c.Failed), name, text(c.Name))
+	}
+}
