@@ -12,7 +12,7 @@ import (
 	"github.com/meshmq/meshmq/patterns"
 )
 
-// ErrOpen: a Breaker did not call the handler. It says when to come back, as patterns.Pause tells.
+// ErrOpen means that a Breaker did not call the handler. It says when to come back, as patterns.Pause tells.
 var ErrOpen = errors.New("circuit breaker open")
 
 // BreakerPolicy says when a Breaker opens and closes. Its zero value has the defaults.

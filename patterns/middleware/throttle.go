@@ -10,7 +10,7 @@ import (
 	"github.com/meshmq/meshmq/patterns"
 )
 
-// ErrThrottled: the rate did not allow the message before its context ended. It says when to come back, as patterns.Pause tells.
+// ErrThrottled means that the rate did not allow the message before its context ended. It says when to come back, as patterns.Pause tells.
 var ErrThrottled = errors.New("throttled")
 
 // Throttle lets handlers begin at most perSecond times a second on average, and burst times at once after a quiet while; less than 1

@@ -11,7 +11,7 @@ import (
 	"github.com/meshmq/meshmq/codec"
 )
 
-// ErrBreaking: a change of a type breaks its peers.
+// ErrBreaking means that a change of a type breaks its peers.
 var ErrBreaking = errors.New("breaking change")
 
 // Mode says who has to get on with whom after a change.

@@ -165,7 +165,7 @@ func TestDescribeRefuses(t *testing.T) {
 	assert.ErrorContains(t, err, "embeds itself")
 	assert.Error(t, schema.Compatible[chan int, int](codec.JSON, schema.Full))
 	assert.Error(t, schema.Compatible[int, chan int](codec.JSON, schema.Full))
-	_, _ = array{}._msgpack, endless{}.N
+	_, _ = array{}._msgpack, endless{}.endless
 }
 
 // Descriptions from files may be of any form.
