@@ -18,21 +18,63 @@ import (
 type Worker[T any] struct {
 	*socket.Pull
 	loop     *intake.Loop
+	order    *intake.Order // nil: messages are handled in the order they come
 	conf     conf.Config
 	typeName string // that messages must name; "" for any
 	err      error  // what the options did wrong
 }
 
-// NewWorker returns a Worker. It uses nothing until Bind or Connect; end it with Shutdown or Close.
+// defaultPrefetch keeps handlers busy that take a millisecond, and is little enough that a worker which joins finds something to do.
+const defaultPrefetch = 256
+
+// prefetchBytes bounds what is here of large messages: that of socket.WithAckCredit.
+const prefetchBytes = 8 << 20
+
+// workerUses are the options a Worker has a use for.
+const workerUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.AtLeastOnce | conf.Windowed |
+	conf.Prefetch | conf.KeyOrdered | conf.Priorities
+
+// NewWorker returns a Worker. It uses nothing but the directory of a window until Bind or Connect; end it with Shutdown or Close.
 func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
-	c, err := conf.Make("NewWorker", conf.Concurrency|conf.OnError|conf.AnyType|conf.Middleware,
+	c, err := conf.Make("NewWorker", workerUses,
 		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
-	w := &Worker[T]{Pull: socket.NewPull(c.Socket...), conf: c, err: err}
+	w := &Worker[T]{Pull: socket.NewPull(pulling(&c, err)...), conf: c, err: err}
 	w.loop = intake.New(w.Pull, c.OnError)
+	if c.AtLeastOnce {
+		w.loop.Acknowledged()
+	}
+	w.order = intake.NewOrder(w.loop, &c, c.Prefetch)
 	if !c.AnyType {
 		w.typeName = wire.NameOf(c.Schemas, reflect.TypeFor[T]())
 	}
 	return w
+}
+
+// pulling returns the options of a Worker's socket, those of the user last. It sets the prefetch.
+func pulling(c *conf.Config, wrong error) (opts []socket.Option) {
+	given := c.Prefetch > 0
+	if !given {
+		c.Prefetch = max(defaultPrefetch, 2*c.Concurrency)
+	}
+	switch {
+	case c.AtLeastOnce:
+		opts = append(opts, socket.WithAck(), socket.WithManualAck(), socket.WithAckCredit(c.Prefetch, prefetchBytes))
+	case given:
+		opts = append(opts, socket.WithRecvHWM(c.Prefetch))
+	}
+	if c.Window != nil && wrong == nil { // which is not opened in vain
+		opts = append(opts, socket.WithWindow(c.Window.Dir, c.Window.Options), socket.WithMessageID(messageID))
+	}
+	return append(opts, c.Socket...)
+}
+
+// messageID is by what a window knows messages, whoever sends them.
+func messageID(m socket.Msg) string {
+	var e codec.Envelope
+	if len(m.Frames) != 1 || e.Decode(m.Frames[0]) != nil || e.ID.IsZero() {
+		return ""
+	}
+	return string(e.ID[:])
 }
 
 // Run calls handler for each value that arrives, by as many goroutines as WithConcurrency says, until ctx ends, Shutdown or Close.
@@ -41,7 +83,7 @@ func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 //
 // The context of a handler has the values of ctx and the message's envelope. It does not end with ctx: work in
 // hand is finished, unless Close or the deadline of Shutdown ends its context. What handler returns,
-// or panics with, is counted and reported, and ends nothing.
+// or panics with, is counted and reported, and ends nothing. With patterns.WithAtLeastOnce it also decides what becomes of the message.
 func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v T) error) error {
 	if w.err != nil {
 		return fmt.Errorf("run: %w", w.err)
@@ -49,13 +91,19 @@ func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v
 	handle := intake.Wrap(w.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
 		return handler(ctx, *d.Value.(*T))
 	})
+	if w.order != nil {
+		return w.order.Run(ctx, w.conf.Concurrency, intake.Steps{
+			Open:   w.open,
+			Handle: func(t *intake.Task) error { return w.loop.Do(t, handle) },
+		})
+	}
 	return w.loop.Run(ctx, w.conf.Concurrency, func(ctx context.Context, m socket.Msg) {
-		t := &task[T]{Task: intake.Task{Context: ctx, Msg: m}}
-		err := w.open(t)
-		if err != nil {
-			w.loop.Refuse(t, m, t.Delivery.Envelope, err)
+		t, err := w.open(m)
+		t.Context = ctx
+		if err == nil {
+			err = w.loop.Do(t, handle)
 		} else {
-			err = w.loop.Do(&t.Task, handle)
+			w.loop.Refuse(t, m, t.Delivery.Envelope, err)
 		}
 		w.loop.Answer(m, err)
 	})
@@ -67,19 +115,38 @@ type task[T any] struct {
 	value T
 }
 
-// open reads a message. Where the envelope is sound and the value is not, it leaves the envelope and returns an error.
-func (w *Worker[T]) open(t *task[T]) error {
-	if n := len(t.Msg.Frames); n != 1 {
-		return fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, n)
+// open reads a message. Where the envelope is sound and the value is not, or nobody wants it any more, it leaves the envelope and returns an error.
+func (w *Worker[T]) open(m socket.Msg) (*intake.Task, error) {
+	t := &task[T]{Task: intake.Task{Msg: m}}
+	if n := len(m.Frames); n != 1 {
+		return &t.Task, fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, n)
 	}
-	if err := t.Open(patterns.Work, t.Msg.Frames[0]); err != nil {
-		return err
+	if err := t.Open(patterns.Work, m.Frames[0]); err != nil {
+		return &t.Task, err
 	}
-	if err := wire.CheckType(t.Delivery.Envelope, w.typeName); err != nil {
-		return err
+	if err := t.Fit(w.typeName); err != nil {
+		return &t.Task, err
 	}
 	t.Delivery.Value = &t.value
-	return wire.Decode(t.Delivery.Envelope, w.conf.Codec, w.conf.Schemas, &t.value)
+	return &t.Task, wire.Decode(t.Delivery.Envelope, w.conf.Codec, w.conf.Schemas, &t.value)
+}
+
+// Pause has no more messages handled until Resume; those in hand are finished, and Pause does not wait for them. With patterns.WithAtLeastOnce producers
+// send nothing more, but to other workers; what had arrived, at most the prefetch, waits here. Without, what arrives waits until
+// the socket has no more room, and then at the producers.
+func (w *Worker[T]) Pause() {
+	w.loop.Pause()
+	if w.conf.AtLeastOnce {
+		_ = w.SetAckCredit(0, prefetchBytes) // closed, or wrong options: nothing comes anyway
+	}
+}
+
+// Resume ends a Pause.
+func (w *Worker[T]) Resume() {
+	if w.conf.AtLeastOnce {
+		_ = w.SetAckCredit(w.conf.Prefetch, prefetchBytes)
+	}
+	w.loop.Resume()
 }
 
 // Counts returns how the messages fared.
@@ -123,6 +190,8 @@ func producers(s socket.Stats) (n int) {
 // Shutdown ends the Worker in order: it leaves its producers, has Run handle all that has arrived, and returns when that is done. When
 // ctx ends before, the contexts of the handlers end too, and the error says how many messages were in hand and
 // how many no handler has seen. It must not be called by a handler, for which it would wait.
+//
+// With patterns.WithAtLeastOnce it begins nothing more that producers would give to others: it finishes what is in hand, acknowledges it, and leaves.
 func (w *Worker[T]) Shutdown(ctx context.Context) error { return w.loop.Shutdown(ctx) }
 
 // Close ends the Worker now: the contexts of handlers end, and what waits for one is given up and counted. It does not

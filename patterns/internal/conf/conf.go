@@ -28,6 +28,13 @@ const (
 	Service // options of package reqrep about services
 	Publishing
 	Subscribing
+	AtLeastOnce
+	Spooled
+	Windowed
+	Prefetch
+	KeyOrdered
+	Priorities
+	DeadLetters
 )
 
 // Config is a constructor's configuration.
@@ -43,6 +50,7 @@ type Config struct {
 
 	SendMiddleware []any   // each a patterns.SendMiddleware
 	Schemas        Schemas // nil for none
+	Work
 
 	Events Events
 

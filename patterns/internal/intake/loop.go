@@ -28,13 +28,16 @@ type Handler func(ctx context.Context, m socket.Msg)
 type Loop struct {
 	sock    Socket
 	onError func(ctx context.Context, err error)
+	acked   bool            // see Acknowledged
 	taking  context.Context // ends when no more is to be taken
 	stop    context.CancelFunc
 	given   context.Context // ends when work in hand is given up
 	abandon context.CancelFunc
+	gate    gate
+	waiting func() int // gives up what an Order has waiting, and returns how much it was; nil without
 
-	handled, failed, malformed, unhandled, unanswered atomic.Uint64
-	inHand                                            atomic.Int64
+	handled, failed, malformed, expired, unhandled, unanswered atomic.Uint64
+	inHand                                                     atomic.Int64
 
 	mu   sync.Mutex // guards the fields below
 	runs int
@@ -46,9 +49,14 @@ func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
 	l := &Loop{sock: sock, onError: onError, idle: make(chan struct{})}
 	l.taking, l.stop = context.WithCancel(context.Background())
 	l.given, l.abandon = context.WithCancel(context.Background())
+	l.gate.init(l.taking)
 	close(l.idle)
 	return l
 }
+
+// Acknowledged says that messages are acknowledged by Answer alone. Shutdown then leaves those that no handler has to others, and keeps the socket
+// until those in hand are answered. It is called before anything else.
+func (l *Loop) Acknowledged() { l.acked = true }
 
 // Run takes messages on n goroutines, the caller's among them, until ctx ends or the socket is closed and has no more. It
 // returns when the messages in hand were handled: nil, or the reason why the socket cannot be used. The context that handle
@@ -56,17 +64,13 @@ func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
 func (l *Loop) Run(ctx context.Context, n int, handle Handler) error {
 	l.enter()
 	defer l.leave()
-	intake, stop := context.WithCancel(ctx)
-	defer stop()
-	work, done := context.WithCancel(context.WithoutCancel(ctx))
-	defer done()
-	defer context.AfterFunc(l.given, done)()
-
+	r := l.begin(ctx)
+	defer r.end()
 	var others sync.WaitGroup
 	errs := make([]error, n)
 	take := func(i int) {
-		if errs[i] = l.take(intake, work, handle); errs[i] != nil {
-			stop()
+		if errs[i] = l.take(r, handle, nil); errs[i] != nil {
+			r.stop()
 		}
 	}
 	for i := 1; i < n; i++ {
@@ -82,22 +86,65 @@ func (l *Loop) Run(ctx context.Context, n int, handle Handler) error {
 	return nil
 }
 
-func (l *Loop) take(intake, work context.Context, handle Handler) error {
-	for intake.Err() == nil && l.taking.Err() == nil {
-		m, err := l.sock.Recv(intake)
+// run is one call of Run.
+type run struct {
+	intake, work context.Context // see Run
+	stop, end    context.CancelFunc
+}
+
+func (l *Loop) begin(ctx context.Context) *run {
+	r := &run{}
+	r.intake, r.stop = context.WithCancel(ctx)
+	work, done := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(l.given, done)
+	r.work, r.end = work, func() { r.stop(); forget(); done() }
+	return r
+}
+
+// take has messages handled until r.intake ends or the socket is closed. With ready it asks before each whether it may.
+func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool) error {
+	for {
+		receiving, leave := l.gate.pass(r.intake)
+		if receiving == nil {
+			return nil
+		}
+		closed, err := l.receive(receiving, r.work, handle, ready)
+		leave()
+		if closed || err != nil {
+			return err
+		}
+	}
+}
+
+// receive handles messages until receiving ends, or the socket is closed and has no more.
+func (l *Loop) receive(receiving, work context.Context, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error) {
+	for receiving.Err() == nil {
+		if ready != nil && !ready(receiving) {
+			break
+		}
+		m, err := l.sock.Recv(receiving)
 		switch {
 		case err == nil:
 			l.inHand.Add(1)
 			handle(work, m)
 			l.inHand.Add(-1)
-		case errors.Is(err, socket.ErrClosed), intake.Err() != nil:
-			return nil
+		case errors.Is(err, socket.ErrClosed):
+			return true, nil
+		case receiving.Err() != nil:
+			return false, nil
 		default:
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
 }
+
+// Pause has no more messages taken until Resume. Those in hand are finished; Pause does not wait for them. What arrives waits in the
+// socket, which lets no more come than it has room for.
+func (l *Loop) Pause() { l.gate.shut() }
+
+// Resume ends a Pause.
+func (l *Loop) Resume() { l.gate.open() }
 
 func (l *Loop) enter() {
 	l.mu.Lock()
@@ -118,8 +165,16 @@ func (l *Loop) leave() {
 
 // Shutdown closes the socket, so that no more comes in, and waits until all that had arrived was handled. When ctx ends before, it
 // gives up what is left, and says how much of it no handler has seen. The error wraps the context's.
+//
+// Where messages are acknowledged it first has those in hand finished, so that they can be acknowledged, and then closes the
+// socket. Those that had arrived and are in nobody's hands go to other receivers.
 func (l *Loop) Shutdown(ctx context.Context) error {
+	if l.acked {
+		l.Pause()
+		l.gate.quiet(ctx)
+	}
 	err := l.sock.Shutdown(ctx)
+	l.Resume()
 	return errors.Join(err, l.finish(ctx))
 }
 
@@ -159,6 +214,9 @@ func (l *Loop) Close() error {
 
 // discard counts what had arrived at a closed socket and will not be handled.
 func (l *Loop) discard() (n uint64) {
+	if l.waiting != nil {
+		n = uint64(l.waiting())
+	}
 	for {
 		if _, err := l.sock.Recv(l.given); err != nil { // l.given has ended, so this does not wait
 			l.unhandled.Add(n)
@@ -169,7 +227,13 @@ func (l *Loop) discard() (n uint64) {
 }
 
 // Refuse counts and reports a message that did not decode. e is nil if not even its envelope did.
+// An ErrExpired counts as such.
 func (l *Loop) Refuse(ctx context.Context, m socket.Msg, e *codec.Envelope, err error) {
+	if errors.Is(err, patterns.ErrExpired) {
+		l.expired.Add(1)
+		l.Report(ctx, "expire", m, e, err)
+		return
+	}
 	l.malformed.Add(1)
 	l.Report(ctx, "decode", m, e, err)
 }
@@ -199,6 +263,7 @@ func (l *Loop) Counts() patterns.Counts {
 		Handled:    l.handled.Load(),
 		Failed:     l.failed.Load(),
 		Malformed:  l.malformed.Load(),
+		Expired:    l.expired.Load(),
 		Unhandled:  l.unhandled.Load(),
 		Unanswered: l.unanswered.Load(),
 		InHand:     l.inHand.Load(),

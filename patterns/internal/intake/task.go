@@ -36,6 +36,16 @@ func (t *Task) Open(kind patterns.Kind, frame []byte) error {
 	return nil
 }
 
+// Fit refuses a message that nobody wants any more, or of another type than want. Open is called before.
+func (t *Task) Fit(want string) error {
+	if len(t.envelope.Headers) > 0 {
+		if err := patterns.Expired(&t.envelope, time.Now()); err != nil {
+			return err
+		}
+	}
+	return wire.CheckType(&t.envelope, want)
+}
+
 // Value is that of context.Context.
 func (t *Task) Value(key any) any {
 	if key == (conf.EnvelopeKey{}) && t.Delivery.Envelope != nil {

@@ -1,0 +1,244 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// Order has a Loop handle messages in another order than they come in: by priority, and those of a key one after the other. One goroutine
+// takes messages from the socket and lays them on a desk, from which the handlers take them.
+type Order struct {
+	l      *Loop
+	lanes  bool
+	keys   *conf.KeyOrder // nil for none
+	room   int            // of the desk
+	random func() float64 // for pauses
+
+	mu      sync.Mutex // guards the fields below
+	changed *sync.Cond // of mu: something is on the desk, has left it, or is due
+	desk    desk
+	closed  bool // the socket is, so what is not acknowledged goes to others
+}
+
+// NewOrder returns the Order of a configuration for l, with room for so many messages on the desk; nil if it asks for none.
+func NewOrder(l *Loop, c *conf.Config, room int) *Order {
+	if !c.Priorities && c.KeyOrder == nil {
+		return nil
+	}
+	o := &Order{l: l, lanes: c.Priorities, keys: c.KeyOrder, room: room, random: rand.Float64, desk: newDesk()}
+	o.changed = sync.NewCond(&o.mu)
+	l.waiting = o.drop
+	return o
+}
+
+// Steps are what is done with each message. The Task of another attempt is opened anew.
+type Steps struct {
+	Open   func(m socket.Msg) (t *Task, err error) // the Task as far as the message could be read
+	Handle func(t *Task) error
+}
+
+// Run is that of Loop, with n handlers.
+func (o *Order) Run(ctx context.Context, n int, steps Steps) error {
+	o.l.enter()
+	defer o.l.leave()
+	r := o.l.begin(ctx)
+	defer r.end()
+	var handlers sync.WaitGroup
+	for range n {
+		handlers.Go(func() { o.serve(r, steps) }) // ended by r.intake, Shutdown or Close; awaited below
+	}
+	err := o.l.take(r, func(_ context.Context, m socket.Msg) { o.lay(r, m, steps) }, o.vacant)
+	switch {
+	case err != nil:
+		r.stop()
+	case r.intake.Err() == nil:
+		o.close()
+	}
+	handlers.Wait()
+	return err
+}
+
+// vacant waits until the desk has room, and reports whether it has.
+func (o *Order) vacant(ctx context.Context) bool {
+	defer o.watch(ctx)()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.desk.n >= o.room && ctx.Err() == nil {
+		o.changed.Wait()
+	}
+	return ctx.Err() == nil
+}
+
+// watch has those who wait look again when ctx ends.
+func (o *Order) watch(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, o.look)
+}
+
+func (o *Order) look() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.changed.Broadcast()
+}
+
+// lay puts a message on the desk.
+func (o *Order) lay(r *run, m socket.Msg, steps Steps) {
+	t, err := steps.Open(m)
+	t.Context = r.work
+	s := &slip{task: t, lane: int(patterns.Normal - patterns.Low)}
+	if err == nil {
+		err = o.label(s)
+	}
+	if err != nil {
+		o.l.Refuse(t, m, t.Delivery.Envelope, err)
+		o.l.Answer(m, err)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.desk.add(s)
+	o.changed.Broadcast()
+}
+
+// label reads what decides on the order.
+func (o *Order) label(s *slip) error {
+	if o.keys != nil {
+		s.key = s.task.Delivery.Envelope.Header(patterns.HeaderKey)
+	}
+	if o.lanes {
+		p, err := patterns.PriorityOf(s.task.Delivery.Envelope)
+		if err != nil {
+			return err
+		}
+		s.lane = int(p - patterns.Low)
+	}
+	return nil
+}
+
+// serve handles what is on the desk, until intake ends or the socket is closed and the desk empty.
+func (o *Order) serve(r *run, steps Steps) {
+	for {
+		receiving, leave := o.l.gate.pass(r.intake)
+		if receiving == nil {
+			return
+		}
+		over := o.handle(receiving, r.work, steps)
+		leave()
+		if over {
+			return
+		}
+	}
+}
+
+// handle handles what is on the desk until receiving ends. It reports whether nothing more will come.
+func (o *Order) handle(receiving, work context.Context, steps Steps) (over bool) {
+	defer o.watch(receiving)()
+	for {
+		s, over := o.next(receiving)
+		if s == nil {
+			return over
+		}
+		o.l.inHand.Add(1)
+		o.attempt(s, work, steps)
+		o.l.inHand.Add(-1)
+	}
+}
+
+// next waits for a message that can be handled.
+func (o *Order) next(receiving context.Context) (s *slip, over bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for receiving.Err() == nil {
+		now := time.Now()
+		s := o.desk.take(now)
+		switch {
+		case s != nil && o.closed && s.task.Msg.NeedsAck():
+			o.l.unhandled.Add(1)
+			o.desk.done(s)
+			continue
+		case s != nil:
+			o.changed.Broadcast() // there is room
+			return s, false
+		case o.closed && o.desk.n == 0:
+			return nil, true
+		}
+		var timer *time.Timer
+		if due, some := o.desk.next(); some {
+			timer = time.AfterFunc(due.Sub(now), o.look)
+		}
+		o.changed.Wait()
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	return nil, false
+}
+
+// attempt handles a message, and says whether it is to be tried again here.
+func (o *Order) attempt(s *slip, work context.Context, steps Steps) {
+	t, m := s.task, s.task.Msg
+	t.Context = work
+	t.Delivery.Attempt += s.tries
+	err := steps.Handle(t)
+	again := false
+	if err != nil && s.key != "" && work.Err() == nil && !hopeless(err) {
+		s.tries++
+		if again = s.tries < o.keys.Attempts; !again {
+			err = patterns.Permanent(fmt.Errorf("%d attempts failed, the last one: %w", s.tries, err))
+		}
+	}
+	if again {
+		var bad error
+		if s.task, bad = steps.Open(m); bad != nil { // its codec changed its mind
+			again, err = false, patterns.Permanent(errors.Join(err, bad))
+		}
+	}
+	if !again {
+		o.l.Answer(m, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if again {
+		s.due = time.Now().Add(o.pause(s.tries, err))
+		o.desk.retry(s)
+	} else {
+		o.desk.done(s)
+	}
+	o.changed.Broadcast()
+}
+
+// pause returns how long a message waits that failed so often: below a bound that doubles, as socket.WithRetry has it.
+func (o *Order) pause(failed int, err error) time.Duration {
+	if pause, asked := patterns.Pause(err); asked {
+		return pause
+	}
+	bound := o.keys.Min
+	for i := 1; i < failed && bound < o.keys.Max; i++ {
+		bound *= 2
+	}
+	return time.Duration(o.random() * float64(min(bound, o.keys.Max)))
+}
+
+// close says that nothing more comes, and what was not acknowledged goes to others.
+func (o *Order) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.desk.hasten(time.Now(), func(t *Task) bool { return t.Msg.NeedsAck() })
+	o.changed.Broadcast()
+}
+
+// drop gives up what is on the desk.
+func (o *Order) drop() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	defer o.changed.Broadcast()
+	return o.desk.clear()
+}
