@@ -13,8 +13,9 @@ const maxText = 3*(5+MaxName) + 5 + MaxHeaders*2*5 + MaxHeaderBytes
 
 // Decode reads an envelope from data, which must hold one and nothing after it,
 // and replaces all of *e. Body is a part of data and valid as long as data is;
-// everything else is copied, in one allocation for all strings and, unless
-// e.Headers has room (which is used again), one for the headers.
+// everything else is copied. Names take one allocation, or none where messages before
+// had the same; headers take one for their text and, unless e.Headers has room
+// (which is used again), one more.
 //
 // Bytes that are not an envelope are an ErrMalformed, one over a limit of this
 // package an ErrLimit, one of another layout an ErrVersion; *e is then zero.
@@ -68,13 +69,16 @@ func (e *Envelope) decodeElement(c *cursor, i, count int, headers []Header) {
 	case elemSchemaVersion:
 		e.SchemaVersion = c.uint()
 	case elemType:
-		c.copyText(min(count, elemBody) - elemType)
+		c.copyText(min(count, elemHeaders)-elemType, true)
 		e.Type = c.string()
 	case elemSource:
 		e.Source = c.string()
 	case elemCodec:
 		e.Codec = c.string()
 	case elemHeaders:
+		if c.headed() {
+			c.copyText(1, false)
+		}
 		e.Headers = c.headers(headers)
 	case elemBody:
 		e.Body = c.bytes()
@@ -90,6 +94,7 @@ type cursor struct {
 
 	text   string // copy of the bytes that hold strings
 	textAt int    // where in data it begins
+	texts  int    // how many bytes were copied
 }
 
 // next returns the token at the cursor and moves past it. Nil is taken for
@@ -177,15 +182,29 @@ func (c *cursor) time() time.Time {
 	return time.Unix(int64(secs), int64(nanos)).UTC()
 }
 
-// copyText makes a string of the next n values. The strings read from them are
-// parts of it.
-func (c *cursor) copyText(n int) {
-	end := skipValues(c.data, c.at, n)
-	if size := end - c.at; size > maxText {
-		c.err = overLimit(c.at, "%d bytes of names and headers, want at most %d", size, maxText)
+// copyText makes a string of the next n values, that of another message with the same if there may be one. The strings read from them
+// are parts of it.
+func (c *cursor) copyText(n int, common bool) {
+	if c.err != nil {
 		return
 	}
-	c.text, c.textAt = string(c.data[c.at:end]), c.at
+	end := skipValues(c.data, c.at, n)
+	size := end - c.at
+	if c.texts += size; c.texts > maxText {
+		c.err = overLimit(c.at, "%d bytes of names and headers, want at most %d", c.texts, maxText)
+		return
+	}
+	c.textAt = c.at
+	if text := c.data[c.at:end]; common {
+		c.text = names.copy(text)
+	} else {
+		c.text = string(text)
+	}
+}
+
+// headed reports whether there are headers.
+func (c *cursor) headed() bool {
+	return c.err == nil && c.at < len(c.data) && c.data[c.at] != 0x80 && c.data[c.at] != 0xc0 // an empty map, nil
 }
 
 func (c *cursor) string() string {

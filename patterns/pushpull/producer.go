@@ -2,46 +2,135 @@ package pushpull
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
+	"sync"
+	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/internal/conf"
 	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
-// Producer sends values of type T to workers. It embeds its socket: Bind and Connect lead to workers, Close and
-// Shutdown end it. It is safe for use by any number of goroutines.
+// Producer sends values of type T to workers. It embeds its socket: Bind and Connect lead to workers. It is safe for use by any number of
+// goroutines.
 type Producer[T any] struct {
 	*socket.Push
 	sealer   wire.Sealer
 	line     wire.Line
 	typeName string
+	boxes    sync.Pool  // of *T: so that a value that is sent takes no memory of its own
+	log      *spool.Log // nil without WithSpool
+	delay    *delay
 	err      error // what the options did wrong
 }
 
-// NewProducer returns a Producer. It uses nothing until Bind or Connect; Close it in the end.
+// producerUses are the options a Producer has a use for.
+const producerUses = conf.Source | conf.SendMiddleware | conf.OnError | conf.AtLeastOnce | conf.Spooled | conf.DeadLetters
+
+// NewProducer returns a Producer. It uses nothing but the directory of a spool until Bind or Connect; end it with Shutdown or Close.
 func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
-	c, err := conf.Make("NewProducer", conf.Source|conf.SendMiddleware, conf.Config{Codec: codec.Msgpack}, opts)
-	p := &Producer[T]{
-		Push:     socket.NewPush(c.Socket...),
-		sealer:   wire.NewSealer(patterns.Work, c),
-		typeName: wire.NameOf(c.Schemas, reflect.TypeFor[T]()),
-		err:      err,
+	c, err := conf.Make("NewProducer", producerUses, conf.Config{Codec: codec.Msgpack, OnError: patterns.LogError}, opts)
+	p := &Producer[T]{typeName: wire.NameOf(c.Schemas, reflect.TypeFor[T]())}
+	p.boxes.New = func() any { return new(T) }
+	if c.Spool != nil && err == nil {
+		if p.log, err = openSpool(c.Spool.Dir, c.Spool.Options); err != nil {
+			err = fmt.Errorf("%w: WithSpool: %w", socket.ErrOption, err)
+		}
 	}
-	p.line = func(ctx context.Context, _ *patterns.Outgoing, frame []byte) error { return p.Push.Send(ctx, frame) }
+	p.err = err
+	p.Push = socket.NewPush(pushing(&c, p.log)...)
+	p.sealer = wire.NewSealer(patterns.Work, c)
+	p.delay = newDelay(p.Push, c.OnError)
+	if p.log != nil {
+		p.err = p.delay.keep(c.Spool)
+	}
+	p.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) error {
+		if len(o.Envelope.Headers) > 0 {
+			if due, err := patterns.NotBefore(o.Envelope); err != nil || due.After(time.Now()) {
+				return errors.Join(err, p.delay.add(ctx, due, frame))
+			}
+		}
+		return p.Push.Send(ctx, frame)
+	}
 	return p
+}
+
+// pushing returns the options of a Producer's socket, those of the user last.
+func pushing(c *conf.Config, log *spool.Log) (opts []socket.Option) {
+	if c.AtLeastOnce {
+		opts = append(opts, socket.WithAck())
+	}
+	if log != nil {
+		opts = append(opts, socket.WithSpoolOn(socket.SpoolOf(log)))
+	}
+	if f := c.DeadLetters; f != nil {
+		opts = append(opts, socket.WithDeadLetter(func(d socket.DeadLetter) {
+			f(d.Number, d.Reason, d.Attempts, envelopeOf(d.Frames), d.Frames)
+		}))
+	}
+	return append(opts, c.Socket...)
+}
+
+// envelopeOf returns the envelope of a message, nil if it has none.
+func envelopeOf(frames [][]byte) *codec.Envelope {
+	if len(frames) != 1 {
+		return nil
+	}
+	e, err := wire.Open(frames[0])
+	if err != nil {
+		return nil
+	}
+	return e
 }
 
 // Send hands v to one worker. It blocks while no worker is connected or all queues are full, until ctx ends: the error
 // is then socket.ErrNoPeer or socket.ErrFull, and socket.ErrTimeout if a deadline passed. With a
 // context that has ended already it is a try. Nil means that the message is queued; v is not
 // referred to any more.
+//
+// With patterns.WithSpool nil means that it is as safe as the spool's policy says, and no worker need be there. With patterns.WithDelay and
+// WithNotBefore nil means that it is kept until then, and sent as if Send were called then, by a context that does not end; in
+// memory there is room for 65536, beyond which the error is socket.ErrFull.
 func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption) error {
 	if p.err != nil {
 		return fmt.Errorf("send: %w", p.err)
 	}
-	return p.sealer.Seal(ctx, "", codec.Envelope{Type: p.typeName}, &v, opts, p.line)
+	box := p.boxes.Get().(*T)
+	*box = v
+	err := p.sealer.Seal(ctx, "", codec.Envelope{Type: p.typeName}, box, opts, p.line)
+	*box = *new(T)
+	p.boxes.Put(box)
+	return err
+}
+
+// Delayed returns how many messages wait for their time.
+func (p *Producer[T]) Delayed() int { return p.delay.len() }
+
+// Shutdown ends the Producer in order: it waits until all that was sent is written, or acknowledged where it is to be, or until ctx ends; the error then says
+// what was left. With a spool that stays there (socket.ErrSpooled). Messages that wait for their time are not waited for: the error says how
+// many there are, which is socket.ErrSpooled if they are in a spool, and socket.ErrClosed if they are lost.
+func (p *Producer[T]) Shutdown(ctx context.Context) error {
+	p.delay.stop()
+	return p.end(p.Push.Shutdown(ctx))
+}
+
+// Close ends the Producer, within the linger period of its socket. What is left is dropped, counted and reported, unless it is in a spool. Closing
+// again does nothing.
+func (p *Producer[T]) Close() error {
+	p.delay.stop()
+	return p.end(p.Push.Close())
+}
+
+// end closes what the socket has not.
+func (p *Producer[T]) end(err error) error {
+	err = errors.Join(err, p.delay.close())
+	if p.log != nil {
+		err = errors.Join(err, p.log.Close()) // the socket did, unless its options were wrong
+	}
+	return err
 }

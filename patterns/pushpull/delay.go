@@ -1,0 +1,284 @@
+package pushpull
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// delay keeps messages until their time: in memory, or in a spool in the folder "delayed" of the Producer's. Of those in the spool it keeps number and
+// time. One goroutine sends what is due, while there is something to wait for.
+type delay struct {
+	push    *socket.Push
+	onError func(ctx context.Context, err error)
+	ctx     context.Context // ends with stop
+	cancel  context.CancelFunc
+	log     *spool.Log // nil without a spool
+	wake    chan struct{}
+
+	mu      sync.Mutex // guards the fields below
+	waiting held
+	count   uint64        // of those that were kept in memory
+	size    int           // of the frames in memory
+	done    chan struct{} // closed when the goroutine has ended; nil if there was none
+	stopped bool
+	closed  bool
+}
+
+// held wait for their time, as a heap.
+type held []holding
+
+type holding struct {
+	due    time.Time
+	number uint64 // in the log, or of those that were kept in memory
+	frame  []byte // without a log
+}
+
+func (h held) Len() int { return len(h) }
+func (h held) Less(i, j int) bool {
+	return h[i].due.Before(h[j].due) || h[i].due.Equal(h[j].due) && h[i].number < h[j].number
+}
+func (h held) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *held) Push(x any)   { *h = append(*h, x.(holding)) }
+func (h *held) Pop() any {
+	n := len(*h) - 1
+	last := (*h)[n]
+	(*h)[n] = holding{}
+	*h = (*h)[:n]
+	return last
+}
+
+// minSegment is the size of the files where the Producer's options leave theirs to the default, a sixteenth of that.
+const minSegment = 1 << 20
+
+// What is kept in memory is bounded: as a socket's queue by bytes, and by a number at which the heap takes a few megabytes.
+const (
+	maxHeld      = 1 << 16
+	maxHeldBytes = 64 << 20
+)
+
+func newDelay(push *socket.Push, onError func(ctx context.Context, err error)) *delay {
+	d := &delay{push: push, onError: onError, wake: make(chan struct{}, 1)}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d
+}
+
+// keep has messages kept in a spool from now on, and takes up those that are there.
+func (d *delay) keep(s *conf.Spool) error {
+	o := s.Options
+	o.SegmentSize = max(o.SegmentSize/16, minSegment) // as that of dead letters: most producers delay little
+	log, err := openSpool(filepath.Join(s.Dir, "delayed"), o)
+	if err != nil {
+		return fmt.Errorf("%w: WithSpool: delayed messages: %w", socket.ErrOption, err)
+	}
+	d.log = log
+	r := log.Queue().Reader()
+	defer r.Close()
+	for {
+		rec, err := r.TryNext()
+		switch {
+		case errors.Is(err, io.EOF):
+			d.begin()
+			return nil
+		case err == nil:
+			d.waiting.Push(holding{due: dueOf(rec), number: rec.Number})
+		default:
+			if gap, ok := errors.AsType[*spool.Gap](err); ok {
+				d.report(gap)
+				_ = log.Queue().Ack(gap.From, gap.To)
+				continue
+			}
+			return fmt.Errorf("%w: WithSpool: delayed messages: %w", socket.ErrOption, err)
+		}
+	}
+}
+
+// dueOf returns when a message of the spool may be sent. One that says nothing of that may be now.
+func dueOf(r spool.Record) time.Time {
+	e := envelopeOf(r.Frames)
+	if e == nil {
+		return time.Time{}
+	}
+	due, _ := patterns.NotBefore(e)
+	return due
+}
+
+// begin starts the goroutine if there is something to wait for. It is called before others know of d.
+func (d *delay) begin() {
+	heap.Init(&d.waiting)
+	if len(d.waiting) > 0 {
+		d.startLocked()
+	}
+}
+
+func (d *delay) startLocked() {
+	if d.done == nil {
+		d.done = make(chan struct{})
+		go d.run(d.done) // ended by stop, awaited by close
+	}
+}
+
+// add keeps a message. The frame is the caller's again after that.
+func (d *delay) add(ctx context.Context, due time.Time, frame []byte) error {
+	h := holding{due: due}
+	if d.log == nil {
+		h.frame = slices.Clone(frame)
+	} else {
+		n, err := d.log.Append(ctx, frame)
+		if err != nil {
+			return fmt.Errorf("send: delayed: %w", err)
+		}
+		h.number = n
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.stopped && d.log == nil:
+		return &socket.Error{Op: "send", Err: socket.ErrClosed}
+	case d.stopped: // it is in the spool
+		return nil
+	case d.log == nil && (len(d.waiting) >= maxHeld || d.size+len(frame) > maxHeldBytes):
+		return &socket.Error{Op: "send", Err: fmt.Errorf("%w: %d delayed messages", socket.ErrFull, len(d.waiting))}
+	}
+	if d.log == nil {
+		d.count++
+		h.number = d.count
+	}
+	d.size += len(h.frame)
+	heap.Push(&d.waiting, h)
+	d.startLocked()
+	if d.waiting[0].number == h.number {
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+func (d *delay) len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.waiting)
+}
+
+// troublePause is how long a message is left alone that could not be read, or not be sent for another reason than a lack of room.
+const troublePause = time.Second
+
+// run sends what is due, until stop.
+func (d *delay) run(done chan struct{}) {
+	defer close(done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for d.ctx.Err() == nil {
+		h, pause := d.first()
+		if pause <= 0 {
+			if err := d.send(h); err == nil {
+				d.remove(h)
+				continue
+			} else if d.ctx.Err() != nil {
+				return
+			} else {
+				d.report(err)
+				pause = troublePause
+			}
+		}
+		timer.Reset(pause)
+		select {
+		case <-d.wake:
+		case <-timer.C:
+		case <-d.ctx.Done():
+		}
+	}
+}
+
+// first returns the message to be sent next, and how long that is to wait.
+func (d *delay) first() (h holding, pause time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) == 0 {
+		return h, time.Hour
+	}
+	return d.waiting[0], time.Until(d.waiting[0].due)
+}
+
+// remove forgets a message that was sent.
+func (d *delay) remove(h holding) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := slices.IndexFunc(d.waiting, func(o holding) bool {
+		return o.due.Equal(h.due) && o.number == h.number && len(o.frame) == len(h.frame)
+	})
+	heap.Remove(&d.waiting, i)
+	d.size -= len(h.frame)
+}
+
+// send sends one message. After a crash between the two steps it is sent again, with the id it has.
+func (d *delay) send(h holding) error {
+	if d.log == nil {
+		return d.push.Send(d.ctx, h.frame)
+	}
+	r := d.log.Queue().From(h.number)
+	defer r.Close()
+	rec, err := r.TryNext()
+	if gap, ok := errors.AsType[*spool.Gap](err); ok {
+		d.report(gap)
+		return d.log.Queue().Ack(h.number, h.number)
+	}
+	if err == nil && rec.Number == h.number {
+		err = d.push.Send(d.ctx, rec.Frames...)
+	}
+	if err == nil {
+		err = d.log.Queue().Ack(h.number, h.number)
+	}
+	return err
+}
+
+func (d *delay) report(err error) {
+	d.onError(context.Background(), patterns.NewError("delay", nil, "", err))
+}
+
+// stop has nothing sent any more, and returns when that is so.
+func (d *delay) stop() {
+	d.cancel()
+	d.mu.Lock()
+	d.stopped = true
+	done := d.done
+	d.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
+
+// close lets the spool go, and says what is left. stop is called before.
+func (d *delay) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	n := len(d.waiting)
+	if d.log != nil {
+		err := d.log.Close()
+		if n > 0 {
+			err = errors.Join(err, fmt.Errorf("%d delayed messages: %w", n, socket.ErrSpooled))
+		}
+		return err
+	}
+	if d.waiting = nil; n > 0 {
+		return fmt.Errorf("%d delayed messages are lost: %w", n, socket.ErrClosed)
+	}
+	return nil
+}
