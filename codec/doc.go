@@ -41,8 +41,8 @@
 // # Envelope
 //
 // [Envelope.Append] and [Envelope.Decode] are written by hand for a fixed order
-// of elements: encoding allocates nothing, decoding at most one string and one
-// slice of headers, and [Envelope.Body] is a part of the input. The format is an
+// of elements: encoding allocates nothing, decoding nothing but new names
+// and headers, and [Envelope.Body] is a part of the input. The format is an
 // ordinary MessagePack array, drawn in envelope_encode.go, which any MessagePack
 // library in any language can read, and which later versions extend at its end.
 package codec

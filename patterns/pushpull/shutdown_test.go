@@ -83,6 +83,7 @@ func TestShutdownHandlesAllThatHasArrived(t *testing.T) {
 		require.NoError(t, p.Send(within(t), Order{Number: i}))
 	}
 	arrived(t, w, n-3)
+	require.Eventually(t, func() bool { return w.Counts().InHand == 3 }, time.Minute, time.Millisecond)
 	time.AfterFunc(50*time.Millisecond, func() { close(gate) })
 	require.NoError(t, w.Shutdown(within(t)))
 	assert.NoError(t, <-ended)

@@ -22,7 +22,7 @@ func (g *gate) init(taking context.Context) {
 	g.period, g.end = context.WithCancel(taking)
 }
 
-// pass waits while the gate is shut, and returns a context that ends with ctx or when it is shut again; the caller calls leave
+// pass waits while the gate is shut, and returns a context that ends when it is shut again, or a moment after ctx; the caller calls leave
 // then. It returns nil when nothing is to be taken any more.
 func (g *gate) pass(ctx context.Context) (receiving context.Context, leave func()) {
 	for ctx.Err() == nil && g.taking.Err() == nil {
@@ -31,8 +31,8 @@ func (g *gate) pass(ctx context.Context) (receiving context.Context, leave func(
 		if opening == nil {
 			g.inside++
 			g.mu.Unlock()
-			receiving, stop := context.WithCancel(ctx)
-			forget := context.AfterFunc(period, stop)
+			receiving, stop := context.WithCancel(period) // so that nobody takes more once shut has returned
+			forget := context.AfterFunc(ctx, stop)
 			return receiving, func() { forget(); stop(); g.leave() }
 		}
 		g.mu.Unlock()

@@ -34,7 +34,7 @@ type Loop struct {
 	given   context.Context // ends when work in hand is given up
 	abandon context.CancelFunc
 	gate    gate
-	waiting func() int // gives up what an Order has waiting, and returns how much it was; nil without
+	order   *Order // nil: messages are handled in the order they come
 
 	handled, failed, malformed, expired, unhandled, unanswered atomic.Uint64
 	inHand                                                     atomic.Int64
@@ -108,7 +108,7 @@ func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool
 		if receiving == nil {
 			return nil
 		}
-		closed, err := l.receive(receiving, r.work, handle, ready)
+		closed, err := l.receive(receiving, r, handle, ready)
 		leave()
 		if closed || err != nil {
 			return err
@@ -117,8 +117,8 @@ func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool
 }
 
 // receive handles messages until receiving ends, or the socket is closed and has no more.
-func (l *Loop) receive(receiving, work context.Context, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error) {
-	for receiving.Err() == nil {
+func (l *Loop) receive(receiving context.Context, r *run, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error) {
+	for receiving.Err() == nil && r.intake.Err() == nil {
 		if ready != nil && !ready(receiving) {
 			break
 		}
@@ -126,7 +126,7 @@ func (l *Loop) receive(receiving, work context.Context, handle Handler, ready fu
 		switch {
 		case err == nil:
 			l.inHand.Add(1)
-			handle(work, m)
+			handle(r.work, m)
 			l.inHand.Add(-1)
 		case errors.Is(err, socket.ErrClosed):
 			return true, nil
@@ -174,6 +174,9 @@ func (l *Loop) Shutdown(ctx context.Context) error {
 		l.gate.quiet(ctx)
 	}
 	err := l.sock.Shutdown(ctx)
+	if l.order != nil {
+		l.order.leave()
+	}
 	l.Resume()
 	return errors.Join(err, l.finish(ctx))
 }
@@ -214,8 +217,8 @@ func (l *Loop) Close() error {
 
 // discard counts what had arrived at a closed socket and will not be handled.
 func (l *Loop) discard() (n uint64) {
-	if l.waiting != nil {
-		n = uint64(l.waiting())
+	if l.order != nil {
+		n = uint64(l.order.drop())
 	}
 	for {
 		if _, err := l.sock.Recv(l.given); err != nil { // l.given has ended, so this does not wait

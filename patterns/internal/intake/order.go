@@ -25,7 +25,8 @@ type Order struct {
 	mu      sync.Mutex // guards the fields below
 	changed *sync.Cond // of mu: something is on the desk, has left it, or is due
 	desk    desk
-	closed  bool // the socket is, so what is not acknowledged goes to others
+	left    bool // the senders were, so what is to be acknowledged goes to others
+	closed  bool // nothing more comes
 }
 
 // NewOrder returns the Order of a configuration for l, with room for so many messages on the desk; nil if it asks for none.
@@ -35,7 +36,7 @@ func NewOrder(l *Loop, c *conf.Config, room int) *Order {
 	}
 	o := &Order{l: l, lanes: c.Priorities, keys: c.KeyOrder, room: room, random: rand.Float64, desk: newDesk()}
 	o.changed = sync.NewCond(&o.mu)
-	l.waiting = o.drop
+	l.order = o
 	return o
 }
 
@@ -129,7 +130,7 @@ func (o *Order) serve(r *run, steps Steps) {
 		if receiving == nil {
 			return
 		}
-		over := o.handle(receiving, r.work, steps)
+		over := o.handle(receiving, r, steps)
 		leave()
 		if over {
 			return
@@ -138,28 +139,28 @@ func (o *Order) serve(r *run, steps Steps) {
 }
 
 // handle handles what is on the desk until receiving ends. It reports whether nothing more will come.
-func (o *Order) handle(receiving, work context.Context, steps Steps) (over bool) {
+func (o *Order) handle(receiving context.Context, r *run, steps Steps) (over bool) {
 	defer o.watch(receiving)()
 	for {
-		s, over := o.next(receiving)
+		s, over := o.next(receiving, r)
 		if s == nil {
 			return over
 		}
 		o.l.inHand.Add(1)
-		o.attempt(s, work, steps)
+		o.attempt(s, r.work, steps)
 		o.l.inHand.Add(-1)
 	}
 }
 
 // next waits for a message that can be handled.
-func (o *Order) next(receiving context.Context) (s *slip, over bool) {
+func (o *Order) next(receiving context.Context, r *run) (s *slip, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for receiving.Err() == nil {
+	for receiving.Err() == nil && r.intake.Err() == nil {
 		now := time.Now()
 		s := o.desk.take(now)
 		switch {
-		case s != nil && o.closed && s.task.Msg.NeedsAck():
+		case s != nil && o.left && s.task.Msg.NeedsAck():
 			o.l.unhandled.Add(1)
 			o.desk.done(s)
 			continue
@@ -226,11 +227,20 @@ func (o *Order) pause(failed int, err error) time.Duration {
 	return time.Duration(o.random() * float64(min(bound, o.keys.Max)))
 }
 
-// close says that nothing more comes, and what was not acknowledged goes to others.
+// close says that nothing more comes.
 func (o *Order) close() {
+	o.leave()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
+	o.changed.Broadcast()
+}
+
+// leave says that the connections have ended, and so what was not acknowledged goes to others.
+func (o *Order) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.left = true
 	o.desk.hasten(time.Now(), func(t *Task) bool { return t.Msg.NeedsAck() })
 	o.changed.Broadcast()
 }
