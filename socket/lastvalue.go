@@ -3,6 +3,7 @@ package socket
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -78,12 +79,18 @@ func (l *lastValues) ForgetLastValue(topic string) bool {
 }
 
 func (l *lastValues) find(topic string) (at int, known bool) {
-	return slices.BinarySearchFunc(l.topics, topic, func(v *lastValue, topic string) int { return cmp.Compare(v.topic, topic) })
+	return sort.Find(len(l.topics), func(i int) int { return cmp.Compare(topic, l.topics[i].topic) })
+}
+
+// findBytes is find for a topic of the caller's, which it does not have escape.
+func (l *lastValues) findBytes(topic []byte) (at int, known bool) {
+	at = sort.Search(len(l.topics), func(i int) bool { return l.topics[i].topic >= string(topic) })
+	return at, at < len(l.topics) && l.topics[at].topic == string(topic)
 }
 
 // keepLocked takes in a message that was sent, of size bytes.
 func (l *lastValues) keepLocked(frames [][]byte, size int) {
-	at, known := slices.BinarySearchFunc(l.topics, frames[0], func(v *lastValue, topic []byte) int { return strings.Compare(v.topic, string(topic)) })
+	at, known := l.findBytes(frames[0])
 	cfg := &l.f.c.cfg
 	if size > cfg.lastBytes { // nobody is to get what is older than this
 		if known {

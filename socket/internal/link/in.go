@@ -3,7 +3,6 @@ package link
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/meshmq/meshmq/transport"
@@ -31,7 +30,7 @@ var (
 
 // In is the read end of one connection. Who calls Fill must hold Baton.
 type In struct {
-	Baton sync.Mutex
+	Baton Baton
 	// Command is called for each command in the order of arrival; an error ends the connection.
 	Command func(name, data []byte) error
 	// Passing, if set, tells by its name a command that takes effect only on messages behind it: it does not end a batch.
