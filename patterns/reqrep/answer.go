@@ -70,6 +70,7 @@ func (s *Service) handle(ctx context.Context, r *request) {
 		return
 	}
 	ctx = r.begin(ctx)
+	r.streams = m.info.Streams && r.flow != nil
 	defer r.cancel()
 	began := m.meter.begin()
 	o := m.answer(ctx, r)
@@ -155,7 +156,7 @@ func (s *Service) reply(ctx context.Context, r *request, out any, failure *Error
 func (s *Service) send(ctx context.Context, r *request, out any, failure *Error) error {
 	e := codec.Envelope{Type: r.e.Type}
 	patience := ended // a client whose queue is full must not hold up the handlers of others
-	if r.flow != nil && r.begun.Load() {
+	if r.streams {
 		e.Headers = r.streamHeaders(headerEnd, r.flow.count())
 		patience, out = ctx, wire.NoBody // a stream holds up but its own
 	}

@@ -111,8 +111,8 @@ func (b *book) bury(gone []*instance, verdict error) {
 
 // assign notes an attempt at the instance that choose picks. It returns nil if there is none.
 func (b *book) assign(id codec.ID, p *pending, asked []*instance, others bool) (*instance, error) {
-	if first := b.calls[id]; first != nil && first.done != p.done {
-		return nil, fmt.Errorf("%w: message id %s is that of a call in flight", socket.ErrState, id)
+	if err := b.free(id, p); err != nil {
+		return nil, err
 	}
 	b.turn++
 	for {
@@ -127,6 +127,25 @@ func (b *book) assign(id codec.ID, p *pending, asked []*instance, others bool) (
 		}
 		at.passed = b.turn
 	}
+}
+
+// assignTo notes an attempt at an instance.
+func (b *book) assignTo(id codec.ID, p *pending, at *instance) error {
+	if err := b.free(id, p); err != nil {
+		return err
+	}
+	if !b.note(id, p, at) {
+		return ErrOpen
+	}
+	return nil
+}
+
+// free refuses an id that is that of another call.
+func (b *book) free(id codec.ID, p *pending) error {
+	if first := b.calls[id]; first != nil && first.done != p.done {
+		return fmt.Errorf("%w: message id %s is that of a call in flight", socket.ErrState, id)
+	}
+	return nil
 }
 
 // choose returns the instance with the fewest calls in flight, in turn where several have as few: one that was not asked before if

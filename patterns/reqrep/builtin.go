@@ -94,7 +94,6 @@ func (s *Service) inquire(ctx context.Context, r *request) {
 		failure = Errorf(CodeUnknownMethod, "no method %q", r.e.Type)
 		s.loop.Refuse(ctx, r.m, r.e, fmt.Errorf("%w: no method %q", errMalformed, r.e.Type))
 	}
-	r.flow = nil
 	s.reply(ctx, r, out, failure)
 }
 

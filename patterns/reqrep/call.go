@@ -46,6 +46,7 @@ type question struct {
 	done    chan result
 	flow    *inflow // of a stream, else nil
 	window  string
+	plain   bool // one attempt, however long it takes
 }
 
 // ask returns a question, unless it can be seen that it cannot be asked.
@@ -189,7 +190,7 @@ func (c *Client) another(ctx context.Context, q *question, e *codec.Envelope) er
 // repeatable reports whether a request may be sent again after err.
 func repeatable(err error, idempotent bool) bool {
 	if answer, ok := errors.AsType[*Error](err); ok {
-		return answer.Retryable || answer.RetryAfter > 0 || answer.Code == CodeUnavailable
+		return answer.Retryable || answer.RetryAfter > 0 || answer.Code == CodeUnavailable || idempotent && answer.Code == CodeDeadline
 	}
 	return idempotent && (errors.Is(err, socket.ErrPeerGone) || errors.Is(err, socket.ErrTimeout))
 }
@@ -276,7 +277,7 @@ func (q *question) address(ctx context.Context, e *codec.Envelope) {
 		e.ID = q.id
 	}
 	e.SetHeader(headerCall, strconv.FormatUint(q.tag, 10))
-	left, limited := q.policy.patience, q.policy.patience > 0 && q.policy.idempotent && q.flow == nil
+	left, limited := q.policy.patience, q.policy.patience > 0 && q.policy.idempotent && !q.plain
 	if deadline, ok := ctx.Deadline(); ok && (!limited || time.Until(deadline) < left) {
 		left, limited = time.Until(deadline), true
 	}

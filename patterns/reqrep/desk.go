@@ -51,6 +51,7 @@ type request struct {
 	came     time.Time
 	deadline time.Time // zero: none
 	flow     *outflow  // it asks for a stream
+	streams  bool      // it gets one
 
 	forsaken atomic.Bool        // nobody waits for the reply
 	begun    atomic.Bool        // cancel is set

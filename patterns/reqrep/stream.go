@@ -40,6 +40,7 @@ func (c *Client) stream(ctx context.Context, name string, in any, opts []CallOpt
 	if err != nil {
 		return err
 	}
+	q.plain = true
 	q.done = make(chan result) // what comes goes to flow; this tells the call from others
 	q.flow, q.window = newInflow(q.policy.window), q.policy.window.String()
 	return c.attempt(ctx, q, func(ctx context.Context, o *patterns.Outgoing, frame []byte) error {
