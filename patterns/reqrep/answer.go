@@ -213,6 +213,9 @@ func (s *Service) item(ctx context.Context, r *request, out any) error {
 		if err != nil {
 			r.flow.revoke()
 		}
+		if errors.Is(err, socket.ErrNoPeer) {
+			r.forsake() // before the event that says so
+		}
 		return err
 	})
 }
