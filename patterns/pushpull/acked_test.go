@@ -350,9 +350,15 @@ func TestDelay(t *testing.T) {
 // itself, and has the pump wait for it at a lock, which a bubble takes for work.
 func bubble(t *testing.T, producer, worker []patterns.Option) (*pushpull.Producer[Order], *pushpull.Worker[Order]) {
 	t.Helper()
+	return bubbleAt(t, "", producer, worker)
+}
+
+// bubbleAt is bubble for a second pair.
+func bubbleAt(t *testing.T, name string, producer, worker []patterns.Option) (*pushpull.Producer[Order], *pushpull.Worker[Order]) {
+	t.Helper()
 	w := pushpull.NewWorker[Order](worker...)
 	t.Cleanup(func() { w.Close() })
-	addr, err := w.Bind("inproc://" + t.Name())
+	addr, err := w.Bind("inproc://" + t.Name() + name)
 	require.NoError(t, err)
 	var p *pushpull.Producer[Order]
 	for _, opts := range [][]patterns.Option{nil, producer} {

@@ -1,6 +1,7 @@
 package pushpull
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
@@ -59,8 +60,11 @@ func (h *held) Pop() any {
 	return last
 }
 
-// minSegment is the size of the files where the Producer's options leave theirs to the default, a sixteenth of that.
-const minSegment = 1 << 20
+// Sizes of the spool's files: what they are unless set, and at least.
+const (
+	defaultSegment = 16 << 20
+	minSegment     = 64 << 10
+)
 
 // What is kept in memory is bounded: as a socket's queue by bytes, and by a number at which the heap takes a few megabytes.
 const (
@@ -77,7 +81,7 @@ func newDelay(push *socket.Push, onError func(ctx context.Context, err error)) *
 // keep has messages kept in a spool from now on, and takes up those that are there.
 func (d *delay) keep(s *conf.Spool) error {
 	o := s.Options
-	o.SegmentSize = max(o.SegmentSize/16, minSegment) // as that of dead letters: most producers delay little
+	o.SegmentSize = max(cmp.Or(o.SegmentSize, defaultSegment)/16, minSegment) // as that of dead letters: most producers delay little
 	log, err := openSpool(filepath.Join(s.Dir, "delayed"), o)
 	if err != nil {
 		return fmt.Errorf("%w: WithSpool: delayed messages: %w", socket.ErrOption, err)

@@ -30,3 +30,9 @@ func settled(t *testing.T, w interface{ Counts() patterns.Counts }, n int) patte
 	}, time.Minute, time.Millisecond)
 	return c
 }
+
+// How long something may take that should take no time, and how often it is looked at.
+const (
+	timeout = time.Minute
+	tick    = time.Millisecond
+)

@@ -75,13 +75,47 @@ func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func
 		return 0, fmt.Errorf("replay: %w", err)
 	}
 	interval := time.Duration(float64(time.Second) / perSecond)
-	left := dead.Len() // what comes behind was replayed before, or died meanwhile
+	err = chosen(dead, choose, func(letter spool.Letter) error {
+		if n > 0 {
+			if err := rest(ctx, interval); err != nil {
+				return fmt.Errorf("replay: %d messages were, %w", n, err)
+			}
+		}
+		_, err := dead.Replay(ctx, letter)
+		if err == nil {
+			n++
+		}
+		return err
+	})
+	return n, err
+}
+
+// Purge lets the dead letters of the spool go for good that choose returns true for, and returns how many there were. When the disk, or the quota, has no room
+// for letters, messages that are given up wait for it, and so in the end does Send.
+func (p *Producer[T]) Purge(choose func(patterns.DeadLetter) bool) (n int, err error) {
+	dead, err := p.letters()
+	if err != nil {
+		return 0, fmt.Errorf("purge: %w", err)
+	}
+	err = chosen(dead, choose, func(letter spool.Letter) error {
+		err := dead.Purge(letter.Number, letter.Number)
+		if err == nil {
+			n++
+		}
+		return err
+	})
+	return n, err
+}
+
+// chosen calls f with the letters that choose returns true for, all if it is nil, of those that are there now.
+func chosen(dead *spool.Dead, choose func(patterns.DeadLetter) bool, f func(spool.Letter) error) error {
+	left := dead.Len() // what comes behind died meanwhile, maybe for the second time
 	for letter, err := range dead.Letters() {
 		if gap, ok := errors.AsType[*spool.Gap](err); ok {
 			left -= min(left, gap.To-gap.From+1)
 			continue
 		} else if err != nil {
-			return n, fmt.Errorf("replay: %w", err)
+			return fmt.Errorf("dead letters: %w", err)
 		}
 		if left == 0 {
 			break
@@ -90,17 +124,11 @@ func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func
 		if choose != nil && !choose(letterOf(letter)) {
 			continue
 		}
-		if n > 0 {
-			if err := rest(ctx, interval); err != nil {
-				return n, fmt.Errorf("replay: %d messages were, %w", n, err)
-			}
+		if err := f(letter); err != nil {
+			return err
 		}
-		if _, err := dead.Replay(ctx, letter); err != nil {
-			return n, err
-		}
-		n++
 	}
-	return n, nil
+	return nil
 }
 
 // rest waits, or returns why it did not.

@@ -149,6 +149,15 @@ func (w *Worker[T]) Resume() {
 	w.loop.Resume()
 }
 
+// Waiting returns how many messages wait here for a handler, in an order of their own: with patterns.WithKeyOrder or WithPriorities. Else none do, but
+// in the socket.
+func (w *Worker[T]) Waiting() int {
+	if w.order == nil {
+		return 0
+	}
+	return w.order.Waiting()
+}
+
 // Counts returns how the messages fared.
 func (w *Worker[T]) Counts() patterns.Counts { return w.loop.Counts() }
 

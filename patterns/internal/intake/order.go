@@ -245,6 +245,13 @@ func (o *Order) leave() {
 	o.changed.Broadcast()
 }
 
+// Waiting returns how many messages are on the desk.
+func (o *Order) Waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.desk.n
+}
+
 // drop gives up what is on the desk.
 func (o *Order) drop() int {
 	o.mu.Lock()
