@@ -187,7 +187,7 @@ func TestExamplesAreShort(t *testing.T) {
 	t.Parallel()
 	mains, err := filepath.Glob("*/main.go")
 	require.NoError(t, err)
-	require.Len(t, mains, 12, "each is run by a test here")
+	require.Len(t, mains, 14, "each is run by a test here")
 	for _, path := range mains {
 		source, err := os.ReadFile(path)
 		require.NoError(t, err)
