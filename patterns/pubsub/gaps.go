@@ -44,6 +44,7 @@ const maxSpans = 64
 type gaps struct {
 	grace  time.Duration
 	report func(*GapError, *socket.Peer) // called with no lock held
+	turn   chan struct{}                 // of who receives: events are to be looked at in the order they come
 
 	mu      sync.Mutex // guards the fields below
 	tracks  map[track]*trail
@@ -78,7 +79,7 @@ type gap struct {
 }
 
 func newGaps(grace time.Duration, report func(*GapError, *socket.Peer)) *gaps {
-	return &gaps{grace: grace, report: report, tracks: map[track]*trail{}}
+	return &gaps{grace: grace, report: report, turn: make(chan struct{}, 1), tracks: map[track]*trail{}}
 }
 
 // take notes an event, and reports whether it is to be handled.

@@ -16,7 +16,7 @@ import (
 // if it says nothing. Publish returns when the event is as safe as options.Policy says. See socket.WithSpool. Default: none.
 func WithLog(dir string, options spool.Options) patterns.Option {
 	return publishing("WithLog", func(c *conf.Config) {
-		c.Socket = append(c.Socket, socket.WithSpool(dir, options), socket.WithMessageKey(keyOf))
+		own(c, socket.WithSpool(dir, options), socket.WithMessageKey(keyOf))
 	})
 }
 
@@ -28,7 +28,7 @@ func WithLogOn(log socket.Spool) patterns.Option {
 			return fmt.Errorf("%w: WithLogOn(nil): want a log", socket.ErrOption)
 		}
 		return publishing("WithLogOn", func(c *conf.Config) {
-			c.Socket = append(c.Socket, socket.WithSpoolOn(log), socket.WithMessageKey(keyOf))
+			own(c, socket.WithSpoolOn(log), socket.WithMessageKey(keyOf))
 		})(c)
 	}
 }
@@ -39,7 +39,7 @@ func WithLogOn(log socket.Spool) patterns.Option {
 func WithLastValues(topics, bytes int) patterns.Option {
 	return publishing("WithLastValues", func(c *conf.Config) {
 		c.Events.Last = true
-		c.Socket = append(c.Socket, socket.WithLastValue(topics, bytes))
+		own(c, socket.WithLastValue(topics, bytes))
 	})
 }
 
@@ -47,7 +47,7 @@ func WithLastValues(topics, bytes int) patterns.Option {
 // the last event only, whatever its topic, Disconnect, or Block, which has Publish wait. All that is dropped is counted, and subscribers with WithGapDetection notice. Default: socket.DropNewest.
 func WithSlowSubscribers(policy socket.DropPolicy) patterns.Option {
 	return publishing("WithSlowSubscribers", func(c *conf.Config) {
-		c.Socket = append(c.Socket, socket.WithDropPolicy(policy))
+		own(c, socket.WithDropPolicy(policy))
 	})
 }
 
@@ -93,13 +93,19 @@ func WithExactTopics() patterns.Option {
 //
 // Events are acknowledged: an event is done with when its handlers return nil. One that fails comes again after a while, or after RetryAfter; a
 // Permanent error, an event that does not decode or a type that is not the handler's makes it a dead letter of the publisher's. If several handlers of a Subscriber
-// match an event, it is done with when all of them return nil; if one fails, all of them get it again, so that they are to bear that. Default: none.
+// match an event, it is done with when all of them return nil; if one fails, all of them get it again, so that they are to bear that.
+//
+// patterns.WithPrefetch says how many events a Subscriber may have that are not handled. With patterns.WithKeyOrder, which all who share a name have or none, events of one key are handled one at a time, in
+// their order, by one of them; the key is that of patterns.WithKey, or else the topic. Default: none.
 func WithDurable(name string, from spool.Start) patterns.Option {
 	return subscribing("WithDurable", func(c *conf.Config) {
 		c.Events.Durable = true
-		c.Socket = append(c.Socket, socket.WithDurable(name, from), socket.WithManualAck())
+		own(c, socket.WithDurable(name, from), socket.WithManualAck())
 	})
 }
+
+// own sets what those of WithSocketOptions go before.
+func own(c *conf.Config, opts ...socket.Option) { c.Socket = append(opts, c.Socket...) }
 
 func publishing(option string, set func(*conf.Config)) patterns.Option {
 	return func(c *conf.Config) error {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -22,10 +21,11 @@ import (
 // the socket's Recv takes does not get to the handlers.
 type Subscriber struct {
 	*socket.Sub
-	loop *intake.Loop
-	conf conf.Config
-	gaps *gaps // nil without WithGapDetection
-	err  error // what the options did wrong
+	loop  *intake.Loop
+	conf  conf.Config
+	gaps  *gaps         // nil without WithGapDetection
+	order *intake.Order // nil: events are handled in the order they come
+	err   error         // what the options did wrong
 
 	mu            sync.Mutex      // guards the field below
 	subscriptions []*Subscription // replaced, never changed in place
@@ -36,21 +36,50 @@ type Subscription struct {
 	sub     *Subscriber
 	pattern string
 	filter  string // what publishers are asked for
-	handle  func(ctx context.Context, topic string, m socket.Msg) error
+	handle  func(ctx context.Context, topic string, m socket.Msg, attempt int) error
 }
 
 // subscriberUses are the options a Subscriber has a use for.
-const subscriberUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.Subscribing
+const subscriberUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.Prefetch | conf.KeyOrdered | conf.Subscribing
+
+const (
+	// defaultPrefetch is as for workers: handlers of a millisecond stay busy, and who joins a durable name finds something to do.
+	defaultPrefetch = 256
+	// prefetchBytes bounds what is here of large events: that of socket.WithAckCredit.
+	prefetchBytes = 8 << 20
+)
 
 // NewSubscriber returns a Subscriber. It uses nothing until Bind or Connect; end it with Shutdown or Close.
 func NewSubscriber(opts ...patterns.Option) *Subscriber {
 	c, err := configure("NewSubscriber", subscriberUses, conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
-	s := &Subscriber{Sub: socket.NewSub(c.Socket...), conf: c, err: err}
+	s := &Subscriber{Sub: socket.NewSub(subscribingOptions(&c)...), conf: c, err: err}
 	s.loop = intake.New(source{s}, c.OnError)
+	if c.Events.Durable {
+		s.loop.Acknowledged()
+	}
 	if c.Events.Gaps {
 		s.gaps = newGaps(c.Events.Grace, s.missing)
 	}
+	s.order = intake.NewOrder(s.loop, &c, c.Prefetch)
 	return s
+}
+
+// subscribingOptions returns the options of a Subscriber's socket, those of the user last. It sets the prefetch.
+func subscribingOptions(c *conf.Config) (opts []socket.Option) {
+	given := c.Prefetch > 0
+	if !given {
+		c.Prefetch = max(defaultPrefetch, 2*c.Concurrency)
+	}
+	switch {
+	case c.Events.Durable:
+		opts = append(opts, socket.WithAckCredit(c.Prefetch, prefetchBytes))
+	case given:
+		opts = append(opts, socket.WithRecvHWM(c.Prefetch))
+	}
+	if c.Events.Durable && c.KeyOrder != nil {
+		opts = append(opts, socket.WithKeyOrder())
+	}
+	return append(opts, c.Socket...)
 }
 
 // Subscribe has handler called for each event whose topic matches pattern, while s runs. It may be called at any time, WithDurable best before Connect and Bind; publishers
@@ -64,9 +93,11 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 	handle := intake.Wrap(s.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
 		return handler(ctx, d.Name, *d.Value.(*T))
 	})
-	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg) error {
+	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg, attempt int) error {
 		t := &task[T]{Task: intake.Task{Context: ctx, Msg: m}}
-		if err := t.open(s, topic, typeName); err != nil {
+		err := t.open(s, topic, typeName)
+		t.Delivery.Attempt = attempt
+		if err != nil {
 			s.loop.Refuse(t, m, t.Delivery.Envelope, err)
 			return err
 		}
@@ -86,16 +117,13 @@ func (t *task[T]) open(s *Subscriber, topic, typeName string) error {
 		return err
 	}
 	t.Delivery.Name, t.Delivery.Value = topic, &t.value
-	if err := patterns.Expired(t.Delivery.Envelope, time.Now()); err != nil {
-		return err
-	}
-	if err := wire.CheckType(t.Delivery.Envelope, typeName); err != nil {
+	if err := t.Fit(typeName); err != nil {
 		return err
 	}
 	return wire.Decode(t.Delivery.Envelope, s.conf.Codec, s.conf.Schemas, &t.value)
 }
 
-func (s *Subscriber) add(pattern string, handle func(context.Context, string, socket.Msg) error) (*Subscription, error) {
+func (s *Subscriber) add(pattern string, handle func(context.Context, string, socket.Msg, int) error) (*Subscription, error) {
 	if s.err != nil {
 		return nil, fmt.Errorf("subscribe: %w", s.err)
 	}
@@ -158,54 +186,89 @@ func (s *Subscriber) Run(ctx context.Context) error {
 		defer watch.Wait()
 		defer stop()
 	}
+	if s.order != nil {
+		return s.order.Run(ctx, s.conf.Concurrency, intake.Steps{Open: s.open, Handle: func(t *intake.Task) error {
+			return s.handle(t.Context, t.Delivery.Name, t.Msg, t.Delivery.Attempt)
+		}})
+	}
 	return s.loop.Run(ctx, s.conf.Concurrency, s.dispatch)
 }
 
-// dispatch gives one event to those whose pattern it matches, and answers for all of them. Others come too: a prefix is less exact than a
-// pattern, and they end here without being decoded.
+// Pause has no more events handled until Resume; those in hand are finished, and Pause does not wait for them. What arrives waits in the socket, until that has no
+// more room, and then at the publishers, WithSlowSubscribers or in their log.
+func (s *Subscriber) Pause() { s.loop.Pause() }
+
+// Resume ends a Pause.
+func (s *Subscriber) Resume() { s.loop.Resume() }
+
+// dispatch has one event handled, and answers for it.
 func (s *Subscriber) dispatch(ctx context.Context, m socket.Msg) {
-	topic, fresh, err := s.look(m)
-	if err != nil {
+	topic, err := look(m)
+	if err == nil {
+		err = s.handle(ctx, topic, m, m.Attempt())
+	} else {
 		s.loop.Refuse(ctx, m, nil, err)
-		s.loop.Answer(m, err)
-		return
 	}
-	if !fresh {
-		return
+	s.loop.Answer(m, err)
+}
+
+// open reads an event that is to be handled in another order.
+func (s *Subscriber) open(m socket.Msg) (*intake.Task, error) {
+	t := &intake.Task{Msg: m}
+	topic, err := look(m)
+	if err == nil {
+		err = t.Open(patterns.Event, m.Frames[1])
 	}
+	t.Delivery.Name = topic
+	return t, err
+}
+
+// handle gives one event to those whose pattern it matches, and returns what is to become of it. Others come too: a prefix is less exact than a
+// pattern, and they end here without being decoded.
+func (s *Subscriber) handle(ctx context.Context, topic string, m socket.Msg, attempt int) (verdict error) {
 	s.mu.Lock()
 	subscriptions := s.subscriptions
 	s.mu.Unlock()
-	var verdict error
 	for _, sub := range subscriptions {
 		if Match(sub.pattern, topic) {
-			verdict = worse(verdict, sub.handle(ctx, topic, m))
+			verdict = worse(verdict, sub.handle(ctx, topic, m, attempt))
 		}
 	}
-	s.loop.Answer(m, verdict)
+	return verdict
 }
 
-// look reads what is around the envelope of an event. It is not fresh if it was, or was taken for, handled before.
-func (s *Subscriber) look(m socket.Msg) (topic string, fresh bool, err error) {
-	if n := len(m.Frames); n != 2 && n != 3 {
-		return "", false, fmt.Errorf("%w: %d frames, want topic and envelope", patterns.ErrMalformed, n)
+// look reads what is around the envelope of an event.
+func look(m socket.Msg) (topic string, err error) {
+	n := len(m.Frames)
+	if n != 2 && n != 3 {
+		return "", fmt.Errorf("%w: %d frames, want topic and envelope", patterns.ErrMalformed, n)
 	}
 	topic, err = topicOf(m.Frames[0])
 	if err != nil {
-		return "", false, fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+		return "", fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
 	}
-	if len(m.Frames) == 2 {
-		return topic, true, nil
+	if n == 3 {
+		_, err = parsePlace(m.Frames[2])
 	}
-	at, err := parsePlace(m.Frames[2])
-	if err != nil || s.gaps == nil {
-		return topic, true, err
+	return topic, err
+}
+
+// fresh reports whether an event is to be handled, as far as numbers tell: it did not come before, nor was it taken for lost. What is malformed is left to
+// others to say.
+func (s *Subscriber) fresh(m socket.Msg) bool {
+	if len(m.Frames) != 3 {
+		return true
 	}
+	topic, err := look(m)
+	if err != nil {
+		return true
+	}
+	at, _ := parsePlace(m.Frames[2])
 	common := commonOf(topic, at.levels)
 	if len(common) < len(topic) && !s.covers(common) {
-		return topic, true, nil
+		return true
 	}
-	return topic, s.gaps.take(common, at, m.Peer()), nil
+	return s.gaps.take(common, at, m.Peer())
 }
 
 // covers reports whether we get all events whose topics begin with common: where it is all of a topic, it is enough that we got one.
@@ -234,8 +297,30 @@ func (s *Subscriber) Gaps() GapCounts {
 // source is the socket as the loop sees it.
 type source struct{ *Subscriber }
 
-// Recv reports what a durable subscription will never get, and goes on.
-func (s source) Recv(ctx context.Context) (socket.Msg, error) {
+// Recv returns the next event that is to be handled.
+func (s source) Recv(ctx context.Context) (m socket.Msg, err error) {
+	if s.gaps == nil {
+		return s.receive(ctx)
+	}
+	select {
+	case s.gaps.turn <- struct{}{}:
+	default:
+		select {
+		case s.gaps.turn <- struct{}{}:
+		case <-ctx.Done():
+			return m, ctx.Err()
+		}
+	}
+	defer func() { <-s.gaps.turn }()
+	for {
+		if m, err = s.receive(ctx); err != nil || s.fresh(m) {
+			return m, err
+		}
+	}
+}
+
+// receive reports what a durable subscription will never get, and goes on.
+func (s source) receive(ctx context.Context) (socket.Msg, error) {
 	for {
 		m, err := s.Sub.Recv(ctx)
 		missed, ok := errors.AsType[*socket.MissedError](err)
@@ -252,7 +337,7 @@ func (s source) Close() error                       { return s.Sub.Close() }
 // Counts returns how the events fared. One that was handled for several subscriptions counts for each.
 func (s *Subscriber) Counts() patterns.Counts { return s.loop.Counts() }
 
-// Shutdown ends the Subscriber in order: it leaves its publishers, has Run handle all that has arrived, and returns when that is done. When
+// Shutdown ends the Subscriber in order: it leaves its publishers, has Run handle all that has arrived, WithDurable only what is with handlers, and returns when that is done. When
 // ctx ends before, the contexts of the handlers end too, and the error says how many events were in hand and how
 // many no handler has seen. It must not be called by a handler, for which it would wait.
 func (s *Subscriber) Shutdown(ctx context.Context) error { return s.loop.Shutdown(ctx) }

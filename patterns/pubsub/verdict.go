@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/intake"
 )
 
 // worse returns which of two handlers' errors decides what becomes of an event that both got. One that trying again may mend goes before one that nothing mends, so that the
@@ -30,7 +31,7 @@ func weigh(err error) int {
 	switch {
 	case err == nil, errors.Is(err, patterns.ErrExpired):
 		return 0
-	case errors.Is(err, patterns.ErrPermanent), errors.Is(err, patterns.ErrMalformed), errors.Is(err, patterns.ErrType), errors.Is(err, patterns.ErrVersion):
+	case intake.Hopeless(err):
 		return 1
 	}
 	return 2

@@ -112,6 +112,9 @@ func (o *Order) lay(r *run, m socket.Msg, steps Steps) {
 func (o *Order) label(s *slip) error {
 	if o.keys != nil {
 		s.key = s.task.Delivery.Envelope.Header(patterns.HeaderKey)
+		if s.key == "" && s.task.Delivery.Kind == patterns.Event {
+			s.key = s.task.Delivery.Name // the topic, as for publishers
+		}
 	}
 	if o.lanes {
 		p, err := patterns.PriorityOf(s.task.Delivery.Envelope)
@@ -189,7 +192,7 @@ func (o *Order) attempt(s *slip, work context.Context, steps Steps) {
 	t.Delivery.Attempt += s.tries
 	err := steps.Handle(t)
 	again := false
-	if err != nil && s.key != "" && work.Err() == nil && !hopeless(err) {
+	if err != nil && s.key != "" && work.Err() == nil && !Hopeless(err) {
 		s.tries++
 		if again = s.tries < o.keys.Attempts; !again {
 			err = patterns.Permanent(fmt.Errorf("%d attempts failed, the last one: %w", s.tries, err))

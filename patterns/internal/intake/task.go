@@ -90,7 +90,7 @@ func (l *Loop) Answer(m socket.Msg, err error) {
 	if !m.NeedsAck() {
 		return
 	}
-	why := socket.Nack{Reject: hopeless(err), Reason: err.Error()}
+	why := socket.Nack{Reject: Hopeless(err), Reason: err.Error()}
 	if pause, asked := patterns.Pause(err); asked {
 		why.After = max(pause, time.Millisecond) // zero leaves it to the sender
 	}
@@ -105,8 +105,8 @@ func (l *Loop) answered(err error) {
 	}
 }
 
-// hopeless reports whether a message that failed with err will fail again wherever it is sent.
-func hopeless(err error) bool {
+// Hopeless reports whether a message that failed with err will fail again wherever it is sent.
+func Hopeless(err error) bool {
 	return slices.ContainsFunc(final, func(target error) bool { return errors.Is(err, target) })
 }
 

@@ -1,0 +1,147 @@
+//go:build linux || darwin
+
+package pubsub_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/pubsub"
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// childEnv is where a child finds its publisher.
+const childEnv = "MESHMQ_FAULT34_PUBLISHER"
+
+// TestFault34_Child is the member that is stopped: it takes an event, and is done with it when it is told to and has lost its connection meanwhile.
+func TestFault34_Child(t *testing.T) {
+	addr := os.Getenv(childEnv)
+	if addr == "" {
+		t.Skip("runs as a child of TestFault34_StoppedMember")
+	}
+	s := pubsub.NewSubscriber(pubsub.WithDurable("team", spool.Beginning()), patterns.WithPrefetch(10),
+		patterns.WithSocketOptions(socket.WithReconnect(time.Hour, time.Hour))) // it is not to come back
+	gone := make(chan struct{})
+	go func() { // ends with the connection
+		for e := range s.Events(t.Context()) {
+			if e.Kind == socket.Disconnected {
+				close(gone)
+				return
+			}
+		}
+	}()
+	done := make(chan struct{})
+	var first sync.Once
+	_, err := pubsub.Subscribe(s, "items", func(_ context.Context, _ string, it Item) error {
+		first.Do(func() {
+			fmt.Println("@took", it.N)
+			_, err := io.Copy(io.Discard, os.Stdin)
+			assert.NoError(t, err)
+			<-gone
+			close(done)
+		})
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, s.Connect(addr))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(context.Background()) }() // ended by Shutdown, awaited below
+	<-done
+	require.NoError(t, s.Shutdown(within(t)))
+	require.NoError(t, <-ended)
+	c := s.Counts()
+	fmt.Println("@counts", c.Handled, c.Unanswered)
+}
+
+// Row 34 of the fault plan: a member is stopped (SIGSTOP) with an event in hand. What it has goes to another once it has not answered for as long as heartbeats allow. When it goes on (SIGCONT), its
+// acknowledgement settles nothing, and is counted; nothing is lost.
+func TestFault34_StoppedMember(t *testing.T) {
+	t.Parallel()
+	const n = 20
+	p, addr := logged(t, filepath.Join(t.TempDir(), "log"), swift(heartbeats()))
+	for i := range n {
+		require.NoError(t, p.Publish(within(t), "items", Item{N: i + 1}))
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestFault34_Child$")
+	cmd.Env = append(os.Environ(), childEnv+"="+addr)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	waited := false
+	t.Cleanup(func() {
+		if !waited {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	lines := bufio.NewScanner(out)
+	says := func(format string, values ...any) {
+		t.Helper()
+		for lines.Scan() {
+			if _, err := fmt.Sscanf(lines.Text(), format, values...); err == nil {
+				return
+			}
+		}
+		require.Fail(t, "the child ended", "want %s", format)
+	}
+	var first int
+	says("@took %d", &first)
+	require.Equal(t, 1, first)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
+
+	other := pubsub.NewSubscriber(pubsub.WithDurable("team", spool.Beginning()))
+	took, release := make(chan struct{}), make(chan struct{})
+	handled := make(chan Item, 10*n)
+	_, err = pubsub.Subscribe(other, "items", func(_ context.Context, _ string, it Item) error {
+		if it.N == first {
+			close(took)
+			<-release // it has not handled it yet when the other says so
+		}
+		handled <- it
+		return nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, other.Connect(addr))
+	run(t, other)
+	select {
+	case <-took:
+	case <-within(t).Done():
+		require.Fail(t, "what the stopped member has goes to nobody")
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, in.Close()) // go on
+	var done, unanswered int
+	says("@counts %d %d", &done, &unanswered)
+	require.NoError(t, cmd.Wait())
+	waited = true
+	assert.Positive(t, done, "the one in hand, and what had arrived besides")
+	assert.Equal(t, done, unanswered, "its acknowledgements went nowhere")
+	require.Len(t, p.Durables(), 1)
+	assert.Positive(t, p.Durables()[0].Lag, "and settled nothing")
+
+	close(release)
+	drained(t, p, "team")
+	seen := map[int]int{}
+	for len(handled) > 0 {
+		seen[(<-handled).N]++
+	}
+	assert.Len(t, seen, n, "nothing is lost")
+	assert.EqualValues(t, n, p.Durables()[0].Acked)
+}
