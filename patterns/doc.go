@@ -4,15 +4,22 @@
 //	patterns/reqrep     a question is asked and answered
 //	patterns/pubsub     an event is told to whoever wants to know
 //
-// Each is a thin layer over a pair of sockets: it turns values into messages and back, runs
+// What is around them is in packages of its own, so that who does without it does not link it:
+//
+//	patterns/middleware   timeout, retry, throttle, dedup, circuit breaker, validation, log; see [Middleware] and [SendMiddleware]
+//	patterns/tracing      spans of OpenTelemetry
+//	patterns/metrics      what Prometheus asks for
+//	patterns/schema       versions of message types; see [Schemas]
+//
+// Each of the three is a thin layer over a pair of sockets: it turns values into messages and back, runs
 // handlers, and accounts for what goes wrong. The socket is embedded, so Bind, Connect, Events and
 // Stats are there, and discovery.Follow takes a Worker or a Client as it takes a socket.
 //
 // # A message's way
 //
 //	Send, Call, Publish                                            Run
-//	   |  value -> codec -> Envelope                                |  Recv -> Envelope -> codec -> value
-//	   +--> socket ===============================> socket -------->+--> handler(ctx, value)
+//	   |  Envelope -> middleware -> schema, codec -> body           |  Recv -> Envelope -> codec, schema -> value
+//	   +--> socket ===============================> socket -------->+--> middleware -> handler(ctx, value)
 //
 // On the wire a message is one frame, a codec.Envelope; that of an event has its topic in a frame
 // before. The envelope carries an id, the name of the value's type, the time, the source and

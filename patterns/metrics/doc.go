@@ -20,7 +20,8 @@
 //
 // Observed by middleware, with the labels kind (work, call, event) and name (type, method or topic):
 //
-//	meshmq_handler_duration_seconds      histogram, of attempts, by outcome: ok, failed, rejected (permanent), panic, duplicate
+//	meshmq_handler_duration_seconds      histogram, of attempts, by outcome: ok, failed, rejected (permanent), panic, duplicate, answered (a call, with
+//	                                     an error of the caller's)
 //	meshmq_handler_lag_seconds           histogram: from when the message was made to when the first attempt began, by the clocks of both
 //	meshmq_handler_retries_total         attempts that were not the first
 //	meshmq_handler_in_flight             handlers at work

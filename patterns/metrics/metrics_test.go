@@ -20,6 +20,7 @@ import (
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/metrics"
 	"github.com/meshmq/meshmq/patterns/pushpull"
+	"github.com/meshmq/meshmq/patterns/reqrep"
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
@@ -182,6 +183,14 @@ func TestOfHandlers(t *testing.T) {
 			"lag_seconds{kind=work,name=Order}":                        2, "retries_total{kind=work,name=Order}": 3,
 		}, some(read(t, c), "meshmq_handler_"))
 	})
+}
+
+func TestAnswersAreNoFailures(t *testing.T) {
+	t.Parallel()
+	c := metrics.New()
+	handle := c.Handles()(func(context.Context, *patterns.Delivery) error { return reqrep.Errorf("sold_out", "no tea") })
+	require.Error(t, handle(t.Context(), &patterns.Delivery{Kind: patterns.Call, Name: "orders.create", Attempt: 1}))
+	assert.Equal(t, map[string]float64{"{kind=call,name=orders.create,outcome=answered}": 1}, some(read(t, c), "meshmq_handler_duration_seconds"))
 }
 
 func TestOfSenders(t *testing.T) {

@@ -23,10 +23,11 @@ const (
 	rejected
 	panicked
 	duplicate
+	answered
 	outcomes // how many there are
 )
 
-var outcomeNames = [outcomes]string{"ok", "failed", "rejected", "panic", "duplicate"}
+var outcomeNames = [outcomes]string{"ok", "failed", "rejected", "panic", "duplicate", "answered"}
 
 // key is what is observed by itself.
 type key struct {
@@ -168,6 +169,8 @@ func outcomeOf(d *patterns.Delivery, err error) outcome {
 		return duplicate
 	case err == nil:
 		return ok
+	case intake.IsAnswer(d.Kind, err):
+		return answered
 	case errors.Is(err, patterns.ErrPanic):
 		return panicked
 	case errors.Is(err, patterns.ErrPermanent):

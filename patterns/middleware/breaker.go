@@ -10,6 +10,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/intake"
 )
 
 // ErrOpen means that a Breaker did not call the handler. It says when to come back, as patterns.Pause tells.
@@ -26,7 +27,8 @@ type BreakerPolicy struct {
 
 // Breaker stops calling a handler that keeps failing, which spares what it depends on, and returns ErrOpen at once instead. Each handler has a
 // breaker of its own. What says nothing about the state of things does not count: patterns.ErrPermanent, which
-// is the message's own fault, and an attempt whose context was cancelled.
+// is the message's own fault, and an attempt whose context was cancelled. An answer to the caller of a call counts as success (a *reqrep.Error, but
+// for those of a service in trouble).
 //
 // A message that meets an open breaker is a failed attempt. Acknowledged links bring it again, after the pause that is left; on others
 // it is lost, unless Retry is around the Breaker. Throttle does not fail, and may serve better there.
@@ -37,7 +39,7 @@ func Breaker(p BreakerPolicy) patterns.Middleware {
 	}
 	return func(next patterns.Handler) patterns.Handler {
 		var opened atomic.Pointer[time.Time]
-		breaker := gobreaker.NewCircuitBreaker[bool](gobreaker.Settings{
+		breaker := gobreaker.NewCircuitBreaker[error](gobreaker.Settings{
 			MaxRequests: trials,
 			Timeout:     p.Pause,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failures },
@@ -55,10 +57,16 @@ func Breaker(p BreakerPolicy) patterns.Middleware {
 			},
 		})
 		return func(ctx context.Context, d *patterns.Delivery) error {
-			called, err := breaker.Execute(func() (bool, error) { return true, attempt(ctx, next, d) })
+			end, err := breaker.Execute(func() (error, error) {
+				err := attempt(ctx, next, d)
+				if intake.IsAnswer(d.Kind, err) {
+					return err, nil
+				}
+				return err, err
+			})
 			switch {
-			case called:
-				return err
+			case err == nil || end != nil: // it was called
+				return end
 			case err == gobreaker.ErrOpenState:
 				return patterns.RetryAfter(ErrOpen, max(p.Pause-time.Since(*opened.Load()), 0))
 			}

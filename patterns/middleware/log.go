@@ -8,9 +8,10 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/intake"
 )
 
-// Log writes a line for each attempt at a message: at level Debug if it was handled, Warn if it failed and may be tried again, Error if it
+// Log writes a line for each attempt at a message: at level Debug if it was handled (answering a call with an error is that, too), Warn if it failed and may be tried again, Error if it
 // is rejected for good or the handler panicked. It says what the message is and where it belongs (kind, name, id, correlation, source, peer,
 // attempt), how long it took, and the error; never what is in it. A nil logger is slog.Default, at the time of each message.
 //
@@ -20,7 +21,7 @@ func Log(logger *slog.Logger) patterns.Middleware {
 		return func(ctx context.Context, d *patterns.Delivery) error {
 			begin := time.Now()
 			err := attempt(ctx, next, d)
-			l, level := or(logger), levelOf(err)
+			l, level := or(logger), levelOf(d.Kind, err)
 			if !l.Enabled(ctx, level) {
 				return err
 			}
@@ -66,9 +67,9 @@ func or(l *slog.Logger) *slog.Logger {
 	return l
 }
 
-func levelOf(err error) slog.Level {
+func levelOf(kind patterns.Kind, err error) slog.Level {
 	switch {
-	case err == nil:
+	case err == nil, intake.IsAnswer(kind, err):
 		return slog.LevelDebug
 	case errors.Is(err, patterns.ErrPermanent), errors.Is(err, patterns.ErrPanic):
 		return slog.LevelError

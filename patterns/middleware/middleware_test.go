@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/middleware"
+	"github.com/meshmq/meshmq/patterns/reqrep"
 )
 
 func TestTimeoutEndsTheContextAndNothingElse(t *testing.T) {
@@ -80,6 +81,28 @@ func TestRetry(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Answers to callers are no failures: they are not tried again, and open no breaker.
+func TestAnswersAreNoFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for code, calls := range map[reqrep.Code]int{"sold_out": 4, reqrep.CodeInternal: 3} {
+			answer := reqrep.Errorf(code, "no tea")
+			s := &script{ends: []any{answer, answer, answer, answer, answer, answer}}
+			retried := &script{ends: s.ends}
+			breaker := middleware.Breaker(middleware.BreakerPolicy{Failures: 3})(s.handle)
+			d := delivery()
+			d.Kind = patterns.Call
+			for range 4 {
+				_ = breaker(t.Context(), d)
+			}
+			assert.Equal(t, calls, s.calls, code)
+			err := middleware.Retry(middleware.RetryPolicy{})(retried.handle)(t.Context(), d)
+			assert.Equal(t, error(answer), err)
+			assert.Equal(t, code == "sold_out", retried.calls == 1)
+		}
+	})
 }
 
 func TestRetryEndsWithItsContext(t *testing.T) {

@@ -23,7 +23,7 @@ type RetryPolicy struct {
 //
 // The pause is a random part of its longest (full jitter), so that those who failed together do not come back together; an error of
 // patterns.RetryAfter sets the least. Retry ends with the handler's last error: when the attempts are used up, when it
-// is patterns.ErrPermanent, or when the context ends or would end within the pause. Values must bear being handled
+// is patterns.ErrPermanent or an answer to the caller (a *reqrep.Error, but for those of a service in trouble), or when the context ends or would end within the pause. Values must bear being handled
 // twice: the handler is to leave them as they are.
 func Retry(p RetryPolicy) patterns.Middleware {
 	if p.Attempts < 1 {
@@ -39,13 +39,18 @@ func Retry(p RetryPolicy) patterns.Middleware {
 		return func(ctx context.Context, d *patterns.Delivery) error {
 			for try := 1; ; try++ {
 				err := attempt(ctx, next, d)
-				if err == nil || try == p.Attempts || errors.Is(err, patterns.ErrPermanent) || !sleep(ctx, p.pause(try, err)) {
+				if err == nil || try == p.Attempts || final(d, err) || !sleep(ctx, p.pause(try, err)) {
 					return err
 				}
 				d.Attempt++
 			}
 		}
 	}
+}
+
+// final reports whether trying again would change nothing.
+func final(d *patterns.Delivery, err error) bool {
+	return errors.Is(err, patterns.ErrPermanent) || intake.IsAnswer(d.Kind, err)
 }
 
 // pause returns how long to wait after the attempt numbered try ended with err.

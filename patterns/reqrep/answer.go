@@ -121,7 +121,7 @@ func untyped(ctx context.Context, err error) *Error {
 		return Errorf(CodeInternal, "%v", patterns.ErrPanic) // what it says is not the caller's business
 	case ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded), errors.Is(err, patterns.ErrExpired):
 		return Errorf(CodeDeadline, "%v", err)
-	case errors.Is(err, patterns.ErrMalformed), errors.Is(err, patterns.ErrType): // a middleware says so
+	case errors.Is(err, patterns.ErrMalformed), errors.Is(err, patterns.ErrType), errors.Is(err, patterns.ErrInvalid): // a middleware says so
 		return Errorf(CodeBadRequest, "%v", err)
 	case errors.Is(err, patterns.ErrVersion):
 		return Errorf(CodeUnsupportedVersion, "%v", err)

@@ -22,7 +22,7 @@
 // waits for days. A server's span is always the child of the client's.
 //
 // An error is the span's status, but for the server's span of a call that was answered with an error code other than internal,
-// deadline_exceeded or unavailable: that is the caller's affair. A panic is recorded with its stack.
+// deadline_exceeded, unavailable or overloaded: that is the caller's affair. A panic is recorded with its stack.
 //
 // # On the wire
 //

@@ -8,32 +8,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/intake"
 	"github.com/meshmq/meshmq/socket"
 )
 
-// coder is an error that a service answered with: *reqrep.Error.
-type coder interface {
-	error
-	ErrorCode() string
-}
-
 func codeOf(err error) string {
-	if c, ok := errors.AsType[coder](err); ok {
+	if c, ok := errors.AsType[intake.Coder](err); ok {
 		return c.ErrorCode()
 	}
 	return ""
-}
-
-// faulty reports whether an attempt failed by the fault of whoever made it. A service that answered with a code of its caller's affairs did its job.
-func faulty(kind patterns.Kind, err error) bool {
-	if kind != patterns.Call {
-		return err != nil
-	}
-	switch codeOf(err) {
-	case "", "internal", "deadline_exceeded", "unavailable":
-		return err != nil
-	}
-	return false
 }
 
 // kinds are the errors that error.type tells apart, the more exact ones first.

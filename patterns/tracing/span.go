@@ -58,7 +58,7 @@ func (t *Tracer) Handles() patterns.Middleware {
 				if d.Peer != nil {
 					span.SetAttributes(semconv.NetworkPeerAddress(d.Peer.Address()))
 				}
-				conclude(span, d.Kind, err, faulty(d.Kind, err))
+				conclude(span, d.Kind, err, err != nil && !intake.IsAnswer(d.Kind, err))
 			}
 			return err
 		}
