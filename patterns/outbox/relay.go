@@ -108,6 +108,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.given, cancel)()
+	if !r.going(ctx) {
+		return nil
+	}
 	if err := r.sink.Flush(ctx); errors.Is(err, socket.ErrState) {
 		return fmt.Errorf("run relay: the sink cannot tell what is safe: %w", err)
 	}
@@ -134,9 +137,6 @@ func (r *Relay) begin() error {
 	case <-r.running:
 	default:
 		return fmt.Errorf("%w: it runs already", socket.ErrState)
-	}
-	if r.stopped.Err() != nil {
-		return socket.ErrClosed
 	}
 	r.running = make(chan struct{})
 	return nil
@@ -211,7 +211,7 @@ func (r *Relay) Resume() {
 }
 
 // Shutdown has Run publish and mark the batch in hand, take no other, and give the lease to whoever waits for it. It returns when Run has; or when ctx ends, with
-// its error: then the batch is given up, some of which may be published again. A Relay is not used again after it.
+// its error: then the batch is given up, some of which may be published again. Run does nothing after it.
 func (r *Relay) Shutdown(ctx context.Context) error {
 	r.stop()
 	r.mu.Lock()
