@@ -152,7 +152,8 @@ func (r *Runner[T]) Run(ctx context.Context) error {
 		case <-intake.Done():
 			return nil
 		}
-		rec, err := r.store.Claim(intake, Claim{Definition: r.def.name, Versions: r.numbers, Owner: r.owner, Lease: r.conf.lease})
+		// Not with intake: a saga that was claimed, and whose answer was not waited for, would be nobody's until the lease ends.
+		rec, err := r.store.Claim(work, Claim{Definition: r.def.name, Versions: r.numbers, Owner: r.owner, Lease: r.conf.lease})
 		if err == nil && rec != nil {
 			pause = r.conf.pollMin
 			until := time.Now().Add(r.conf.lease)
