@@ -8,21 +8,41 @@
 // # What a caller may rely on
 //
 // Call returns the reply, or an error that says what is known. [*Error]: the service answered, with this code.
-// socket.ErrNoPeer: nobody is there, the request was not sent. socket.ErrPeerGone: the instance that
-// was asked went away; whether it did the work is not known. socket.ErrTimeout: the context's
-// deadline passed first; likewise. Calls are not repeated by themselves, since not every method bears it.
+// socket.ErrNoPeer: nobody is there, the request was not sent; [ErrOpen]: all who are there failed too often lately, likewise. socket.ErrPeerGone: the
+// instance that was asked went away; whether it did the work is not known. socket.ErrTimeout: the context's
+// deadline passed first; likewise.
 //
 // The time left travels with the request, not the deadline, since clocks differ: the handler's context ends when it
-// has passed since the request was taken up.
+// has passed since the request came, when the caller's context ends, and when the caller is gone.
+//
+// # More than one request for a call
+//
+// Calls are not repeated by themselves, since not every method bears it. [WithRetries] repeats what certainly was not done, and with [Idempotent]
+// also what may have been; [WithHedge] asks a second instance when the first is late. Both come out of a budget of the client
+// ([WithRetryBudget]), and [WithBreaker] leaves instances alone that fail, so that trouble does not multiply. [Scatter] and [Gather] ask all
+// instances, and [Stream] takes an answer of many parts as it is made.
+//
+// # When a service has too much to do
+//
+// While all handlers are busy, requests wait, as [WithWaiting] says; what comes beyond is answered with CodeOverloaded at once. What is cancelled or
+// too late by then is not begun. [Ping], [GetInfo] and [GetStats] are answered all the same.
 //
 // # Wire
 //
 // A client is a ROUTER socket, so that it knows which instance it asked and can tell at once when that one is gone; a
 // service is a ROUTER too.
 //
-//	client -> service  | envelope |  type: the method       headers: timeout (milliseconds left), body: In
+//	client -> service  | envelope |  type: the method, body: In; headers:
+//	                              |    timeout (milliseconds left), attempt (from 2 on), call (a number of the client's, different for each attempt),
+//	                              |    window (asks for a stream: "items/bytes" that may be on their way)
 //	service -> client  | envelope |  causation id: that of the request, body: Out
-//	                              |  or headers: error-code, error (the message), no body
+//	                              |    or headers: error-code, error (the message), error-retry (it is Retryable, after milliseconds); no body
+//	                              |  of a stream, with header call: stream-item (its number from 1) and a body, or stream-end (how many there were)
+//	client -> service  | envelope |  a control; type: $cancel, or $taken with header stream-taken (how many items so far);
+//	                              |    causation id and header call: those of the request; no id, no body, no reply
+//
+// Controls go to peers that announce the property X-Mesh-Calls in their handshake: others would take them for requests. A peer that knows nothing of
+// the headers ignores them.
 //
 // Frames that arrive before the envelope are sent back before the reply's, so REQ and DEALER sockets of other
 // ZeroMQ libraries can be clients.
@@ -32,8 +52,11 @@
 //	who             started by    ended by                  awaited by
 //	Client.receive  NewClient     Client.Close, Shutdown    the same
 //	Client.watch    NewClient     Client.Close, Shutdown    the same
-//	Service.Run     its caller, and concurrency-1 more, which end before it returns
+//	Service.Run     its caller, and concurrency+1 more, which end before it returns
+//
+// One goroutine of Run follows who goes. The others each receive a message, and handle it if fewer than concurrency are doing so; then they handle what
+// waits. The one that is left over puts requests where they wait, and sees to controls.
 //
 // Locks: Client.mu is held while the socket is asked for its Stats, and otherwise neither it nor Service.mu during a call of
-// socket, codec, handler or hook.
+// socket, codec, handler or hook. Within them are those of breakers.
 package reqrep
