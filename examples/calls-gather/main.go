@@ -20,10 +20,11 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+	quiet := patterns.WithOnError(func(context.Context, error) {}) // Lima's timeout is no news here
 	client := reqrep.NewClient()
 	defer client.Close()
 	for city, stock := range map[string]int{"Bern": 7, "Rome": 3, "Oslo": 5, "Lima": -1} {
-		shop := reqrep.NewService(patterns.WithSource(city), reqrep.WithVersion("1.4"))
+		shop := reqrep.NewService(patterns.WithSource(city), reqrep.WithVersion("1.4"), quiet)
 		defer shop.Close()
 		check(reqrep.Handle(shop, "stock.of", func(ctx context.Context, item string) (string, error) {
 			if stock < 0 { // nobody is at the desk
