@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshmq/meshmq/socket/internal/route"
 )
@@ -11,7 +12,8 @@ import (
 // and blocks when none has (RFC 28, RFC 30).
 type balancer struct {
 	c       *core
-	spooler *spooler // nil without WithSpool: it does all the sending then
+	spooler *spooler             // nil without WithSpool: it does all the sending then
+	sole    atomic.Pointer[pipe] // the only peer while it has room, for which Send need not ask: see chooseLocked
 
 	mu   sync.Mutex // guards the fields below
 	ring route.RoundRobin[*pipe]
@@ -86,6 +88,7 @@ func (b *balancer) reroute(p *pipe) {
 func (b *balancer) add(p *pipe) {
 	b.mu.Lock()
 	b.ring.Add(p)
+	b.chooseLocked()
 	if b.sure != nil {
 		b.sure.attachLocked(p)
 	}
@@ -100,6 +103,7 @@ func (b *balancer) forget(p *pipe) {
 	}
 	b.mu.Lock()
 	b.ring.Remove(p)
+	b.chooseLocked()
 	b.mu.Unlock()
 }
 
@@ -110,6 +114,7 @@ func (b *balancer) room(p *pipe) {
 	}
 	b.mu.Lock()
 	b.ring.Activate(p)
+	b.chooseLocked()
 	if b.sure != nil {
 		b.sure.resumeLocked()
 	}
@@ -123,8 +128,28 @@ func (b *balancer) stopSending(err error) {
 	}
 	b.mu.Lock()
 	b.err = err
+	b.chooseLocked()
 	b.wait.wakeAll()
 	b.mu.Unlock()
+}
+
+// chooseLocked lets Send queue messages at the only peer without b.mu. That is decided under the lock of the peer's queue, so that nothing
+// is queued any more once the peer or the socket is leaving.
+func (b *balancer) chooseLocked() {
+	var sole *pipe
+	if b.err == nil && b.spooler == nil && b.sure == nil && b.ring.Len() == 1 {
+		sole, _ = b.ring.Next()
+	}
+	old := b.sole.Swap(sole)
+	if old == sole {
+		return
+	}
+	if old != nil {
+		old.out.Open(false)
+	}
+	if sole != nil {
+		sole.out.Open(true)
+	}
 }
 
 // Send sends one message of the given frames to the next peer that has room. It copies them, so they
@@ -146,6 +171,14 @@ func (b *balancer) send(ctx context.Context, frames, given [][]byte) error {
 	}
 	if b.sure != nil {
 		return b.sendSure(ctx, frames, given, size)
+	}
+	if p := b.sole.Load(); p != nil && given == nil {
+		if took, flush := p.out.AppendOpen(frames, size); took {
+			if flush {
+				p.out.Flush()
+			}
+			return nil
+		}
 	}
 	for {
 		p, flush, err := b.try(frames, given, size, nil)
@@ -191,6 +224,7 @@ func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]by
 		took, flush := p.queue(envelope, frames, given, size)
 		if !took {
 			b.ring.Deactivate(p)
+			b.chooseLocked()
 			continue
 		}
 		if b.wait.head != nil && b.ring.Active() > 0 {

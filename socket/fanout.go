@@ -49,6 +49,7 @@ func (f *fanout) attach(p *pipe) {
 	}
 	f.mu.Lock()
 	f.peers[peer] = p
+	p.freeMsgs = 0
 	p.setPolicy(policy)
 	f.mu.Unlock()
 }
@@ -136,7 +137,13 @@ func (f *fanout) matchLocked(topic []byte) {
 
 // liveLocked takes out of those matched who is fed from the log.
 func (f *fanout) liveLocked() {
-	f.matched = slices.DeleteFunc(f.matched, func(p *pipe) bool { return p.durable.Load() != nil })
+	f.matched = slices.DeleteFunc(f.matched, func(p *pipe) bool {
+		durable := p.durable.Load() != nil
+		if durable {
+			p.freeMsgs = 0 // the courier fills its queue
+		}
+		return durable
+	})
 }
 
 var errFromLog = fmt.Errorf("%w: the peer has a durable subscription, and gets what is in the log", ErrState)
@@ -161,7 +168,7 @@ func (f *fanout) sendTo(ctx context.Context, peer *Peer, frames [][]byte) error 
 			f.mu.Unlock()
 			return &Error{Op: "send", Peer: peer.address, Err: errFromLog}
 		}
-		took, flush := p.out.Append(nil, frames, size)
+		took, flush := p.queueBeside(frames, size)
 		if took {
 			f.mu.Unlock()
 			if flush {
@@ -225,10 +232,30 @@ func (f *fanout) invertLocked() {
 // roomForAll reports whether every matched subscriber that is waited for has room; if not, room will be called. f.mu is held.
 func (f *fanout) roomForAll(size int) bool {
 	for _, p := range f.matched {
-		if p.policy == Block && p.out.Full(size) {
+		if p.policy == Block && !p.roomFor(size) {
 			return false
 		}
 	}
+	return true
+}
+
+// queueBeside queues a message that is not one of those which roomFor was asked about. fanout.mu is held.
+func (p *pipe) queueBeside(frames [][]byte, size int) (took, flush bool) {
+	p.freeMsgs = 0
+	return p.out.Append(nil, frames, size)
+}
+
+// roomFor reports whether p has room for a message, which is queued next; if not, room will be called. The queue is asked once for many messages, as
+// nobody fills it without fanout.mu, which is held.
+func (p *pipe) roomFor(size int) bool {
+	if p.freeMsgs == 0 || p.freeBytes < size || p.recount.Load() {
+		p.recount.Store(false)
+		if p.freeMsgs, p.freeBytes = p.out.Vacant(size); p.freeMsgs == 0 {
+			return false
+		}
+	}
+	p.freeMsgs--
+	p.freeBytes -= size
 	return true
 }
 

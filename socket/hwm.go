@@ -19,6 +19,7 @@ func (c *core) SetSendHWM(messages int) error {
 	c.mu.Unlock()
 	for _, p := range pipes {
 		p.out.SetHWM(messages)
+		p.recount.Store(true)
 	}
 	return nil
 }

@@ -210,7 +210,7 @@ func (l *lastValues) payLocked(p *pipe) {
 	for len(owed) > 0 {
 		v := owed[0]
 		if v.clock != 0 {
-			if took, _ := p.out.Append(nil, v.frames, len(v.memory)); !took {
+			if took, _ := p.queueBeside(v.frames, len(v.memory)); !took {
 				break // room is called once there is some
 			}
 		}

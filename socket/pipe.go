@@ -43,6 +43,10 @@ type pipe struct {
 	parked  atomic.Bool   // the pump sleeps until that caller has left
 	directs atomic.Uint64 // reads by callers of Recv
 
+	// What out has room for, whatever is written meanwhile: see fanout.roomFor. fanout.mu guards them.
+	freeMsgs, freeBytes int
+	recount             atomic.Bool // the high-water mark has changed
+
 	mu       sync.Mutex // guards the fields below
 	conn     *link.Conn
 	silence  time.Time     // after hangUp: when reading ends unless bytes come

@@ -62,7 +62,7 @@ func (r *receiver) Recv(ctx context.Context) (Msg, error) {
 
 // recv is Recv. It acknowledges done first, unless that is nil.
 func (r *receiver) recv(ctx context.Context, done *origin) (Msg, *pipe, error) {
-	if r.c.usable() != nil {
+	if r.c == nil || r.c.bad != nil {
 		return Msg{}, nil, &Error{Op: "recv", Err: r.c.usable()}
 	}
 	for {

@@ -123,7 +123,7 @@ func (f *fanout) welcomeLocked(p *pipe, topic []byte) {
 		return
 	}
 	f.greeted[p] = struct{}{}
-	if took, _ := p.out.Append(nil, welcome, (Msg{Frames: welcome}).Size()); !took {
+	if took, _ := p.queueBeside(welcome, (Msg{Frames: welcome}).Size()); !took {
 		p.overflow()
 	}
 	p.out.Wake()

@@ -14,6 +14,7 @@ type Batch struct {
 	Lease *Lease // memory of the large bodies of a single message, nil where there is none
 
 	data   []byte   // frames; commands among them have been dealt with
+	pos    int      // where in data the first message begins: a number, since a store of a pointer costs more while the collector runs
 	frames [][]byte // the one message of a batch without data
 }
 
@@ -23,7 +24,7 @@ const frameCost = 24
 // Held returns how much memory the batch holds, however little of it are bodies.
 func (b *Batch) Held() int {
 	if b.data != nil {
-		return len(b.data)
+		return len(b.data) - b.pos
 	}
 	return b.Bytes + frameCost*len(b.frames)
 }
@@ -38,32 +39,36 @@ func One(frames ...[]byte) Batch {
 }
 
 // Slab deals out slices of frames from larger allocations, which it gives away for good.
-type Slab struct{ free [][]byte }
+type Slab struct {
+	frames [][]byte
+	used   int
+}
 
 // slabFrames is how many frames one allocation holds: enough to make it rare, few enough that a kept
 // message does not hold much.
 const slabFrames = 128
 
 func (s *Slab) take(n int) [][]byte {
-	if n > len(s.free) {
-		s.free = make([][]byte, max(n, slabFrames))
+	if n > len(s.frames)-s.used {
+		s.frames, s.used = make([][]byte, max(n, slabFrames)), 0
 	}
-	f := s.free[:n:n]
-	s.free = s.free[n:]
-	return f
+	from := s.used
+	s.used += n
+	return s.frames[from:s.used:s.used]
 }
 
 // Next takes one message out of the batch, which must hold one: its frames behind lead empty places for
 // frames of the caller's, and the size of their bodies. The frames belong to the caller.
 func (b *Batch) Next(slab *Slab, lead int) (frames [][]byte, size int) {
 	b.Msgs--
-	d := b.data
-	if len(d) >= 2 && d[0] == 0 { // a short message of one frame
-		n := 2 + int(d[1])
+	d, pos := b.data, b.pos
+	if pos+1 < len(d) && d[pos] == 0 { // a short message of one frame
+		size = int(d[pos+1])
+		pos += 2
 		frames = slab.take(lead + 1)
-		frames[lead] = d[2:n:n]
-		b.data = d[n:]
-		return frames, n - 2
+		frames[lead] = d[pos : pos+size : pos+size]
+		b.pos = pos + size
+		return frames, size
 	}
 	if d == nil {
 		frames, b.frames = b.frames, nil
@@ -85,7 +90,7 @@ func (b *Batch) Last(wanted func(first []byte) bool) (count int) {
 		return count
 	}
 	var last []byte
-	for rest := b.data; b.Msgs > 0; b.Msgs-- {
+	for rest := b.data[b.pos:]; b.Msgs > 0; b.Msgs-- {
 		first, size, end := firstMessage(rest)
 		if wanted == nil || wanted(first) {
 			last, b.Bytes = rest[:end:end], size
@@ -93,7 +98,7 @@ func (b *Batch) Last(wanted func(first []byte) bool) (count int) {
 		}
 		rest = rest[end:]
 	}
-	b.data, b.Msgs = last, 1
+	b.data, b.pos, b.Msgs = last, 0, 1
 	return count
 }
 
@@ -108,6 +113,7 @@ func (b *Batch) Keep(wanted func(first []byte) bool) (others int) {
 		return 1
 	}
 	var kept []byte // from the first message on that is left out
+	b.data, b.pos = b.data[b.pos:], 0
 	rest := b.data
 	for range b.Msgs {
 		first, size, end := firstMessage(rest)
@@ -150,7 +156,7 @@ func firstMessage(data []byte) (first []byte, size, end int) {
 // next is Next for long frames and messages of several frames.
 func (b *Batch) next(slab *Slab, lead int) (frames [][]byte, size int) {
 	count := 0
-	for pos, more := 0, true; more; {
+	for pos, more := b.pos, true; more; {
 		flags, n, h, _ := zmtp.ParseHeader(b.data[pos:])
 		pos += h + int(n)
 		if flags&zmtp.FlagCommand == 0 {
@@ -160,14 +166,15 @@ func (b *Batch) next(slab *Slab, lead int) (frames [][]byte, size int) {
 	}
 	frames = slab.take(lead + count)
 	for i := lead; i < len(frames); {
-		flags, n, h, _ := zmtp.ParseHeader(b.data)
-		end := h + int(n)
+		flags, n, h, _ := zmtp.ParseHeader(b.data[b.pos:])
+		body := b.pos + h
+		end := body + int(n)
 		if flags&zmtp.FlagCommand == 0 {
-			frames[i] = b.data[h:end:end]
+			frames[i] = b.data[body:end:end]
 			size += int(n)
 			i++
 		}
-		b.data = b.data[end:]
+		b.pos = end
 	}
 	return frames, size
 }

@@ -64,6 +64,7 @@ type Out struct {
 	refused   bool   // Append said no; Room is owed
 	watched   bool   // Drained is owed
 	pumping   bool
+	open      bool // see AppendOpen
 	hot       bool // the caller of Append writes full chunks: the pump holds back
 	stopping  bool
 	last      bool // Last was called: messages are written no more

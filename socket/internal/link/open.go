@@ -1,0 +1,48 @@
+package link
+
+import "math"
+
+// Open says whether AppendOpen may queue from now on.
+func (o *Out) Open(open bool) {
+	o.mu.Lock()
+	o.open = open
+	o.mu.Unlock()
+}
+
+// AppendOpen is Append for callers that do not know whether they still may: it refuses while Open does not say so, and, as a try, when the queue
+// is full. It never drops messages in the place of this one.
+func (o *Out) AppendOpen(frames [][]byte, size int) (ok, flush bool) {
+	o.mu.Lock()
+	if !o.open || o.fullLocked(size) {
+		o.mu.Unlock()
+		return false, false
+	}
+	for i, f := range frames {
+		o.appendFrame(f, i < len(frames)-1, i > 0)
+	}
+	flush = o.queuedLocked(size)
+	o.mu.Unlock()
+	return true, flush
+}
+
+// Vacant returns for how many messages, and for how many bytes of their bodies, there is room if nothing else is queued. There is none if one of size
+// bytes would be refused; then Room will be called.
+func (o *Out) Vacant(size int) (msgs, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.Shed == nil && o.fullLocked(size) {
+		o.refused = true
+		return 0, 0
+	}
+	if o.Shed != nil || o.kept != nil {
+		return 1, size
+	}
+	msgs, bytes = math.MaxInt, math.MaxInt
+	if o.HWM > 0 {
+		msgs = o.HWM - o.msgs
+	}
+	if o.HWMBytes > 0 {
+		bytes = max(o.HWMBytes-o.bytes, size) // the only message may be larger
+	}
+	return msgs, bytes
+}
