@@ -212,8 +212,9 @@ func WithAuthTimeout(d time.Duration) Option {
 
 // WithDenialLimit refuses peers from an address of which n were denied within a period, until it is over, without asking the
 // authenticator, and before a byte is read: whoever guesses passwords gets no more than n guesses, and those that are being answered when the
-// limit is reached. An address is one of IPv4, or a /64 network of
-// IPv6; peers behind one share the limit. Default: no limit, nor with n of zero.
+// limit is reached. A CURVE client with another server key than ours counts as well, though nobody was asked about it. An address is one of IPv4, or a /64 network of
+// IPv6. Peers behind one, as behind a NAT, share the limit: one of them with an old key or password, which a libzmq comes back with ten times a
+// second, keeps the others of them out. Choose n well above what such a peer does in the period, or none. Default: no limit, nor with n of zero.
 func WithDenialLimit(n int, per time.Duration) Option {
 	return func(c *config) error {
 		if n < 0 || n > 0 && per <= 0 {

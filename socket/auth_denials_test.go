@@ -34,6 +34,23 @@ func TestAuth_DenialLimit(t *testing.T) {
 	assert.Equal(t, 2, asked)
 }
 
+// A CURVE client that has another server key than ours is one that guesses, though no authenticator hears of it.
+func TestAuth_DenialLimitOfWrongKeys(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	auth := socket.AuthenticatorFunc(func(context.Context, socket.Request) socket.Verdict { asked.Add(1); return socket.Verdict{} })
+	pull := socket.NewPull(socket.WithCurveServer(socket.NewKeyPair()), socket.WithAuthenticator(auth), socket.WithDenialLimit(2, time.Hour))
+	push := socket.NewPush(socket.WithCurveClient(socket.NewKeyPair(), socket.NewKeyPair().Public), swift())
+	closing(t, pull, push)
+	failed := watch(t, pull)
+	require.NoError(t, push.Connect(bind(t, pull, "tcp://127.0.0.1:0")))
+	for range 2 {
+		assert.Equal(t, socket.RefusedKey, failed(socket.HandshakeFailed).Refusal)
+	}
+	assert.ErrorContains(t, failed(socket.HandshakeFailed).Err, "2 peers from 127.0.0.1 were denied within 1h0m0s (WithDenialLimit)")
+	assert.Zero(t, asked.Load())
+}
+
 // Nor who has opened connections for all guesses before the first of them.
 func TestAuth_DenialLimitOfManyAtOnce(t *testing.T) {
 	t.Parallel()

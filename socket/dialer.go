@@ -113,9 +113,12 @@ func retryPause(min, max time.Duration, n int, protocol bool, random float64) ti
 	return time.Duration(random * float64(bound))
 }
 
+// isProtocol reports whether an attempt ended with what hardly mends itself. Being told to try later is not that, nor is silence, which may mean so.
 func isProtocol(err error) bool {
-	var h *zmtp.HandshakeError
-	return errors.As(err, &h) || errors.Is(err, transport.ErrTLS)
+	if h, ok := errors.AsType[*zmtp.HandshakeError](err); ok {
+		return h.Reason != zmtp.Deferred && h.Reason != zmtp.Unanswered
+	}
+	return errors.Is(err, transport.ErrTLS)
 }
 
 // remove drops what is queued for an endpoint that is connected to no more.

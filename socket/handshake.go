@@ -82,10 +82,19 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (h *zmtp.Han
 		return c.authenticated(ctx, nc, p.endpoint, who)
 	}}, deadline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = errHandshake
+		err = overdue(h)
 	}
 	_ = nc.SetDeadline(time.Time{})
+	c.guessed(nc, err)
 	return h, early, err
+}
+
+// overdue is what a handshake ends with that its deadline strikes. A peer may have the credentials and say nothing as well as close.
+func overdue(h *zmtp.Handshake) error {
+	if silence, ok := errors.AsType[*zmtp.HandshakeError](h.Closed()); ok && silence.Reason == zmtp.Unanswered {
+		return &limitError{fmt.Errorf("%w: %w", errHandshake, silence), RefusedTimeout}
+	}
+	return errHandshake
 }
 
 // cookieLife bounds a handshake with CURVE whatever the options say. RFC 26: the key of a cookie is forgotten after a minute at most.

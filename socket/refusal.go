@@ -96,7 +96,7 @@ var refusalsOf = map[zmtp.Reason]Refusal{
 	zmtp.IncompatibleType: RefusedSocketType, zmtp.BadIdentity: RefusedIdentity, zmtp.TooLarge: RefusedProperties,
 	zmtp.RoleMismatch: RefusedMechanism, zmtp.BadKey: RefusedKey, zmtp.Replayed: RefusedKey,
 	zmtp.Denied: RefusedDenied, zmtp.Deferred: RefusedDeferred, zmtp.Undecided: RefusedUndecided,
-	zmtp.PeerError: 0, // it is the peer that refused us
+	zmtp.PeerError: 0, zmtp.Unanswered: 0, // it is the peer that refused us
 }
 
 // refusalOf tells from the error that a connection ended with what was wrong with the peer; zero is nothing.

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // HandshakeError is what the Err of a HandshakeFailed event is, by errors.As, when one side refused the other: its Reason says why, such as
-// zmtp.MechanismMismatch, zmtp.BadKey, zmtp.Denied by us and zmtp.PeerError for a refusal by the peer.
+// zmtp.MechanismMismatch, zmtp.BadKey, zmtp.Denied by us, zmtp.PeerError for a refusal by the peer, and zmtp.Unanswered for one that
+// has our credentials and says nothing, which may mean that we are to try later.
 type HandshakeError = zmtp.HandshakeError
 
 // Verdict is the answer to a Request. The zero Verdict lets nobody in.
@@ -59,6 +61,13 @@ func (c *core) authenticated(ctx context.Context, nc net.Conn, endpoint string, 
 		c.denials.add(nc.RemoteAddr(), time.Now())
 	}
 	return v
+}
+
+// guessed counts a peer whose handshake ended with err among those that were denied, if it was for the wrong keys: no authenticator hears of these.
+func (c *core) guessed(nc net.Conn, err error) {
+	if h, ok := errors.AsType[*zmtp.HandshakeError](err); ok && h.Reason == zmtp.BadKey && c.denials != nil {
+		c.denials.add(nc.RemoteAddr(), time.Now())
+	}
 }
 
 // unasked is the verdict where nobody is there to ask: a password that nobody checks lets nobody in, but CURVE has its own proof

@@ -16,6 +16,7 @@ Each socket has a context of its own, so that the reply to close comes after its
 """
 import ctypes
 import errno
+import itertools
 import json
 import os
 import sys
@@ -175,15 +176,15 @@ class Socket:
 
 
 class Zap(Socket):
-    """The authenticator of a context. It decides the same about everybody, and names nobody: a REQ breaks off when a peer has a name."""
+    """The authenticator of a context. It decides by its statuses in turn, by the last for ever, and names nobody: a REQ breaks off when a peer has a name."""
     def __init__(self, context):
         self.kind, self.context = "REP", context
         self.socket = ctypes.c_void_p(check(zmq.zmq_socket(self.context, TYPES["REP"])))
         self.bind("inproc://zeromq.zap.01")
 
-    def answer(self, status):
+    def answer(self, statuses):
         try:
-            while True:
+            for status in itertools.chain(statuses.split(), itertools.repeat(statuses.split()[-1])):
                 version, request, *_ = self.recv(-1)
                 self.send([version, request, status, b"", b"", b""])
         except OSError:  # the context ends

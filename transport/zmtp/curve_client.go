@@ -14,10 +14,10 @@ func (*curveClient) overhead() int            { return 1 + len(CommandInitiate) 
 func (*curveClient) allowed(*Handshake) error { return nil }
 func (c *curveClient) done() bool             { return c.ready }
 
-// closed: RFC 26 has a server that cannot open HELLO say nothing but goodbye.
+// closed: RFC 26 has a server that cannot open HELLO say nothing but goodbye, RFC 27 one that knows no answer to INITIATE yet, status 300.
 func (c *curveClient) closed() error {
 	if c.welcomed {
-		return nil
+		return unanswered()
 	}
 	return refuse(BadKey, "the peer closed the connection on our HELLO: is the server key its public key?")
 }

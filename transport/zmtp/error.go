@@ -5,7 +5,7 @@ import "fmt"
 // Reason says why a handshake ended.
 type Reason int
 
-// Reasons. The peer's program or configuration has to change after each of them; a handshake that merely breaks
+// Reasons. The peer's program or configuration has to change after each of them, but for Deferred and Unanswered; a handshake that merely breaks
 // off has none.
 const (
 	NotZMTP           Reason = iota + 1 // the peer speaks something else: HTTP, TLS, ...
@@ -24,6 +24,7 @@ const (
 	Denied                              // we refused the peer: Verdict.Decision was Deny
 	Deferred                            // we sent the peer away for now: TryLater
 	Undecided                           // we could not find out whether the peer may come in: Fail
+	Unanswered                          // the peer has our credentials and says nothing, or closes: it may have us try later
 )
 
 var reasons = [...]string{
@@ -43,6 +44,7 @@ var reasons = [...]string{
 	Denied:            "denied",
 	Deferred:          "told to try later",
 	Undecided:         "could not decide",
+	Unanswered:        "no answer to our credentials",
 }
 
 // String is the reason in a few lower-case words.
@@ -61,6 +63,11 @@ type HandshakeError struct {
 
 // Error is the reason and its detail.
 func (e *HandshakeError) Error() string { return e.Reason.String() + ": " + e.Detail }
+
+// unanswered is what the client's side of a mechanism makes of silence.
+func unanswered() *HandshakeError {
+	return refuse(Unanswered, "a libzmq whose ZAP handler has us try later (300) says nothing")
+}
 
 func refuse(r Reason, format string, args ...any) *HandshakeError {
 	return &HandshakeError{Reason: r, Detail: fmt.Sprintf(format, args...)}

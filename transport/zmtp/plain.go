@@ -36,8 +36,15 @@ func (*plainClient) name() string             { return plain }
 func (*plainClient) role() role               { return client }
 func (*plainClient) overhead() int            { return 1 + len(CommandInitiate) }
 func (p *plainClient) done() bool             { return p.ready }
-func (*plainClient) closed() error            { return nil }
 func (*plainClient) allowed(*Handshake) error { return nil }
+
+// closed: RFC 27 has a server that knows no answer yet, status 300, say nothing.
+func (p *plainClient) closed() error {
+	if p.welcome {
+		return nil
+	}
+	return unanswered()
+}
 
 func (p *plainClient) start(h *Handshake) error {
 	hello := append([]byte{byte(len(p.user))}, p.user...)
