@@ -9,5 +9,7 @@
 //
 //	cd bench && go run . [-rounds 5] [-seconds 1] [-only fanin]
 //
+// bench/all.sh runs all of it, draws the curves, and writes both down.
+//
 // What it costs that nothing is lost, next to JetStream, is a program of its own: durable.
 package main
