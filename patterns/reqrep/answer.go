@@ -18,7 +18,9 @@ var errMalformed = patterns.ErrMalformed
 
 // take does what a message asks for: it answers a request, and then those that waited for that.
 func (s *Service) take(ctx context.Context, m socket.Msg) {
-	e, err := wire.Open(m.Bytes())
+	r := &request{Context: ctx, m: m}
+	e := &r.envelope
+	err := wire.OpenInto(e, m.Bytes())
 	switch {
 	case err != nil:
 	case e.Type == controlCancel || e.Type == controlTaken:
@@ -32,13 +34,13 @@ func (s *Service) take(ctx context.Context, m socket.Msg) {
 		s.loop.Refuse(ctx, m, nil, err) // nobody can be told
 		return
 	}
-	r, err := open(m, e)
-	if err != nil {
-		s.refuse(patterns.NewContext(ctx, e), r, err)
+	r.e = e
+	if err := r.open(); err != nil {
+		s.refuse(r, r, err)
 		return
 	}
 	if strings.HasPrefix(e.Type, reserved) {
-		s.inquire(patterns.NewContext(ctx, e), r)
+		s.inquire(r, r)
 		return
 	}
 	switch s.admit(r) {
@@ -48,15 +50,15 @@ func (s *Service) take(ctx context.Context, m socket.Msg) {
 			r = s.next(ctx, r)
 		}
 	case leaving:
-		s.reply(patterns.NewContext(ctx, e), r, nil, Errorf(CodeUnavailable, "the service is shutting down").Retry(0))
+		s.reply(r, r, nil, Errorf(CodeUnavailable, "the service is shutting down").Retry(0))
 	case crowded:
-		s.reply(patterns.NewContext(ctx, e), r, nil, Errorf(CodeOverloaded, "too many requests wait").Retry(0))
+		s.reply(r, r, nil, Errorf(CodeOverloaded, "too many requests wait").Retry(0))
 	}
 }
 
 // handle calls the method's handler and replies.
 func (s *Service) handle(ctx context.Context, r *request) {
-	ctx = patterns.NewContext(ctx, r.e)
+	r.Context, ctx = ctx, r // it may be another's goroutine that has waited for a handler
 	s.mu.Lock()
 	m := s.methods[r.e.Type]
 	s.mu.Unlock()
@@ -180,9 +182,8 @@ func (s *Service) seal(ctx context.Context, r *request, e codec.Envelope, out an
 
 // envelop returns the frames of a reply: what came before the request's envelope goes before that of the reply.
 func (r *request) envelop(frame []byte) [][]byte {
-	frames := append([][]byte(nil), r.m.Frames...)
-	frames[len(frames)-1] = frame
-	return frames
+	r.m.Frames[len(r.m.Frames)-1] = frame // the slice is ours, and what was there has been read
+	return r.m.Frames
 }
 
 // streamHeaders says what a reply is in a stream.

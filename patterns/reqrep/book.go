@@ -23,6 +23,7 @@ type book struct {
 // instance is one connection to a service.
 type instance struct {
 	peer     *socket.Peer
+	id       []byte   // its routing id
 	endpoint string   // as given to Connect; the address of one that connected to us
 	breaker  *breaker // nil: none
 	controls bool     // it understands them
@@ -86,7 +87,7 @@ func keyOf(now socket.Stats, s socket.PeerStats) string {
 }
 
 func (b *book) admit(p *socket.Peer, endpoint string) *instance {
-	at := &instance{peer: p, endpoint: endpoint, controls: understands(p)}
+	at := &instance{peer: p, id: []byte(p.RoutingID()), endpoint: endpoint, controls: understands(p)}
 	if b.breaker == nil {
 		return at
 	}

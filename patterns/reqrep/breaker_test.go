@@ -80,7 +80,7 @@ func (m *model) trip(now time.Time) {
 // never more probes than there may be, and the states change in the same order.
 func TestFault38_BreakerGoesLikeItsModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { follow(t, rand.New(rand.NewPCG(38, seed))) })

@@ -45,8 +45,12 @@ type question struct {
 	open    []*pending  // attempts that are in the book
 	done    chan result
 	flow    *inflow // of a stream, else nil
-	window  string
-	plain   bool // one attempt, however long it takes
+
+	first  pending // what most calls need, so that it comes with the question
+	place  [1]*instance
+	single [1]*pending
+	window string
+	plain  bool // one attempt, however long it takes
 }
 
 // ask returns a question, unless it can be seen that it cannot be asked.
@@ -60,6 +64,7 @@ func (c *Client) ask(ctx context.Context, name string, in any, opts []CallOption
 		return nil, expired(ctx)
 	}
 	q := &question{name: name, in: in, policy: &c.calls.policy}
+	q.asked, q.open = q.place[:0], q.single[:0]
 	if len(opts) > 0 {
 		changed, err := c.calls.policy.with(opts)
 		if err != nil {
@@ -247,7 +252,11 @@ func (c *Client) afford() bool {
 func (c *Client) try(ctx context.Context, q *question, e *codec.Envelope, frame []byte, others bool) error {
 	q.id = e.ID
 	for {
-		p := &pending{tag: q.tag, done: q.done, flow: q.flow}
+		p := &q.first
+		if p.at != nil { // it was needed before
+			p = new(pending)
+		}
+		p.tag, p.done, p.flow = q.tag, q.done, q.flow
 		at, err := c.assign(ctx, q, p, others)
 		if err != nil {
 			return err
@@ -261,7 +270,7 @@ func (c *Client) try(ctx context.Context, q *question, e *codec.Envelope, frame 
 
 // send sends a request to the instance that it is assigned to, or takes it out of the book again.
 func (c *Client) send(ctx context.Context, q *question, p *pending, frame []byte) error {
-	err := c.Router.Send(ctx, []byte(p.at.peer.RoutingID()), frame)
+	err := c.Router.Send(ctx, p.at.id, frame)
 	if err != nil {
 		c.drop(q.id, p)
 		return err

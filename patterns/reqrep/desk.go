@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -42,10 +43,13 @@ type requestKey struct {
 	tag  uint64
 }
 
-// request is one request from its arrival to its reply.
+// request is one request from its arrival to its reply, and the context of that: the work's with the envelope.
 type request struct {
+	context.Context
 	m        socket.Msg
-	e        *codec.Envelope
+	e        *codec.Envelope // the one below, once it is read
+	envelope codec.Envelope
+	size     int
 	key      requestKey
 	attempt  int
 	came     time.Time
@@ -80,22 +84,31 @@ func (r *request) begin(ctx context.Context) context.Context {
 	return ctx
 }
 
-// open returns the request that an envelope is. With an error it has what a reply takes.
-func open(m socket.Msg, e *codec.Envelope) (*request, error) {
-	r := &request{m: m, e: e, key: requestKey{peer: m.Peer()}, attempt: 1, came: time.Now()}
+// Value is that of context.Context.
+func (r *request) Value(key any) any {
+	if key == (conf.EnvelopeKey{}) && r.e != nil {
+		return r.e
+	}
+	return r.Context.Value(key)
+}
+
+// open reads the headers of a request.
+func (r *request) open() error {
+	e := r.e
+	r.key.peer, r.attempt, r.came, r.size = r.m.Peer(), 1, time.Now(), len(r.m.Bytes())
 	tag, _, err := numberOf(e, headerCall, 63)
 	r.key.tag = tag
 	if err != nil {
-		return r, err
+		return err
 	}
 	if n, there, err := numberOf(e, headerAttempt, 31); err != nil {
-		return r, err
+		return err
 	} else if there {
 		r.attempt = max(int(n), 1)
 	}
 	left, limited, err := timeoutOf(e)
 	if err != nil {
-		return r, err
+		return err
 	}
 	if limited {
 		r.deadline = r.came.Add(left)
@@ -104,7 +117,7 @@ func open(m socket.Msg, e *codec.Envelope) (*request, error) {
 	if err == nil && streams {
 		r.flow = newOutflow(w)
 	}
-	return r, err
+	return err
 }
 
 // What becomes of a request that came.
@@ -133,17 +146,15 @@ func (s *Service) admit(r *request) fate {
 		d.active++
 		s.noteLocked(r)
 		return handled
-	case len(d.waiting) >= d.limit || d.bytes+size(r) > maxWaitingBytes:
+	case len(d.waiting) >= d.limit || d.bytes+r.size > maxWaitingBytes:
 		d.counts.Overloaded++
 		return crowded
 	}
 	d.waiting = append(d.waiting, r)
-	d.bytes += size(r)
+	d.bytes += r.size
 	s.noteLocked(r)
 	return waits
 }
-
-func size(r *request) int { return len(r.m.Bytes()) }
 
 func (s *Service) noteLocked(r *request) {
 	d := &s.desk
@@ -167,7 +178,7 @@ func (s *Service) next(ctx context.Context, r *request) *request {
 		if d.waiting = d.waiting[1:]; len(d.waiting) == 0 {
 			d.waiting = nil
 		}
-		d.bytes -= size(r)
+		d.bytes -= r.size
 		switch {
 		case ctx.Err() != nil: // the service was closed
 			d.dropped++

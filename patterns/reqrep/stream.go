@@ -94,5 +94,5 @@ func (c *Client) next(ctx context.Context, q *question) (*codec.Envelope, error)
 func (c *Client) tellTaken(ctx context.Context, q *question, taken uint64) {
 	p := q.open[0]
 	frame := controlFrame(controlTaken, q.id, strconv.FormatUint(p.tag, 10), []codec.Header{{Key: headerTaken, Value: strconv.FormatUint(taken, 10)}})
-	_ = c.Router.Send(ctx, []byte(p.at.peer.RoutingID()), frame)
+	_ = c.Router.Send(ctx, p.at.id, frame)
 }
