@@ -44,7 +44,7 @@ type Service struct {
 // beyond, they are dropped and reported, so that such a client holds up nobody else.
 func NewService(opts ...patterns.Option) *Service {
 	calls := &serviceConfig{waiting: maxWaiting}
-	c, err := conf.Make("NewService", conf.Concurrency|conf.OnError|conf.Source|conf.Middleware|conf.SendMiddleware|conf.Service, conf.Config{
+	c, err := conf.Make("NewService", conf.Concurrency|conf.OnError|conf.Source|conf.Middleware|conf.Service, conf.Config{
 		Codec: codec.Msgpack, Concurrency: serviceConcurrency, OnError: patterns.LogError, Calls: calls,
 		Socket: []socket.Option{socket.WithSendHWM(0), controlsOption()},
 	}, opts)
