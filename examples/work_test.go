@@ -1,0 +1,34 @@
+package examples_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// What the examples about work print. They end with an error when what they show does not hold.
+func TestWork(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][]string{
+		"competing-consumers": {"jobs done: 300 of 300", "all three worked: true"},
+		"dead-letters": {
+			"paid 500 to Anna", "paid 500 to Ben", `dead after attempt 1: no account "Zoë"`, "replayed: 1", "paid 500 to Zoë",
+		},
+		"poison-message": {
+			"shrunk: 999", "put aside: 500.png after 3 attempts",
+			"because: 3 deliveries failed, the last one: handler panicked: runtime error: index out of range [0] with length 0",
+		},
+		"retry-storm":        {"busiest tenth below half of all: true"},
+		"back-pressure":      {"accepted before anything was done: 20", "done: 500", "never more than the prefetch on the way: true"},
+		"order-by-key":       {"made: map[anna:50 ben:50 carl:50]", "tried again: 15", "in order: true"},
+		"idempotent-handler": {"paid: 2000", "duplicates dropped: 20"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lines := run(t, name)
+			for _, line := range want {
+				assert.Contains(t, lines, line)
+			}
+		})
+	}
+}
