@@ -78,6 +78,9 @@ func WithTopicAuthorizer(authorize func(peer *Peer, topic []byte) error) Option 
 // WithPublishAuthorizer has authorize decide which messages SUB, XSUB, DISH, PULL and GATHER take from a peer, by the topic: the first frame, which for
 // DISH is the group. One that it has an error for is dropped and counted (DropForbidden). It is called for each message, on the goroutine that reads from the
 // peer, which may be a caller of Recv; the rest is as with WithTopicAuthorizer. Default: all is taken.
+//
+// There is none for REP, DEALER, ROUTER, SERVER and their like: their messages have no topics, and a request that is dropped would leave who asked without
+// a word. Look at Msg.Peer, which says who sent it, and answer no.
 func WithPublishAuthorizer(authorize func(peer *Peer, topic []byte) error) Option {
 	if authorize == nil {
 		return func(*config) error { return bad("WithPublishAuthorizer", "nil", "want a function") }

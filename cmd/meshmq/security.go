@@ -20,6 +20,7 @@ import (
 // securityFlags say which security mechanism a socket speaks.
 type securityFlags struct {
 	curvePublic, curveSecret, curveServer string
+	curveAllow                            string
 	plainUser, plainPassword              string
 	plainPasswords                        string
 	opts                                  []socket.Option // what they mean; set by check
@@ -30,6 +31,7 @@ func (f *securityFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.curveSecret, "curve-secret-key", "", "speak CURVE, as the server, and own `KEY` (Z85, or @FILE of meshmq keygen)")
 	flags.StringVar(&f.curvePublic, "curve-public-key", "", "its public `KEY`, to make sure (Z85 or @FILE)")
 	flags.StringVar(&f.curveServer, "curve-server-key", "", "speak CURVE as a client of the server with this public `KEY` (Z85 or @FILE); without --curve-secret-key as somebody new")
+	flags.StringVar(&f.curveAllow, "curve-allow", "", "as the server of CURVE, let in only whose public key (of meshmq keygen) is in `DIR`; files may come and go")
 	flags.StringVar(&f.plainUser, "plain-user", "", "speak PLAIN as a client: show `NAME` and the password to peers, unencrypted")
 	flags.StringVar(&f.plainPassword, "plain-password", "", "the `PASSWORD` for --plain-user (or @FILE)")
 	flags.StringVar(&f.plainPasswords, "plain-passwords", "", "speak PLAIN as the server, and let in who is in `FILE`: USER:PASSWORD lines (mode 0600)")
@@ -44,6 +46,8 @@ func (f *securityFlags) check(cmd *cobra.Command) (err error) {
 		return usage(cmd, "--curve-..., --plain-user and --plain-passwords: a socket has one security mechanism, in one role")
 	case plain && f.plainUser == "":
 		return usage(cmd, "--plain-password without --plain-user: want a user")
+	case f.curveAllow != "" && (f.curveSecret == "" || f.curveServer != ""):
+		return usage(cmd, "--curve-allow: only a server of CURVE asks for keys: want --curve-secret-key, and no --curve-server-key")
 	case curve && f.curveSecret == "" && f.curveServer == "":
 		return usage(cmd, "--curve-public-key alone: want --curve-secret-key too")
 	case curve && f.curveSecret == "" && f.curvePublic != "":
@@ -65,6 +69,9 @@ func (f *securityFlags) check(cmd *cobra.Command) (err error) {
 		return usage(cmd, "%w", err)
 	}
 	f.opts = []socket.Option{option}
+	if f.curveAllow != "" {
+		f.opts = append(f.opts, socket.WithAuthenticator(socket.AllowKeys(f.curveAllow)))
+	}
 	return nil
 }
 

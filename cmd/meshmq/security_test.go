@@ -39,6 +39,25 @@ func TestCurveFlags(t *testing.T) {
 	assert.Equal(t, []string{"known", "anybody"}, lines(pull.wait().stdout))
 }
 
+// With --curve-allow those talk whose keys are in the directory, and others are told.
+func TestCurveAllow(t *testing.T) {
+	t.Parallel()
+	server, client, other := keygen(t, "server"), keygen(t, "client"), keygen(t, "other")
+	allowed := t.TempDir()
+	require.NoError(t, os.Chmod(allowed, 0o700))
+	public, err := os.ReadFile(client)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(allowed, "anna.key"), public, 0o600))
+	pull := start(t, "pull", "-b", "tcp://127.0.0.1:0", "--count", "1", "--curve-secret-key", "@"+server+"_secret", "--curve-allow", allowed)
+	for _, args := range [][]string{{"--curve-secret-key", "@" + other + "_secret"}, nil} {
+		r := meshmq(t, append([]string{"push", "-c", pull.endpoint(), "--curve-server-key", "@" + server, "x"}, args...)...)
+		assert.Equal(t, exitError, r.code)
+		assert.Contains(t, r.stderr, `refused by the peer: "400": it does not let us in`)
+	}
+	ok(t, "push", "-c", pull.endpoint(), "--curve-server-key", "@"+server, "--curve-secret-key", "@"+client+"_secret", "known")
+	assert.Equal(t, "known\n", pull.wait().stdout)
+}
+
 func TestPlainFlags(t *testing.T) {
 	t.Parallel()
 	users := filepath.Join(t.TempDir(), "users")
@@ -88,6 +107,8 @@ func TestSecurityUsage(t *testing.T) {
 		{"--plain-password without --plain-user", []string{"--plain-password", "p"}},
 		{"--curve-public-key alone", []string{"--curve-public-key", key}},
 		{"--curve-public-key without --curve-secret-key", []string{"--curve-public-key", key, "--curve-server-key", key}},
+		{"--curve-allow: only a server of CURVE", []string{"--curve-allow", "."}},
+		{"--curve-allow: only a server of CURVE", []string{"--curve-allow", ".", "--curve-server-key", key}},
 		{"a key of 3 characters, want 40 in Z85, or @FILE", []string{"--curve-server-key", "abc"}},
 		{"no such file", []string{"--curve-server-key", "@" + server + "x"}},
 		{"there is none in", []string{"--curve-secret-key", "@" + server}},
