@@ -139,23 +139,29 @@ func (p *peer) Flush(context.Context) error {
 	return nil
 }
 
+func (p *peer) published() []int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.got)
+}
+
 var errDead = errors.New("this process is dead")
 
 // life is a process that dies at a point: nothing that it does after that has an effect.
 type life struct {
 	*rows
 	*peer
-	left int
 	dead context.CancelFunc
-	gone bool
+	left int         // for the goroutine of Run alone
+	gone atomic.Bool // for that which renews, too
 }
 
 func (l *life) at() error {
 	if l.left--; l.left == 0 {
-		l.gone = true
+		l.gone.Store(true)
 		l.dead()
 	}
-	if l.gone {
+	if l.gone.Load() {
 		return errDead
 	}
 	return nil
@@ -176,7 +182,7 @@ func (l *life) fetch(ctx context.Context, n int) (found []Message, err error) {
 }
 
 func (l *life) renew(ctx context.Context, epoch int64, length time.Duration) error {
-	if l.gone {
+	if l.gone.Load() {
 		return errDead
 	}
 	return l.rows.renew(ctx, epoch, length)
@@ -211,7 +217,7 @@ func live(t *testing.T, s *rows, p *peer, point int) (died bool) {
 	}
 	_ = r.Shutdown(ctx)
 	assert.NoError(t, <-done)
-	return l.gone
+	return l.gone.Load()
 }
 
 // Row 39 of the fault plan: a relay's process dies before and after each call of database and sink. What it has sent and not marked comes again, once for each death; everything
@@ -249,12 +255,14 @@ func TestRelay_OutagesAndFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, p := newRows("a", "a", "b"), new(peer)
-		away, failing := true, true
+		var away, failing atomic.Bool
+		away.Store(true)
+		failing.Store(true)
 		p.fail = func(m *Message) error {
 			switch {
-			case away:
+			case away.Load():
 				return fmt.Errorf("send: %w", socket.ErrNoPeer)
-			case failing && m.Number == 1:
+			case failing.Load() && m.Number == 1:
 				return errors.New("not this one")
 			}
 			return nil
@@ -265,19 +273,21 @@ func TestRelay_OutagesAndFailures(t *testing.T) {
 		go func() { done <- r.Run(t.Context()) }() // awaited below
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		assert.Zero(t, s.list[0].Attempts)
+		found, err := s.fetch(t.Context(), 1)
+		require.NoError(t, err)
+		assert.Zero(t, found[0].Attempts)
 		assert.Equal(t, uint64(1), r.Stats().Outages)
-		away = false
+		away.Store(false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, []int64{3}, p.got)
-		failing = false
+		assert.Equal(t, []int64{3}, p.published())
+		failing.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		assert.Equal(t, []int64{3, 1, 2}, p.got)
-		assert.Equal(t, []EventKind{Leads, Outage, Failed, Recovered, Failed}, slices.Compact(kinds))
+		assert.Equal(t, []int64{3, 1, 2}, p.published())
 		require.NoError(t, r.Shutdown(t.Context()))
 		require.NoError(t, <-done)
+		assert.Equal(t, []EventKind{Leads, Outage, Failed, Recovered, Failed, Follows}, slices.Compact(kinds))
 		require.NoError(t, r.Run(t.Context()), "it does nothing any more")
 	})
 }
@@ -314,11 +324,11 @@ func TestRelay_Takeover(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.True(t, first.Stats().Leads, "it renews its lease")
-		assert.Empty(t, p.got)
+		assert.Empty(t, p.published())
 		line.cut.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		assert.Equal(t, []int64{1}, p.got)
+		assert.Equal(t, []int64{1}, p.published())
 		line.cut.Store(false)
 		close(stuck)
 		synctest.Wait()
