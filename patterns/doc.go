@@ -34,7 +34,7 @@
 // else to slog.Default: this is where the application's own mistakes surface, and a worker that
 // hides them until somebody asks for a counter would keep them hidden for good.
 //
-// Without acknowledgements, which plain ZeroMQ does not have, a failed message is not tried again.
+// Without acknowledgements, which plain ZeroMQ does not have, a failed message is not tried again. [WithAtLeastOnce] has them.
 //
 // # Goroutines
 //

@@ -17,7 +17,7 @@ const (
 )
 
 // WithTTL has the message expire when that much time has passed since the time it bears. Receivers hand an expired message to no handler, but count and
-// report it (ErrExpired), and acknowledge it. It is their clock that decides. Zero and less have it expire at once.
+// report it (ErrExpired), and acknowledge it, or for work make it a dead letter. It is their clock that decides. Zero and less have it expire at once.
 func WithTTL(d time.Duration) SendOption {
 	return func(e *codec.Envelope) { setExpiry(e, e.Time.Add(d)) }
 }

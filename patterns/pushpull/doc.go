@@ -13,11 +13,25 @@
 // the endpoint, if it connected there, until that is back; otherwise it is dropped, counted and reported.
 // To lose nothing, let the producers leave first: see Worker.Drain.
 //
+// # With acknowledgements
+//
+// patterns.WithAtLeastOnce at both ends has the handler's result decide: nil acknowledges, an error has the message sent again after a pause with
+// jitter, patterns.RetryAfter after the one it names, patterns.Permanent makes it a dead letter at once, as does what does not decode. The
+// producer keeps a message until then, so Send blocks once workers have their prefetch. A message stays with its worker for as long as that lives: there is
+// no lease that a slow handler could outlast. What a worker has not acknowledged when it ends goes to another, and so is handled twice at times:
+// patterns.WithWindow remembers on disk what was handled.
+//
+// patterns.WithSpool keeps what was sent on the producer's disk, dead letters too (Producer.DeadLetters, Replay, Purge), and in the folder "delayed"
+// of it, a spool of its own, what is to be sent later (patterns.WithDelay).
+//
+// patterns.WithKeyOrder and WithPriorities have a worker choose among the messages that are here, as many as its prefetch.
+//
 // # Wire
 //
 //	+----------+
 //	| envelope |    one frame, see codec.Envelope; type: the name of the value's type
 //	+----------+
 //
-// Goroutines: Worker.Run has its caller's and concurrency-1 more, which end before it returns.
+// Goroutines: Worker.Run has its caller's and concurrency-1 more, or with an order of its own as many as the concurrency, which end before it returns. A
+// Producer that delays messages has one, which Close and Shutdown end and await.
 package pushpull
