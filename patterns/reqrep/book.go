@@ -216,7 +216,7 @@ func (p *pending) judge(verdict error) {
 	if p.over {
 		return
 	}
-	if verdict == verdictBad {
+	if verdict == errFailure {
 		p.at.failures++
 	}
 	if p.verdict != nil {
@@ -249,7 +249,7 @@ func (b *book) forget(id codec.ID, p *pending, verdict error) {
 func (b *book) failAll(err error) {
 	for _, p := range b.calls {
 		for ; p != nil; p = p.next {
-			p.finish(result{err: err}, verdictNone)
+			p.finish(result{err: err}, errNeutral)
 		}
 	}
 }

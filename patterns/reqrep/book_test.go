@@ -53,7 +53,7 @@ func TestBook(t *testing.T) {
 	for _, p := range calls {
 		assert.False(t, p.over, "its reply may be on its way to us")
 	}
-	k.bury(k.gone, verdictBad)
+	k.bury(k.gone, errFailure)
 	for i, p := range calls {
 		assert.Equal(t, i%2 == 0, p.over)
 	}

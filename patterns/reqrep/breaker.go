@@ -12,7 +12,7 @@ import (
 	"github.com/meshmq/meshmq/socket"
 )
 
-// ErrOpen: instances are connected, but the breaker of each is open, so that nothing was sent. See WithBreaker.
+// ErrOpen says that instances are connected, but the breaker of each is open, so that nothing was sent. See WithBreaker.
 var ErrOpen = errors.New("breakers of all instances are open")
 
 // Breaker says when a client leaves an instance alone that fails, and when it comes back. The zero Breaker has all defaults.
@@ -116,8 +116,8 @@ func failing(err error) bool {
 // Verdicts on a try, in the form that a gobreaker takes.
 var (
 	verdictGood error
-	verdictBad  = errors.New("failure")
-	verdictNone = errors.New("no verdict")
+	errFailure  = errors.New("failure")
+	errNeutral  = errors.New("no verdict")
 )
 
 // verdict returns what err says of the instance.
@@ -126,9 +126,9 @@ func (b *Breaker) verdict(err error) error {
 	case err == nil:
 		return verdictGood
 	case b == nil, errors.Is(err, context.Canceled), errors.Is(err, socket.ErrClosed):
-		return verdictNone
+		return errNeutral
 	case b.Failed(err):
-		return verdictBad
+		return errFailure
 	}
 	return verdictGood
 }
@@ -146,7 +146,7 @@ func (b *Breaker) make(endpoint string, changed func(BreakerChange)) *breaker {
 		BucketPeriod: max(b.Window/tenths, 1),
 		Timeout:      b.Pause,
 		ReadyToTrip:  b.trips,
-		IsExcluded:   func(err error) bool { return err == verdictNone },
+		IsExcluded:   func(err error) bool { return err == errNeutral },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			changed(BreakerChange{Endpoint: endpoint, From: stateOf(from), To: stateOf(to), Time: time.Now()})
 		},

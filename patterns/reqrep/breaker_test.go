@@ -54,15 +54,15 @@ func (m *model) end(now time.Time, epoch int, verdict error) {
 	}
 	switch {
 	case epoch != m.epoch:
-	case verdict == verdictNone:
+	case verdict == errNeutral:
 		m.probes--
-	case m.state == HalfOpen && verdict == verdictBad:
+	case m.state == HalfOpen && verdict == errFailure:
 		m.trip(now)
 	case m.state == HalfOpen:
 		if m.good++; m.good == m.b.Probes {
 			m.to(Closed)
 		}
-	case verdict == verdictBad:
+	case verdict == errFailure:
 		if m.inARow++; m.inARow >= m.b.Failures {
 			m.trip(now)
 		}
@@ -135,9 +135,9 @@ func follow(t *testing.T, r *rand.Rand) {
 			calls = slices.Delete(calls, i, i+1)
 			verdict := verdictGood
 			if x := r.Float64(); x < badness {
-				verdict = verdictBad
+				verdict = errFailure
 			} else if x > 0.9 {
-				verdict = verdictNone
+				verdict = errNeutral
 			}
 			k.forget(c.id, c.p, verdict)
 			m.end(time.Now(), c.epoch, verdict)
@@ -170,7 +170,7 @@ func TestFault38_ExactlyKProbes(t *testing.T) {
 			}
 			first, err := begin()
 			require.NoError(t, err)
-			k.forget(first.id, first.p, verdictBad)
+			k.forget(first.id, first.p, errFailure)
 			for range 3 { // it opens; probes fail or are cancelled; it opens again
 				_, err = begin()
 				require.ErrorIs(t, err, ErrOpen)
@@ -187,7 +187,7 @@ func TestFault38_ExactlyKProbes(t *testing.T) {
 					}
 				}
 				require.Len(t, through, probes)
-				k.forget(through[0].id, through[0].p, verdictNone)
+				k.forget(through[0].id, through[0].p, errNeutral)
 				call, err := begin()
 				require.NoError(t, err, "in the place of the one that was cancelled")
 				_, err = begin()
@@ -195,7 +195,7 @@ func TestFault38_ExactlyKProbes(t *testing.T) {
 				for _, c := range through[1:] {
 					k.forget(c.id, c.p, verdictGood)
 				}
-				k.forget(call.id, call.p, verdictBad)
+				k.forget(call.id, call.p, errFailure)
 			}
 			time.Sleep(b.Pause + 1)
 			for i := range probes {
@@ -226,16 +226,16 @@ func TestBreakerOfARatio(t *testing.T) {
 		}
 		for range 4 {
 			require.NoError(t, call(verdictGood))
-			require.NoError(t, call(verdictBad))
+			require.NoError(t, call(errFailure))
 		}
 		time.Sleep(20 * time.Second) // they are forgotten
 		for range 4 {
-			require.NoError(t, call(verdictBad))
+			require.NoError(t, call(errFailure))
 			require.NoError(t, call(verdictGood))
 		}
-		require.NoError(t, call(verdictBad))
-		require.NoError(t, call(verdictBad), "the tenth")
-		assert.ErrorIs(t, call(verdictBad), ErrOpen)
+		require.NoError(t, call(errFailure))
+		require.NoError(t, call(errFailure), "the tenth")
+		assert.ErrorIs(t, call(errFailure), ErrOpen)
 	})
 }
 
@@ -260,7 +260,7 @@ func TestBreakersOfSeveralInstances(t *testing.T) {
 		k.forget(id, p, verdict)
 		return at
 	}
-	call(verdictBad, k.instances[1])
+	call(errFailure, k.instances[1])
 	for range 10 {
 		assert.Same(t, good, call(verdictGood).peer)
 		assert.Same(t, good, call(verdictGood, k.instances[1]).peer, "although it was asked before")
@@ -271,7 +271,7 @@ func TestBreakersOfSeveralInstances(t *testing.T) {
 	for range 10 {
 		assert.Same(t, good, call(verdictGood).peer)
 	}
-	call(verdictBad)
+	call(errFailure)
 	assert.Nil(t, call(verdictGood), "all are open")
 	k.update(socket.Stats{})
 	assert.Empty(t, k.breakers)
@@ -291,13 +291,13 @@ func TestVerdicts(t *testing.T) {
 		socket.ErrPeerGone, socket.ErrTimeout,
 		&Error{Code: CodeInternal}, &Error{Code: CodeOverloaded}, &Error{Code: CodeUnavailable}, &Error{Code: CodeDeadline},
 	} {
-		assert.Equal(t, verdictBad, b.verdict(err), "%v", err)
+		assert.Equal(t, errFailure, b.verdict(err), "%v", err)
 	}
 	for _, err := range []error{context.Canceled, socket.ErrClosed} {
-		assert.Equal(t, verdictNone, b.verdict(err), "%v", err)
+		assert.Equal(t, errNeutral, b.verdict(err), "%v", err)
 	}
 	var none *Breaker
-	assert.Equal(t, verdictNone, none.verdict(socket.ErrPeerGone))
+	assert.Equal(t, errNeutral, none.verdict(socket.ErrPeerGone))
 }
 
 func TestBudget(t *testing.T) {

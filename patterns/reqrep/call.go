@@ -128,7 +128,7 @@ func (c *Client) once(ctx context.Context, q *question, e *codec.Envelope, frame
 	if err := c.try(ctx, q, e, frame, false); err != nil {
 		return nil, err
 	}
-	verdict := verdictNone
+	verdict := errNeutral
 	defer func() { c.forget(q, verdict) }()
 	var late, hedge <-chan time.Time
 	if q.policy.patience > 0 && q.policy.idempotent {

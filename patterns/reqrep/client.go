@@ -199,7 +199,7 @@ func (c *Client) forget(q *question, verdict error) {
 // drop takes an attempt out of the book that was not sent.
 func (c *Client) drop(id codec.ID, p *pending) {
 	c.mu.Lock()
-	c.book.forget(id, p, verdictNone)
+	c.book.forget(id, p, errNeutral)
 	c.forgotten()
 }
 

@@ -16,7 +16,7 @@ const (
 	streamBytes = 1 << 20
 )
 
-// ErrGap: items of a stream are missing.
+// ErrGap says that items of a stream are missing between those that came, or before its end.
 var ErrGap = errors.New("items of the stream are missing")
 
 // inflow is what came of a stream, at the client. It is plain data under the client's lock.

@@ -82,7 +82,7 @@ func FuzzClient(f *testing.F) {
 		}
 		require.LessOrEqual(t, len(flow.items), 2)
 		require.LessOrEqual(t, len(q.done), 1)
-		c.forget(q, verdictNone)
+		c.forget(q, errNeutral)
 		require.Empty(t, c.book.calls)
 	})
 }

@@ -93,7 +93,7 @@ func (c *Client) flow(p *pending, e *codec.Envelope, failure, verdict error) {
 	switch {
 	case err != nil:
 		p.astray = true
-		p.finish(result{err: err}, verdictNone)
+		p.finish(result{err: err}, errNeutral)
 		c.counts.Malformed++
 	case ended && failure != nil:
 		p.finish(result{err: failure}, verdict)

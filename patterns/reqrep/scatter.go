@@ -83,7 +83,7 @@ func (c *Client) scatter(ctx context.Context, name string, in any, opts []CallOp
 			return err
 		}
 		q.id, q.done = o.Envelope.ID, make(chan result, len(all))
-		verdict := verdictNone
+		verdict := errNeutral
 		defer func() { c.forget(q, verdict) }()
 		for i, at := range all {
 			if err := c.askOne(ctx, q, at, o.Envelope, frame, i == 0); err != nil && !each(at, nil, err) {

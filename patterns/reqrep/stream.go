@@ -47,7 +47,7 @@ func (c *Client) stream(ctx context.Context, name string, in any, opts []CallOpt
 		if err := c.try(ctx, q, o.Envelope, frame, false); err != nil {
 			return err
 		}
-		verdict := verdictNone
+		verdict := errNeutral
 		defer func() { c.forget(q, verdict) }()
 		for {
 			e, err := c.next(ctx, q)
