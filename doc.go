@@ -5,6 +5,7 @@
 //	patterns/pushpull    work queues
 //	patterns/reqrep      request and response
 //	patterns/pubsub      events
+//	patterns/exchange    routing by rules, at the sender
 //	codec                values to bytes, and the envelope around them
 //	discovery            peers on the LAN
 //	transport            byte streams, and in transport/zmtp the protocol on them

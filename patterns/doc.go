@@ -3,6 +3,7 @@
 //	patterns/pushpull   work is handed to one of several workers
 //	patterns/reqrep     a question is asked and answered
 //	patterns/pubsub     an event is told to whoever wants to know
+//	patterns/exchange   a message goes where rules at its sender say, by any of the three
 //
 // What is around them is in packages of its own, so that who does without it does not link it:
 //

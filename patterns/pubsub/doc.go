@@ -9,9 +9,27 @@
 // # What may be relied on
 //
 // Publish does not wait for subscribers: one that is not connected yet, or not any more, misses the event, and one
-// that is too slow loses what does not fit its queue, which the publisher's Stats and Events tell.
-// WaitSubscribers waits for those who must not miss the first. A subscriber gets the events of
-// one publisher in order, each once.
+// that is too slow loses what does not fit its queue, which the publisher's Stats and Events tell; WithSlowSubscribers has others say.
+// WaitSubscribers waits for those who must not miss the first, and WithLastValues tells newcomers the last event of each topic. A subscriber gets the events of
+// one publisher in order, each at most once.
+//
+// Where links lose events, WithSequence has publishers number them and WithGapDetection subscribers notice what is missing: a *GapError with the range. A publisher that
+// began anew has another numbering, which is no gap.
+//
+// # Durable names
+//
+// A publisher WithLog keeps its events, and a subscriber WithDurable gets what it missed, from where its name was, or from a beginning, an end, a number or a time if
+// the name is new. Its events are acknowledged: they are handled at least once, come again when a handler fails, and are dead letters of the publisher's when that does
+// not help. Several subscribers of one name share its events; patterns.WithKeyOrder keeps those of a key in order among them. What left the log before it was
+// delivered, because retention is less than the time away, is a *socket.MissedError with the range, reported before what follows. To build a
+// model anew, use a new name, or [Replay] where the log is.
+//
+// socket/GUARANTEES.md says what is behind that.
+//
+// # Errors
+//
+// Topics and patterns that are malformed are ErrTopic where they are used. What is reported to WithOnError: events that do not decode (ErrMalformed), are of another type (ErrType) or version,
+// have expired (ErrExpired), whose handler failed or panicked; gaps (ErrGap, socket.ErrMissed); publishers that lack WithExactTopics (ErrInexact). Each is counted: Counts, Gaps, Stats.
 //
 // # Wire
 //
@@ -19,5 +37,8 @@
 //	| topic | envelope |    two frames, see codec.Envelope; type: the name of the value's type
 //	+-------+----------+
 //
-// Goroutines: Subscriber.Run has its caller's and concurrency-1 more, which end before it returns.
+// WithExactTopics ends the topic with a zero octet, WithSequence adds a third frame. Subscribers take all forms.
+//
+// Goroutines: Subscriber.Run has its caller's and concurrency-1 more, one more with patterns.WithKeyOrder and one WithExactTopics, which end before it returns; a timer of WithGapDetection
+// reports gaps, and is awaited by Run.
 package pubsub
