@@ -147,7 +147,7 @@ func TestSubMissed(t *testing.T) {
 	require.NoError(t, pub.stdin.Close())
 	require.Zero(t, pub.wait().code)
 	ok(t, append(flags, "--count", "1000", strings.Repeat("x", 1000))...)
-	pub = start(t, flags...)
+	start(t, flags...)
 	r := meshmq(t, "sub", "-c", ep, "--durable", "late", "--count", "1")
 	assert.Equal(t, 1, r.code)
 	assert.Equal(t, "t\t"+strings.Repeat("x", 1000)+"\n", r.stdout)
