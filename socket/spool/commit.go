@@ -62,7 +62,7 @@ func (l *Log) commitLocked(mode commitMode) {
 		poke(l.kick)
 	}
 	if l.state.dirty() || l.options.Policy == Interval && l.synced < l.off {
-		poke(l.soon)
+		l.soonLocked()
 	}
 }
 
@@ -271,10 +271,20 @@ func (l *Log) commitLoop() {
 	}
 }
 
+// soonLocked has the committer write what changed in a while. It is told once for all until then: to wake it for each acknowledgement would cost
+// senders more than the acknowledgement.
+func (l *Log) soonLocked() {
+	if !l.expected || l.options.Policy == Interval { // which asks it for a sync as well
+		l.expected = true
+		poke(l.soon)
+	}
+}
+
 // commitPending writes what is queued unless somebody is at it, who then sees to what is left.
 func (l *Log) commitPending(mode commitMode) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.expected = false
 	if mode == commitSync {
 		l.takeBaton()
 	}

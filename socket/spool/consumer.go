@@ -49,7 +49,7 @@ func (l *Log) Consumer(name string, start Start) (*Consumer, error) {
 			return nil, fmt.Errorf("consumer %s: there are %d already: remove some (%w)", name, maxConsumers, ErrFull)
 		}
 		l.makeLocked(name, min(floor, l.next-1))
-		poke(l.soon)
+		l.soonLocked()
 	}
 	return &Consumer{l: l, name: name}, nil
 }
@@ -110,7 +110,7 @@ func (l *Log) RemoveConsumer(name string) error {
 		return fmt.Errorf("remove %q: %w", name, ErrNoConsumer)
 	}
 	l.state.remove(name)
-	poke(l.soon)
+	l.soonLocked()
 	poke(l.keep)
 	return nil
 }
@@ -144,7 +144,7 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 		return fmt.Errorf("acknowledge %d to %d: %d ranges lie apart: %w", lo, hi, l.state.ranges, ErrFull)
 	}
 	if l.state.ack(p, lo, hi) {
-		poke(l.soon)
+		l.soonLocked()
 		if oldest := l.segments[0]; oldest.sealed && oldest.last <= p.acked.floor && l.options.Kind.queues() {
 			poke(l.keep)
 		}
@@ -172,7 +172,7 @@ func (c *Consumer) Fail(n uint64) (int, error) {
 	if p.attempts[n] == 0 && l.state.failing >= maxFailing {
 		return 1, nil
 	}
-	poke(l.soon)
+	l.soonLocked()
 	return int(l.state.fail(p, n)), nil
 }
 

@@ -42,16 +42,17 @@ type Log struct {
 	taken   uint64        // number of the last message that was taken to be written
 	batch   int           // messages in the last batch
 
-	spare  *spare // the segment to come, nil while there is none
-	turn   *spare // the spare that cut, or a batch being written, will turn to
-	opener int64  // bytes of the records the active segment began with
-	want   int64  // bytes that the spare must have for a message that waits
-	full   error  // why there is no spare
-	stuck  bool   // acknowledgements found no room on disk
-	failed error  // sticky: what stopped the log
-	closed bool
-	busy   bool // the baton: whoever set it writes
-	counts counts
+	spare    *spare // the segment to come, nil while there is none
+	turn     *spare // the spare that cut, or a batch being written, will turn to
+	opener   int64  // bytes of the records the active segment began with
+	want     int64  // bytes that the spare must have for a message that waits
+	full     error  // why there is no spare
+	stuck    bool   // acknowledgements found no room on disk
+	expected bool   // the committer has been told of what may wait a little
+	failed   error  // sticky: what stopped the log
+	closed   bool
+	busy     bool // the baton: whoever set it writes
+	counts   counts
 
 	// Of who has the baton.
 	file    File  // the active segment
