@@ -33,6 +33,8 @@ type assured struct {
 	again   []redelivery       // to be delivered again, by number
 	later   redeliveries       // to be delivered again when it is time
 	keyed   map[string]int     // messages of again by where they go, where the half routes by that
+	held    map[string]load    // messages of later, and dead letters that are not passed on, by where they go; none that are zero
+	mark    int                // WithSendHWM, or SetSendHWM
 	timer   *time.Timer
 	waiters waitq // callers of WaitAcked
 	closed  bool
@@ -53,7 +55,7 @@ type progress struct {
 }
 
 func newAssured(c *core, half sendingHalf, mu *sync.Mutex, wait *waitq) *assured {
-	a := &assured{c: c, half: half, mu: mu, wait: wait, retry: c.cfg.retryPolicy(), pipes: map[*pipe]struct{}{}, keyed: map[string]int{}}
+	a := &assured{c: c, half: half, mu: mu, wait: wait, retry: c.cfg.retryPolicy(), pipes: map[*pipe]struct{}{}, keyed: map[string]int{}, held: map[string]load{}, mark: c.cfg.sendHWM}
 	_, _ = rand.Read(a.stream[:]) // which never fails
 	a.letters.a = a
 	return a
@@ -103,7 +105,7 @@ func (b *balancer) sendSure(ctx context.Context, frames, given [][]byte, size in
 // takeLocked is that of assured, in fewer steps.
 func (b *balancer) takeLocked(frames, given [][]byte, size int) (p *pipe, flush bool) {
 	a := b.sure
-	if len(a.again) > 0 {
+	if len(a.again) > 0 || a.fullLocked("") {
 		return nil, false
 	}
 	if given != nil || b.ring.Active() != 1 {
@@ -123,7 +125,7 @@ func (b *balancer) takeLocked(frames, given [][]byte, size int) (p *pipe, flush 
 // takeLocked queues a new message at a peer, nil if none has room or others are to go out before. With flush the caller flushes the
 // peer's queue when it holds no lock.
 func (a *assured) takeLocked(to string, frames, given [][]byte, size int) (p *pipe, flush bool) {
-	if len(a.again) > 0 && (to == "" || a.keyed[to] > 0) {
+	if len(a.again) > 0 && (to == "" || a.keyed[to] > 0) || a.fullLocked(to) {
 		return nil, false
 	}
 	p, flush = a.place(to, frames, given, size, link.Delivery{Number: a.number + 1, Attempt: 1})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,4 +105,43 @@ func TestAssured_Proxy(t *testing.T) {
 	require.Error(t, err)
 	require.NoError(t, push.WaitAcked(limit(t)))
 	require.Contains(t, (<-letters).Reason, "101 bytes")
+}
+
+// What is put off, and the dead letters that nobody has heard of yet, are bounded as what is outstanding is: Send blocks until there is room.
+func TestAssured_BoundsWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	for name, c := range map[string]struct {
+		nack  socket.Nack
+		limit socket.Option
+		size  int
+		more  int // that is taken beyond the limit of 3
+		room  func(push *socket.Push)
+	}{
+		"retry":       {socket.Nack{After: time.Hour}, socket.WithSendHWM(3), 10, 0, func(push *socket.Push) { require.NoError(t, push.SetSendHWM(4)) }},
+		"retry bytes": {socket.Nack{After: time.Hour}, socket.WithSendHWMBytes(3 * 100), 100, 0, nil},
+		"letters":     {socket.Reject("no"), socket.WithSendHWM(3), 10, 1, func(*socket.Push) { close(hold) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			push := socket.NewPush(socket.WithAck(), c.limit, socket.WithLinger(0), socket.WithDeadLetter(func(socket.DeadLetter) { <-hold }))
+			pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
+			join(t, "inproc", pull, push)
+			for i := range 3 + c.more {
+				require.NoError(t, push.Send(limit(t), make([]byte, c.size)))
+				m := recv(t, pull)
+				require.NoError(t, m.Nack(c.nack))
+				require.Eventually(t, func() bool { return push.Stats().Acks.NackedOut == uint64(i+1) }, time.Minute, time.Millisecond)
+			}
+			require.ErrorIs(t, push.Send(try(), nil), socket.ErrFull)
+			defer push.Close() // what is left is no error here
+			if c.room == nil {
+				return
+			}
+			sent := make(chan error, 1)
+			go func() { sent <- push.Send(limit(t), nil) }()
+			c.room(push)
+			require.NoError(t, <-sent)
+		})
+	}
 }

@@ -17,6 +17,9 @@ func (c *core) SetSendHWM(messages int) error {
 		pipes = append(pipes, p)
 	}
 	c.mu.Unlock()
+	if c.sure != nil {
+		c.sure.setMark(messages)
+	}
 	for _, p := range pipes {
 		p.out.SetHWM(messages)
 		p.recount.Store(true)

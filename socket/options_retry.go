@@ -66,7 +66,8 @@ func (c *config) retryPolicy() retryPolicy {
 }
 
 // WithRetry sets the pause before a message that its receiver refused (Msg.Nack) is delivered again, to whichever peer has room: it is drawn
-// evenly below a bound that doubles with each failed delivery from min to max (full jitter). A receiver that names a delay is obeyed instead. It
+// evenly below a bound that doubles with each failed delivery from min to max (full jitter). A receiver that names a delay is obeyed instead. What
+// waits counts as what is outstanding does: while it is as many messages, or bytes, as WithSendHWM and WithSendHWMBytes say, no new ones are taken (on a ROUTER: for that routing id). It
 // needs WithAck or WithSpool. Default: 100 ms to 30 s.
 func WithRetry(min, max time.Duration) Option {
 	return func(c *config) error {
@@ -91,7 +92,8 @@ func WithAttempts(n int) Option {
 
 // WithDeadLetter has f called with each message that is given up: rejected for good, or failed as often as WithAttempts allows. The calls are
 // made one at a time, on a goroutine of the socket's own; the frames are f's. f must not call Close or Shutdown of the same socket, which
-// wait for it. Without it dead letters are counted (Stats.Acks), reported as events, and dropped (DropDead). It needs WithAck or WithSpool.
+// wait for it. Where messages are kept in memory, as many as WithSendHWM says may wait for f; then Send blocks, to that routing id on a ROUTER, until f returns: so f should not
+// wait in Send of the same socket. In a spool they stay where they are meanwhile. Without it dead letters are counted (Stats.Acks), reported as events, and dropped (DropDead). It needs WithAck or WithSpool.
 func WithDeadLetter(f func(DeadLetter)) Option {
 	return func(c *config) error {
 		if f == nil {

@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
@@ -51,6 +50,7 @@ func (a *assured) failedLocked(r redelivery, n zmtp.Nack) {
 		}
 		r.due = time.Now().Add(pause)
 		heap.Push(&a.later, r)
+		a.holdLocked(r.to, r.Size)
 		a.c.sent.redelivered.Add(1)
 		a.armLocked()
 	}
@@ -159,83 +159,14 @@ func (a *assured) tick() {
 	for len(a.later) > 0 && !a.later[0].due.After(now) {
 		r := heap.Pop(&a.later).(redelivery)
 		r.due = time.Time{}
+		a.releaseLocked(r.to, r.Size)
 		a.insertLocked(r)
 	}
 	a.sortLocked()
 	a.resumeLocked()
 	a.armLocked()
-	if len(a.again) == 0 {
-		a.wait.wakeAll()
-	}
+	a.wait.wakeAll()
 	a.mu.Unlock()
 	signal(a.c.drained)
 	a.moved()
-}
-
-// giveUpLocked makes a message a dead letter.
-func (a *assured) giveUpLocked(r redelivery) {
-	a.c.sent.dead.Add(1)
-	frames := r.Frames
-	if r.to != "" {
-		frames = append([][]byte{[]byte(r.to)}, frames...)
-	}
-	a.letters.put(DeadLetter{Number: r.Number, Reason: r.reason, Attempts: r.Failed, Frames: frames})
-}
-
-// bury reports a dead letter.
-func (c *core) bury(d DeadLetter) {
-	c.hub.emit(Event{Kind: DeadLettered, Err: fmt.Errorf("message %d: %s", d.Number, d.Reason), Count: 1})
-	if f := c.cfg.onDeadLetter; f != nil {
-		d.Frames = cloneFrames(d.Frames)
-		f(d)
-	}
-}
-
-// letters passes dead letters on, one at a time.
-type letters struct {
-	a *assured
-
-	mu      sync.Mutex // guards the fields below
-	queue   []DeadLetter
-	working chan struct{} // closed when the goroutine that passes them on has ended, nil while there is none
-}
-
-// put passes on one more. It takes no part in what the caller of it locks.
-func (l *letters) put(d DeadLetter) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.queue = append(l.queue, d)
-	if l.working == nil {
-		l.working = make(chan struct{})
-		go l.work(l.working) // ends when the queue is empty; finish waits for it
-	}
-}
-
-func (l *letters) work(done chan struct{}) {
-	defer close(done)
-	for {
-		l.mu.Lock()
-		if len(l.queue) == 0 {
-			l.working = nil
-			l.mu.Unlock()
-			return
-		}
-		d := l.queue[0]
-		l.queue = l.queue[1:]
-		l.mu.Unlock()
-		l.a.c.bury(d)
-		if l.a.c.cfg.onDeadLetter == nil {
-			l.a.c.drop(nil, DropDead, 1)
-		}
-	}
-}
-
-// finish returns when all are passed on.
-func (l *letters) finish() {
-	l.mu.Lock()
-	working := l.working
-	l.mu.Unlock()
-	if working != nil {
-		<-working
-	}
 }
