@@ -249,3 +249,26 @@ func TestSequence_AllocatesNothing(t *testing.T) {
 	}))
 	assert.Zero(t, s.Open())
 }
+
+// What an ACK says again costs a search for each range, and no memory, however scattered what is settled lies.
+func TestSender_RepeatedAcksSettleNothing(t *testing.T) {
+	var s Sender
+	s.Send(4 * zmtp.MaxAckRanges)
+	var scattered []Range
+	for i := range uint64(zmtp.MaxAckRanges) {
+		scattered = append(scattered, Range{First: 4*i + 3, Last: 4*i + 4})
+	}
+	a := acksIn(t, zmtp.AppendAck(nil, 1, scattered))[0]
+	settled := uint64(0)
+	release := func(r Range) { settled += r.Last - r.First + 1 }
+	_, err := s.Ack(a, release)
+	require.NoError(t, err)
+	require.Equal(t, uint64(1+2*zmtp.MaxAckRanges), settled)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if stale, err := s.Ack(a, release); err != nil || stale != 2*zmtp.MaxAckRanges {
+			t.Error(stale, err)
+		}
+	}))
+	require.Equal(t, uint64(1+2*zmtp.MaxAckRanges), settled)
+	require.Len(t, s.settled.ranges, zmtp.MaxAckRanges)
+}
