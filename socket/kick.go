@@ -26,7 +26,8 @@ func (c *core) Peers() []*Peer {
 }
 
 // Kick ends the connection to a peer, as Peers, an Event or a Msg has it, and returns when it has ended: what is queued for a peer
-// that connected to us is dropped and counted (DropPeerGone). A peer of this library is told that it was kicked. Both
+// that connected to us is dropped and counted (DropPeerGone), unless it is
+// acknowledged or in a spool: then it goes to another peer, or to this one when it is back. A peer of this library is told that it was kicked. Both
 // sides may connect again: Disconnect ends what Connect began. It is ErrNoPeer if the peer is not connected any more.
 func (c *core) Kick(peer *Peer) error {
 	if err := c.usable(); err != nil {

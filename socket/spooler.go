@@ -209,7 +209,9 @@ func (s *spooler) kept(op string, cause error) error {
 	var err error
 	if s.left > 0 {
 		err = fmt.Errorf("%w: %d of them", ErrSpooled, s.left)
-		if cause != nil {
+		if errors.Is(cause, ErrNoPeer) { // why, and no failure to find a peer: nobody was to be found
+			err = fmt.Errorf("%w: %v", err, cause)
+		} else if cause != nil {
 			err = &blocked{err, cause}
 		}
 	}
