@@ -25,12 +25,12 @@ func TestSaga(t *testing.T) {
 func TestChoreography(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, []string{
-		"orders: order.placed, order 1",
-		"payments: payment.received, order 1",
-		"shipping: parcel.sent, order 1",
-		"orders: order.completed, order 1",
-		"orders: order.placed, order 2",
-		"payments: payment.refused, order 2",
-		"orders: order.cancelled, order 2",
+		"order 1: payments hears order.placed and says payment.received",
+		"order 1: shipping hears payment.received and says parcel.sent",
+		"order 1: orders hears parcel.sent and says order.closed.shipped",
+		"order 1: ended, the same conversation: true",
+		"order 2: payments hears order.placed and says payment.refused",
+		"order 2: orders hears payment.refused and says order.closed.unpaid",
+		"order 2: ended, the same conversation: true",
 	}, run(t, "choreography"))
 }

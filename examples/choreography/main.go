@@ -8,123 +8,77 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"sync"
-	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/pubsub"
 )
 
-// Order is what all events are about.
-type Order struct {
-	Number, Price int
+type Order struct{ Number, Price int }
+
+// The whole of the business: what each service says when it hears what.
+var business = map[string]map[string]func(Order) (say string){
+	"orders":   {"parcel.sent": says("order.closed.shipped"), "payment.refused": says("order.closed.unpaid")},
+	"shipping": {"payment.received": says("parcel.sent")},
+	"payments": {"order.placed": func(o Order) string {
+		if o.Price > 100 {
+			return "payment.refused"
+		}
+		return "payment.received"
+	}},
 }
 
-// service publishes events and reacts to those of others.
-type service struct {
-	name      string
-	publisher *pubsub.Publisher
-	hears     *pubsub.Subscriber
-	addr      string
-	react     func(ctx context.Context, s *service, topic string, o Order) error
-}
-
-func (s *service) say(ctx context.Context, topic string, o Order) error {
-	fmt.Printf("%s: %s, order %d\n", s.name, topic, o.Number)
-	return s.publisher.Publish(ctx, topic, o)
-}
-
-// The whole of the business: who does what when which event is heard.
-var orders = &service{name: "orders", react: func(ctx context.Context, s *service, topic string, o Order) error {
-	switch topic {
-	case "parcel.sent":
-		return s.say(ctx, "order.completed", o)
-	case "payment.refused":
-		return s.say(ctx, "order.cancelled", o)
-	}
-	return nil
-}}
-
-var payments = &service{name: "payments", react: func(ctx context.Context, s *service, topic string, o Order) error {
-	switch {
-	case topic != "order.placed":
-		return nil
-	case o.Price > 100:
-		return s.say(ctx, "payment.refused", o)
-	}
-	return s.say(ctx, "payment.received", o)
-}}
-
-var shipping = &service{name: "shipping", react: func(ctx context.Context, s *service, topic string, o Order) error {
-	if topic != "payment.received" {
-		return nil
-	}
-	return s.say(ctx, "parcel.sent", o)
-}}
+func says(it string) func(Order) string { return func(Order) string { return it } }
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	services := []*service{orders, payments, shipping}
-	for _, s := range services {
-		s.publisher = pubsub.NewPublisher(patterns.WithSource(s.name))
-		defer s.publisher.Close()
-		var err error
-		if s.addr, err = s.publisher.Bind("tcp://127.0.0.1:0"); err != nil {
-			log.Fatal(err)
+	ctx := context.Background()
+	news, addrs := map[string]*pubsub.Publisher{}, []string{}
+	for name := range business {
+		p := pubsub.NewPublisher(patterns.WithSource(name))
+		defer p.Close()
+		addr, err := p.Bind("tcp://127.0.0.1:0")
+		check(err)
+		news[name], addrs = p, append(addrs, addr)
+	}
+	for name, rules := range business {
+		for heard, say := range rules {
+			defer listen(ctx, addrs, heard, func(ctx context.Context, topic string, o Order) error {
+				fmt.Printf("order %d: %s hears %s and says %s\n", o.Number, name, topic, say(o))
+				return news[name].Publish(ctx, say(o), o) // with this ctx it belongs to the same conversation
+			})()
 		}
 	}
-	var running sync.WaitGroup
-	for _, s := range services {
-		s.listen(ctx, &running, services)
-	}
-	ended := make(chan codec.ID, 1)
-	customer := &service{name: "customer", react: func(ctx context.Context, _ *service, topic string, o Order) error {
-		if topic == "order.completed" || topic == "order.cancelled" {
-			ended <- patterns.FromContext(ctx).CorrelationID
-		}
+	ended := make(chan codec.ID)
+	defer listen(ctx, addrs, "order.closed.*", func(ctx context.Context, _ string, _ Order) error { // the customer
+		ended <- patterns.FromContext(ctx).CorrelationID
 		return nil
-	}}
-	customer.listen(ctx, &running, services)
-	for _, s := range services {
-		if err := s.publisher.WaitSubscribers(ctx, "order", len(services)+1); err != nil {
-			log.Fatal(err)
+	})()
+	for _, p := range news {
+		for _, topic := range []string{"order.placed", "payment.received", "payment.refused", "parcel.sent", "order.closed.any"} {
+			check(p.WaitSubscribers(ctx, topic, 1))
 		}
 	}
-
-	for _, o := range []Order{{Number: 1, Price: 80}, {Number: 2, Price: 800}} {
+	for _, o := range []Order{{1, 80}, {2, 800}} {
 		request := &codec.Envelope{ID: codec.NewID()} // by which the customer orders, say
-		if err := orders.say(patterns.NewContext(ctx, request), "order.placed", o); err != nil {
-			log.Fatal(err)
-		}
-		if <-ended != request.ID {
-			log.Fatal("another conversation has ended")
-		}
+		check(news["orders"].Publish(patterns.NewContext(ctx, request), "order.placed", o))
+		fmt.Printf("order %d: ended, the same conversation: %t\n", o.Number, <-ended == request.ID)
 	}
-	for _, s := range append(services, customer) {
-		_ = s.hears.Close()
-	}
-	running.Wait()
 }
 
-// listen has a service hear all events of all services.
-func (s *service) listen(ctx context.Context, running *sync.WaitGroup, services []*service) {
-	s.hears = pubsub.NewSubscriber()
-	_, err := pubsub.Subscribe(s.hears, ">", func(ctx context.Context, topic string, o Order) error {
-		return s.react(ctx, s, topic, o) // what it says with this ctx belongs to the same conversation
-	})
+// listen has react hear all services' events of a topic, until what it returns is called.
+func listen(ctx context.Context, addrs []string, topic string, react func(context.Context, string, Order) error) (stop func()) {
+	s, done := pubsub.NewSubscriber(), make(chan struct{})
+	_, err := pubsub.Subscribe(s, topic, react)
+	check(err)
+	for _, addr := range addrs {
+		check(s.Connect(addr))
+	}
+	go func() { defer close(done); check(s.Run(ctx)) }()
+	return func() { check(s.Close()); <-done }
+}
+
+func check(err error) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, other := range services {
-		if err := s.hears.Connect(other.addr); err != nil {
-			log.Fatal(err)
-		}
-	}
-	running.Go(func() {
-		if err := s.hears.Run(ctx); err != nil {
-			log.Fatal(err)
-		}
-	})
 }

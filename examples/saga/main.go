@@ -10,7 +10,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/saga"
@@ -23,58 +22,45 @@ type Trip struct {
 }
 
 var trip = saga.Define("trip", 1,
-	saga.Step[Trip]{
-		Name: "seat",
-		Do: func(ctx context.Context, t *Trip) error {
-			t.Seat = "12A"
-			fmt.Println("seats: 12A is reserved") // a real one gives the service saga.Key(ctx), to be known when it calls again
-			return nil
-		},
-		Undo: func(ctx context.Context, t *Trip) error {
-			fmt.Println("seats:", t.Seat, "is free again")
-			return nil
-		},
-	},
-	saga.Step[Trip]{
-		Name: "payment",
-		Do: func(ctx context.Context, t *Trip) error {
-			if t.Price > 100 {
-				fmt.Println("bank: declined")
-				return patterns.Permanent(errors.New("not enough money"))
-			}
-			fmt.Println("bank: paid", t.Price)
-			return nil
-		},
-		Undo: func(ctx context.Context, t *Trip) error {
-			fmt.Println("bank: nothing to pay back")
-			return nil
-		},
-	},
-	saga.Step[Trip]{
-		Name: "ticket",
-		Do: func(ctx context.Context, t *Trip) error {
-			if saga.FromContext(ctx).Number == 1 {
-				fmt.Println("tickets: out of order")
-				return errors.New("the printer is jammed")
-			}
-			fmt.Println("tickets: sent, for seat", t.Seat)
-			return nil
-		},
-	},
+	saga.Step[Trip]{Name: "seat", Do: reserve, Undo: release},
+	saga.Step[Trip]{Name: "payment", Do: pay, Undo: payBack},
+	saga.Step[Trip]{Name: "ticket", Do: send},
 )
 
-func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	dir, err := os.MkdirTemp("", "saga")
-	if err != nil {
-		log.Fatal(err)
+func reserve(_ context.Context, t *Trip) error {
+	t.Seat = "12A"
+	return say("seats: 12A is reserved") // a real one gives the service saga.Key(ctx), to be known when it calls again
+}
+
+func release(_ context.Context, t *Trip) error { return say("seats: %s is free again", t.Seat) }
+
+func pay(_ context.Context, t *Trip) error {
+	if t.Price > 100 {
+		say("bank: declined")
+		return patterns.Permanent(errors.New("not enough money"))
 	}
+	return say("bank: paid %d", t.Price)
+}
+
+func payBack(context.Context, *Trip) error { return say("bank: nothing to pay back") }
+
+func send(ctx context.Context, t *Trip) error {
+	if saga.FromContext(ctx).Number == 1 {
+		say("tickets: out of order")
+		return errors.New("the printer is jammed") // so it is tried again
+	}
+	return say("tickets: sent, for seat %s", t.Seat)
+}
+
+func say(format string, args ...any) error { _, err := fmt.Printf(format+"\n", args...); return err }
+
+func main() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "saga")
+	check(err)
 	defer os.RemoveAll(dir)
 	journal, err := saga.OpenJournal(filepath.Join(dir, "journal"), saga.JournalOptions{})
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	defer journal.Close()
 	runner := saga.NewRunner(trip, journal, saga.WithHook(func(context.Context, saga.Event) {}))
 	done := make(chan error, 1)
@@ -82,16 +68,16 @@ func main() {
 
 	for _, price := range []int{80, 800} {
 		id := fmt.Sprint("for ", price)
-		if err := runner.Start(ctx, id, Trip{Price: price}); err != nil {
-			log.Fatal(err)
-		}
+		check(runner.Start(ctx, id, Trip{Price: price}))
 		record, _, err := runner.Wait(ctx, id)
-		if err != nil {
-			log.Fatal(err)
-		}
+		check(err)
 		fmt.Println("trip", id, "is", record.State)
 	}
-	if err := errors.Join(runner.Shutdown(ctx), <-done); err != nil {
+	check(errors.Join(runner.Shutdown(ctx), <-done))
+}
+
+func check(err error) {
+	if err != nil {
 		log.Fatal(err)
 	}
 }
