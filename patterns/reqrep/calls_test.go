@@ -181,7 +181,7 @@ func TestRetryBudget(t *testing.T) {
 func TestHedge(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
-	cancelled := make(chan error, 3)
+	began, cancelled := make(chan bool, 2), make(chan error, 3)
 	var addrs []string
 	for range 3 {
 		s, addr := serve(t, silent())
@@ -189,6 +189,7 @@ func TestHedge(t *testing.T) {
 			if asked.Add(1) > 1 {
 				return Answer(q), nil
 			}
+			began <- true
 			<-ctx.Done()
 			cancelled <- ctx.Err()
 			return Answer{}, ctx.Err()
@@ -207,11 +208,16 @@ func TestHedge(t *testing.T) {
 
 	// With one instance there is nobody else to ask.
 	asked.Store(0)
+	<-began
 	alone := dial(t, nil, addrs[0])
-	brief, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer stop()
+	brief, stop := context.WithCancel(t.Context())
+	go func() { // ends with the request, whose turn it is to be slow
+		defer stop()
+		<-began
+		<-time.After(20 * time.Millisecond) // that of several hedges
+	}()
 	_, err = reqrep.Call[Question, Answer](brief, alone, "first is slow", Question{"x"}, reqrep.Idempotent(), reqrep.WithHedge(time.Millisecond, 3))
-	assert.ErrorIs(t, err, socket.ErrTimeout)
+	assert.ErrorIs(t, err, context.Canceled)
 	assert.Zero(t, alone.CallStats().Hedges)
 	assert.EqualValues(t, 1, asked.Load())
 }
