@@ -67,7 +67,12 @@ func (s *Service) handle(ctx context.Context, r *request) {
 		s.reply(ctx, r, nil, Errorf(CodeUnknownMethod, "no method %q", r.e.Type))
 		return
 	}
-	if !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
+	now := time.Now()
+	if err := patterns.Expired(r.e, now); err != nil {
+		s.refuse(ctx, r, err)
+		return
+	}
+	if !r.deadline.IsZero() && !now.Before(r.deadline) {
 		s.expire(ctx, r)
 		return
 	}
@@ -105,9 +110,15 @@ func (s *Service) conclude(ctx context.Context, r *request, o outcome) {
 		return
 	}
 	answer, typed := errors.AsType[*Error](o.err)
+	if typed && passedOn(o.err, answer) {
+		answer = answer.secondHand(o.err)
+		typed = answer.Code != CodeInternal
+	}
 	switch {
 	case o.err == nil || typed:
 		s.loop.Settle(ctx, r.m, r.e, nil)
+	case answer != nil:
+		s.loop.Settle(ctx, r.m, r.e, o.err)
 	default:
 		s.loop.Settle(ctx, r.m, r.e, o.err)
 		answer = untyped(ctx, o.err)
@@ -133,12 +144,15 @@ func untyped(ctx context.Context, err error) *Error {
 	return Errorf(CodeInternal, "%v", err)
 }
 
-// refuse answers a request that does not decode.
+// refuse answers a request that does not decode, or has expired.
 func (s *Service) refuse(ctx context.Context, r *request, err error) {
 	s.loop.Refuse(ctx, r.m, r.e, err)
 	code := CodeBadRequest
-	if errors.Is(err, patterns.ErrVersion) {
+	switch {
+	case errors.Is(err, patterns.ErrVersion):
 		code = CodeUnsupportedVersion
+	case errors.Is(err, patterns.ErrExpired):
+		code = CodeDeadline
 	}
 	s.reply(ctx, r, nil, Errorf(code, "%v", err))
 }
@@ -165,6 +179,9 @@ func (s *Service) send(ctx context.Context, r *request, out any, failure *Error)
 	if failure != nil {
 		e.Headers = append(e.Headers, failure.headers()...)
 		out = wire.NoBody
+		if tag := r.e.Header(headerCall); tag != "" && !r.streams { // that an attempt failed says nothing of the next
+			e.Headers = append(e.Headers, codec.Header{Key: headerCall, Value: tag})
+		}
 	}
 	return s.seal(ctx, r, e, out, func(_ context.Context, _ *patterns.Outgoing, frame []byte) error {
 		return s.Router.Send(patience, r.envelop(frame)...)

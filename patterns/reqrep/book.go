@@ -196,6 +196,12 @@ func (b *book) find(id codec.ID, routingID string) *pending {
 	return p
 }
 
+// means reports whether a reply is to this attempt, as far as it says: there may have been one before it at the same instance.
+func (p *pending) means(e *codec.Envelope) bool {
+	tag, said, err := numberOf(e, headerCall, 64)
+	return err != nil || !said || tag == p.tag
+}
+
 // finish notes the result of an attempt, and reports whether it is the first.
 func (p *pending) finish(r result, verdict error) bool {
 	if p.over {

@@ -27,7 +27,7 @@ func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts 
 		err = wire.Decode(e, c.conf.Codec, c.conf.Schemas, &out)
 	}
 	if err != nil {
-		return *new(Out), fmt.Errorf("call %s: %w", name, err)
+		return *new(Out), &asked{"call", name, err}
 	}
 	return out, nil
 }
@@ -51,6 +51,7 @@ type question struct {
 	single [1]*pending
 	window string
 	plain  bool // one attempt, however long it takes
+	sent   bool // the attempt was, by a middleware
 }
 
 // ask returns a question, unless it can be seen that it cannot be asked.
@@ -112,7 +113,7 @@ func (q *question) hedges() int {
 // attempt makes a request, and has line send it and wait, within the middleware.
 func (c *Client) attempt(ctx context.Context, q *question, line wire.Line) error {
 	q.attempt++
-	q.tag = c.tags.Add(1)
+	q.tag, q.sent = c.tags.Add(1), false
 	complete := func(e *codec.Envelope) {
 		for _, change := range q.policy.changes {
 			change.Change(e)
@@ -120,7 +121,27 @@ func (c *Client) attempt(ctx context.Context, q *question, line wire.Line) error
 		q.address(ctx, e)
 	}
 	e := codec.Envelope{ID: q.id, Headers: make([]codec.Header, 0, 4)}
-	return c.sealer.Seal(ctx, "", e, q.in, []patterns.SendOption{complete}, line)
+	return c.sealer.Seal(ctx, "", e, q.in, []patterns.SendOption{complete}, c.afresh(q, line))
+}
+
+// afresh has what a middleware sends say how much time is left when it is sent, and which attempt it is if it was sent before: a tag names one.
+func (c *Client) afresh(q *question, line wire.Line) wire.Line {
+	if c.sealer.Around == nil {
+		return line
+	}
+	return func(ctx context.Context, o *patterns.Outgoing, _ []byte) error {
+		if q.sent {
+			q.attempt++
+			q.tag = c.tags.Add(1)
+		}
+		q.sent = true
+		q.address(ctx, o.Envelope)
+		frame, err := o.Envelope.Append(nil)
+		if err != nil {
+			return err
+		}
+		return line(ctx, o, frame)
+	}
 }
 
 // once sends the request and waits for the answer; if that is late it asks others as well.

@@ -36,7 +36,8 @@
 //	                              |    timeout (milliseconds left), attempt (from 2 on), call (a number of the client's, different for each attempt),
 //	                              |    window (asks for a stream: "items/bytes" that may be on their way)
 //	service -> client  | envelope |  causation id: that of the request, body: Out
-//	                              |    or headers: error-code, error (the message), error-retry (it is Retryable, after milliseconds); no body
+//	                              |    or headers: error-code, error (the message), error-retry (it is Retryable, after milliseconds), call (that of the
+//	                              |    request, for which an error is final, and not for the next attempt); no body
 //	                              |  of a stream, with header call: stream-item (its number from 1) and a body, or stream-end (how many there were)
 //	client -> service  | envelope |  a control; type: $cancel, or $taken with header stream-taken (how many items so far);
 //	                              |    causation id and header call: those of the request; no id, no body, no reply

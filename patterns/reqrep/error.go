@@ -2,6 +2,7 @@ package reqrep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -68,6 +69,38 @@ func (e *Error) Is(target error) bool {
 		return target == patterns.ErrVersion
 	}
 	return false
+}
+
+// asked is an error of a call that was made here, of which handlers often make theirs: see passedOn.
+type asked struct {
+	what, name string
+	err        error
+}
+
+// Error says what was asked for, and the cause.
+func (a *asked) Error() string { return a.what + " " + a.name + ": " + a.err.Error() }
+
+// Unwrap returns the cause.
+func (a *asked) Unwrap() error { return a.err }
+
+// passedOn reports whether answer, which err wraps, is what a service said to the handler that returns err, and not what the handler says.
+func passedOn(err error, answer *Error) bool {
+	a, ok := errors.AsType[*asked](err)
+	if !ok {
+		return false
+	}
+	theirs, ok := errors.AsType[*Error](a)
+	return ok && theirs == answer
+}
+
+// secondHand is what the caller is told of an error that another service answered its handler with: that nothing was done there says nothing of what was done here. Codes of
+// services' own mean the same at both.
+func (e *Error) secondHand(err error) *Error {
+	switch e.Code {
+	case CodeUnknownMethod, CodeBadRequest, CodeUnsupportedVersion, CodeUnavailable, CodeOverloaded, CodeInternal:
+		return Errorf(CodeInternal, "%v", err)
+	}
+	return &Error{Code: e.Code, Message: e.Message}
 }
 
 // Limits of what travels in the headers of a reply. They leave most of a reply's headers to others, and

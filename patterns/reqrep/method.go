@@ -32,6 +32,9 @@ type outcome struct {
 // The context of handler has the request's envelope. It ends when the caller's time is up, when the caller has given up, and when its connection is
 // gone. An *Error that handler returns, or wraps, goes to the caller as it is; any other error goes as CodeInternal with its
 // text, and is reported; a panic goes as CodeInternal without it. The reply is encoded by the codec that the request came in.
+//
+// What a Call of the handler's own failed with is not taken for its answer: that nothing was done there, and asking again may help, says nothing of what was done here. A code of
+// the services' own goes on to the caller, not Retryable; one of this package, CodeDeadline aside, becomes CodeInternal.
 func Handle[In, Out any](s *Service, name string, handler func(ctx context.Context, in In) (Out, error)) error {
 	m := newMethod[In, Out](s, name, false)
 	around := intake.Wrap(s.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {

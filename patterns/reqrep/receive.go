@@ -68,6 +68,9 @@ func (c *Client) settle(e *codec.Envelope, from *socket.Peer) {
 	verdict := c.calls.breaker.verdict(r.err)
 	c.mu.Lock()
 	p := c.book.find(e.CausationID, from.RoutingID())
+	if p != nil && r.err != nil && p.flow == nil && !p.means(e) {
+		p = nil
+	}
 	if p != nil && p.flow != nil && !p.over {
 		c.flow(p, e, r.err, verdict)
 		return

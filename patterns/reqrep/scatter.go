@@ -34,12 +34,12 @@ func Scatter[In, Out any](ctx context.Context, c *Client, name string, in In, op
 				err = wire.Decode(e, c.conf.Codec, c.conf.Schemas, &reply.Value)
 			}
 			if err != nil {
-				reply.Value, reply.Err = *new(Out), fmt.Errorf("call %s: %w", name, err)
+				reply.Value, reply.Err = *new(Out), &asked{"call", name, err}
 			}
 			return yield(reply)
 		})
 		if err != nil {
-			yield(Reply[Out]{Err: fmt.Errorf("call %s: %w", name, err), Took: time.Since(begin)})
+			yield(Reply[Out]{Err: &asked{"call", name, err}, Took: time.Since(begin)})
 		}
 	}
 }

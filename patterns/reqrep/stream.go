@@ -2,7 +2,6 @@ package reqrep
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"strconv"
 
@@ -29,7 +28,7 @@ func Stream[In, Out any](ctx context.Context, c *Client, name string, in In, opt
 			return yield(out, nil), nil
 		})
 		if err != nil {
-			yield(*new(Out), fmt.Errorf("stream %s: %w", name, err))
+			yield(*new(Out), &asked{"stream", name, err})
 		}
 	}
 }

@@ -1,0 +1,171 @@
+package reqrep_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/reqrep"
+	"github.com/meshmq/meshmq/socket"
+)
+
+// What another service said to a handler is not the handler's answer: above all not that nothing was done, for which callers would ask again.
+func TestErrorsOfOtherServices(t *testing.T) {
+	t.Parallel()
+	back, backAddr := serve(t, silent())
+	hook, errs := errorHook()
+	front, frontAddr := serve(t, hook)
+	toBack := dial(t, nil, backAddr)
+	said := map[string]*reqrep.Error{
+		"overloaded": reqrep.Errorf(reqrep.CodeOverloaded, "busy").Retry(time.Millisecond),
+		"own":        reqrep.Errorf("sold_out", "no tea left").Retry(0),
+		"late":       reqrep.Errorf(reqrep.CodeDeadline, "too late"),
+	}
+	require.NoError(t, reqrep.Handle(back, "say", func(_ context.Context, q Question) (Answer, error) { return Answer{}, said[q.Text] }))
+	var done atomic.Int32
+	require.NoError(t, reqrep.Handle(front, "pass", func(ctx context.Context, q Question) (Answer, error) {
+		done.Add(1)
+		a, err := reqrep.Call[Question, Answer](ctx, toBack, "say", q)
+		return a, fmt.Errorf("after work was done: %w", err)
+	}))
+	require.NoError(t, reqrep.Handle(front, "answer", func(ctx context.Context, q Question) (Answer, error) {
+		_, err := reqrep.Call[Question, Answer](ctx, toBack, "say", q)
+		theirs, _ := errors.AsType[*reqrep.Error](err)
+		return Answer{}, theirs // on purpose: nothing was done here
+	}))
+	client := dial(t, []patterns.Option{reqrep.WithCalls(reqrep.WithRetries(3), reqrep.WithBackoff(time.Millisecond, time.Millisecond))}, frontAddr)
+	for _, test := range []struct {
+		method, text string
+		want         reqrep.Error
+	}{
+		{"pass", "overloaded", reqrep.Error{Code: reqrep.CodeInternal, Message: "after work was done: call say: overloaded: busy"}},
+		{"pass", "own", reqrep.Error{Code: "sold_out", Message: "no tea left"}},
+		{"pass", "late", reqrep.Error{Code: reqrep.CodeDeadline, Message: "too late"}},
+		{"answer", "overloaded", reqrep.Error{Code: reqrep.CodeOverloaded, Message: "busy", Retryable: true, RetryAfter: time.Millisecond}},
+	} {
+		done.Store(0)
+		_, err := ask(t, client, test.method, test.text)
+		answer, ok := errors.AsType[*reqrep.Error](err)
+		require.True(t, ok, "%v", err)
+		assert.Equal(t, test.want, *answer, "%s %s", test.method, test.text)
+		assert.LessOrEqual(t, done.Load(), int32(1), "%s %s: handled again", test.method, test.text)
+	}
+	assert.ErrorContains(t, <-errs, "after work was done: call say: overloaded: busy")
+	assert.Empty(t, errs, "the others are answers")
+}
+
+// A request that nobody wants any more by its own word is answered, counted and reported, and reaches no handler.
+func TestExpiredRequests(t *testing.T) {
+	t.Parallel()
+	hook, errs := errorHook()
+	s, addr := serve(t, hook)
+	client := dial(t, nil, addr)
+	call := func(option patterns.SendOption) error {
+		_, err := reqrep.Call[Question, Answer](within(t), client, "echo", Question{}, option)
+		return err
+	}
+	assert.NoError(t, call(patterns.WithTTL(time.Hour)))
+	err := call(patterns.WithTTL(0))
+	assert.ErrorIs(t, err, socket.ErrTimeout)
+	answer, ok := errors.AsType[*reqrep.Error](err)
+	require.True(t, ok, "%v", err)
+	assert.Equal(t, reqrep.CodeDeadline, answer.Code)
+	assert.ErrorIs(t, <-errs, patterns.ErrExpired)
+	answer, ok = errors.AsType[*reqrep.Error](call(patterns.WithHeader(patterns.HeaderExpires, "soon")))
+	require.True(t, ok)
+	assert.Equal(t, reqrep.CodeBadRequest, answer.Code)
+	assert.ErrorIs(t, <-errs, patterns.ErrMalformed)
+	settles(t, s, patterns.Counts{Handled: 1, Expired: 1, Malformed: 1})
+}
+
+// A middleware that sends a request again makes another attempt of it: else the service would take the cancellation of the first for one of the second.
+func TestMiddlewareSendsAgain(t *testing.T) {
+	t.Parallel()
+	s, addr := serve(t, silent())
+	type seen struct {
+		id            codec.ID
+		call, attempt string
+		left          time.Duration
+	}
+	requests, begun := make(chan seen, 2), make(chan struct{})
+	const limit = 10 * time.Second
+	require.NoError(t, reqrep.Handle(s, "late", func(ctx context.Context, _ Question) (Answer, error) {
+		e := patterns.FromContext(ctx)
+		deadline, _ := ctx.Deadline()
+		requests <- seen{e.ID, e.Header("call"), e.Header("attempt"), time.Until(deadline)}
+		if e.Header("attempt") == "" {
+			close(begun)
+			<-ctx.Done()
+			return Answer{}, ctx.Err()
+		}
+		return Answer{"at last"}, nil
+	}))
+	again := func(next patterns.Sender) patterns.Sender {
+		return func(ctx context.Context, o *patterns.Outgoing) error {
+			short, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			go func() { <-begun; cancel() }() // ended by the handler
+			if err := next(short, o); !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return next(ctx, o)
+		}
+	}
+	client := dial(t, []patterns.Option{patterns.WithSendMiddleware(again)}, addr)
+	got, err := ask(t, client, "late", "")
+	require.NoError(t, err)
+	assert.Equal(t, "at last", got)
+	first, second := <-requests, <-requests
+	assert.Equal(t, first.id, second.id)
+	assert.NotEqual(t, first.call, second.call)
+	assert.Equal(t, "2", second.attempt)
+	assert.LessOrEqual(t, first.left, limit+time.Millisecond, "of the middleware's context, rounded up")
+	assert.Greater(t, second.left, limit+time.Second)
+}
+
+// The error that an attempt ended with is none of the next, which may be at the same instance. An answer is one of both.
+func TestErrorOfAnEarlierAttempt(t *testing.T) {
+	t.Parallel()
+	service := socket.NewRouter()
+	t.Cleanup(func() { service.Close() })
+	addr, err := service.Bind("tcp://127.0.0.1:0")
+	require.NoError(t, err)
+	client := dial(t, []patterns.Option{reqrep.WithCalls(reqrep.WithRetries(1), reqrep.WithBackoff(1, 1))}, addr)
+	replied := make(chan struct{})
+	go func() {
+		defer close(replied)
+		var failure codec.Envelope
+		for n := range 2 {
+			m, err := service.Recv(within(t))
+			if !assert.NoError(t, err) {
+				return
+			}
+			var e codec.Envelope
+			assert.NoError(t, e.Decode(m.Frames[1]))
+			replies := []codec.Envelope{failure, {CausationID: e.ID, Codec: "json", Body: []byte(`{"Text":"good"}`)}}
+			if n == 0 {
+				failure = codec.Envelope{CausationID: e.ID, Headers: []codec.Header{
+					{Key: "error-code", Value: "overloaded"}, {Key: "error-retry", Value: "0"}, {Key: "call", Value: e.Header("call")},
+				}}
+				replies = []codec.Envelope{failure}
+			}
+			for _, reply := range replies {
+				frame, err := reply.Append(nil)
+				assert.NoError(t, err)
+				assert.NoError(t, service.Send(within(t), m.Frames[0], frame))
+			}
+		}
+	}()
+	got, err := ask(t, client, "late", "")
+	assert.NoError(t, err)
+	assert.Equal(t, "good", got)
+	<-replied
+}
