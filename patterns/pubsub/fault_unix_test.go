@@ -107,12 +107,12 @@ func TestFault34_StoppedMember(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
 
 	other := pubsub.NewSubscriber(pubsub.WithDurable("team", spool.Beginning()))
-	took, release := make(chan struct{}), make(chan struct{})
+	took, release := make(chan bool, 100), make(chan struct{})
 	handled := make(chan Item, 10*n)
 	_, err = pubsub.Subscribe(other, "items", func(_ context.Context, _ string, it Item) error {
 		if it.N == first {
-			close(took)
-			<-release // it has not handled it yet when the other says so
+			took <- true // again, if it was late itself
+			<-release    // it has not handled it yet when the other says so
 		}
 		handled <- it
 		return nil
