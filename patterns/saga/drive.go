@@ -199,7 +199,9 @@ func (h *hold[T]) advance(ctx context.Context, step *Step[T], v *T) (goOn bool, 
 // fail counts a failed attempt, and says what follows from it.
 func (h *hold[T]) fail(ctx context.Context, step *Step[T], err error) (goOn bool, _ error) {
 	if h.given.Err() != nil { // it was interrupted, which is no fault of the step
-		return false, h.save(ctx, 0, 0)
+		goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.conf.pollMax)
+		defer cancel()
+		return false, h.store.Save(goodbye, h.rec, 0, 0) // or the lease runs out
 	}
 	rec := h.rec
 	rec.Attempt++

@@ -135,6 +135,9 @@ func (r *Runner[T]) Run(ctx context.Context) error {
 		return fmt.Errorf("run sagas: %w", err)
 	}
 	defer r.end()
+	if r.stopped.Err() != nil {
+		return nil
+	}
 	intake, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(r.stopped, stop)()
@@ -296,23 +299,20 @@ func (r *Runner[T]) ended() {
 
 // Resume has a parked saga go on the way it went, with its attempts counted from the beginning. ErrState if it is not parked.
 func (r *Runner[T]) Resume(ctx context.Context, id string) error {
-	return r.unpark(ctx, id, func(rec *Record) error {
-		if rec.State = Running; rec.Back {
-			rec.State = Compensating
+	return r.unpark(ctx, id, func(rec *Record) State {
+		if rec.Back {
+			return Compensating
 		}
-		return nil
+		return Running
 	})
 }
 
 // TurnBack has a parked saga undo what was begun, pivot or not: for people who have made sure that it can be. ErrState if it is not parked.
 func (r *Runner[T]) TurnBack(ctx context.Context, id string) error {
-	return r.unpark(ctx, id, func(rec *Record) error {
-		rec.State = Compensating
-		return nil
-	})
+	return r.unpark(ctx, id, func(*Record) State { return Compensating })
 }
 
-func (r *Runner[T]) unpark(ctx context.Context, id string, change func(rec *Record) error) error {
+func (r *Runner[T]) unpark(ctx context.Context, id string, state func(rec *Record) State) error {
 	err := r.err
 	var rec *Record
 	if err == nil {
@@ -323,10 +323,9 @@ func (r *Runner[T]) unpark(ctx context.Context, id string, change func(rec *Reco
 			err = fmt.Errorf("%w: %v, want %v", ErrState, rec.State, Parked)
 		}
 	} else if err == nil {
+		rec.State = state(rec)
 		rec.Attempt, rec.Back = 0, false
-		if err = change(rec); err == nil {
-			err = r.store.Save(ctx, rec, 0, 0)
-		}
+		err = r.store.Save(ctx, rec, 0, 0)
 	}
 	if err != nil {
 		return fmt.Errorf("resume saga %s %q: %w", r.def.name, id, err)
