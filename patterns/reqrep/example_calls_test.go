@@ -2,6 +2,7 @@ package reqrep_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log"
@@ -198,4 +199,24 @@ func ExampleGetInfo() {
 	info, err := reqrep.GetInfo(ctx, client)
 	fmt.Println(info.Name, info.Version, info.Methods[0].Name, err)
 	// Output: shop 1.2.0 price.of <nil>
+}
+
+// A service says in its own words what is wrong, and callers decide by the code.
+func ExampleErrorf() {
+	ctx := context.Background()
+	service := reqrep.NewService()
+	defer service.Close()
+	err := reqrep.Handle(service, "orders.create", func(_ context.Context, item string) (int, error) {
+		return 0, reqrep.Errorf("sold_out", "no %s left", item)
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := pair(ctx, service)
+	defer client.Close()
+	_, err = reqrep.Call[string, int](ctx, client, "orders.create", "tea")
+	if answer, ok := errors.AsType[*reqrep.Error](err); ok && answer.Code == "sold_out" {
+		fmt.Println(answer.Message)
+	}
+	// Output: no tea left
 }
