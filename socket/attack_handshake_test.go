@@ -3,6 +3,7 @@ package socket_test
 import (
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,42 @@ func TestAttack02_DrippingGreeting(t *testing.T) {
 		assert.Equal(t, socket.RefusedTimeout, ev.of(socket.HandshakeFailed)[0].Refusal)
 		assert.Equal(t, uint64(2), s.Stats().Refused[socket.RefusedTimeout])
 	})
+}
+
+// The same with a crowd of them on the network: in the greeting, and behind it in READY.
+func TestAttack02_DrippingHandshakes(t *testing.T) {
+	const each = 4
+	assault(t, nil, func(g *siege) {
+		g.atOnce(socket.RefusedTimeout, 2*each, func(b *besieged) (wait func()) {
+			say := map[*sockettest.RawPeer]string{}
+			for i := range 2 * each {
+				p := b.dial()
+				say[p] = hello("NULL")
+				if i%2 == 0 && !b.exclusive() { // who has greeted a PAIR is its peer to be, and others are turned away
+					p.Write([]byte(hello("NULL")))
+					say[p] = ready(b.peer, property("slow", strings.Repeat("x", 100)))
+				}
+			}
+			var drip sync.WaitGroup
+			drip.Go(func() { dripping(say) })
+			return drip.Wait
+		})
+	}, socket.WithHandshakeTimeout(500*time.Millisecond))
+}
+
+// dripping has each peer write its text, an octet every 20 ms, until it is refused.
+func dripping(say map[*sockettest.RawPeer]string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; len(say) > 0; i++ {
+		<-tick.C
+		for p, text := range say {
+			_ = p.Conn().SetWriteDeadline(time.Now().Add(sockettest.Timeout))
+			if _, err := p.Conn().Write([]byte{text[i%len(text)]}); err != nil {
+				delete(say, p)
+			}
+		}
+	}
 }
 
 // Thousands of handshakes that are begun from one address: they give way to each other, not to peers of other addresses.

@@ -2,6 +2,7 @@ package socket_test
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"io"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 
 // comesWith is the mechanism of good peers, empty for NULL; these tests are not run in parallel.
 var comesWith string
+
+// comesThrough is the TLS of good peers, nil for none; the same holds.
+var comesThrough *tls.Config
 
 // securely are the options that a socket has a mechanism with, as the side that may be connected to.
 func securely() map[string][]socket.Option {
