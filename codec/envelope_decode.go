@@ -23,6 +23,10 @@ const maxText = 3*(5+MaxName) + 5 + MaxHeaders*2*5 + MaxHeaderBytes
 func (e *Envelope) Decode(data []byte) error {
 	headers := e.Headers[:0]
 	*e = Envelope{}
+	if e.decodeCommon(data, headers) {
+		return nil
+	}
+	*e = Envelope{}
 	err := e.decode(data, headers)
 	if err == nil {
 		err = e.check()
@@ -69,7 +73,7 @@ func (e *Envelope) decodeElement(c *cursor, i, count int, headers []Header) {
 	case elemSchemaVersion:
 		e.SchemaVersion = c.uint()
 	case elemType:
-		c.copyText(min(count, elemHeaders)-elemType, true)
+		c.copyText(min(count, elemHeaders) - elemType)
 		e.Type = c.string()
 	case elemSource:
 		e.Source = c.string()
@@ -77,7 +81,7 @@ func (e *Envelope) decodeElement(c *cursor, i, count int, headers []Header) {
 		e.Codec = c.string()
 	case elemHeaders:
 		if c.headed() {
-			c.copyText(1, false)
+			c.copyText(1)
 		}
 		e.Headers = c.headers(headers)
 	case elemBody:
@@ -182,9 +186,9 @@ func (c *cursor) time() time.Time {
 	return time.Unix(int64(secs), int64(nanos)).UTC()
 }
 
-// copyText makes a string of the next n values, that of another message with the same if there may be one. The strings read from them
-// are parts of it.
-func (c *cursor) copyText(n int, common bool) {
+// copyText makes a string of the next n values. The strings read from them are
+// parts of it.
+func (c *cursor) copyText(n int) {
 	if c.err != nil {
 		return
 	}
@@ -195,11 +199,7 @@ func (c *cursor) copyText(n int, common bool) {
 		return
 	}
 	c.textAt = c.at
-	if text := c.data[c.at:end]; common {
-		c.text = names.copy(text)
-	} else {
-		c.text = string(text)
-	}
+	c.text = string(c.data[c.at:end])
 }
 
 // headed reports whether there are headers.

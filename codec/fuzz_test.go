@@ -75,9 +75,14 @@ func FuzzEnvelopeDecode(f *testing.F) {
 	f.Add([]byte{0xdc, 0, 12, 1, 0xc0, 0xc0, 0xc0, 0xc7, 12, 0xff, 0, 0, 0, 1, 0xff, 0, 0, 0, 0, 0, 0, 0,
 		0xcf, 0, 0, 0, 0, 0, 0, 0, 1, 0xd9, 1, 'a', 0xc0, 0xa0, 0xdf, 0, 0, 0, 0, 0xc0, 0x91, 0x01})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var e, again Envelope
+		var e, again, common Envelope
 		var err error
 		used := allocated(func() { err = e.Decode(data) })
+		if common.decodeCommon(data, nil) {
+			require.NoError(t, again.decode(data, nil))
+			require.NoError(t, again.check())
+			requireSameEnvelope(t, again, common)
+		}
 		require.LessOrEqual(t, used, uint64(64<<10), "strings and headers are bounded, the body is not copied")
 		if err != nil {
 			require.Equal(t, Envelope{}, e)

@@ -21,8 +21,9 @@ var lastStamp atomic.Uint64
 // and ordered by time of creation among them as far as their clocks agree. Within
 // a process each is greater than the one before, even if the clock steps back.
 // It is no secret: others may guess it. It takes no lock.
-func NewID() ID {
-	now := time.Now()
+func NewID() ID { return newID(now()) }
+
+func newID(now time.Time) ID {
 	stamp := uint64(now.Unix())*1000<<12 + uint64(now.Nanosecond())*4096/1_000_000
 	for {
 		last := lastStamp.Load()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -97,5 +98,25 @@ func BenchmarkNewID(b *testing.B) {
 		for pb.Next() {
 			NewID()
 		}
+	})
+}
+
+func TestStamp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var e Envelope
+		for _, pause := range []time.Duration{0, time.Nanosecond, anchorAge - 1, anchorAge, time.Hour} {
+			time.Sleep(pause)
+			was := e.ID
+			e.Stamp()
+			assert.True(t, e.Time.Equal(time.Now()), "%v after the stamp before", pause)
+			if pause > 0 {
+				assert.Equal(t, was, e.ID, "an ID stays")
+			}
+		}
+		other := e
+		other.ID = ID{}
+		other.Stamp()
+		assert.Positive(t, bytes.Compare(other.ID[:], e.ID[:]))
 	})
 }

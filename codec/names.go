@@ -3,32 +3,49 @@ package codec
 import (
 	"hash/maphash"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
-// names has the names that envelopes carried of late: type, source and codec, as they are on the wire. There are few in a process, and
-// each message would copy them once more.
-var names interned
+// names has those that envelopes carried of late. There are few in a process, and each message would copy and check them once more.
+var names [256]atomic.Pointer[nameSet] // 64 KiB of strings at most: what comes later replaces what is in its place
 
-// interned is a table of strings. What is in it is replaced by what comes later, so that it holds no more than it has places.
-type interned struct {
-	places [256]atomic.Pointer[string] // 64 KiB of strings at most
-}
-
-// maxInterned is how long a string may be that is kept: names that people read are shorter.
+// maxInterned is how long the text of a nameSet may be that is kept: names that people read are shorter.
 const maxInterned = 256
 
 var namesSeed = maphash.MakeSeed()
 
-// copy returns b as a string.
-func (t *interned) copy(b []byte) string {
-	if len(b) > maxInterned {
-		return string(b)
-	}
-	place := &t.places[maphash.Bytes(namesSeed, b)%uint64(len(t.places))]
-	if known := place.Load(); known != nil && *known == string(b) {
-		return *known
-	}
-	s := string(b)
-	place.Store(&s)
-	return s
+// nameSet is the three names of an envelope.
+type nameSet struct {
+	text                 string // as they are on the wire
+	kind, source, coding string // parts of text: type, source, codec
 }
+
+// namesIn returns what is in text: three names, one behind the other, whose bytes begin at these places and end before the next code. It returns nil if one
+// of them is not UTF-8.
+func namesIn(text []byte, bounds [3]span) *nameSet {
+	if len(text) > maxInterned {
+		return newNames(string(text), bounds)
+	}
+	place := &names[maphash.Bytes(namesSeed, text)%uint64(len(names))]
+	if known := place.Load(); known != nil && known.text == string(text) {
+		return known
+	}
+	fresh := newNames(string(text), bounds)
+	if fresh != nil {
+		place.Store(fresh)
+	}
+	return fresh
+}
+
+func newNames(text string, bounds [3]span) *nameSet {
+	n := &nameSet{text: text, kind: bounds[0].of(text), source: bounds[1].of(text), coding: bounds[2].of(text)}
+	if !utf8.ValidString(n.kind) || !utf8.ValidString(n.source) || !utf8.ValidString(n.coding) {
+		return nil
+	}
+	return n
+}
+
+// span is where a string lies in a text.
+type span struct{ from, to int }
+
+func (s span) of(text string) string { return text[s.from:s.to] }

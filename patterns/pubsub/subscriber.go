@@ -94,11 +94,12 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 		return handler(ctx, d.Name, *d.Value.(*T))
 	})
 	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg, attempt int) error {
-		t := &task[T]{Task: intake.Task{Context: ctx, Msg: m}}
+		t := &task[T]{scope: intake.Scope{Context: ctx}}
+		t.Begin(&t.scope, m)
 		err := t.open(s, topic, typeName)
 		t.Delivery.Attempt = attempt
 		if err != nil {
-			s.loop.Refuse(t, m, t.Delivery.Envelope, err)
+			s.loop.Refuse(t.Scope, m, t.Delivery.Envelope, err)
 			return err
 		}
 		return s.loop.Do(&t.Task, handle)
@@ -108,6 +109,7 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 // task has all that a handler needs of an event in one object.
 type task[T any] struct {
 	intake.Task
+	scope intake.Scope
 	value T
 }
 
@@ -188,10 +190,10 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	}
 	if s.order != nil {
 		return s.order.Run(ctx, s.conf.Concurrency, intake.Steps{Open: s.open, Handle: func(t *intake.Task) error {
-			return s.handle(t.Context, t.Delivery.Name, t.Msg, t.Delivery.Attempt)
+			return s.handle(t.Scope.Context, t.Delivery.Name, t.Msg, t.Delivery.Attempt)
 		}})
 	}
-	return s.loop.Run(ctx, s.conf.Concurrency, s.dispatch)
+	return s.loop.Run(ctx, s.conf.Concurrency, intake.Alike(s.dispatch))
 }
 
 // Pause has no more events handled until Resume; those in hand are finished, and Pause does not wait for them. What arrives waits in the socket, until that has no
@@ -214,7 +216,7 @@ func (s *Subscriber) dispatch(ctx context.Context, m socket.Msg) {
 
 // open reads an event that is to be handled in another order.
 func (s *Subscriber) open(m socket.Msg) (*intake.Task, error) {
-	t := &intake.Task{Msg: m}
+	t := &intake.Task{Msg: m, Scope: new(intake.Scope)}
 	topic, err := look(m)
 	if err == nil {
 		err = t.Open(patterns.Event, m.Frames[1])

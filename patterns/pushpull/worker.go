@@ -93,42 +93,51 @@ func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v
 	})
 	if w.order != nil {
 		return w.order.Run(ctx, w.conf.Concurrency, intake.Steps{
-			Open:   w.open,
+			Open:   w.lay,
 			Handle: func(t *intake.Task) error { return w.loop.Do(t, handle) },
 		})
 	}
-	return w.loop.Run(ctx, w.conf.Concurrency, func(ctx context.Context, m socket.Msg) {
-		t, err := w.open(m)
-		t.Context = ctx
-		if err == nil {
-			err = w.loop.Do(t, handle)
-		} else {
-			w.loop.Refuse(t, m, t.Delivery.Envelope, err)
+	return w.loop.Run(ctx, w.conf.Concurrency, func() intake.Handler {
+		var t intake.Task // the goroutine's, for one message after the other
+		var value T
+		return func(ctx context.Context, m socket.Msg) {
+			t.Begin(&intake.Scope{Context: ctx}, m)
+			err := w.open(&t, &value)
+			if err == nil {
+				err = w.loop.Do(&t, handle)
+			} else {
+				w.loop.Refuse(t.Scope, m, t.Delivery.Envelope, err)
+			}
+			w.loop.Answer(m, err)
+			value = *new(T)
 		}
-		w.loop.Answer(m, err)
 	})
 }
 
-// task has all that a message needs in one object.
-type task[T any] struct {
-	intake.Task
-	value T
+// lay reads a message that is to be handled in another order.
+func (w *Worker[T]) lay(m socket.Msg) (*intake.Task, error) {
+	task := &struct { // all in one object
+		intake.Task
+		scope intake.Scope
+		value T
+	}{}
+	task.Begin(&task.scope, m)
+	return &task.Task, w.open(&task.Task, &task.value)
 }
 
 // open reads a message. Where the envelope is sound and the value is not, or nobody wants it any more, it leaves the envelope and returns an error.
-func (w *Worker[T]) open(m socket.Msg) (*intake.Task, error) {
-	t := &task[T]{Task: intake.Task{Msg: m}}
-	if n := len(m.Frames); n != 1 {
-		return &t.Task, fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, n)
+func (w *Worker[T]) open(t *intake.Task, value *T) error {
+	if n := len(t.Msg.Frames); n != 1 {
+		return fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, n)
 	}
-	if err := t.Open(patterns.Work, m.Frames[0]); err != nil {
-		return &t.Task, err
+	if err := t.Open(patterns.Work, t.Msg.Frames[0]); err != nil {
+		return err
 	}
 	if err := t.Fit(w.typeName); err != nil {
-		return &t.Task, err
+		return err
 	}
-	t.Delivery.Value = &t.value
-	return &t.Task, wire.Decode(t.Delivery.Envelope, w.conf.Codec, w.conf.Schemas, &t.value)
+	t.Delivery.Value = value
+	return wire.Decode(t.Delivery.Envelope, w.conf.Codec, w.conf.Schemas, value)
 }
 
 // Pause has no more messages handled until Resume; those in hand are finished, and Pause does not wait for them. With patterns.WithAtLeastOnce producers

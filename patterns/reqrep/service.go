@@ -80,7 +80,7 @@ func (s *Service) Run(ctx context.Context) error {
 	watch.Go(func() { s.watch(watching) }) // ended and awaited below
 	defer watch.Wait()
 	defer stop()
-	return s.loop.Run(ctx, s.conf.Concurrency+1, s.take) // one more, for what comes while all handlers are busy
+	return s.loop.Run(ctx, s.conf.Concurrency+1, intake.Alike(s.take)) // one more, for what comes while all handlers are busy
 }
 
 // watch cancels the calls of peers that go.

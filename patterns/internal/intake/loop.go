@@ -44,6 +44,9 @@ type Loop struct {
 	idle chan struct{} // closed while runs is 0
 }
 
+// Alike returns what hires a Handler that is the same for all.
+func Alike(h Handler) (hire func() Handler) { return func() Handler { return h } }
+
 // New returns a Loop over sock, which it owns from now on. What goes wrong is reported to onError.
 func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
 	l := &Loop{sock: sock, onError: onError, idle: make(chan struct{})}
@@ -59,9 +62,9 @@ func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
 func (l *Loop) Acknowledged() { l.acked = true }
 
 // Run takes messages on n goroutines, the caller's among them, until ctx ends or the socket is closed and has no more. It
-// returns when the messages in hand were handled: nil, or the reason why the socket cannot be used. The context that handle
-// gets has the values of ctx, but ends only when its work is given up: by Close, or at the deadline of Shutdown.
-func (l *Loop) Run(ctx context.Context, n int, handle Handler) error {
+// returns when the messages in hand were handled: nil, or the reason why the socket cannot be used. Each goroutine has a Handler of its own, which hire
+// makes. The context that it gets has the values of ctx, but ends only when its work is given up: by Close, or at the deadline of Shutdown.
+func (l *Loop) Run(ctx context.Context, n int, hire func() Handler) error {
 	l.enter()
 	defer l.leave()
 	r := l.begin(ctx)
@@ -69,7 +72,7 @@ func (l *Loop) Run(ctx context.Context, n int, handle Handler) error {
 	var others sync.WaitGroup
 	errs := make([]error, n)
 	take := func(i int) {
-		if errs[i] = l.take(r, handle, nil); errs[i] != nil {
+		if errs[i] = l.take(r, hire(), nil); errs[i] != nil {
 			r.stop()
 		}
 	}

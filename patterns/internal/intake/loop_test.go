@@ -60,10 +60,10 @@ func TestShutdownWaitsForTheLastMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := intake.New(newInbox(10), nil)
 		go func() {
-			assert.NoError(t, l.Run(context.Background(), 2, func(ctx context.Context, _ socket.Msg) {
+			assert.NoError(t, l.Run(context.Background(), 2, intake.Alike(func(ctx context.Context, _ socket.Msg) {
 				time.Sleep(time.Second) // of a bubble: takes no time
 				assert.NoError(t, ctx.Err())
-			}))
+			})))
 		}()
 		synctest.Wait()
 		begin := time.Now()
@@ -78,12 +78,12 @@ func TestShutdownGivesUpAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := intake.New(newInbox(10), nil)
 		go func() {
-			assert.NoError(t, l.Run(context.Background(), 2, func(ctx context.Context, _ socket.Msg) {
+			assert.NoError(t, l.Run(context.Background(), 2, intake.Alike(func(ctx context.Context, _ socket.Msg) {
 				select {
 				case <-time.After(time.Second):
 				case <-ctx.Done():
 				}
-			}))
+			})))
 		}()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
@@ -100,7 +100,7 @@ func TestShutdownBeforeRun(t *testing.T) {
 	t.Parallel()
 	l := intake.New(newInbox(3), nil)
 	assert.EqualError(t, l.Shutdown(t.Context()), "shutdown: 3 messages not handled")
-	assert.NoError(t, l.Run(t.Context(), 1, nil))
+	assert.NoError(t, l.Run(t.Context(), 1, intake.Alike(nil)))
 	assert.Equal(t, patterns.Counts{Unhandled: 3}, l.Counts())
 	assert.NoError(t, l.Close())
 }
@@ -109,7 +109,7 @@ func TestRunReturnsWhyTheSocketIsOfNoUse(t *testing.T) {
 	t.Parallel()
 	b := newInbox(0)
 	b.fault = errors.New("of no use")
-	assert.Equal(t, b.fault, intake.New(b, nil).Run(t.Context(), 3, nil))
+	assert.Equal(t, b.fault, intake.New(b, nil).Run(t.Context(), 3, intake.Alike(nil)))
 }
 
 func TestSeveralRuns(t *testing.T) {
@@ -117,7 +117,7 @@ func TestSeveralRuns(t *testing.T) {
 	l := intake.New(newInbox(0), nil)
 	var runs sync.WaitGroup
 	for range 3 {
-		runs.Go(func() { assert.NoError(t, l.Run(context.Background(), 2, nil)) })
+		runs.Go(func() { assert.NoError(t, l.Run(context.Background(), 2, intake.Alike(nil))) })
 	}
 	assert.NoError(t, l.Close())
 	runs.Wait()

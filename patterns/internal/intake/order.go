@@ -92,13 +92,13 @@ func (o *Order) look() {
 // lay puts a message on the desk.
 func (o *Order) lay(r *run, m socket.Msg, steps Steps) {
 	t, err := steps.Open(m)
-	t.Context = r.work
+	t.Scope.Context = r.work
 	s := &slip{task: t, lane: int(patterns.Normal - patterns.Low)}
 	if err == nil {
 		err = o.label(s)
 	}
 	if err != nil {
-		o.l.Refuse(t, m, t.Delivery.Envelope, err)
+		o.l.Refuse(t.Scope, m, t.Delivery.Envelope, err)
 		o.l.Answer(m, err)
 		return
 	}
@@ -188,7 +188,7 @@ func (o *Order) next(receiving context.Context, r *run) (s *slip, over bool) {
 // attempt handles a message, and says whether it is to be tried again here.
 func (o *Order) attempt(s *slip, work context.Context, steps Steps) {
 	t, m := s.task, s.task.Msg
-	t.Context = work
+	t.Scope.Context = work
 	t.Delivery.Attempt += s.tries
 	err := steps.Handle(t)
 	again := false

@@ -14,44 +14,55 @@ import (
 	"github.com/meshmq/meshmq/socket"
 )
 
-// Task is one attempt at handling a message: what the handlers are given, and the context that they are given it with, in one object. Embed it
-// next to the value, so that a message takes a single allocation. It is not used for a second message: handlers may leave the
-// context with others.
+// Task is one attempt at handling a message, and what the handlers are given. It may be used again for another when they have returned; the
+// Scope may not.
 type Task struct {
-	context.Context // that of the work; Task adds the envelope
-	Msg             socket.Msg
-	Delivery        patterns.Delivery // Open sets all but Value and Reply
+	Msg      socket.Msg
+	Delivery patterns.Delivery // Open sets all but Value and Reply
+	Scope    *Scope
+}
+
+// Scope is the context in which a message is handled: that of the work, and the envelope. Handlers may leave it with others, so each message has its own.
+type Scope struct {
+	context.Context // that of the work
 
 	envelope codec.Envelope
+	opened   bool
 }
+
+// Value is that of context.Context.
+func (s *Scope) Value(key any) any {
+	if key == (conf.EnvelopeKey{}) && s.opened {
+		return &s.envelope
+	}
+	return s.Context.Value(key)
+}
+
+// Begin has the Task be about a message from now on.
+func (t *Task) Begin(scope *Scope, m socket.Msg) { *t = Task{Msg: m, Scope: scope} }
 
 // Open reads the envelope in a frame of the message. The error is ErrMalformed, and Delivery.Envelope stays nil.
 func (t *Task) Open(kind patterns.Kind, frame []byte) error {
-	if err := wire.OpenInto(&t.envelope, frame); err != nil {
+	s := t.Scope
+	if err := wire.OpenInto(&s.envelope, frame); err != nil {
 		return err
 	}
+	s.opened = true
 	t.Delivery = patterns.Delivery{
-		Kind: kind, Name: t.envelope.Type, Envelope: &t.envelope, Peer: t.Msg.Peer(), Attempt: t.Msg.Attempt(),
+		Kind: kind, Name: s.envelope.Type, Envelope: &s.envelope, Peer: t.Msg.Peer(), Attempt: t.Msg.Attempt(),
 	}
 	return nil
 }
 
 // Fit refuses a message that nobody wants any more, or of another type than want. Open is called before.
 func (t *Task) Fit(want string) error {
-	if len(t.envelope.Headers) > 0 {
-		if err := patterns.Expired(&t.envelope, time.Now()); err != nil {
+	e := &t.Scope.envelope
+	if len(e.Headers) > 0 {
+		if err := patterns.Expired(e, time.Now()); err != nil {
 			return err
 		}
 	}
-	return wire.CheckType(&t.envelope, want)
-}
-
-// Value is that of context.Context.
-func (t *Task) Value(key any) any {
-	if key == (conf.EnvelopeKey{}) && t.Delivery.Envelope != nil {
-		return t.Delivery.Envelope
-	}
-	return t.Context.Value(key)
+	return wire.CheckType(e, want)
 }
 
 // Wrap puts the middleware of a configuration around h.
@@ -75,8 +86,8 @@ func Attempt(f func() error) (err error) {
 // Do has h, with its middleware, handle a message. It counts and reports how that ended, and returns the error or panic. What
 // the sender is told is up to Answer.
 func (l *Loop) Do(t *Task, h patterns.Handler) error {
-	err := Attempt(func() error { return h(t, &t.Delivery) })
-	l.Settle(t, t.Msg, t.Delivery.Envelope, err)
+	err := Attempt(func() error { return h(t.Scope, &t.Delivery) })
+	l.Settle(t.Scope, t.Msg, t.Delivery.Envelope, err)
 	return err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 	"sync"
-	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -121,10 +120,8 @@ func (d *draft) release() {
 
 // fill says what, when, by whom, and as part of which conversation.
 func (s *Sealer) fill(ctx context.Context, e *codec.Envelope) {
-	if e.ID.IsZero() {
-		e.ID = codec.NewID()
-	}
-	e.Time, e.Source = time.Now(), s.Source
+	e.Stamp()
+	e.Source = s.Source
 	parent := patterns.FromContext(ctx)
 	if parent == nil {
 		return
