@@ -55,19 +55,30 @@ const (
 // envelopeVersion is the one layout there has been.
 const envelopeVersion = 1
 
-// MessagePack codes that this file writes.
+// MessagePack codes that this package writes.
 const (
 	codeNil         = 0xc0
+	codeFalse       = 0xc2
+	codeTrue        = 0xc3
 	codeBin8        = 0xc4
 	codeBin16       = 0xc5
 	codeBin32       = 0xc6
 	codeExt8        = 0xc7
+	codeFloat32     = 0xca
+	codeFloat64     = 0xcb
 	codeUint8       = 0xcc
 	codeUint16      = 0xcd
 	codeUint32      = 0xce
+	codeUint64      = 0xcf
+	codeInt8        = 0xd0
+	codeInt16       = 0xd1
+	codeInt32       = 0xd2
+	codeInt64       = 0xd3
+	codeFixExt4     = 0xd6
 	codeFixExt8     = 0xd7
 	codeStr8        = 0xd9
 	codeStr16       = 0xda
+	codeStr32       = 0xdb
 	codeMap16       = 0xde
 	fixedStr        = 0xa0
 	fixedMap        = 0x80
@@ -150,15 +161,17 @@ func appendUint32(dst []byte, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, codeUint32), n)
 }
 
-// appendString relies on check: no string has 64 KiB.
+// appendString is for strings of less than 4 GiB.
 func appendString(dst []byte, s string) []byte {
 	switch n := len(s); {
 	case n < 32:
 		dst = append(dst, fixedStr|byte(n))
 	case n <= math.MaxUint8:
 		dst = append(dst, codeStr8, byte(n))
-	default:
+	case n <= math.MaxUint16:
 		dst = binary.BigEndian.AppendUint16(append(dst, codeStr16), uint16(n))
+	default:
+		dst = binary.BigEndian.AppendUint32(append(dst, codeStr32), uint32(n))
 	}
 	return append(dst, s...)
 }
@@ -170,7 +183,7 @@ func appendMapLen(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint16(append(dst, codeMap16), uint16(n))
 }
 
-// appendBin relies on check: b has less than 4 GiB.
+// appendBin is for binaries of less than 4 GiB.
 func appendBin(dst, b []byte) []byte {
 	switch n := len(b); {
 	case n <= math.MaxUint8:

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"reflect"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -12,9 +13,9 @@ import (
 // and an idle process should not hold on to the largest ones it ever saw.
 const keepLimit = 64 << 10
 
-// Msgpack is the default codec, MessagePack within the default Limits. Every
-// message is scanned before it is decoded and after it is encoded, so what
-// Append writes, Unmarshal accepts. See the package documentation for how Go
+// Msgpack is the default codec, MessagePack within the default Limits. Whatever
+// could exceed them is scanned before it is decoded and after it is encoded, so
+// what Append writes, Unmarshal accepts. See the package documentation for how Go
 // types map. Encoding a cyclic value exhausts the stack.
 var Msgpack Codec = msgpackCodec{}
 
@@ -45,21 +46,47 @@ var (
 func (msgpackCodec) Name() string { return "msgpack" }
 
 func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
+	if s, rv := c.shape(v); s != nil {
+		if out, ok := s.append(dst, rv); ok {
+			return out, nil
+		}
+	}
+	out, err := appendMsgpack(dst, v)
+	if err == nil {
+		err = Scan(out[len(dst):], c.limits)
+	}
+	if err != nil {
+		return dst, fmt.Errorf("msgpack encode %s: %w", typeName(v), err)
+	}
+	return out, nil
+}
+
+// shape returns that of v, or of what v points to, and this; nil if it has none, or the limits are not those that no shape exceeds.
+func (c msgpackCodec) shape(v any) (*shape, reflect.Value) {
+	rv := reflect.ValueOf(v)
+	if rv.Kind() == reflect.Pointer {
+		rv = rv.Elem()
+	}
+	if !rv.IsValid() || c.limits != (Limits{}) {
+		return nil, rv
+	}
+	return shapeOf(rv.Type()), rv
+}
+
+// appendMsgpack has the library write v.
+func appendMsgpack(dst []byte, v any) ([]byte, error) {
 	e := msgpackEncoders.Get().(*msgpackEncoder)
 	e.w.buf = dst
 	e.enc.Reset(&e.w) // clears all flags
 	e.enc.UseCompactInts(true)
 	e.enc.SetSortMapKeys(true)
 	if err := e.enc.Encode(v); err != nil {
-		return dst, fmt.Errorf("msgpack encode %s: %w", typeName(v), err) // e is not trusted again
+		return dst, err // e is not trusted again
 	}
 	out := e.w.buf
 	e.w.buf = nil // the caller's memory must not stay in the pool
 	if len(out)-len(dst) <= keepLimit {
 		msgpackEncoders.Put(e)
-	}
-	if err := Scan(out[len(dst):], c.limits); err != nil {
-		return dst, fmt.Errorf("msgpack encode %s: %w", typeName(v), err)
 	}
 	return out, nil
 }
@@ -67,6 +94,9 @@ func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 func (c msgpackCodec) Unmarshal(data []byte, v any) (err error) {
 	if err := checkTarget("msgpack", v); err != nil {
 		return err
+	}
+	if s, rv := c.shape(v); s != nil && s.read(data, 0, rv) == len(data) {
+		return nil
 	}
 	firstExt, err := scan(data, c.limits)
 	if err != nil {
@@ -85,7 +115,7 @@ func (c msgpackCodec) Unmarshal(data []byte, v any) (err error) {
 	return nil
 }
 
-// decodeMsgpack decodes scanned data. A decoder that failed is not kept: it may
+// decodeMsgpack has the library decode scanned data. A decoder that failed is not kept: it may
 // go on recording what it reads.
 func decodeMsgpack(data []byte, firstExt int, v any) error {
 	d := msgpackDecoders.Get().(*msgpackDecoder)

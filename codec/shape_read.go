@@ -1,0 +1,170 @@
+package codec
+
+import (
+	"encoding/binary"
+	"math"
+	"reflect"
+	"time"
+)
+
+// noForm is where a value ends that has another form than its shape is written in.
+const noForm = -1
+
+// read reads the value at data[at:] into v, and returns where it ends, or noForm: v is then in between, and data for the library to read. It needs no Scan: it
+// looks at no byte without knowing that it is there, allocates nothing that has not come, and nests no deeper than the type.
+func (s *shape) read(data []byte, at int, v reflect.Value) int {
+	if at >= len(data) {
+		return noForm
+	}
+	switch s.kind {
+	case reflect.Struct:
+		return s.readStruct(data, at, v)
+	case reflect.String:
+		b, end := payload(data, at, kindStr)
+		if end != noForm {
+			v.SetString(string(b))
+		}
+		return end
+	case reflect.Slice:
+		if data[at] == codeNil {
+			v.SetBytes(nil)
+			return at + 1
+		}
+		b, end := payload(data, at, kindBin)
+		if end != noForm {
+			v.SetBytes(replace(v.Bytes(), b))
+		}
+		return end
+	case reflect.Int64:
+		n, end := integer(data, at)
+		if end != noForm {
+			v.SetInt(int64(n))
+		}
+		return end
+	case reflect.Uint64:
+		n, end := integer(data, at)
+		if end != noForm {
+			v.SetUint(n)
+		}
+		return end
+	case reflect.Bool:
+		if c := data[at]; c == codeTrue || c == codeFalse {
+			v.SetBool(c == codeTrue)
+			return at + 1
+		}
+		return noForm
+	case reflect.Float32, reflect.Float64:
+		return s.readFloat(data, at, v)
+	}
+	return readTimestamp(data, at, v)
+}
+
+// readStruct reads fields in any order; those that are not there stay as they are.
+func (s *shape) readStruct(data []byte, at int, v reflect.Value) int {
+	t, err := readToken(data, at)
+	if err != nil || t.kind != kindMap || t.values > 2*len(s.fields) {
+		return noForm
+	}
+	at = t.end
+	next := 0 // the field that is expected
+	for range t.values / 2 {
+		f := s.at(data, at, next)
+		if f == noForm {
+			return noForm
+		}
+		field := &s.fields[f]
+		if at = field.shape.read(data, at+len(field.key), v.Field(field.index)); at == noForm {
+			return noForm
+		}
+		next = f + 1
+	}
+	return at
+}
+
+// at returns the field whose key is at data[at:].
+func (s *shape) at(data []byte, at, next int) int {
+	rest := data[at:]
+	for i := range s.fields {
+		f := next + i
+		if f >= len(s.fields) {
+			f -= len(s.fields)
+		}
+		if key := s.fields[f].key; len(rest) >= len(key) && string(rest[:len(key)]) == key {
+			return f
+		}
+	}
+	return noForm
+}
+
+// replace returns a copy of b, in the memory of old where that has room.
+func replace(old, b []byte) []byte {
+	if old == nil || cap(old) < len(b) {
+		old = make([]byte, len(b))
+	}
+	old = old[:len(b)]
+	copy(old, b)
+	return old
+}
+
+// payload returns what is in the string or binary at data[at:].
+func payload(data []byte, at int, want kind) (b []byte, end int) {
+	t, err := readToken(data, at)
+	if err != nil || t.kind != want {
+		return nil, noForm
+	}
+	return data[t.body:t.end], t.end
+}
+
+// integer returns the integer at data[at:], a negative one as int64 has it.
+func integer(data []byte, at int) (n uint64, end int) {
+	t, err := readToken(data, at)
+	if err != nil || t.kind != kindInt {
+		return 0, noForm
+	}
+	c, b := data[at], data[t.body:t.end]
+	for _, digit := range b {
+		n = n<<8 | uint64(digit)
+	}
+	if signed := c < codeUint8 || c >= codeInt8; signed {
+		unused := 64 - 8*len(b)
+		n = uint64(int64(n<<unused) >> unused)
+	}
+	return n, t.end
+}
+
+func (s *shape) readFloat(data []byte, at int, v reflect.Value) int {
+	switch rest := data[at:]; {
+	case rest[0] == codeFloat32 && len(rest) >= 5:
+		v.SetFloat(float64(math.Float32frombits(binary.BigEndian.Uint32(rest[1:]))))
+		return at + 5
+	case rest[0] == codeFloat64 && len(rest) >= 9 && s.kind == reflect.Float64:
+		v.SetFloat(math.Float64frombits(binary.BigEndian.Uint64(rest[1:])))
+		return at + 9
+	}
+	return noForm
+}
+
+func readTimestamp(data []byte, at int, v reflect.Value) int {
+	t, err := readToken(data, at)
+	if err != nil || t.kind != kindExt || data[t.body-1] != extTimestamp {
+		return noForm
+	}
+	var secs, nanos uint64
+	switch b := data[t.body:t.end]; len(b) {
+	case 4:
+		secs = uint64(binary.BigEndian.Uint32(b))
+	case 8:
+		n := binary.BigEndian.Uint64(b)
+		secs, nanos = n&(1<<timestamp64Secs-1), n>>timestamp64Secs
+	case 12:
+		secs, nanos = binary.BigEndian.Uint64(b[4:]), uint64(binary.BigEndian.Uint32(b))
+	default:
+		return noForm
+	}
+	tm := time.Unix(int64(secs), int64(nanos))
+	if tm.IsZero() {
+		tm = tm.UTC()
+	}
+	*v.Addr().Interface().(*time.Time) = tm
+	return t.end
+}
