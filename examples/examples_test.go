@@ -196,10 +196,13 @@ func TestExamplesAreShort(t *testing.T) {
 		require.NoError(t, err)
 		tested.Write(source)
 	}
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
 	for _, path := range mains {
 		source, err := os.ReadFile(path)
 		require.NoError(t, err)
 		assert.Contains(t, tested.String(), strconv.Quote(filepath.Base(filepath.Dir(path))), "each is run by a test here")
+		assert.Contains(t, string(readme), "`"+filepath.Base(filepath.Dir(path))+"` ", "README.md says what it is about")
 		assert.LessOrEqual(t, bytes.Count(source, []byte("\n")), 85, path)
 		assert.Contains(t, string(source), "go run ./examples/"+filepath.Base(filepath.Dir(path)), "%s says how it is run", path)
 	}

@@ -23,7 +23,7 @@ type Job struct{ Number int }
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	const jobs, pause = 1000, 2 * time.Second
+	const jobs, pause = 1000, 3 * time.Second
 	producer := pushpull.NewProducer[Job](patterns.WithAtLeastOnce(),
 		patterns.WithSocketOptions(socket.WithRetry(pause, time.Minute)))
 	defer producer.Close()

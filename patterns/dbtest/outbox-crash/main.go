@@ -1,7 +1,7 @@
 // Outbox-crash: a shop takes orders, and dies right after it has committed one. The message about it was committed with it, so the shop that starts next publishes it;
 // the order that was rolled back is never told of.
 //
-//	go run ./outbox-crash      in patterns/dbtest, which has the driver for SQLite
+//	go run -C patterns/dbtest ./outbox-crash      (that module has the driver for SQLite)
 package main
 
 import (
@@ -34,45 +34,32 @@ func main() {
 		return
 	}
 	dir, err := os.MkdirTemp("", "outbox")
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	defer os.RemoveAll(dir)
 	worker := pushpull.NewWorker[Order](patterns.WithSocketOptions(socket.WithAck()))
 	addr, err := worker.Bind("tcp://127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	done := make(chan error, 1)
 	go func() {
-		done <- worker.Run(ctx, func(_ context.Context, o Order) error {
-			fmt.Println("worker: packs order", o.Number)
-			return nil
-		})
+		done <- worker.Run(ctx, func(_ context.Context, o Order) error { fmt.Println("worker: packs order", o.Number); return nil })
 	}()
 	path := filepath.Join(dir, "shop.db")
 	for _, life := range []string{"dies", "lives"} {
 		command := exec.CommandContext(ctx, os.Args[0], life, path, addr)
 		command.Stdout, command.Stderr = os.Stdout, os.Stderr
-		if err := command.Run(); err != nil && life == "lives" {
-			log.Fatal(err)
+		if err := command.Run(); life == "lives" {
+			check(err)
 		}
 	}
-	if err := errors.Join(worker.Shutdown(ctx), <-done); err != nil {
-		log.Fatal(err)
-	}
+	check(errors.Join(worker.Shutdown(ctx), <-done))
 }
 
 // shop is a process. In its first life it takes two orders and is killed; in its second one it relays what it finds.
 func shop(ctx context.Context, life, path, workers string) {
 	db, err := sql.Open("sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)&_txlock=immediate")
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	box := outbox.New(outbox.SQLite)
-	if err := box.Migrate(ctx, db); err != nil {
-		log.Fatal(err)
-	}
+	check(box.Migrate(ctx, db))
 	if life == "dies" {
 		take(ctx, db, box, Order{1}, true)
 		take(ctx, db, box, Order{2}, false)
@@ -83,43 +70,37 @@ func shop(ctx context.Context, life, path, workers string) {
 	}
 	producer := pushpull.NewProducer[Order](patterns.WithSocketOptions(socket.WithAck()))
 	defer producer.Close()
-	if err := producer.Connect(workers); err != nil {
-		log.Fatal(err)
-	}
+	check(producer.Connect(workers))
 	relay := outbox.NewRelay(box, db, outbox.ToPush(producer.Push), outbox.WithHook(func(context.Context, outbox.Event) {}))
 	done := make(chan error, 1)
 	go func() { done <- relay.Run(ctx) }()
 	for range time.Tick(10 * time.Millisecond) {
-		if n, err := box.Pending(ctx, db); err != nil {
-			log.Fatal(err)
-		} else if n == 0 {
+		n, err := box.Pending(ctx, db)
+		if check(err); n == 0 {
 			break
 		}
 	}
-	if err := relay.Shutdown(ctx); err != nil {
-		log.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		log.Fatal(err)
-	}
+	check(relay.Shutdown(ctx))
+	check(<-done)
 }
 
 // take commits an order with the message about it, or neither.
 func take(ctx context.Context, db *sql.DB, box *outbox.Outbox, o Order, commit bool) {
 	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	defer tx.Rollback()
-	if _, err := box.Add(ctx, tx, "orders.placed", o); err != nil { // next to INSERT INTO orders ...
-		log.Fatal(err)
-	}
+	_, err = box.Add(ctx, tx, "orders.placed", o) // next to INSERT INTO orders ...
+	check(err)
 	if !commit {
 		fmt.Println("shop: order", o.Number, "is rolled back")
 		return
 	}
-	if err := tx.Commit(); err != nil {
+	check(tx.Commit())
+	fmt.Println("shop: order", o.Number, "is committed")
+}
+
+func check(err error) {
+	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("shop: order", o.Number, "is committed")
 }
