@@ -181,6 +181,11 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 	if err != nil {
 		return answer, err
 	}
+	if answer.New {
+		if err := a.keep(r.Name); err != nil {
+			return answer, err
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	g := a.groups[r.Name]
@@ -208,6 +213,17 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 	answer.Floor, _ = from.Position()
 	answer.Next = max(a.in.spool.State().Next, answer.Floor+1)
 	return answer, nil
+}
+
+// keep has a new name survive us, or forgets it. A subscriber that was told of it would else begin anew after a crash, where it is told to, and not where it was.
+func (a *archive) keep(name string) error {
+	ctx, cancel := context.WithTimeout(a.ctx, flushLimit)
+	defer cancel()
+	err := a.in.spool.Flush(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("its place cannot be kept: %w", err), a.names.RemoveConsumer(name))
+	}
+	return err
 }
 
 func startOf(r *zmtp.Resume) spool.Start {

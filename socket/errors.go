@@ -23,7 +23,8 @@ var (
 	ErrTooLarge = link.ErrTooLarge
 	// ErrPeerGone: the peer that was asked went away before it answered.
 	ErrPeerGone = errors.New("peer gone")
-	// ErrSpooled: messages stay in the spool, which delivers them when it is opened again.
+	// ErrSpooled: messages stay in the spool, which delivers them when it is opened again. What kept them there is wrapped as well: ErrNoPeer, or
+	// the end of the context.
 	ErrSpooled = errors.New("messages stay in the spool")
 	// ErrUnconfirmed: the message has its place in the spool and will be delivered unless the spool fails, but is not known to be
 	// safe yet. Sending it again makes two of it.

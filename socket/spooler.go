@@ -209,8 +209,8 @@ func (s *spooler) kept(op string, cause error) error {
 	var err error
 	if s.left > 0 {
 		err = fmt.Errorf("%w: %d of them", ErrSpooled, s.left)
-		if errors.Is(cause, ErrNoPeer) { // why, and no failure to find a peer: nobody was to be found
-			err = fmt.Errorf("%w: %v", err, cause)
+		if errors.Is(cause, ErrNoPeer) { // nobody was to be found
+			err = fmt.Errorf("%w: %w", err, cause)
 		} else if cause != nil {
 			err = &blocked{err, cause}
 		}

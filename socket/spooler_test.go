@@ -44,7 +44,7 @@ func TestSpool_KeepsMessagesFromOneProcessToTheNext(t *testing.T) {
 	assert.False(t, stats.Spool.Oldest.IsZero())
 	err = push.Close()
 	require.ErrorIs(t, err, socket.ErrSpooled)
-	assert.NotErrorIs(t, err, socket.ErrNoPeer)
+	require.ErrorIs(t, err, socket.ErrNoPeer, "the cause")
 	assert.EqualError(t, err, "close: messages stay in the spool: 3 of them: no peer")
 	assert.ErrorIs(t, push.Send(limit(t), text("x")), socket.ErrClosed)
 

@@ -113,6 +113,46 @@ func TestInspectWhileInUse(t *testing.T) {
 	}
 }
 
+// TestRemovedWhileInUse: nothing is confirmed any more that would be gone with the process.
+func TestRemovedWhileInUse(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "spool")
+	l, err := spool.Open(dir, small)
+	require.NoError(t, err)
+	defer l.Close()
+	fill(t, l, 10, 300)
+	r := l.Queue().Reader()
+	_, err = r.TryNext()
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(dir))
+	_, err = l.Append(bounded(t), body(11, 300))
+	require.ErrorIs(t, err, spool.ErrFailed)
+	require.ErrorContains(t, err, "removed")
+	numbers, _ := read(t, r, 300)
+	assert.Equal(t, fromTo(2, 10), numbers, "what was confirmed is still delivered to who reads")
+	require.ErrorIs(t, l.Close(), spool.ErrFailed)
+}
+
+// TestLockRemovedWhileInUse: who takes the lock file for one left behind, and removes it, lets no second process in.
+func TestLockRemovedWhileInUse(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "spool")
+	l, err := spool.Open(dir, small)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, "LOCK")))
+	for range 2 { // which makes the file again
+		_, err = spool.Open(dir, small)
+		require.ErrorIs(t, err, spool.ErrInUse)
+	}
+	_, err = spool.Verify(dir)
+	require.ErrorIs(t, err, spool.ErrInUse)
+	fill(t, l, 10, 300)
+	require.NoError(t, l.Close())
+	l, err = spool.Open(dir, small)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+}
+
 func first(t *testing.T, dir string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))

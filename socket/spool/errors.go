@@ -45,6 +45,9 @@ var (
 	ErrNotSpool = errors.New("no spool is in this directory")
 )
 
+// errRemoved is of a spool that was deleted while it was open. It comes with ErrFailed.
+var errRemoved = errors.New("the file was removed from the spool while it was in use")
+
 // errDeadFolder is the ErrKind of tools that are shown the folder of dead letters: its lock is that of the spool.
 var errDeadFolder = fmt.Errorf("these are dead letters: name the spool they are in: %w", ErrKind)
 

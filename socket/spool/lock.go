@@ -39,6 +39,10 @@ func (d dirFS) lock() (io.Closer, error) {
 	} else if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
 	}
+	guard, err := d.guard()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	host, _ := os.Hostname() // without it the process id must do
 	b, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().Truncate(time.Second)})
 	if err == nil {
@@ -48,9 +52,21 @@ func (d dirFS) lock() (io.Closer, error) {
 		_, err = f.WriteAt(append(b, '\n'), 0)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("lock: %w", err), guard.Close(), f.Close())
 	}
-	return heldLock{f}, nil
+	return closers{guard, heldLock{f}}, nil
+}
+
+// guard takes the directory as well as the lock file in it, which is free to be taken again when somebody has removed it.
+func (d dirFS) guard() (io.Closer, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	if err := lockDir(f); err != nil {
+		return nil, errors.Join(&InUseError{}, f.Close())
+	}
+	return heldLock{osFile{f}}, nil
 }
 
 // patientLock is tryLock, again for some moments.
@@ -64,7 +80,7 @@ func patientLock(f *os.File) (err error) {
 	return err
 }
 
-// heldLock is the lock file of an open spool.
+// heldLock is the lock file of an open spool, or its directory.
 type heldLock struct{ osFile }
 
 // Close gives the lock back before the file: a process that is being started may still share it.

@@ -158,4 +158,10 @@ func (f osFile) Size() (int64, error) {
 
 func (f osFile) Allocate(size int64) error { return allocate(f.File, size) }
 
-func (f osFile) Sync() error { return syncData(f.File) }
+// Sync confirms nothing of a file that somebody has removed: its bytes end with this process.
+func (f osFile) Sync() error {
+	if err := syncData(f.File); err != nil {
+		return err
+	}
+	return checkLinked(f.File)
+}

@@ -19,6 +19,10 @@ func tryLock(*os.File) error { return errors.ErrUnsupported }
 
 func probeLock(*os.File) error { return nil }
 
+func lockDir(*os.File) error { return nil }
+
+func checkLinked(*os.File) error { return nil }
+
 func unlock(*os.File) error { return nil }
 
 func freeBytes(*os.File) (uint64, error) { return 1 << 63, nil }

@@ -41,4 +41,30 @@ func tryLock(f *os.File) error {
 // probeLock is tryLock for who only wants to know: any number may have it at a time.
 func probeLock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) }
 
+// lockDir locks the directory itself: else whoever removes the lock file, since it looks left behind, would let a second process in. Where directories cannot be
+// locked, as on NFS, the file must do.
+func lockDir(f *os.File) error {
+	if err := tryLock(f); errors.Is(err, ErrInUse) {
+		return err
+	}
+	return nil
+}
+
+// checkLinked finds a file that has no name any more.
+func checkLinked(f *os.File) error {
+	var stat unix.Stat_t
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := conn.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &stat) })
+	if err := errors.Join(failed, err); err != nil {
+		return err
+	}
+	if stat.Nlink == 0 {
+		return errRemoved
+	}
+	return nil
+}
+
 func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }

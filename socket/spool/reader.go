@@ -88,6 +88,7 @@ type Reader struct {
 	c      *cursor // nil while no segment is open
 	skip   *Consumer
 	top    *atomic.Uint64 // with skip: the highest number that it has acknowledged or failed
+	mark   int64          // the offset from which on a landmark is noted
 	frames [][]byte
 	buf    []byte // kept from one segment to the next
 }
@@ -138,6 +139,9 @@ func (r *Reader) TryNext() (Record, error) {
 			}
 		}
 		rec, at, err := r.c.next()
+		if err == nil && at >= r.mark {
+			r.note(rec.number, at)
+		}
 		switch {
 		case err == nil && rec.number < r.number:
 			continue
@@ -212,7 +216,7 @@ func (r *Reader) Close() error {
 // open opens the segment that holds the next message, or would.
 func (r *Reader) open() error {
 	for {
-		seg, limit, at := r.l.locate(r.number)
+		seg, limit, from := r.l.locate(r.number)
 		f, h, err := openSegment(r.l.fs, seg.name())
 		if errors.Is(err, os.ErrNotExist) && r.l.isGone(seg) {
 			continue
@@ -227,26 +231,28 @@ func (r *Reader) open() error {
 		}
 		r.c = newCursor(f, h, limit)
 		r.c.buf = r.buf[:0]
-		if at > 0 {
-			r.c.off, r.c.expect = at, r.number
+		if from.off > 0 && h.salt == seg.header.salt {
+			r.c.off, r.c.expect = from.off, from.number
 		}
+		r.mark = r.c.off + landmarkEvery
 		return nil
 	}
 }
 
-// locate returns the segment for message n, how far it may be read, and the offset of n if that is known.
-func (l *Log) locate(n uint64) (s *segment, limit, at int64) {
+// locate returns the segment for message n, how far it may be read, and a landmark from which on it is to be looked for, if one is known.
+func (l *Log) locate(n uint64) (s *segment, limit int64, from landmark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := sort.Search(len(l.segments), func(i int) bool { return !l.segments[i].sealed || l.segments[i].last >= n })
 	s = l.segments[i]
+	from = s.landmarks.before(n)
 	if s.sealed {
-		return s, s.size, 0
+		return s, s.size, from
 	}
 	if n == l.written+1 {
-		at = l.visible
+		from = landmark{number: n, off: l.visible}
 	}
-	return s, l.visible, at
+	return s, l.visible, from
 }
 
 // isGone reports whether a segment has been dropped since it was located.

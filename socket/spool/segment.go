@@ -21,8 +21,9 @@ type segment struct {
 	sealed bool
 	ended  time.Time // sealed: when, as far as this process can tell without asking a clock that jumps
 
-	present uint64 // messages that are in the file; 0: not looked at yet
-	fixed   bool   // must not be rewritten
+	landmarks landmarks // as readers have found them; guarded by Log.mu
+	present   uint64    // messages that are in the file; 0: not looked at yet
+	fixed     bool      // must not be rewritten
 }
 
 func (s *segment) name() string { return segmentName(s.header.ordinal) }
