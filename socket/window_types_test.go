@@ -1,0 +1,91 @@
+package socket_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// windowedSocket is what has a window, of whatever type.
+type windowedSocket interface {
+	connector
+	recver
+	Stats() socket.Stats
+}
+
+// Each type that receives on acknowledged links drops what it has handled, whatever connection it comes again on, tells copies of a place apart by what the sender wrote
+// (a ROUTER's routing ids are not part of that), and holds back what comes while it is being handled. Others have no such option.
+func TestWindow_EachType(t *testing.T) {
+	t.Parallel()
+	subscribed := func(s *socket.Sub) *socket.Sub { require.NoError(t, s.Subscribe("")); return s }
+	for name, test := range map[string]struct {
+		open func(...socket.Option) windowedSocket
+		peer string
+		lead int // frames that the sender did not write
+	}{
+		"PULL":   {func(o ...socket.Option) windowedSocket { return socket.NewPull(o...) }, "PUSH", 0},
+		"DEALER": {func(o ...socket.Option) windowedSocket { return socket.NewDealer(o...) }, "ROUTER", 0},
+		"ROUTER": {func(o ...socket.Option) windowedSocket { return socket.NewRouter(o...) }, "DEALER", 1},
+		"SUB": {func(o ...socket.Option) windowedSocket {
+			return subscribed(socket.NewSub(append(o, socket.WithDurable("name", spool.Beginning()))...))
+		}, "PUB", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := test.open(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0), socket.WithWindowOn(memWindow(t, spooltest.NewMem(), spool.WindowOptions{})))
+			closing(t, s)
+			bound := bind(t, s, "tcp://127.0.0.1:0")
+			dial := func() *sockettest.RawPeer {
+				raw := sockettest.DialRaw(t, bound)
+				raw.Handshake(test.peer, 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+				raw.ExpectCommand(zmtp.CommandCredit)
+				if name == "SUB" {
+					raw.ExpectCommand("SUBSCRIBE")
+					raw.ExpectCommand(zmtp.CommandResume)
+					raw.Write(zmtp.AppendResumed(nil, &zmtp.Resumed{Next: 1}))
+				}
+				return raw
+			}
+			take := func(want string) socket.Msg {
+				m := recv(t, s)
+				require.Equal(t, want, string(m.Frames[test.lead]))
+				return m
+			}
+			first := dial()
+			deliver(first, "s", 1, 1, "one", "two", "three")
+			require.NoError(t, take("one").Ack())
+			require.NoError(t, take("two").Ack())
+			awaitAck(t, first, 2)
+			three := take("three")
+			first.Close()
+
+			second := dial()
+			deliver(second, "s", 1, 2, "one", "two", "three", "four")
+			require.NoError(t, take("four").Ack())
+			require.NoError(t, three.Ack(), "its connection has ended, and its copy is dropped for it")
+			awaitAck(t, second, 4)
+			deliver(second, "s", 2, 3, "two")
+			deliver(second, "s", 5, 1, "five")
+			require.NoError(t, take("five").Ack())
+			awaitAck(t, second, 6)
+			assert.EqualValues(t, 4, s.Stats().Acks.DuplicatesIn)
+			assert.EqualValues(t, 5, s.Stats().MessagesIn)
+		})
+	}
+	w := socket.WithWindowOn(memWindow(t, spooltest.NewMem(), spool.WindowOptions{}))
+	for name, s := range map[string]connector{
+		"PUSH": socket.NewPush(socket.WithAck(), w), "PUB": socket.NewPub(w), "REP": socket.NewRep(w), "REQ": socket.NewReq(w), "PAIR": socket.NewPair(w),
+	} {
+		_, err := s.Bind("inproc://" + fmt.Sprintf("%p", s))
+		require.ErrorIs(t, err, socket.ErrOption, name)
+		assert.ErrorContains(t, err, "WithWindowOn", name)
+	}
+}
