@@ -73,6 +73,12 @@ func (g *gate) open() {
 	}
 }
 
+func (g *gate) isShut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.opening != nil
+}
+
 // quiet waits until nobody is inside, or ctx ends.
 func (g *gate) quiet(ctx context.Context) {
 	g.mu.Lock()

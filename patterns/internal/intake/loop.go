@@ -42,6 +42,8 @@ type Loop struct {
 	mu   sync.Mutex // guards the fields below
 	runs int
 	idle chan struct{} // closed while runs is 0
+	held []socket.Msg  // came while the gate was being shut, and wait for it to open
+	left bool          // the senders were, so what is to be acknowledged goes to others
 }
 
 // Alike returns what hires a Handler that is the same for all.
@@ -122,11 +124,22 @@ func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool
 // receive handles messages until receiving ends, or the socket is closed and has no more.
 func (l *Loop) receive(receiving context.Context, r *run, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error) {
 	for receiving.Err() == nil && r.intake.Err() == nil {
+		m, some := l.heldBack()
+		if !some {
+			break
+		}
+		l.inHand.Add(1)
+		handle(r.work, m)
+		l.inHand.Add(-1)
+	}
+	for receiving.Err() == nil && r.intake.Err() == nil {
 		if ready != nil && !ready(receiving) {
 			break
 		}
 		m, err := l.sock.Recv(receiving)
 		switch {
+		case err == nil && receiving.Err() != nil && l.gate.isShut(): // Recv was slow to see it
+			l.holdBack(m)
 		case err == nil:
 			l.inHand.Add(1)
 			handle(r.work, m)
@@ -140,6 +153,28 @@ func (l *Loop) receive(receiving context.Context, r *run, handle Handler, ready 
 		}
 	}
 	return false, nil
+}
+
+// holdBack keeps a message for later.
+func (l *Loop) holdBack(m socket.Msg) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = append(l.held, m)
+}
+
+// heldBack returns the next of those that were.
+func (l *Loop) heldBack() (m socket.Msg, some bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.held) > 0 {
+		m = l.held[0]
+		l.held = l.held[1:]
+		if !l.left || !m.NeedsAck() {
+			return m, true
+		}
+		l.unhandled.Add(1)
+	}
+	return m, false
 }
 
 // Pause has no more messages taken until Resume. Those in hand are finished; Pause does not wait for them. What arrives waits in the
@@ -177,6 +212,9 @@ func (l *Loop) Shutdown(ctx context.Context) error {
 		l.gate.quiet(ctx)
 	}
 	err := l.sock.Shutdown(ctx)
+	l.mu.Lock()
+	l.left = true
+	l.mu.Unlock()
 	if l.order != nil {
 		l.order.leave()
 	}
@@ -222,6 +260,9 @@ func (l *Loop) Close() error {
 func (l *Loop) discard() (n uint64) {
 	if l.order != nil {
 		n = uint64(l.order.drop())
+	}
+	for _, some := l.heldBack(); some; _, some = l.heldBack() {
+		n++
 	}
 	for {
 		if _, err := l.sock.Recv(l.given); err != nil { // l.given has ended, so this does not wait

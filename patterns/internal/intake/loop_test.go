@@ -123,6 +123,47 @@ func TestSeveralRuns(t *testing.T) {
 	runs.Wait()
 }
 
+// late is a socket that has a message for everybody who gives up waiting for one.
+type late struct{ *inbox }
+
+func (b late) Recv(ctx context.Context) (socket.Msg, error) {
+	_, _ = b.inbox.Recv(ctx)
+	select {
+	case <-b.closed:
+		return socket.Msg{}, socket.ErrClosed
+	default:
+		return socket.Msg{}, nil
+	}
+}
+
+// What Recv returns although the gate was shut meanwhile is handled when it opens again, or given up with the rest.
+func TestPauseHoldsBackWhatComesLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := intake.New(late{newInbox(0)}, nil)
+		handled := 0
+		var running sync.WaitGroup
+		running.Go(func() {
+			assert.NoError(t, l.Run(context.Background(), 1, func(context.Context, socket.Msg) { handled++ }))
+		})
+		synctest.Wait()
+		for n := range 3 {
+			l.Pause()
+			synctest.Wait()
+			assert.Equal(t, n, handled)
+			l.Resume()
+			synctest.Wait()
+			assert.Equal(t, n+1, handled)
+		}
+		l.Pause()
+		synctest.Wait()
+		assert.NoError(t, l.Close())
+		running.Wait()
+		assert.Equal(t, 3, handled)
+		assert.EqualValues(t, 1, l.Counts().Unhandled)
+	})
+}
+
 func TestAttempt(t *testing.T) {
 	t.Parallel()
 	assert.NoError(t, intake.Attempt(func() error { return nil }))
