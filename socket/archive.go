@@ -175,7 +175,7 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 	names := a.names.Consumers()
 	answer.New = !slices.Contains(names, r.Name)
 	if limit := a.c.cfg.maxDurables; answer.New && limit > 0 && len(names) >= limit {
-		return answer, fmt.Errorf("there are %d, WithMaxDurables allows no more", len(names))
+		return answer, &limitError{fmt.Errorf("there are %d, WithMaxDurables allows no more", len(names)), RefusedTopics}
 	}
 	from, err := a.in.spool.Consumer(r.Name, startOf(r))
 	if err != nil {

@@ -33,7 +33,7 @@ const (
 	RefusedFilter                        // an accept filter said no (WithAcceptFilter, WithAcceptFrom)
 	RefusedSize                          // a message, frame or command is too large (WithMaxMessageSize, WithMaxFrameSize)
 	RefusedFrames                        // a message has too many frames (WithMaxFrames)
-	RefusedTopics                        // too many subscriptions, or too long ones (WithMaxSubscriptions, WithMaxTopic, WithMaxSubscriptionBytes)
+	RefusedTopics                        // too many subscriptions, or too long ones (WithMaxSubscriptions, WithMaxTopic, WithMaxSubscriptionBytes, WithMaxDurables)
 	RefusedPings                         // too many PINGs (WithMaxPings)
 	RefusedForbidden                     // it did what an authorizer forbids (WithDisconnectForbidden)
 	RefusedSlow                          // it read too slowly (WithDropPolicy(Disconnect))
@@ -77,6 +77,7 @@ var kinds = []struct {
 	{errHandshake, RefusedTimeout},
 	{errSlow, RefusedSlow},
 	{ack.ErrViolation, RefusedAck},
+	{link.ErrTag, RefusedAck},
 	{ErrStream, RefusedStream},
 	{ErrGroup, RefusedTopics},
 	{ErrTooLarge, RefusedSize},

@@ -1,0 +1,139 @@
+package socket_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// lies are commands by the refusal of who says them.
+type lies map[socket.Refusal][][]byte
+
+// say has a peer come for each of the lies, with an offer of acknowledgements, and wait to be refused.
+func (l lies) say(g *siege, offer string) {
+	for why, all := range l {
+		g.each(why, len(all), func(b *besieged) {
+			for _, lie := range all {
+				tell(b.enter(sockettest.Property{Name: "X-Mesh-Ack", Value: offer}), string(lie))
+			}
+		})
+	}
+}
+
+// uvarints is the data of a command that is made of numbers.
+func uvarints(numbers ...uint64) (data []byte) {
+	for _, n := range numbers {
+		data = binary.AppendUvarint(data, n)
+	}
+	return data
+}
+
+// Who acknowledges what it was never sent, the messages of others among it, says numbers that are none or more ranges than there may be, is refused, and
+// what is acknowledged stays what it was.
+func TestAttack33_ForgedAcks(t *testing.T) {
+	many := bytes.Repeat([]byte{1, 1}, zmtp.MaxAckRanges+1)
+	forged := lies{
+		socket.RefusedAck: {
+			zmtp.AppendAck(nil, 1, nil), zmtp.AppendAck(nil, 0, []zmtp.TagRange{{First: 2, Last: 9}}), zmtp.AppendAck(nil, math.MaxInt64, nil),
+			zmtp.AppendNack(nil, &zmtp.Nack{Tag: 1}), zmtp.AppendNack(nil, &zmtp.Nack{Tag: math.MaxInt64, Reject: true}),
+		},
+		socket.RefusedProtocol: {
+			octets("ACK"), octets("ACK", uvarints(math.MaxUint64)...), octets("ACK", uvarints(1<<63)...), octets("ACK", uvarints(0, 0, 5)...),
+			octets("ACK", uvarints(5, 3, 0)...), octets("ACK", uvarints(1, math.MaxInt64-1, 1)...), octets("ACK", 0x80, 0), octets("ACK", append([]byte{0}, many...)...),
+			octets("NACK"), octets("NACK", 0, 0, 0, 0), octets("NACK", 2, 1, 0, 0), octets("NACK", 0, 1, 0, 9, 'x'),
+		},
+		socket.RefusedSize: {octets("ACK", append([]byte{0}, bytes.Repeat([]byte{1, 1}, 1<<20)...)...)},
+	}
+	assault(t, types{"PUSH", "DEALER", "ROUTER"}, func(g *siege) {
+		forged.say(g, "1 receive")
+		for _, b := range g.victims {
+			assert.Zero(t, b.socket.Stats().Acks, b.typ)
+		}
+	}, socket.WithAck())
+}
+
+// Who sends more than its credit, or says that its messages stand where none can, is refused.
+func TestAttack33_ForgedStreams(t *testing.T) {
+	more := zmtp.AppendFrame(nil, zmtp.FlagMore, []byte("a"))
+	forged := lies{
+		socket.RefusedAck: {bytes.Repeat([]byte("\x01\x00\x00\x01x"), 11)},
+		socket.RefusedProtocol: {
+			streamed(0, 1, "s"), streamed(1, 0, "s"), octets("STREAM", append([]byte{0}, uvarints(1<<63, 1)...)...), streamed(1, 1, ""), octets("SKIP", 1),
+			append(streamed(math.MaxInt64, 1, "s"), octets("SKIP", 1)...), append(more, streamed(1, 1, "s")...),
+		},
+	}
+	assault(t, types{"PULL", "DEALER", "ROUTER"}, func(g *siege) { forged.say(g, "1 send") }, socket.WithAck(), socket.WithAckCredit(10, 1<<20))
+}
+
+// Credits that are no numbers are refused; the largest, however often they come, add up to nothing.
+func TestAttack34_Credits(t *testing.T) {
+	forged := lies{socket.RefusedProtocol: {
+		octets("CREDIT", uvarints(1<<63, 1)...), octets("CREDIT", uvarints(1, math.MaxUint64)...), octets("CREDIT", 1), octets("CREDIT", 0xff, 0xff),
+		octets("CREDIT", 1, 1, 1), octets("CREDIT", 0x80, 0, 1),
+	}}
+	assault(t, types{"PUSH", "DEALER", "ROUTER"}, func(g *siege) {
+		forged.say(g, "1 receive")
+		g.each(0, 0, func(b *besieged) {
+			p := b.enter(sockettest.Property{Name: "X-Mesh-Ack", Value: "1 receive"})
+			p.Write(bytes.Repeat(append(zmtp.AppendCredit(nil, math.MaxInt64, math.MaxInt64), zmtp.AppendCredit(nil, 0, 0)...), 10_000))
+			p.SendCommand("PING", []byte("\x00\x00x"))
+			for name, _ := p.ReadCommand(); name != "PONG"; name, _ = p.ReadCommand() {
+			}
+		})
+	}, socket.WithAck())
+}
+
+// Who wants messages of a log from where none can be is refused, and so is who makes up more names than there may be. From beyond the end there is nothing
+// yet; and a crowd that wants all of it, and reads none, costs what is under way to each.
+func TestAttack35_Replays(t *testing.T) {
+	const names, crowd = 3, 60
+	resume := func(from zmtp.ResumeFrom, value uint64, name string) []byte {
+		return zmtp.AppendResume(nil, &zmtp.Resume{Name: name, From: from, Value: value})
+	}
+	forged := lies{socket.RefusedProtocol: {
+		resume(zmtp.FromNumber, 0, "name"), resume(zmtp.FromNumber, 1<<63, "name"), resume(zmtp.FromNumber, math.MaxUint64, "name"), resume(zmtp.FromTime, 1<<63, "name"),
+		resume(4, 1, "name"), resume(0, 0, ""), resume(0, 0, "../up"), resume(0, 0, "a\x00b"), bytes.Repeat(resume(0, 0, "0"), 2),
+	}}
+	for _, typ := range publishers {
+		log := socket.WithSpool(filepath.Join(t.TempDir(), typ), smallSpool)
+		published := false
+		assault(t, types{typ}, func(g *siege) {
+			b := g.victims[0]
+			if !published {
+				publish(t, b.socket.(sender), 0, 1000)
+				published = true
+			}
+			forged.say(g, "1 receive")
+			enter := func(command []byte) *sockettest.RawPeer {
+				p := b.enter(receives)
+				p.Subscribe("t")
+				p.Write(append(zmtp.AppendCredit(nil, math.MaxInt64, math.MaxInt64), command...))
+				return p
+			}
+			g.each(0, 0, func(*besieged) {
+				for i := range crowd {
+					p := enter(resume(zmtp.ResumeFrom(i%2), 0, fmt.Sprint(i%names)))
+					p.ExpectCommand("RESUMED")
+				}
+				answer, err := zmtp.ParseResumed(enter(resume(zmtp.FromNumber, math.MaxInt64, "0")).ExpectCommand("RESUMED"))
+				require.NoError(t, err)
+				assert.EqualValues(t, 1001, answer.Next)
+			})
+			g.each(socket.RefusedTopics, 5, func(*besieged) {
+				for i := range 5 {
+					enter(resume(zmtp.FromBeginning, 0, fmt.Sprint("made-up-", i))).ExpectClosed()
+				}
+			})
+		}, log, socket.WithMaxDurables(names))
+	}
+}
