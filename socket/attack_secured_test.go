@@ -34,36 +34,42 @@ func assaultSecured(t *testing.T, mechanism string, attack func(g *siege)) {
 
 // shakeHands does the handshake of comesWith as a good peer would.
 func shakeHands(conn io.ReadWriter, socketType string) error {
+	_, err := enterAs(conn, socketType, comesWith)
+	return err
+}
+
+// enterAs does the handshake of a mechanism as a good peer would.
+func enterAs(conn io.ReadWriter, socketType, with string, announced ...zmtp.Property) (*zmtp.Handshake, error) {
 	mechanism, err := zmtp.PlainClient("user", "password")
-	if comesWith == "CURVE" {
+	if with == "CURVE" {
 		own := socket.NewKeyPair()
 		mechanism, err = zmtp.CurveClient(zmtp.CurveKeys{Public: own.Public, Secret: own.Secret}, besiegedKeys.Public, rand.Reader)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	h, err := zmtp.NewHandshake(zmtp.Config{SocketType: zmtp.SocketType(socketType), Mechanism: mechanism})
+	h, err := zmtp.NewHandshake(zmtp.Config{SocketType: zmtp.SocketType(socketType), Mechanism: mechanism, Properties: announced})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := conn.Write(h.Start()); err != nil {
-		return err
+		return nil, err
 	}
 	buf := make([]byte, 4096)
 	for !h.Done() {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		_, out, err := h.Step(buf[:n])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := conn.Write(out); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return h, nil
 }
 
 // With a mechanism no peer is let in that speaks a version which has none.

@@ -22,6 +22,29 @@ import (
 	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
+// front is where a socket of a soak is reached: by whom, and what hostile peers do there.
+type front struct {
+	bound   string
+	peer    string          // DEALER or SUB
+	good    []socket.Option // of good peers
+	many    int             // of them
+	hostile []hostility
+}
+
+// hostility is what a hostile peer does on its connection, which stays as it leaves it until others come.
+type hostility func(conn net.Conn, peer string, r *rand.Rand)
+
+// saying are hostile peers that say a text.
+func saying(texts []func(peer string, r *rand.Rand) string) (all []hostility) {
+	for _, text := range texts {
+		all = append(all, func(conn net.Conn, peer string, r *rand.Rand) {
+			_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Millisecond)) // it may be refused in the middle, or not be read
+			_, _ = conn.Write([]byte(text(peer, r)))
+		})
+	}
+	return all
+}
+
 // hostilities are what hostile peers of a type say, by random.
 var hostilities = []func(peer string, r *rand.Rand) string{
 	func(string, *rand.Rand) string { return "" },
@@ -75,6 +98,7 @@ type soak struct {
 	t       *testing.T
 	router  *socket.Router
 	pub     *socket.Pub
+	fronts  []front
 	worst   atomic.Int64  // the latest that a good message was, in nanoseconds
 	replies atomic.Uint64 // good ones that came
 	heard   atomic.Uint64 // of the messages published, by all good subscribers
@@ -93,10 +117,10 @@ func (s *soak) echo(ctx context.Context) {
 }
 
 // ask sends numbers and wants each back.
-func (s *soak) ask(ctx context.Context, bound string) {
-	d := socket.NewDealer()
+func (s *soak) ask(ctx context.Context, f front) {
+	d := socket.NewDealer(f.good...)
 	defer d.Close()
-	assert.NoError(s.t, d.Connect(bound))
+	assert.NoError(s.t, d.Connect(f.bound))
 	for n := uint64(0); ctx.Err() == nil; n++ {
 		start := time.Now()
 		wait, cancel := context.WithTimeout(context.Background(), sockettest.Timeout)
@@ -152,8 +176,8 @@ func (s *soak) listen(sub *socket.Sub, total func() uint64) {
 	}
 }
 
-// attack has a hostile peer come every 10 ms. They stay until others come in their place.
-func (s *soak) attack(ctx context.Context, bounds map[string]string) (attacks int) {
+// attack has a hostile peer come to each front every 10 ms. They stay until others come in their place.
+func (s *soak) attack(ctx context.Context) (attacks int) {
 	r := rand.New(rand.NewPCG(1, 2))
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -169,13 +193,13 @@ func (s *soak) attack(ctx context.Context, bounds map[string]string) (attacks in
 		case <-ctx.Done():
 			return attacks
 		}
-		for peer, bound := range bounds {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(bound, "tcp://"))
+		for _, f := range s.fronts {
+			_, address, _ := strings.Cut(f.bound, "://")
+			conn, err := net.Dial("tcp", strings.TrimSuffix(address, "/"))
 			if !assert.NoError(s.t, err) {
 				return attacks
 			}
-			_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Millisecond)) // it may be refused in the middle, or not be read
-			_, _ = conn.Write([]byte(hostilities[r.IntN(len(hostilities))](peer, r)))
+			f.hostile[r.IntN(len(f.hostile))](conn, f.peer, r)
 			attacks++
 			if open = append(open, conn); len(open) > 60 {
 				if r.IntN(2) == 0 {
@@ -215,14 +239,43 @@ func resident() uint64 {
 
 // TestSoakHostile runs for five seconds, or for as long as SOAK says (make soak-hostile).
 func TestSoakHostile(t *testing.T) {
-	length, err := time.ParseDuration(os.Getenv("SOAK"))
-	long := err == nil
-	if !long {
-		length = 5 * time.Second
-	}
 	s := &soak{t: t, router: socket.NewRouter(), pub: socket.NewPub()}
 	closing(t, s.router, s.pub)
-	bounds := map[string]string{"DEALER": bind(t, s.router, "tcp://127.0.0.1:0"), "SUB": bind(t, s.pub, "tcp://127.0.0.1:0")}
+	s.fronts = []front{
+		{bind(t, s.router, "tcp://127.0.0.1:0"), "DEALER", nil, 4, saying(hostilities)},
+		{bind(t, s.pub, "tcp://127.0.0.1:0"), "SUB", nil, 4, saying(hostilities)},
+	}
+	s.run(5 * time.Second)
+}
+
+// enter has good peers come.
+func (s *soak) enter(ctx context.Context, good *sync.WaitGroup, total func() uint64) (subscribers uint64) {
+	for _, f := range s.fronts {
+		for range f.many {
+			if f.peer == "DEALER" {
+				good.Go(func() { s.ask(ctx, f) })
+				continue
+			}
+			sub := socket.NewSub(append([]socket.Option{socket.WithRecvHWM(0)}, f.good...)...)
+			closing(s.t, sub)
+			require.NoError(s.t, sub.Subscribe("good"))
+			require.NoError(s.t, sub.Connect(f.bound))
+			require.NoError(s.t, sub.WaitSubscribed(limit(s.t), 1))
+			good.Go(func() { s.listen(sub, total) })
+			subscribers++
+		}
+	}
+	return subscribers
+}
+
+// run has good peers at work and hostile ones come for so long, or for as long as SOAK says, and requires that the good ones lose nothing and that nothing grows.
+func (s *soak) run(length time.Duration) {
+	t := s.t
+	asked, err := time.ParseDuration(os.Getenv("SOAK"))
+	long := err == nil
+	if long {
+		length = asked
+	}
 	ctx, stop := context.WithTimeout(t.Context(), length)
 	defer stop()
 	service, end := context.WithCancel(t.Context())
@@ -232,16 +285,7 @@ func TestSoakHostile(t *testing.T) {
 	echo.Go(func() { s.echo(service) })
 	var sent atomic.Uint64
 	sent.Store(1 << 63)
-	const peers = 4
-	for range peers {
-		sub := socket.NewSub(socket.WithRecvHWM(0))
-		closing(t, sub)
-		require.NoError(t, sub.Subscribe("good"))
-		require.NoError(t, sub.Connect(bounds["SUB"]))
-		require.NoError(t, sub.WaitSubscribed(limit(t), 1))
-		good.Go(func() { s.listen(sub, sent.Load) })
-		good.Go(func() { s.ask(ctx, bounds["DEALER"]) })
-	}
+	peers := s.enter(ctx, &good, sent.Load)
 	good.Go(func() { sent.Store(s.publish(ctx)) })
 	before := usageNow()
 	samples := make(chan usage, 2)
@@ -249,7 +293,7 @@ func TestSoakHostile(t *testing.T) {
 		sample := time.AfterFunc(at, func() { samples <- usageNow() })
 		defer sample.Stop()
 	}
-	attacks := s.attack(ctx, bounds)
+	attacks := s.attack(ctx)
 	good.Wait()
 	end()
 	echo.Wait()
