@@ -6,7 +6,7 @@ import (
 )
 
 // decodeCommon reads an envelope as Append writes nearly all: of this layout, its time after 1970, its strings below 256 bytes, its headers below 16. It
-// reports false for what has another form, be it sound or not: that is up to decode, and *e then in between.
+// reports false for what has another form, be it sound or not: that is up to decode, and *e then in between. What it takes sets every field.
 //
 // It needs no Scan, since it goes through the elements once, looks at no byte without knowing that it is there, and takes nothing that nests.
 // Each of the functions below returns where the next element begins. Where its own has another form that is the end of the data, at which there is no
@@ -35,6 +35,7 @@ func commonID(data []byte, at int, id *ID) int {
 		*id = ID(rest[2:])
 		return at + 2 + len(id)
 	} else if len(rest) > 0 && rest[0] == codeNil {
+		*id = ID{}
 		return at + 1
 	}
 	return len(data)
@@ -48,6 +49,7 @@ func commonTime(data []byte, at int, t *time.Time) int {
 			return at + 10
 		}
 	} else if len(rest) > 0 && rest[0] == codeNil {
+		*t = time.Time{}
 		return at + 1
 	}
 	return len(data)

@@ -22,7 +22,6 @@ const maxText = 3*(5+MaxName) + 5 + MaxHeaders*2*5 + MaxHeaderBytes
 // Elements that a later version has added are skipped.
 func (e *Envelope) Decode(data []byte) error {
 	headers := e.Headers[:0]
-	*e = Envelope{}
 	if e.decodeCommon(data, headers) {
 		return nil
 	}

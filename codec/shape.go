@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -25,19 +26,33 @@ type shapeField struct {
 	shape *shape
 }
 
-var shapes sync.Map // of reflect.Type to *shape, nil for none
+var (
+	shapes sync.Map                        // of reflect.Type to *shapeOfType
+	recent [64]atomic.Pointer[shapeOfType] // by where the type lies: most programs have few types, and find theirs here at once
+)
+
+// shapeOfType is what shapeOf returned.
+type shapeOfType struct {
+	t reflect.Type
+	s *shape
+}
 
 // shapeOf returns the shape of t, nil if it has none.
 func shapeOf(t reflect.Type) *shape {
-	if known, ok := shapes.Load(t); ok {
-		return known.(*shape)
+	place := &recent[reflect.ValueOf(t).Pointer()/64%uintptr(len(recent))]
+	if known := place.Load(); known != nil && known.t == t {
+		return known.s
 	}
-	s := newShape(t, 0)
-	if s != nil && !s.proven(t) {
-		s = nil
+	known, ok := shapes.Load(t)
+	if !ok {
+		s := newShape(t, 0)
+		if s != nil && !s.proven(t) {
+			s = nil
+		}
+		known, _ = shapes.LoadOrStore(t, &shapeOfType{t, s})
 	}
-	shapes.Store(t, s)
-	return s
+	place.Store(known.(*shapeOfType))
+	return known.(*shapeOfType).s
 }
 
 var (

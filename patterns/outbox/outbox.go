@@ -95,7 +95,7 @@ func (o *Outbox) Add(ctx context.Context, tx Tx, topic string, v any, opts ...pa
 		return id, fmt.Errorf("add to outbox: %w", o.err)
 	}
 	e := codec.Envelope{Type: wire.NameOf(o.source.Schemas, reflect.TypeOf(v))}
-	err = o.sealer.Seal(ctx, topic, e, v, opts, func(ctx context.Context, out *patterns.Outgoing, frame []byte) error {
+	err = o.sealer.Seal(ctx, topic, &e, v, opts, func(ctx context.Context, out *patterns.Outgoing, frame []byte) error {
 		id = out.Envelope.ID
 		return o.add(ctx, tx, Message{ID: id, Topic: topic, Key: out.Envelope.Header(HeaderKey), Frame: frame})
 	})

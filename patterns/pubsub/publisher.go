@@ -60,7 +60,7 @@ func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...pa
 		return fmt.Errorf("publish: %w", err)
 	}
 	e := codec.Envelope{Type: wire.NameOf(p.sealer.Schemas, reflect.TypeOf(v))}
-	return p.sealer.Seal(ctx, topic, e, v, opts, p.line)
+	return p.sealer.Seal(ctx, topic, &e, v, opts, p.line)
 }
 
 // WaitSubscribers blocks until at least n connected subscribers want topic, or ctx ends. For a pattern, it waits for those who

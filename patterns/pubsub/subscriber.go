@@ -94,12 +94,11 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 		return handler(ctx, d.Name, *d.Value.(*T))
 	})
 	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg, attempt int) error {
-		t := &task[T]{scope: intake.Scope{Context: ctx}}
-		t.Begin(&t.scope, m)
+		t := &task[T]{Task: intake.Task{Msg: m, Scope: intake.Scope{Context: ctx}}}
 		err := t.open(s, topic, typeName)
 		t.Delivery.Attempt = attempt
 		if err != nil {
-			s.loop.Refuse(t.Scope, m, t.Delivery.Envelope, err)
+			s.loop.Refuse(&t.Scope, m, t.Delivery.Envelope, err)
 			return err
 		}
 		return s.loop.Do(&t.Task, handle)
@@ -109,7 +108,6 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 // task has all that a handler needs of an event in one object.
 type task[T any] struct {
 	intake.Task
-	scope intake.Scope
 	value T
 }
 
@@ -227,7 +225,7 @@ func (s *Subscriber) dispatch(ctx context.Context, m socket.Msg) {
 
 // open reads an event that is to be handled in another order.
 func (s *Subscriber) open(m socket.Msg) (*intake.Task, error) {
-	t := &intake.Task{Msg: m, Scope: new(intake.Scope)}
+	t := &intake.Task{Msg: m}
 	topic, err := look(m)
 	if err == nil {
 		err = t.Open(patterns.Event, m.Frames[1])

@@ -23,10 +23,16 @@ type Producer[T any] struct {
 	sealer   wire.Sealer
 	line     wire.Line
 	typeName string
-	boxes    sync.Pool  // of *T: so that a value that is sent takes no memory of its own
+	boxes    sync.Pool  // of *box[T]
 	log      *spool.Log // nil without WithSpool
 	delay    *delay
 	err      error // what the options did wrong
+}
+
+// box is where a value is while it is sent, so that it takes no memory of its own.
+type box[T any] struct {
+	value  T
+	buffer wire.Buffer
 }
 
 // producerUses are the options a Producer has a use for.
@@ -36,7 +42,7 @@ const producerUses = conf.Source | conf.SendMiddleware | conf.OnError | conf.AtL
 func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
 	c, err := conf.Make("NewProducer", producerUses, conf.Config{Codec: codec.Msgpack, OnError: patterns.LogError}, opts)
 	p := &Producer[T]{typeName: wire.NameOf(c.Schemas, reflect.TypeFor[T]())}
-	p.boxes.New = func() any { return new(T) }
+	p.boxes.New = func() any { return new(box[T]) }
 	if c.Spool != nil && err == nil {
 		if p.log, err = openSpool(c.Spool.Dir, c.Spool.Options); err != nil {
 			err = fmt.Errorf("%w: WithSpool: %w", socket.ErrOption, err)
@@ -100,12 +106,25 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	if p.err != nil {
 		return fmt.Errorf("send: %w", p.err)
 	}
-	box := p.boxes.Get().(*T)
-	*box = v
-	err := p.sealer.Seal(ctx, "", codec.Envelope{Type: p.typeName}, box, opts, p.line)
-	*box = *new(T)
-	p.boxes.Put(box)
+	b := p.boxes.Get().(*box[T])
+	b.value = v
+	err := p.send(ctx, b, opts)
+	b.value = *new(T)
+	if !b.buffer.Large() {
+		p.boxes.Put(b)
+	}
 	return err
+}
+
+func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendOption) error {
+	if len(opts) > 0 || !p.sealer.Plain() {
+		return p.sealer.Seal(ctx, "", &codec.Envelope{Type: p.typeName}, &b.value, opts, p.line)
+	}
+	frame, err := p.sealer.Frame(ctx, &b.buffer, p.typeName, &b.value)
+	if err != nil {
+		return err
+	}
+	return p.Push.Send(ctx, frame)
 }
 
 // Delayed returns how many messages wait for their time.

@@ -91,53 +91,83 @@ func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v
 	handle := intake.Wrap(w.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
 		return handler(ctx, *d.Value.(*T))
 	})
-	if w.order != nil {
-		return w.order.Run(ctx, w.conf.Concurrency, intake.Steps{
-			Open:   w.lay,
-			Handle: func(t *intake.Task) error { return w.loop.Do(t, handle) },
-		})
+	handled := func(t *intake.Task) error { return w.loop.Do(t, handle) }
+	switch {
+	case w.order != nil:
+		return w.order.Run(ctx, w.conf.Concurrency, intake.Steps{Open: w.open, Handle: handled})
+	case len(w.conf.Middleware) == 0 && w.conf.Schemas == nil:
+		return w.loop.Run(ctx, w.conf.Concurrency, func() intake.Handler { return w.hand(handler) })
 	}
-	return w.loop.Run(ctx, w.conf.Concurrency, func() intake.Handler {
-		var t intake.Task // the goroutine's, for one message after the other
-		var value T
-		return func(ctx context.Context, m socket.Msg) {
-			t.Begin(&intake.Scope{Context: ctx}, m)
-			err := w.open(&t, &value)
-			if err == nil {
-				err = w.loop.Do(&t, handle)
-			} else {
-				w.loop.Refuse(t.Scope, m, t.Delivery.Envelope, err)
-			}
-			w.loop.Answer(m, err)
-			value = *new(T)
+	return w.loop.Run(ctx, w.conf.Concurrency, intake.Alike(func(ctx context.Context, m socket.Msg) {
+		t, err := w.open(m)
+		t.Scope.Context = ctx
+		if err == nil {
+			err = handled(t)
+		} else {
+			w.loop.Refuse(&t.Scope, m, t.Delivery.Envelope, err)
 		}
-	})
+		w.loop.Answer(m, err)
+	}))
 }
 
-// lay reads a message that is to be handled in another order.
-func (w *Worker[T]) lay(m socket.Msg) (*intake.Task, error) {
-	task := &struct { // all in one object
-		intake.Task
-		scope intake.Scope
-		value T
-	}{}
-	task.Begin(&task.scope, m)
-	return &task.Task, w.open(&task.Task, &task.value)
+// hand returns what handles one message after the other in the same memory. Nobody but the handler sees them, so what it may keep is all that is new
+// with each: a context, which reads the envelope again if somebody asks for it, and what the value refers to.
+func (w *Worker[T]) hand(handler func(ctx context.Context, v T) error) intake.Handler {
+	value := new(T)
+	return func(ctx context.Context, m socket.Msg) {
+		var e codec.Envelope // stays on the stack, where the garbage collector has no work with it
+		scope := &intake.Scope{Context: ctx}
+		err := soleFrame(m)
+		if err == nil {
+			err = wire.OpenInto(&e, m.Frames[0])
+		}
+		if err != nil {
+			w.loop.Refuse(scope, m, nil, err)
+			w.loop.Answer(m, err)
+			return
+		}
+		scope.Frame = m.Frames[0]
+		if err = intake.Fit(&e, w.typeName); err == nil {
+			err = wire.DecodeBody(&e, w.conf.Codec, value)
+		}
+		if err != nil {
+			w.loop.Refuse(scope, m, &e, err)
+		} else {
+			err = intake.Attempt(func() error { return handler(scope, *value) })
+			w.loop.Settle(scope, m, &e, err)
+		}
+		w.loop.Answer(m, err)
+		*value = *new(T)
+	}
+}
+
+// task has all that a message needs in one object.
+type task[T any] struct {
+	intake.Task
+	value T
 }
 
 // open reads a message. Where the envelope is sound and the value is not, or nobody wants it any more, it leaves the envelope and returns an error.
-func (w *Worker[T]) open(t *intake.Task, value *T) error {
-	if n := len(t.Msg.Frames); n != 1 {
-		return fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, n)
+func (w *Worker[T]) open(m socket.Msg) (*intake.Task, error) {
+	t := &task[T]{Task: intake.Task{Msg: m}}
+	if err := soleFrame(m); err != nil {
+		return &t.Task, err
 	}
-	if err := t.Open(patterns.Work, t.Msg.Frames[0]); err != nil {
-		return err
+	if err := t.Open(patterns.Work, m.Frames[0]); err != nil {
+		return &t.Task, err
 	}
 	if err := t.Fit(w.typeName); err != nil {
-		return err
+		return &t.Task, err
 	}
-	t.Delivery.Value = value
-	return wire.Decode(t.Delivery.Envelope, w.conf.Codec, w.conf.Schemas, value)
+	t.Delivery.Value = &t.value
+	return &t.Task, wire.Decode(t.Delivery.Envelope, w.conf.Codec, w.conf.Schemas, &t.value)
+}
+
+func soleFrame(m socket.Msg) error {
+	if n := len(m.Frames); n != 1 {
+		return fmt.Errorf("%w: %d frames, want 1", patterns.ErrMalformed, n)
+	}
+	return nil
 }
 
 // Pause has no more messages handled until Resume; those in hand are finished, and Pause does not wait for them. With patterns.WithAtLeastOnce producers

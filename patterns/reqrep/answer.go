@@ -194,7 +194,7 @@ func (s *Service) seal(ctx context.Context, r *request, e codec.Envelope, out an
 	if c, err := wire.CodecOf(r.e, s.conf.Codec); err == nil {
 		sealer.Codec = c
 	}
-	return sealer.Seal(ctx, "", e, out, nil, line)
+	return sealer.Seal(ctx, "", &e, out, nil, line)
 }
 
 // envelop returns the frames of a reply: what came before the request's envelope goes before that of the reply.

@@ -121,7 +121,7 @@ func (c *Client) attempt(ctx context.Context, q *question, line wire.Line) error
 		q.address(ctx, e)
 	}
 	e := codec.Envelope{ID: q.id, Headers: make([]codec.Header, 0, 4)}
-	return c.sealer.Seal(ctx, "", e, q.in, []patterns.SendOption{complete}, c.afresh(q, line))
+	return c.sealer.Seal(ctx, "", &e, q.in, []patterns.SendOption{complete}, c.afresh(q, line))
 }
 
 // afresh has what a middleware sends say how much time is left when it is sent, and which attempt it is if it was sent before: a tag names one.

@@ -98,7 +98,7 @@ func (o *Order) lay(r *run, m socket.Msg, steps Steps) {
 		err = o.label(s)
 	}
 	if err != nil {
-		o.l.Refuse(t.Scope, m, t.Delivery.Envelope, err)
+		o.l.Refuse(&t.Scope, m, t.Delivery.Envelope, err)
 		o.l.Answer(m, err)
 		return
 	}

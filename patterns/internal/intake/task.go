@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
@@ -14,49 +15,56 @@ import (
 	"github.com/meshmq/meshmq/socket"
 )
 
-// Task is one attempt at handling a message, and what the handlers are given. It may be used again for another when they have returned; the
-// Scope may not.
+// Task is one attempt at handling a message, and what the handlers are given. It is not used for a second message: handlers may leave the
+// Scope, and so the envelope, with others.
 type Task struct {
 	Msg      socket.Msg
 	Delivery patterns.Delivery // Open sets all but Value and Reply
-	Scope    *Scope
+	Scope    Scope
+
+	envelope codec.Envelope
 }
 
-// Scope is the context in which a message is handled: that of the work, and the envelope. Handlers may leave it with others, so each message has its own.
+// Scope is the context in which a message is handled: that of the work, and the envelope.
 type Scope struct {
 	context.Context // that of the work
 
-	envelope codec.Envelope
-	opened   bool
+	Frame    []byte // that the envelope is read from when somebody asks for it; nil where there is none
+	envelope atomic.Pointer[codec.Envelope]
 }
 
 // Value is that of context.Context.
 func (s *Scope) Value(key any) any {
-	if key == (conf.EnvelopeKey{}) && s.opened {
-		return &s.envelope
+	if key != (conf.EnvelopeKey{}) {
+		return s.Context.Value(key)
+	}
+	if s.envelope.Load() == nil && s.Frame != nil {
+		if e, err := wire.Open(s.Frame); err == nil {
+			s.envelope.CompareAndSwap(nil, e) // else another was faster
+		}
+	}
+	if e := s.envelope.Load(); e != nil {
+		return e
 	}
 	return s.Context.Value(key)
 }
 
-// Begin has the Task be about a message from now on.
-func (t *Task) Begin(scope *Scope, m socket.Msg) { *t = Task{Msg: m, Scope: scope} }
-
 // Open reads the envelope in a frame of the message. The error is ErrMalformed, and Delivery.Envelope stays nil.
 func (t *Task) Open(kind patterns.Kind, frame []byte) error {
-	s := t.Scope
-	if err := wire.OpenInto(&s.envelope, frame); err != nil {
+	e := &t.envelope
+	if err := wire.OpenInto(e, frame); err != nil {
 		return err
 	}
-	s.opened = true
-	t.Delivery = patterns.Delivery{
-		Kind: kind, Name: s.envelope.Type, Envelope: &s.envelope, Peer: t.Msg.Peer(), Attempt: t.Msg.Attempt(),
-	}
+	t.Scope.envelope.Store(e)
+	t.Delivery = patterns.Delivery{Kind: kind, Name: e.Type, Envelope: e, Peer: t.Msg.Peer(), Attempt: t.Msg.Attempt()}
 	return nil
 }
 
 // Fit refuses a message that nobody wants any more, or of another type than want. Open is called before.
-func (t *Task) Fit(want string) error {
-	e := &t.Scope.envelope
+func (t *Task) Fit(want string) error { return Fit(&t.envelope, want) }
+
+// Fit refuses a message that nobody wants any more, or of another type than want.
+func Fit(e *codec.Envelope, want string) error {
 	if len(e.Headers) > 0 {
 		if err := patterns.Expired(e, time.Now()); err != nil {
 			return err
@@ -86,8 +94,8 @@ func Attempt(f func() error) (err error) {
 // Do has h, with its middleware, handle a message. It counts and reports how that ended, and returns the error or panic. What
 // the sender is told is up to Answer.
 func (l *Loop) Do(t *Task, h patterns.Handler) error {
-	err := Attempt(func() error { return h(t.Scope, &t.Delivery) })
-	l.Settle(t.Scope, t.Msg, t.Delivery.Envelope, err)
+	err := Attempt(func() error { return h(&t.Scope, &t.Delivery) })
+	l.Settle(&t.Scope, t.Msg, t.Delivery.Envelope, err)
 	return err
 }
 

@@ -47,7 +47,7 @@ func TestSealPassesThroughTheMiddleware(t *testing.T) {
 		}
 		return err
 	}
-	require.NoError(t, s.Seal(t.Context(), "things.new", codec.Envelope{Type: "thing"}, thing{1}, nil, line))
+	require.NoError(t, s.Seal(t.Context(), "things.new", &codec.Envelope{Type: "thing"}, thing{1}, nil, line))
 	require.Len(t, ids, 2)
 	assert.Equal(t, ids[0], ids[1], "sent again, it is the same message")
 }
@@ -58,7 +58,7 @@ func TestMiddlewareMayRefuse(t *testing.T) {
 	s := Sealer{Codec: codec.JSON, Around: patterns.Around(func(patterns.Sender) patterns.Sender {
 		return func(context.Context, *patterns.Outgoing) error { return errNo }
 	})}
-	assert.Equal(t, errNo, s.Seal(t.Context(), "", codec.Envelope{}, thing{}, nil, nil))
+	assert.Equal(t, errNo, s.Seal(t.Context(), "", &codec.Envelope{}, thing{}, nil, nil))
 }
 
 // BenchmarkSealAround fails if middleware that allocates nothing makes sealing allocate.
@@ -70,7 +70,7 @@ func BenchmarkSealAround(b *testing.B) {
 	send := func(context.Context, *patterns.Outgoing, []byte) error { return nil }
 	v := &thing{1}
 	one := func() {
-		if err := s.Seal(b.Context(), "", codec.Envelope{Type: "thing"}, v, nil, send); err != nil {
+		if err := s.Seal(b.Context(), "", &codec.Envelope{Type: "thing"}, v, nil, send); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -44,16 +44,27 @@ func CodecOf(e *codec.Envelope, own codec.Codec) (codec.Codec, error) {
 
 // Decode reads the body of e into v, a pointer, by schemas if there are any. The error is ErrMalformed, or ErrVersion.
 func Decode(e *codec.Envelope, own codec.Codec, schemas patterns.Schemas, v any) error {
+	if schemas == nil {
+		return DecodeBody(e, own, v)
+	}
 	c, err := CodecOf(e, own)
-	switch {
-	case err != nil:
-	case schemas != nil:
+	if err == nil {
 		err = schemas.Decode(c, e, v)
-	default:
-		err = c.Unmarshal(e.Body, v)
 	}
 	if err == nil || errors.Is(err, patterns.ErrVersion) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+}
+
+// DecodeBody is Decode without schemas. It lets e stay on the stack.
+func DecodeBody(e *codec.Envelope, own codec.Codec, v any) error {
+	c, err := CodecOf(e, own)
+	if err == nil {
+		err = c.Unmarshal(e.Body, v)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	}
+	return nil
 }

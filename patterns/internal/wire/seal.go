@@ -61,12 +61,12 @@ func NewSealer(kind patterns.Kind, c conf.Config) Sealer {
 	return s
 }
 
-// Seal completes e, applies the options, and passes it through the middleware; then v is encoded as its body, and line called. An
+// Seal completes a copy of e, applies the options, and passes it through the middleware; then v is encoded as its body, and line called. An
 // ID that is set already stays. The name is the topic of an event; "" stands for the type.
-func (s *Sealer) Seal(ctx context.Context, name string, e codec.Envelope, v any, opts []patterns.SendOption, line Line) error {
+func (s *Sealer) Seal(ctx context.Context, name string, e *codec.Envelope, v any, opts []patterns.SendOption, line Line) error {
 	d := pool.Get().(*draft)
 	defer d.release()
-	d.envelope = e
+	d.envelope = *e
 	s.fill(ctx, &d.envelope)
 	for _, opt := range opts {
 		opt(&d.envelope)
@@ -83,6 +83,31 @@ func (s *Sealer) Seal(ctx context.Context, name string, e codec.Envelope, v any,
 		return s.Around(ctx, d.out)
 	}
 	return d.transmit(ctx)
+}
+
+// Plain reports whether Frame will do for messages without options.
+func (s *Sealer) Plain() bool { return s.Around == nil && s.Schemas == nil }
+
+// Buffer is memory that one message after the other is made in.
+type Buffer struct{ body, frame []byte }
+
+// Large reports whether b should not be kept.
+func (b *Buffer) Large() bool { return cap(b.body) > keepLimit || cap(b.frame) > keepLimit }
+
+// Frame returns what Seal would have sent of v, if nothing is to see the message on its way: it is made on the stack. The frame is part of b.
+func (s *Sealer) Frame(ctx context.Context, b *Buffer, typeName string, v any) (frame []byte, err error) {
+	var e codec.Envelope
+	e.Type = typeName
+	s.fill(ctx, &e)
+	if e.CorrelationID.IsZero() {
+		e.CorrelationID = e.ID
+	}
+	if b.body, err = s.Codec.Append(b.body[:0], v); err != nil {
+		return nil, err
+	}
+	e.Body, e.Codec = b.body, s.Codec.Name()
+	b.frame, err = e.Append(b.frame[:0])
+	return b.frame, err
 }
 
 // transmit is what the middleware is around.

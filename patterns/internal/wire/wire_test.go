@@ -38,7 +38,7 @@ func seal(ctx context.Context, t *testing.T, e codec.Envelope, v any, opts ...pa
 	t.Helper()
 	s := Sealer{Codec: codec.JSON, Source: "here"}
 	var out *codec.Envelope
-	require.NoError(t, s.Seal(ctx, "", e, v, opts, func(_ context.Context, _ *patterns.Outgoing, frame []byte) (err error) {
+	require.NoError(t, s.Seal(ctx, "", &e, v, opts, func(_ context.Context, _ *patterns.Outgoing, frame []byte) (err error) {
 		out, err = Open([]byte(string(frame)))
 		return err
 	}))
@@ -88,7 +88,7 @@ func TestSealReturnsTheErrorOfSend(t *testing.T) {
 	t.Parallel()
 	s := Sealer{Codec: codec.Msgpack}
 	errLine := errors.New("line is cut")
-	err := s.Seal(t.Context(), "", codec.Envelope{}, thing{}, nil, func(context.Context, *patterns.Outgoing, []byte) error { return errLine })
+	err := s.Seal(t.Context(), "", &codec.Envelope{}, thing{}, nil, func(context.Context, *patterns.Outgoing, []byte) error { return errLine })
 	assert.Equal(t, errLine, err)
 }
 
@@ -125,7 +125,7 @@ func BenchmarkSeal(b *testing.B) {
 	var size int
 	send := func(_ context.Context, _ *patterns.Outgoing, frame []byte) error { size = len(frame); return nil }
 	one := func() {
-		if err := s.Seal(ctx, "", codec.Envelope{Type: "thing"}, &thing{1}, nil, send); err != nil {
+		if err := s.Seal(ctx, "", &codec.Envelope{Type: "thing"}, &thing{1}, nil, send); err != nil {
 			b.Fatal(err)
 		}
 	}
