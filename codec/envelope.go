@@ -99,6 +99,9 @@ func (e *Envelope) check() error {
 }
 
 func checkName(field, s string) error {
+	if s == "" {
+		return nil
+	}
 	if len(s) > MaxName {
 		return fmt.Errorf("envelope %s: %w: %d bytes, want at most %d", field, ErrLimit, len(s), MaxName)
 	}

@@ -62,15 +62,20 @@ func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 }
 
 // shape returns that of v, or of what v points to, and this; nil if it has none, or the limits are not those that no shape exceeds.
-func (c msgpackCodec) shape(v any) (*shape, reflect.Value) {
-	rv := reflect.ValueOf(v)
-	if rv.Kind() == reflect.Pointer {
-		rv = rv.Elem()
+func (c msgpackCodec) shape(v any) (s *shape, rv reflect.Value) {
+	if v != nil && c.limits == (Limits{}) {
+		s = shapeOf(reflect.TypeOf(v))
 	}
-	if !rv.IsValid() || c.limits != (Limits{}) {
+	if s == nil {
 		return nil, rv
 	}
-	return shapeOf(rv.Type()), rv
+	if rv = reflect.ValueOf(v); rv.Kind() != reflect.Pointer {
+		return s, rv
+	}
+	if rv.IsNil() {
+		return nil, rv
+	}
+	return s, rv.Elem()
 }
 
 // appendMsgpack has the library write v.
@@ -92,11 +97,11 @@ func appendMsgpack(dst []byte, v any) ([]byte, error) {
 }
 
 func (c msgpackCodec) Unmarshal(data []byte, v any) (err error) {
+	if s, rv := c.shape(v); s != nil && rv.CanSet() && s.read(data, 0, rv) == len(data) {
+		return nil
+	}
 	if err := checkTarget("msgpack", v); err != nil {
 		return err
-	}
-	if s, rv := c.shape(v); s != nil && s.read(data, 0, rv) == len(data) {
-		return nil
 	}
 	firstExt, err := scan(data, c.limits)
 	if err != nil {

@@ -37,7 +37,7 @@ type shapeOfType struct {
 	s *shape
 }
 
-// shapeOf returns the shape of t, nil if it has none.
+// shapeOf returns the shape of t, or of what t points to, nil if that has none.
 func shapeOf(t reflect.Type) *shape {
 	place := &recent[reflect.ValueOf(t).Pointer()/64%uintptr(len(recent))]
 	if known := place.Load(); known != nil && known.t == t {
@@ -45,8 +45,12 @@ func shapeOf(t reflect.Type) *shape {
 	}
 	known, ok := shapes.Load(t)
 	if !ok {
-		s := newShape(t, 0)
-		if s != nil && !s.proven(t) {
+		of := t
+		if t.Kind() == reflect.Pointer {
+			of = t.Elem()
+		}
+		s := newShape(of, 0)
+		if s != nil && !s.proven(of) {
 			s = nil
 		}
 		known, _ = shapes.LoadOrStore(t, &shapeOfType{t, s})
