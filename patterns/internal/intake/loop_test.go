@@ -144,7 +144,7 @@ func TestPauseHoldsBackWhatComesLate(t *testing.T) {
 		handled := 0
 		var running sync.WaitGroup
 		running.Go(func() {
-			assert.NoError(t, l.Run(context.Background(), 1, func(context.Context, socket.Msg) { handled++ }))
+			assert.NoError(t, l.Run(context.Background(), 1, intake.Alike(func(context.Context, socket.Msg) { handled++ })))
 		})
 		synctest.Wait()
 		for n := range 3 {
