@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,4 +53,29 @@ func TestLogError(t *testing.T) {
 	assert.NotContains(t, out.String(), "stack")
 	patterns.LogError(context.Background(), patterns.NewError("handle", nil, "", &patterns.PanicError{Value: "oh", Stack: []byte("line 7")}))
 	assert.Contains(t, out.String(), `msg="handle: handler panicked: oh" stack="line 7"`)
+}
+
+// Each test that FAULTS.md names is there, and each of a row of the fault plan is named.
+func TestFaultPlan(t *testing.T) {
+	t.Parallel()
+	plan, err := os.ReadFile("FAULTS.md")
+	require.NoError(t, err)
+	named := make(map[string]bool)
+	for _, name := range regexp.MustCompile(`TestFault\d+_\w+`).FindAllString(string(plan), -1) {
+		named[name] = true
+	}
+	there := make(map[string]bool)
+	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		code, err := os.ReadFile(path)
+		for _, match := range regexp.MustCompile(`(?m)^func (TestFault\d+_\w+)\(`).FindAllSubmatch(code, -1) {
+			if name := string(match[1]); !strings.HasSuffix(name, "_Child") {
+				there[name] = true
+			}
+		}
+		return err
+	}))
+	assert.Equal(t, named, there)
 }

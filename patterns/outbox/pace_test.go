@@ -2,8 +2,10 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -224,6 +226,56 @@ func TestSinks(t *testing.T) {
 	}
 	require.NoError(t, subscriber.Shutdown(t.Context()))
 	require.NoError(t, <-ended)
+}
+
+type order struct{ Number int }
+
+// statements is a transaction that writes down what it is asked.
+type statements struct {
+	queries []string
+	args    [][]any
+}
+
+func (s *statements) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	s.queries, s.args = append(s.queries, query), append(s.args, args)
+	return nil, nil
+}
+
+// What is added belongs to the conversation of its context, has the id that Add returns and what WithMessages says; in PostgreSQL its key, or that of all
+// messages, is locked before.
+func TestAdd(t *testing.T) {
+	t.Parallel()
+	parent := &codec.Envelope{ID: codec.NewID(), CorrelationID: codec.NewID()}
+	ctx := patterns.NewContext(t.Context(), parent)
+	for name, c := range map[string]struct {
+		box     *Outbox
+		options []patterns.SendOption
+		locks   bool
+		told    bool
+	}{
+		"SQLite":                   {New(SQLite, WithMessages(patterns.WithSource("shop")), WithNotify()), []patterns.SendOption{WithKey("k")}, false, false},
+		"PostgreSQL without a key": {New(PostgreSQL, WithMessages(patterns.WithSource("shop"))), nil, false, false},
+		"with a key":               {New(PostgreSQL, WithMessages(patterns.WithSource("shop")), WithNotify()), []patterns.SendOption{WithKey("k")}, true, true},
+		"in total order":           {New(PostgreSQL, WithMessages(patterns.WithSource("shop")), WithTotalOrder()), nil, true, false},
+		"that locks itself":        {New(PostgreSQL, WithMessages(patterns.WithSource("shop")), WithoutKeyLock()), []patterns.SendOption{WithKey("k")}, false, false},
+	} {
+		var tx statements
+		id, err := c.box.Add(ctx, &tx, "orders.new", order{1}, c.options...)
+		require.NoError(t, err, name)
+		at := 0
+		if c.locks {
+			assert.Contains(t, tx.queries[0], "pg_advisory_xact_lock", name)
+			at = 1
+		}
+		row := tx.args[at]
+		require.Contains(t, tx.queries[at], "INSERT", name)
+		assert.Equal(t, []any{id.String(), "orders.new"}, row[:2], name)
+		var e codec.Envelope
+		require.NoError(t, e.Decode(row[3].([]byte)), name)
+		assert.Equal(t, []any{id, parent.CorrelationID, parent.ID, "shop", "order"}, []any{e.ID, e.CorrelationID, e.CausationID, e.Source, e.Type}, name)
+		assert.Equal(t, row[2], e.Header(HeaderKey), name)
+		assert.Equal(t, c.told, strings.Contains(tx.queries[len(tx.queries)-1], "pg_notify"), name)
+	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {

@@ -154,7 +154,7 @@ func TestFault33_GroupThatChanges(t *testing.T) {
 		assert.NoError(t, <-m.ended)
 	}
 	join()
-	ctx := within(t)
+	ctx := t.Context() // await bounds it
 	random := rand.New(rand.NewPCG(33, uint64(steps)))
 	published := 0
 	for s := range steps {

@@ -157,10 +157,14 @@ func (m *Memory) Save(ctx context.Context, r *Record, lease, pause time.Duration
 		}
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if e.Epoch != r.Epoch { // claimed meanwhile, which counts: see Journal.read
+		m.mu.Unlock()
+		if !same && m.drop != nil {
+			m.drop(number) // or it would be all there is of the saga when the later version is forgotten
+		}
 		return ErrFenced
 	}
+	defer m.mu.Unlock()
 	e.Record, e.number = c, number
 	e.due, e.until = now.Add(pause), now.Add(lease)
 	if lease <= 0 {

@@ -1,6 +1,7 @@
 package saga_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -59,4 +60,38 @@ func TestFault40_CrashAtEveryPoint(t *testing.T) {
 func TestFault40_CrashOfAJournal(t *testing.T) {
 	t.Parallel()
 	sagatest.Crash(t, journal)
+}
+
+// A version that was being written when another runner claimed the saga does not count, and does not stay: it would be found when the later ones are gone.
+func TestMemory_DropsWhatCameTooLate(t *testing.T) {
+	t.Parallel()
+	m := saga.NewMemory(time.Hour)
+	written, writing, release, dropped := uint64(0), make(chan struct{}), make(chan struct{}), []uint64(nil)
+	m.Keep(func(_ context.Context, r *saga.Record, _ uint64) (uint64, error) {
+		if r.Step == 1 {
+			close(writing)
+			<-release
+			return 99, nil
+		}
+		written++
+		return written, nil
+	}, func(number uint64) { dropped = append(dropped, number) })
+	claim := saga.Claim{Definition: "work", Versions: []int{1}, Owner: "me", Lease: time.Hour}
+	require.NoError(t, m.Create(t.Context(), &saga.Record{ID: "1", Definition: "work", Version: 1, State: saga.Running}))
+	first, err := m.Claim(t.Context(), claim)
+	require.NoError(t, err)
+	saved := make(chan error, 1)
+	go func() { // ends when it is released
+		first.Step = 1
+		saved <- m.Save(t.Context(), first, time.Hour, 0)
+	}()
+	<-writing
+	m.Expire()
+	second, err := m.Claim(t.Context(), claim)
+	require.NoError(t, err)
+	require.NotNil(t, second)
+	close(release)
+	require.ErrorIs(t, <-saved, saga.ErrFenced)
+	assert.Equal(t, []uint64{99}, dropped)
+	require.NoError(t, m.Save(t.Context(), second, 0, 0))
 }
