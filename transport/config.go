@@ -173,8 +173,11 @@ func (c *Config) dial(ctx context.Context, local net.Addr, network, address stri
 }
 
 // tune sets the size of the system's buffers, where the connection has such. A size that the system does not like leaves
-// what was there, as everywhere: it has limits of its own.
+// what was there, as everywhere: it has limits of its own. Who has a Control or a Dialer has the say over all else.
 func (c *Config) tune(conn net.Conn) net.Conn {
+	if c.Control == nil && c.Dialer == nil {
+		calm(conn)
+	}
 	buffered, ok := conn.(interface {
 		SetReadBuffer(int) error
 		SetWriteBuffer(int) error

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"os"
@@ -132,4 +133,37 @@ func TestDialTriesAllAddresses(t *testing.T) {
 		conn.Close()
 		ln.Close()
 	}
+}
+
+// congestion returns how the names of the algorithms for congestion control begin that the ends use.
+func congestion(t *testing.T, conns ...net.Conn) (names []string) {
+	t.Helper()
+	for _, conn := range conns {
+		name := binary.NativeEndian.AppendUint32(nil, uint32(sockopt(t, conn, syscall.IPPROTO_TCP, syscall.TCP_CONGESTION)))
+		names = append(names, string(name))
+	}
+	return names
+}
+
+func TestCongestionControlWithinTheHost(t *testing.T) {
+	t.Parallel()
+	simple := []string{"reno", "reno"}
+	a, b := joined(t, &transport.Config{}, "tcp://127.0.0.1:0")
+	assert.Equal(t, simple, congestion(t, a, b))
+	set := func(string, string, syscall.RawConn) error { return nil }
+	a, b = joined(t, &transport.Config{Control: set}, "tcp://127.0.0.1:0")
+	assert.Equal(t, systems(t), congestion(t, a, b), "what a Control may have chosen stays")
+}
+
+// systems is what the system chooses.
+func systems(t *testing.T) []string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	name := congestion(t, conn)[0]
+	return []string{name, name}
 }
