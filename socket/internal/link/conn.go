@@ -13,7 +13,7 @@ type Conn struct {
 	net.Conn
 	try  nonblocking
 	give giving
-	late lateReader
+	wait waiting
 }
 
 // nonblocking reads and writes only as far as it can at once: transport.ErrWouldBlock is not an
@@ -21,6 +21,12 @@ type Conn struct {
 type nonblocking interface {
 	TryRead(p []byte) (int, error)
 	TryWrite(p []byte) (int, error)
+}
+
+// waiting reads like the connection, but with a call that the scheduler is not told of: see read.
+type waiting interface {
+	Read(p []byte) (int, error)
+	ReadLate(l lender) (int, error) // Read into a buffer that is asked for when there is something to read
 }
 
 // giving passes large bodies and full chunks on within the process, without a copy.
@@ -37,8 +43,16 @@ func NewConn(c net.Conn) *Conn {
 	if !ok {
 		try = newNonblocking(c)
 	}
-	late, _ := try.(lateReader)
-	return &Conn{c, try, give, late}
+	wait, _ := try.(waiting)
+	return &Conn{c, try, give, wait}
+}
+
+// Read is that of the connection, by the quickest way there is.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.wait != nil {
+		return c.wait.Read(p)
+	}
+	return c.Conn.Read(p)
 }
 
 // CloseWrite tells the peer that nothing follows. Where that is not possible without closing all, the error is

@@ -8,11 +8,6 @@ import "sync"
 // idleChunks are the buffers of idle peers, each while it is read into.
 var idleChunks = sync.Pool{New: func() any { return new([firstChunk]byte) }}
 
-// lateReader reads into a buffer that it asks for when there is something to read.
-type lateReader interface {
-	ReadLate(l lender) (int, error)
-}
-
 // lender has such a buffer.
 type lender interface {
 	lend() []byte

@@ -23,7 +23,7 @@ func tcpPair(t *testing.T) (near *Conn, far net.Conn) {
 	require.NoError(t, err)
 	t.Cleanup(func() { far.Close(); conn.Close() })
 	near = NewConn(conn)
-	if near.late == nil {
+	if near.wait == nil {
 		t.Skip("buffers of idle peers are given up only where descriptors can be tried, which this system has not")
 	}
 	return near, far

@@ -160,8 +160,8 @@ func (in *In) read(block bool) error {
 // readInto reads into a buffer that is there, or is there while something is to be read.
 func (in *In) readInto(block bool) (int, error) {
 	switch {
-	case block && in.buf == nil && in.want == 0 && in.conn.late != nil:
-		return in.conn.late.ReadLate(in)
+	case block && in.buf == nil && in.want == 0 && in.conn.wait != nil:
+		return in.conn.wait.ReadLate(in)
 	case block:
 		return in.conn.Read(in.space())
 	}

@@ -14,7 +14,7 @@ import (
 // non-blocking mode. The closures are made once, since one per call would be an allocation.
 type descriptor struct {
 	read, write attempt
-	late        attempt
+	wait, late  attempt
 	lender      lender
 }
 
@@ -36,8 +36,9 @@ func newNonblocking(c net.Conn) nonblocking {
 		return nil
 	}
 	d := &descriptor{read: attempt{raw: raw}, write: attempt{raw: raw}}
-	d.read.do = d.read.with(syscall.Read)
-	d.write.do = d.write.with(syscall.Write)
+	d.read.do = d.read.with(read)
+	d.write.do = d.write.with(write)
+	d.wait = attempt{raw: raw, do: d.readAny}
 	d.late = attempt{raw: raw, do: d.readLate}
 	return d
 }
@@ -73,6 +74,26 @@ func (d *descriptor) TryRead(p []byte) (int, error) {
 	return n, err
 }
 
+// Read is that of the connection.
+func (d *descriptor) Read(p []byte) (int, error) {
+	d.wait.buf = p
+	n, err := d.wait.finish(d.wait.raw.Read(d.wait.do))
+	if n == 0 && err == nil && len(p) > 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// readAny reports whether something was read, or can be read no more.
+func (d *descriptor) readAny(fd uintptr) bool {
+	for {
+		d.wait.n, d.wait.err = read(int(fd), d.wait.buf)
+		if d.wait.err != syscall.EINTR {
+			return d.wait.err != syscall.EAGAIN
+		}
+	}
+}
+
 // ReadLate is Read into a buffer of l, which is lent while there is something to read.
 func (d *descriptor) ReadLate(l lender) (int, error) {
 	d.lender = l
@@ -88,7 +109,7 @@ func (d *descriptor) ReadLate(l lender) (int, error) {
 func (d *descriptor) readLate(fd uintptr) bool {
 	buf := d.lender.lend()
 	for {
-		d.late.n, d.late.err = syscall.Read(int(fd), buf)
+		d.late.n, d.late.err = read(int(fd), buf)
 		if d.late.err == syscall.EINTR {
 			continue
 		}

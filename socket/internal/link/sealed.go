@@ -48,7 +48,7 @@ var sealedBufs = sync.Pool{New: func() any { b := make([]byte, 0, sealedRoom); r
 // NewSealedConn is NewConn for a connection on which all is sealed from now on. early was read from it already; largest bounds a message.
 func NewSealedConn(nc net.Conn, seal *zmtp.Sealer, open *zmtp.Opener, early []byte, largest int) *Conn {
 	below := NewConn(nc)
-	s := &sealed{Conn: nc, try: below.try, largest: largest, seal: seal, open: open}
+	s := &sealed{Conn: below, try: below.try, largest: largest, seal: seal, open: open}
 	s.raw = append(make([]byte, 0, max(firstChunk, len(early))), early...)
 	s.w, s.raw = len(early), s.raw[:cap(s.raw)]
 	c := &Conn{Conn: s}
