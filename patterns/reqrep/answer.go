@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
@@ -20,6 +21,7 @@ var errMalformed = patterns.ErrMalformed
 func (s *Service) take(ctx context.Context, m socket.Msg) {
 	r := &request{Context: ctx, m: m}
 	e := &r.envelope
+	e.Headers = r.room[:0]
 	err := wire.OpenInto(e, m.Bytes())
 	switch {
 	case err != nil:
@@ -170,6 +172,9 @@ func (s *Service) reply(ctx context.Context, r *request, out any, failure *Error
 }
 
 func (s *Service) send(ctx context.Context, r *request, out any, failure *Error) error {
+	if failure == nil && !r.streams && s.plain(r) {
+		return s.sendPlain(ctx, r, out)
+	}
 	e := codec.Envelope{Type: r.e.Type}
 	patience := ended // a client whose queue is full must not hold up the handlers of others
 	if r.streams {
@@ -190,11 +195,33 @@ func (s *Service) send(ctx context.Context, r *request, out any, failure *Error)
 
 // seal encodes a reply by the codec that the request came in.
 func (s *Service) seal(ctx context.Context, r *request, e codec.Envelope, out any, line wire.Line) error {
-	sealer := s.sealer
-	if c, err := wire.CodecOf(r.e, s.conf.Codec); err == nil {
-		sealer.Codec = c
+	sealer := &s.sealer
+	if c, err := wire.CodecOf(r.e, s.conf.Codec); err == nil && c.Name() != s.conf.Codec.Name() {
+		other := s.sealer
+		other.Codec, sealer = c, &other
 	}
 	return sealer.Seal(ctx, "", &e, out, nil, line)
+}
+
+// buffers are what answers are made in.
+var buffers = sync.Pool{New: func() any { return new(wire.Buffer) }}
+
+// plain reports whether an answer is made by the service's own codec and nothing else.
+func (s *Service) plain(r *request) bool {
+	return s.sealer.Plain() && (r.e.Codec == "" || r.e.Codec == s.conf.Codec.Name())
+}
+
+// sendPlain is send for an answer that is plain.
+func (s *Service) sendPlain(ctx context.Context, r *request, out any) error {
+	b := buffers.Get().(*wire.Buffer)
+	frame, err := s.sealer.Frame(ctx, b, r.e.Type, out)
+	if err == nil {
+		err = s.Router.Send(ended, r.envelop(frame)...)
+	}
+	if !b.Large() {
+		buffers.Put(b)
+	}
+	return err
 }
 
 // envelop returns the frames of a reply: what came before the request's envelope goes before that of the reply.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,10 +17,9 @@ import (
 // payload is 100 bytes, as the cost of a call is stated for.
 var payload = make([]byte, 100)
 
-// BenchmarkBareReqRep is what BenchmarkCall is compared with: `go test -run '^$' -bench 'BareReqRep|Call$' -count 6 ./patterns/reqrep`.
-func BenchmarkBareReqRep(b *testing.B) {
+// bareRequest returns what makes a request of the sockets below and waits for its answer.
+func bareRequest(b *testing.B) (one func()) {
 	rep := socket.NewRep()
-	defer rep.Close()
 	addr, err := rep.Bind("tcp://127.0.0.1:0")
 	require.NoError(b, err)
 	var serving sync.WaitGroup
@@ -31,18 +31,57 @@ func BenchmarkBareReqRep(b *testing.B) {
 			}
 		}
 	})
+	b.Cleanup(func() { rep.Close(); serving.Wait() })
 	req := socket.NewReq()
-	defer req.Close()
+	b.Cleanup(func() { req.Close() })
 	require.NoError(b, req.Connect(addr))
 	require.NoError(b, req.WaitPeers(b.Context(), 1))
-	b.ReportAllocs()
-	for b.Loop() {
+	return func() {
 		if _, err := req.Request(b.Context(), payload); err != nil {
 			b.Fatal(err)
 		}
 	}
-	rep.Close()
-	serving.Wait()
+}
+
+// BenchmarkBareReqRep is what BenchmarkCall is compared with.
+func BenchmarkBareReqRep(b *testing.B) {
+	one := bareRequest(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		one()
+	}
+}
+
+// BenchmarkLatency compares calls to requests of the sockets below, in turns, one after the other: x-of-bare is how many times as long the fastest hundred
+// calls take as the fastest hundred requests, and what the CPU does for all. The fastest are those that others on the machine disturb least.
+// `go test -run '^$' -bench Latency -benchtime 300x ./patterns/reqrep`; want at most 1.3.
+func BenchmarkLatency(b *testing.B) {
+	const batch = 100
+	call, request := oneCall(b), bareRequest(b)
+	var calls, requests fastest
+	for b.Loop() {
+		requests.run(batch, request)
+		calls.run(batch, call)
+	}
+	b.ReportMetric(float64(calls.took)/float64(requests.took), "x-of-bare")
+	b.ReportMetric(float64(calls.cpu)/float64(requests.cpu), "cpu-x-of-bare")
+	b.ReportMetric(float64(calls.took.Nanoseconds())/batch, "ns/call")
+	b.ReportMetric(float64(requests.took.Nanoseconds())/batch, "ns/bare")
+	b.ReportMetric(float64(calls.cpu.Nanoseconds())/float64(b.N)/batch, "cpu-ns/call")
+}
+
+// fastest is how long the fastest of several runs took, and the CPU time of all.
+type fastest struct{ took, cpu time.Duration }
+
+func (f *fastest) run(n int, one func()) {
+	cpu, began := cpuTime(), time.Now()
+	for range n {
+		one()
+	}
+	if took := time.Since(began); f.took == 0 || took < f.took {
+		f.took = took
+	}
+	f.cpu += cpuTime() - cpu
 }
 
 // benchService answers with what it gets.
@@ -61,15 +100,20 @@ func benchService(b *testing.B, opts ...patterns.Option) (client *reqrep.Client)
 	return client
 }
 
-// BenchmarkCall is one call after the other.
-func BenchmarkCall(b *testing.B) {
+// oneCall returns what makes a call and waits for its answer.
+func oneCall(b *testing.B) (one func()) {
 	client := benchService(b)
 	ctx := b.Context()
-	one := func() {
+	return func() {
 		if _, err := reqrep.Call[[]byte, []byte](ctx, client, "echo", payload); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkCall is one call after the other.
+func BenchmarkCall(b *testing.B) {
+	one := oneCall(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		one()

@@ -46,18 +46,21 @@ func Handle[In, Out any](s *Service, name string, handler func(ctx context.Conte
 	})
 	plain := len(s.conf.Middleware) == 0
 	m.answer = func(ctx context.Context, r *request) (o outcome) {
-		var in In
-		if o.bad = wire.Decode(r.e, s.conf.Codec, s.conf.Schemas, &in); o.bad != nil {
+		v := new(struct { // one object
+			in  In
+			out Out
+		})
+		if o.bad = wire.Decode(r.e, s.conf.Codec, s.conf.Schemas, &v.in); o.bad != nil {
 			return o
 		}
-		o.err = intake.Attempt(func() error {
+		o.err = intake.Attempt(func() (err error) {
 			if plain {
-				out, err := handler(ctx, in)
-				o.out = &out
+				v.out, err = handler(ctx, v.in)
+				o.out = &v.out
 				return err
 			}
-			d := r.delivery(&in)
-			err := around(ctx, d)
+			d := r.delivery(&v.in)
+			err = around(ctx, d)
 			o.out = d.Reply
 			return err
 		})
