@@ -11,6 +11,8 @@
 //	patterns/tracing      spans of OpenTelemetry
 //	patterns/metrics      what Prometheus asks for
 //	patterns/schema       versions of message types; see [Schemas]
+//	patterns/outbox       messages that a database commits, and a relay that publishes them
+//	patterns/saga         work of several steps in several services, which is done or undone
 //
 // Each of the three is a thin layer over a pair of sockets: it turns values into messages and back, runs
 // handlers, and accounts for what goes wrong. The socket is embedded, so Bind, Connect, Events and

@@ -1,4 +1,4 @@
-// Shared subscription: three instances of a service share the events of one durable name. One is killed with an order in hand, which another gets.
+// Shared subscription: three instances of a service, each a process, share the events of one durable name. One is killed with an order in hand, which another gets.
 //
 //	go run ./examples/shared-subscription
 package main
@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"sync"
+	"os/exec"
 	"time"
 
 	"github.com/meshmq/meshmq/patterns"
@@ -18,11 +18,14 @@ import (
 
 type Order struct{ Number int }
 
-const orders = 30
-
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	if len(os.Args) > 1 {
+		instance(ctx, os.Args[1], os.Args[2])
+		return
+	}
+	const orders = 30
 	dir, err := os.MkdirTemp("", "shop")
 	check(err)
 	defer os.RemoveAll(dir)
@@ -33,43 +36,46 @@ func main() {
 	for n := range orders {
 		check(shop.Publish(ctx, "orders.created", Order{n + 1}))
 	}
-
-	stuck, packed := make(chan int), make(chan int, orders)
-	ben := instance(addr, func(ctx context.Context, o Order) error { // hangs in its first order
-		stuck <- o.Number
-		<-ctx.Done()
-		return ctx.Err()
-	})
-	var all sync.WaitGroup
-	all.Go(func() { check(ben.Run(ctx)) })
-	inHand := <-stuck
-	others := []*pubsub.Subscriber{}
-	for range 2 {
-		other := instance(addr, func(_ context.Context, o Order) error { packed <- o.Number; return nil })
-		others = append(others, other)
-		all.Go(func() { check(other.Run(ctx)) })
+	heard, said, err := os.Pipe() // what the instances say
+	check(err)
+	start := func(name string) *os.Process {
+		instance := exec.CommandContext(ctx, os.Args[0], name, addr)
+		instance.Stdout, instance.Stderr = said, os.Stderr
+		check(instance.Start())
+		return instance.Process
 	}
+	next := func() (number int) {
+		_, err := fmt.Fscanln(heard, &number)
+		check(err)
+		return number
+	}
+	ben := start("ben") // hangs in its first order
+	inHand := next()
+	anna, carl := start("anna"), start("carl")
+	check(ben.Kill())
 	fmt.Println("killed with order", inHand, "in hand")
-	check(ben.Close()) // as if its process had ended
-	seen := map[int]bool{}
-	for len(seen) < orders {
-		seen[<-packed] = true
+	packed := map[int]bool{}
+	for len(packed) < orders {
+		packed[next()] = true
 	}
-	fmt.Println(len(seen), "of", orders, "orders packed, order", inHand, "among them:", seen[inHand])
-	for _, other := range others {
-		check(other.Shutdown(ctx))
-	}
-	all.Wait()
+	fmt.Println(len(packed), "of", orders, "orders packed, order", inHand, "among them:", packed[inHand])
+	check(anna.Kill())
+	check(carl.Kill())
 }
 
-// instance returns one of those who share the name packing, with few orders at a time.
-func instance(addr string, pack func(context.Context, Order) error) *pubsub.Subscriber {
-	s := pubsub.NewSubscriber(pubsub.WithDurable("packing", spool.Beginning()), patterns.WithPrefetch(5),
-		patterns.WithOnError(func(context.Context, error) {}))
-	_, err := pubsub.Subscribe(s, "orders.created", func(ctx context.Context, _ string, o Order) error { return pack(ctx, o) })
+// instance is one of those who share the name packing, with few orders at a time. It says which order it has packed, or has in hand if it is ben.
+func instance(ctx context.Context, name, addr string) {
+	s := pubsub.NewSubscriber(pubsub.WithDurable("packing", spool.Beginning()), patterns.WithPrefetch(5))
+	_, err := pubsub.Subscribe(s, "orders.created", func(ctx context.Context, _ string, o Order) error {
+		fmt.Println(o.Number)
+		if name == "ben" {
+			<-ctx.Done()
+		}
+		return nil
+	})
 	check(err)
 	check(s.Connect(addr))
-	return s
+	check(s.Run(ctx))
 }
 
 func check(err error) {

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -184,6 +185,30 @@ func TestHeadersAreThoseOfTheSpan(t *testing.T) {
 		assert.Equal(t, "ada", baggage.FromContext(ctx).Member("user").Value())
 		return nil
 	})(t.Context(), &patterns.Delivery{Envelope: o.Envelope}))
+}
+
+// keys is a propagator that has a header of its own, and notes which it finds.
+type keys struct{ found []string }
+
+func (k *keys) Inject(_ context.Context, c propagation.TextMapCarrier) { c.Set("x-trace", "7") }
+
+func (k *keys) Extract(ctx context.Context, c propagation.TextMapCarrier) context.Context {
+	k.found = c.Keys()
+	return ctx
+}
+
+func (k *keys) Fields() []string { return []string{"x-trace"} }
+
+func TestAnotherPropagator(t *testing.T) {
+	t.Parallel()
+	k := new(keys)
+	tracer, r := record(tracing.WithPropagator(k))
+	require.NoError(t, pass(t.Context(), t, tracer, patterns.Work, nil, nil))
+	assert.Equal(t, []string{"x-trace"}, k.found)
+	spans := r.Ended()
+	assert.NotEqual(t, spans[0].SpanContext().TraceID(), spans[1].SpanContext().TraceID(), "it joins nothing")
+	assert.Empty(t, spans[1].Links())
+	require.NoError(t, tracer.Handles()(func(context.Context, *patterns.Delivery) error { return nil })(t.Context(), &patterns.Delivery{Kind: patterns.Work}))
 }
 
 // Without a provider that makes spans the trace of others still gets through.
