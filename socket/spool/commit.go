@@ -227,6 +227,7 @@ func beginSegment(fs FS, f File, h segmentHeader, page []byte) error {
 	if err := fs.Sync("."); err != nil {
 		return fmt.Errorf("begin %s: %w", name, err)
 	}
+	noteNewest(fs, h.ordinal)
 	return nil
 }
 

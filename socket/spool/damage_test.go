@@ -153,6 +153,7 @@ func TestDamagedDirectory(t *testing.T) {
 	}{
 		"first missing":  {hurt: func(t *testing.T, d *spooltest.Mem) { require.NoError(t, d.Remove(name(1))) }, gap: upTo(5)},
 		"middle missing": {hurt: func(t *testing.T, d *spooltest.Mem) { require.NoError(t, d.Remove(name(2))) }, gap: fromTo(6, 10)},
+		"last missing":   {hurt: func(t *testing.T, d *spooltest.Mem) { require.NoError(t, d.Remove(name(3))) }, err: spool.ErrDamaged},
 		"swapped": {hurt: func(t *testing.T, d *spooltest.Mem) {
 			a, b := d.Bytes(name(1)), d.Bytes(name(2))
 			d.Put(name(1), b)

@@ -12,7 +12,7 @@
 //
 // # Files
 //
-// A directory holds segments, named by their ordinals, the lock, the segment to come ("next"), the dead letters in a
+// A directory holds segments, named by their ordinals, the lock, the segment to come ("next"), the ordinal of the newest ("newest"), the dead letters in a
 // folder, and what Repair has put aside (".bad"). All numbers are little-endian; sums are CRC-32C.
 //
 //	segment   0        6     8    9     10   12          16              32          36           40

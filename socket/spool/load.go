@@ -14,7 +14,7 @@ type Damage struct {
 	Segment string
 	// Offset is the first byte concerned, Bytes how many there are.
 	Offset, Bytes int64
-	// From and To are the numbers of the messages lost, both 0 if none are.
+	// From and To are the numbers of the messages lost, both 0 if none are. To alone is 0 where nobody knows how many.
 	From, To uint64
 	// What says what is wrong.
 	What string
@@ -23,7 +23,10 @@ type Damage struct {
 // String returns one line.
 func (d Damage) String() string {
 	lost := "no message lost"
-	if d.To > 0 {
+	switch {
+	case d.To == 0 && d.From > 0:
+		lost = fmt.Sprintf("messages from %d on lost", d.From)
+	case d.To > 0:
 		lost = fmt.Sprintf("messages %d to %d lost", d.From, d.To)
 	}
 	return fmt.Sprintf("%s: bytes %d to %d: %s: %s", d.Segment, d.Offset, d.Offset+d.Bytes, d.What, lost)
@@ -32,7 +35,7 @@ func (d Damage) String() string {
 // noHeader is what is wrong with a segment of which nothing can be read.
 const noHeader = "no readable header"
 
-// noFile is what is wrong with a segment that is not there. Nothing repairs that: it is found until its messages are
+// noFile is what is wrong with a segment that is not there. If it is the first, nothing repairs that: it is found until its messages are
 // acknowledged.
 const noFile = "the file is missing"
 
@@ -53,8 +56,9 @@ type loaded struct {
 	segments []*segment // the last is not sealed, whatever it says
 	state    state
 	next     uint64
-	end      int64 // where the records of the last segment end
-	turned   bool  // the last segment has been ended for another
+	end      int64  // where the records of the last segment end
+	turned   bool   // the last segment has been ended for another
+	removed  uint64 // the ordinal of the last segment, where that is missing, else 0
 	lastTime int64
 }
 
@@ -62,9 +66,16 @@ type loaded struct {
 // With tolerant it also goes on where nothing can be appended because the last header is lost.
 func load(fs FS, tolerant bool) (*loaded, error) {
 	d := &loaded{state: newState()}
+	newest := readNewest(fs) // first: a log in use may turn meanwhile
 	ordinals, err := listSegments(fs)
 	if err != nil || len(ordinals) == 0 {
 		return d, err
+	}
+	if newest > ordinals[len(ordinals)-1] {
+		if !tolerant {
+			return nil, fmt.Errorf("%s: %s: %w", segmentName(newest), noFile, ErrDamaged)
+		}
+		d.removed = newest
 	}
 	for i, ordinal := range ordinals {
 		if err := d.addSegment(fs, ordinal, i < len(ordinals)-1 || tolerant); err != nil {
@@ -80,6 +91,9 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 	}
 	if d.state, err = d.replay(fs, len(d.segments)-1); err != nil {
 		return nil, err
+	}
+	if d.removed > 0 {
+		d.Damage = append(d.Damage, Damage{Segment: segmentName(d.removed), From: d.next, What: noFile})
 	}
 	return d, nil
 }

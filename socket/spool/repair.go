@@ -56,13 +56,13 @@ func damagedSegments(r Report, dir string) (names []string) {
 
 // repairLog repairs these segments of the log in dir and returns the names under which they are kept.
 func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err error) {
-	if len(damaged) == 0 {
-		return nil, nil
-	}
 	fs := folder{disk, dir}
 	d, err := load(fs, true)
 	if err != nil && (d == nil || len(d.segments) > 0) {
 		return nil, err
+	}
+	if len(damaged) == 0 && d.removed == 0 {
+		return nil, nil
 	}
 	ordinals, err := listSegments(fs)
 	if err != nil {
@@ -70,7 +70,7 @@ func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err
 	}
 	if n := len(d.segments); n > 0 { // else the log begins anew
 		newest := d.segments[n-1]
-		if lost := ordinals[len(ordinals)-1]; lost != newest.header.ordinal {
+		if lost := max(ordinals[len(ordinals)-1], d.removed); lost != newest.header.ordinal {
 			if err := beginFar(fs, d, lost+1); err != nil {
 				return nil, err
 			}

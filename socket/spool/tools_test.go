@@ -147,6 +147,33 @@ func TestFirstSegmentMissing(t *testing.T) {
 	assert.Empty(t, report.Damage)
 }
 
+// TestLastSegmentMissing: it is no crash before that segment was begun. Verify says which messages may be gone, and after Repair numbers are given again only where nobody
+// can take them for the old ones.
+func TestLastSegmentMissing(t *testing.T) {
+	t.Parallel()
+	disk := threeSegments(t)
+	require.NoError(t, disk.Remove("00000000000000000003.seg"))
+	_, err := spool.OpenFS(disk, small)
+	require.ErrorIs(t, err, spool.ErrDamaged)
+	report, err := spool.RepairFS(disk)
+	require.NoError(t, err)
+	require.Len(t, report.Damage, 1)
+	assert.Equal(t, "00000000000000000003.seg: bytes 0 to 0: the file is missing: messages from 11 on lost", report.Damage[0].String())
+	report, err = spool.VerifyFS(disk)
+	require.NoError(t, err)
+	assert.Empty(t, report.Damage)
+	l := open(t, disk, small)
+	numbers, _ := read(t, l.Queue().Reader(), damageBody)
+	assert.Equal(t, upTo(10), numbers)
+	assert.Greater(t, l.Incarnation(), uint32(1<<16))
+	require.NoError(t, l.Close())
+
+	disk.Put("newest", []byte("of no use")) // it may be lost, or torn
+	require.NoError(t, open(t, disk, small).Close())
+	require.NoError(t, disk.Remove("newest"))
+	require.NoError(t, open(t, disk, small).Close())
+}
+
 func TestRelease(t *testing.T) {
 	t.Parallel()
 	disk := spooltest.NewMem()

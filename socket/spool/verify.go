@@ -77,7 +77,7 @@ func verifyLog(fs FS) (Report, error) {
 	}
 	r := Report{Torn: d.Torn}
 	for _, x := range d.Damage {
-		if x.What == noHeader {
+		if x.What == noHeader || x.What == noFile {
 			r.Damage = append(r.Damage, x)
 		}
 	}
