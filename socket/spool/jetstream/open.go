@@ -182,10 +182,8 @@ func (s *Spool) claim(ctx context.Context) error {
 		return err
 	}
 	ask := "meshmq.owner." + s.name
-	wait, cancel := s.patient(ctx)
-	defer cancel()
-	if m, err := s.nc.RequestWithContext(wait, ask, nil); err == nil {
-		return inUse(m.Data)
+	if answer, err := s.ask(ctx, ask); err == nil {
+		return inUse(answer)
 	} else if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -200,6 +198,8 @@ func (s *Spool) claim(ctx context.Context) error {
 		return err
 	}
 	s.subs = append(s.subs, sub)
+	wait, cancel := s.patient(ctx)
+	defer cancel()
 	if err := s.nc.FlushWithContext(wait); err != nil {
 		return err
 	}
@@ -208,6 +208,17 @@ func (s *Spool) claim(ctx context.Context) error {
 		return fmt.Errorf("another process opens it now: %w", &spool.InUseError{})
 	}
 	return err
+}
+
+// ask returns what the owner says. One that is cut off from the servers may be silent for as long as they take it for connected.
+func (s *Spool) ask(ctx context.Context, subject string) ([]byte, error) {
+	ctx, cancel := s.patient(ctx)
+	defer cancel()
+	m, err := s.nc.RequestWithContext(ctx, subject, nil)
+	if err != nil {
+		return nil, err
+	}
+	return m.Data, nil
 }
 
 // inUse returns the error that names the owner.
