@@ -47,7 +47,7 @@ var attacks = [...]struct{ what, tests, reason string }{
 	30: {"compressed frames that grow", "", "nothing is compressed, neither frames nor WebSocket messages"},
 	31: {"msgpack that claims 2^32 elements, nests 10,000 deep, repeats keys", "codec TestScanRefusesHostile, codec TestMsgpackRefusesHostile", ""},
 	32: {"nesting a million deep", "codec TestScanLimits", ""},
-	33: {"acknowledgements that lie", "socket/internal/ack TestSender_ForgedAndStale, socket TestAck_HostileSender", ""},
+	33: {"acknowledgements that lie", "socket/internal/link TestRetain_FalseTags, socket TestSpool_HostileReceivers, socket TestAck_HostileSender", ""},
 	34: {"credits that overflow", "transport/zmtp TestTranscripts, socket TestAck_Floods", ""},
 	35: {"replay from where nothing is", "socket TestDurable_HostileSubscribers, socket TestDurable_SaysWhatIsGone", ""},
 	36: {"ten million different ids", "socket TestWindow_ClonedSpool, socket/spool TestWindowKnowsWhatWasHandled", ""},

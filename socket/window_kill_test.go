@@ -67,8 +67,7 @@ func TestWindowChild(t *testing.T) {
 // A receiver that is killed between the mark and the acknowledgement of each message handles none of them twice.
 func TestWindow_KillOfTheReceiver(t *testing.T) {
 	t.Parallel()
-	const rounds = 4
-	dir := t.TempDir()
+	rounds, dir := kills(4), t.TempDir()
 	push := socket.NewPush(socket.WithAck())
 	closing(t, push)
 	bound := bind(t, push, "tcp://127.0.0.1:0")

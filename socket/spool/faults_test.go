@@ -4,13 +4,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// TestFaultPlan: each test that FAULTS.md names is there, in this package or in the sockets'.
+// TestFaultPlan: each test that FAULTS.md names is there, in this package, in the sockets' or in that with servers, and each of its rows is either tested or says why not.
 func TestFaultPlan(t *testing.T) {
 	t.Parallel()
 	plan, err := os.ReadFile("FAULTS.md")
@@ -19,7 +21,9 @@ func TestFaultPlan(t *testing.T) {
 	require.NoError(t, err)
 	above, err := filepath.Glob("../*_test.go")
 	require.NoError(t, err)
-	files = append(files, above...)
+	servers, err := filepath.Glob("jetstream/servertest/*_test.go")
+	require.NoError(t, err)
+	files = slices.Concat(files, above, servers)
 	there := make(map[string]bool)
 	for _, file := range files {
 		code, err := os.ReadFile(file)
@@ -32,5 +36,11 @@ func TestFaultPlan(t *testing.T) {
 	assert.Greater(t, len(named), 50)
 	for _, name := range named {
 		assert.True(t, there[string(name)], "%s is not there", name)
+	}
+	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (.+) \| (.+) \|$`).FindAllSubmatch(plan, -1)
+	assert.Len(t, rows, 46)
+	for i, row := range rows {
+		assert.Equal(t, strconv.Itoa(i+1), string(row[1]))
+		assert.Regexp(t, `\bTest[A-Z]|^not here: |patterns`, string(row[3]), "row %d", i+1)
 	}
 }

@@ -192,43 +192,6 @@ func TestReceiver_ManyRanges(t *testing.T) {
 	require.Equal(t, s.Open(), left)
 }
 
-// What is said of tags that were never sent changes nothing. What was said before is told apart.
-func TestSender_ForgedAndStale(t *testing.T) {
-	t.Parallel()
-	parse := func(floor uint64, ranges ...Range) zmtp.Ack {
-		return acksIn(t, zmtp.AppendAck(nil, floor, ranges))[0]
-	}
-	var s Sender
-	s.Send(10)
-	none := func(run Range) { t.Errorf("released %v", run) }
-	for _, a := range []zmtp.Ack{parse(11), parse(zmtp.MaxNumber), parse(0, Range{First: 2, Last: 11}), parse(3, Range{First: 5, Last: zmtp.MaxNumber})} {
-		_, err := s.Ack(a, none)
-		require.ErrorIs(t, err, ErrTag)
-	}
-	for _, tag := range []uint64{0, 11, zmtp.MaxNumber} {
-		_, err := s.Nack(tag)
-		require.ErrorIs(t, err, ErrTag)
-	}
-	require.Zero(t, s.Floor())
-	require.EqualValues(t, 10, s.Open())
-
-	var runs []Range
-	collect := func(run Range) { runs = append(runs, run) }
-	stale, err := s.Ack(parse(2, Range{First: 5, Last: 6}), collect)
-	require.NoError(t, err)
-	require.Zero(t, stale)
-	stale, err = s.Ack(parse(1, Range{First: 4, Last: 8}), collect)
-	require.NoError(t, err)
-	require.EqualValues(t, 2, stale)
-	fresh, err := s.Nack(5)
-	require.NoError(t, err)
-	require.False(t, fresh)
-	require.Equal(t, []Range{{First: 1, Last: 2}, {First: 5, Last: 6}, {First: 4, Last: 4}, {First: 7, Last: 8}}, runs)
-	require.True(t, s.Settled(8))
-	require.False(t, s.Settled(3))
-	require.EqualValues(t, 3, s.Open())
-}
-
 func TestSequence_AllocatesNothing(t *testing.T) {
 	var s Sender
 	var r Receiver
@@ -248,27 +211,4 @@ func TestSequence_AllocatesNothing(t *testing.T) {
 		}
 	}))
 	assert.Zero(t, s.Open())
-}
-
-// What an ACK says again costs a search for each range, and no memory, however scattered what is settled lies.
-func TestSender_RepeatedAcksSettleNothing(t *testing.T) {
-	var s Sender
-	s.Send(4 * zmtp.MaxAckRanges)
-	var scattered []Range
-	for i := range uint64(zmtp.MaxAckRanges) {
-		scattered = append(scattered, Range{First: 4*i + 3, Last: 4*i + 4})
-	}
-	a := acksIn(t, zmtp.AppendAck(nil, 1, scattered))[0]
-	settled := uint64(0)
-	release := func(r Range) { settled += r.Last - r.First + 1 }
-	_, err := s.Ack(a, release)
-	require.NoError(t, err)
-	require.Equal(t, uint64(1+2*zmtp.MaxAckRanges), settled)
-	require.Zero(t, testing.AllocsPerRun(100, func() {
-		if stale, err := s.Ack(a, release); err != nil || stale != 2*zmtp.MaxAckRanges {
-			t.Error(stale, err)
-		}
-	}))
-	require.Equal(t, uint64(1+2*zmtp.MaxAckRanges), settled)
-	require.Len(t, s.settled.ranges, zmtp.MaxAckRanges)
 }

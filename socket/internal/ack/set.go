@@ -45,48 +45,6 @@ func (s *set) add(tag uint64) bool {
 	return true
 }
 
-// addRange puts a range into the set and calls fresh for each run of it that was not there, in order. It returns how many tags were.
-func (s *set) addRange(r Range, fresh func(Range)) (known uint64) {
-	next, total, added := max(r.First, s.floor+1), r.Last-r.First+1, uint64(0)
-	i := s.from(next)
-	first := i
-	for ; next <= r.Last; i++ {
-		end := r.Last
-		if i < len(s.ranges) && s.ranges[i].First <= r.Last {
-			end = s.ranges[i].First - 1
-		}
-		if next <= end {
-			added += end - next + 1
-			fresh(Range{First: next, Last: end})
-		}
-		if i == len(s.ranges) || s.ranges[i].First > r.Last {
-			break
-		}
-		next = s.ranges[i].Last + 1
-	}
-	if added > 0 {
-		s.merge(Range{First: max(r.First, s.floor+1), Last: r.Last}, first)
-	}
-	return total - added
-}
-
-// merge puts r, which is above the floor, in the place of the ranges from i on that it covers or touches.
-func (s *set) merge(r Range, i int) {
-	if i > 0 && s.ranges[i-1].Last+1 == r.First {
-		i--
-	}
-	end := i
-	for ; end < len(s.ranges) && s.ranges[end].First <= r.Last+1; end++ {
-		r.First, r.Last = min(r.First, s.ranges[end].First), max(r.Last, s.ranges[end].Last)
-	}
-	if r.First == s.floor+1 {
-		s.floor = r.Last
-		s.ranges = slices.Delete(s.ranges, 0, end)
-		return
-	}
-	s.ranges = slices.Replace(s.ranges, i, end, r)
-}
-
 // from returns the first range that ends at tag or behind it.
 func (s *set) from(tag uint64) int {
 	return sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].Last >= tag })

@@ -88,8 +88,22 @@ func (k *kept) release(tag uint64, e *entry) {
 		k.releaseBodies(tag)
 	}
 	b := k.blocks[e.blk-1]
-	e.blk = 0
+	e.blk, e.number = 0, tag+1
 	b.unref()
+}
+
+// past returns the first tag behind one that is settled that is not. What it passes over costs one step the next time: a peer that says the same again and again must not have
+// us look at each message of a long window.
+func (k *kept) past(tag uint64) uint64 {
+	end := tag
+	for end < k.next && k.at(end).blk == 0 {
+		end = k.at(end).number
+	}
+	for tag < end {
+		e := k.at(tag)
+		tag, e.number = e.number, end
+	}
+	return end
 }
 
 // advance moves the floor over what is settled, and forgets the large bodies below it.

@@ -82,7 +82,7 @@ type kept struct {
 	mixed   bool            // a number was lower than the one before it, and something has been unsettled since
 }
 
-// entry is one message. It is settled when blk is 0. There is no pointer in it, so that the garbage collector has nothing to do with the ring.
+// entry is one message. It is settled when blk is 0; number is then a tag up to which all behind it are settled too: see past. There is no pointer in it, so that the garbage collector has nothing to do with the ring.
 type entry struct {
 	number      uint64
 	size        int    // of its bodies
@@ -182,12 +182,15 @@ func (o *Out) Ack(a zmtp.Ack) (acked, stale int, err error) {
 	k.settleTo(a.Floor)
 	for r, ok := a.Next(); ok; r, ok = a.Next() {
 		stale += int(min(r.Last, k.floor) - min(r.First-1, k.floor))
-		for tag := max(r.First, k.floor+1); tag <= r.Last; tag++ {
-			if e := k.at(tag); e.blk == 0 {
-				stale++
-			} else {
+		for tag := max(r.First, k.floor+1); tag <= r.Last; {
+			if e := k.at(tag); e.blk != 0 {
 				k.settle(tag, e)
+				tag++
+				continue
 			}
+			past := min(k.past(tag), r.Last+1)
+			stale += int(past - tag)
+			tag = past
 		}
 	}
 	k.advance()

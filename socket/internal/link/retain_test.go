@@ -374,3 +374,39 @@ func sentTo(t *testing.T, s *sink) []arrived {
 	all, _ := receive(t, s.got)
 	return all
 }
+
+// An ACK that says nothing new costs a step for each of its ranges, not one for each message that it names, however many have been settled behind one that is not.
+func TestRetain_RepeatedAcks(t *testing.T) {
+	t.Parallel()
+	const n = 5000
+	q := newQueue()
+	q.Retain(Retention{Stream: [16]byte{7}})
+	s := &sink{room: -1}
+	q.attach(s)
+	defer q.detach(false)
+	q.Grant(n, 1<<20)
+	tags := make([]uint64, 0, n)
+	for number := uint64(1); number <= n; number++ {
+		ok, _ := q.Deliver(bodiesOf("x"), 1, Delivery{Number: number, Attempt: 1})
+		require.True(t, ok)
+		tags = append(tags, number)
+	}
+	for len(sentTo(t, s)) < n {
+		q.Flush()
+	}
+	for i, said := range [][]uint64{tags[1:], tags[1:], tags[999:]} { // the first is not settled
+		acked, stale, err := q.Ack(ackOf(t, said...))
+		require.NoError(t, err)
+		want := []int{0, len(said)}
+		if i == 0 {
+			want = []int{len(said), 0}
+		}
+		require.Equal(t, want, []int{acked, stale})
+	}
+	for _, tag := range []uint64{2, 1000, n} {
+		require.Equal(t, uint64(n+1), q.kept.at(tag).number, "a step leads behind all of them")
+	}
+	acked, stale, err := q.Ack(ackOf(t, tags...))
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0}, []int{acked, stale})
+}
