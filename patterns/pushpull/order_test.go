@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -159,5 +161,29 @@ func TestWorkOptionsAreChecked(t *testing.T) {
 		assert.ErrorContains(t, p.Send(t.Context(), Order{}), want)
 		_, err := p.Replay(t.Context(), 1, nil)
 		assert.Error(t, err)
+	}
+}
+
+// Shutdown of a worker whose desk is full of what waits for its time, or behind it, leaves all of it to others at once.
+func TestShutdownLeavesWhatWaitsToOthers(t *testing.T) {
+	t.Parallel()
+	for i := range 20 { // what was missing to wake the one who waits for room showed every other time
+		synctest.Test(t, func(t *testing.T) {
+			later := patterns.WithKeyOrder(patterns.KeyOrder{Attempts: 10, Min: time.Hour, Max: time.Hour})
+			p, w := bubbleAt(t, fmt.Sprint(i), []patterns.Option{assured}, []patterns.Option{assured, silent, patterns.WithPrefetch(2), later})
+			run(t, w, func(context.Context, Order) error { return errors.New("not yet") })
+			for n := range 2 {
+				require.NoError(t, p.Send(t.Context(), Order{Number: n}, patterns.WithKey("k")))
+			}
+			synctest.Wait()
+			require.Equal(t, 2, w.Waiting())
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			require.NoError(t, w.Shutdown(ctx))
+			assert.Less(t, time.Since(begin), time.Minute)
+			assert.EqualValues(t, 2, w.Counts().Unhandled)
+			assert.EqualValues(t, 0, w.Waiting())
+		})
 	}
 }

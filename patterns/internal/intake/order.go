@@ -166,6 +166,7 @@ func (o *Order) next(receiving context.Context, r *run) (s *slip, over bool) {
 		case s != nil && o.left && s.task.Msg.NeedsAck():
 			o.l.unhandled.Add(1)
 			o.desk.done(s)
+			o.changed.Broadcast() // there is room, and work for others who wait
 			continue
 		case s != nil:
 			o.changed.Broadcast() // there is room
