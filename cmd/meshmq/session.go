@@ -120,7 +120,12 @@ func (s *session) finish(sock conn, err error) error {
 	stats := sock.Stats()
 	s.unsent = stats.Dropped[socket.DropClosed]
 	if lost := lostMessages(stats); err == nil && s.strict && lost > 0 {
-		err = fmt.Errorf("%d of %s lost; the dropped lines say why", lost, messages(s.sent.Load()))
+		sent := s.sent.Load()
+		of := messages(sent)
+		if uint64(sent) < lost { // of those that were in the spool before
+			of = "those in the spool"
+		}
+		err = fmt.Errorf("%d of %s lost; the dropped lines say why", lost, of)
 	}
 	if s.ack != nil {
 		s.missed = stats.Missed
