@@ -118,10 +118,12 @@ func (c *core) deliver(p *pipe, b link.Batch)   { c.drop(p, DropUnwanted, b.Msgs
 // usable returns why the socket cannot be used, if it cannot.
 func (c *core) usable() error {
 	if c == nil || c.pat == nil {
-		return fmt.Errorf("%w: zero value: make sockets with NewPush, NewPull and so on", ErrState)
+		return errZeroSocket
 	}
 	return c.bad
 }
+
+var errZeroSocket = fmt.Errorf("%w: zero value: make sockets with NewPush, NewPull and so on", ErrState)
 
 // Type returns the ZeroMQ socket type in upper case, such as "PUSH".
 func (c *core) Type() string { return string(c.typ) }
@@ -325,27 +327,6 @@ func (c *core) drop(p *pipe, reason DropReason, n int) {
 		p.dropped[reason].Add(uint64(n))
 	}
 	c.hub.drop(p, reason, uint64(n))
-}
-
-// sizeOf checks a message that is to be sent and returns the size of its bodies.
-func (c *core) sizeOf(frames [][]byte) (int, error) {
-	if len(frames) == 0 {
-		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: no frames; an empty message has one empty frame", ErrState)}
-	}
-	if c.cfg.conflate && len(frames) > 1 {
-		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames; with WithConflate messages have one", ErrState, len(frames))}
-	}
-	size := 0
-	for _, f := range frames {
-		size += len(f)
-	}
-	if limit := c.cfg.sendFrames; limit > 0 && len(frames) > limit {
-		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d frames, WithMaxFrames allows %d", ErrTooLarge, len(frames), c.cfg.maxFrames)}
-	}
-	if c.cfg.maxMessageSize > 0 && size > c.cfg.maxMessageSize {
-		return 0, &Error{Op: "send", Err: fmt.Errorf("%w: %d bytes, WithMaxMessageSize allows %d", ErrTooLarge, size, c.cfg.maxMessageSize)}
-	}
-	return size, nil
 }
 
 // Stats returns a snapshot of the socket's counters and peers.

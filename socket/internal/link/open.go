@@ -17,12 +17,24 @@ func (o *Out) AppendOpen(frames [][]byte, size int) (ok, flush bool) {
 		o.mu.Unlock()
 		return false, false
 	}
-	for i, f := range frames {
-		o.appendFrame(f, i < len(frames)-1, i > 0)
+	if s := o.shortLocked(size); s != nil && len(frames) == 1 {
+		s.b = append(append(s.b, 0, byte(size)), frames[0]...)
+	} else {
+		for i, f := range frames {
+			o.appendFrame(f, i < len(frames)-1, i > 0)
+		}
 	}
 	flush = o.queuedLocked(size)
 	o.mu.Unlock()
 	return true, flush
+}
+
+// shortLocked returns the open segment if it has room for a frame of one short message. o.mu must be held.
+func (o *Out) shortLocked(size int) *segment {
+	if k := len(o.segs); k > 0 && size < 256 && cap(o.segs[k-1].b)-len(o.segs[k-1].b) >= size+2 {
+		return &o.segs[k-1]
+	}
+	return nil
 }
 
 // Vacant returns for how many messages, and for how many bytes of their bodies, there is room if nothing else is queued. There is none if one of size

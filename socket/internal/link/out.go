@@ -75,10 +75,7 @@ func (o *Out) fullLocked(size int) bool {
 	if o.kept != nil {
 		return o.kept.full(o.HWM, o.HWMBytes, size)
 	}
-	if o.HWM > 0 && o.msgs >= o.HWM {
-		return true
-	}
-	return o.HWMBytes > 0 && o.msgs > 0 && o.bytes+size > o.HWMBytes
+	return o.HWM > 0 && o.msgs >= o.HWM || o.HWMBytes > 0 && o.msgs > 0 && o.bytes+size > o.HWMBytes
 }
 
 // Append queues one message: the frames of head, then those of frames, of size bytes together. It copies
