@@ -185,8 +185,10 @@ func (m *model) flip() {
 	lost := uint64(0)
 	for _, g := range gaps {
 		require.True(m.t, g.Damaged)
-		lost += g.To - g.From + 1
 		for n := g.From; n <= g.To; n++ {
+			if _, before := m.acked[n]; !before { // else it was gone, and with the state it is lost that this is known
+				lost++
+			}
 			m.acked[n] = true
 		}
 		require.NoError(m.t, m.log.Queue().Ack(g.From, g.To))
