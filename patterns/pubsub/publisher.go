@@ -25,9 +25,12 @@ type Publisher struct {
 
 // NewPublisher returns a Publisher. It uses nothing but the directory of its log until Bind or Connect; Close it in the end.
 func NewPublisher(opts ...patterns.Option) *Publisher {
-	c, err := configure("NewPublisher", conf.Source|conf.SendMiddleware|conf.Publishing, conf.Config{Codec: codec.Msgpack}, opts)
+	c, err := configure("NewPublisher", conf.Source|conf.SendMiddleware|conf.DeadLetters|conf.Publishing, conf.Config{Codec: codec.Msgpack}, opts)
 	if c.Events.Exact {
 		c.Socket = append(c.Socket, socket.WithProperty(topicsProperty, exactTopics))
+	}
+	if f := c.DeadLetters; f != nil {
+		own(&c, socket.WithDeadLetter(func(d socket.DeadLetter) { f(d.Number, d.Reason, d.Attempts, envelopeOf(d.Frames), d.Frames) }))
 	}
 	p := &Publisher{Pub: socket.NewPub(c.Socket...), sealer: wire.NewSealer(patterns.Event, c), exact: c.Events.Exact, err: err}
 	if c.Events.Numbered {
@@ -35,6 +38,18 @@ func NewPublisher(opts ...patterns.Option) *Publisher {
 	}
 	p.line = p.send
 	return p
+}
+
+// envelopeOf returns the envelope of an event, nil if it has none.
+func envelopeOf(frames [][]byte) *codec.Envelope {
+	if len(frames) < 2 {
+		return nil
+	}
+	e, err := wire.Open(frames[1])
+	if err != nil {
+		return nil
+	}
+	return e
 }
 
 // send is the end of the way of each event here.
