@@ -31,26 +31,30 @@ type AckStats struct {
 // offer is what we offer in READY.
 func (c *config) offer() (o zmtp.AckOffer, some bool) {
 	o.Receive = c.ack && c.typ != zmtp.Push
+	if o.Receive {
+		o.Max = c.maxMessageSize
+	}
 	o.Send = c.ack && slices.Contains(sendAckTypes, c.typ) || c.openSpool != nil
 	return o, o.Receive || o.Send
 }
 
 // acknowledged reports in which directions the link to the peer is acknowledged.
-func (c *config) acknowledged(who *Peer) (in, out bool) {
+// With out, takes is the largest message that the peer takes, zero if it does not say.
+func (c *config) acknowledged(who *Peer) (in, out bool, takes int) {
 	mine, some := c.offer()
 	value, offered := who.metadata.Get(zmtp.PropertyAck)
 	if !some || !offered {
-		return false, false
+		return false, false, 0
 	}
 	theirs := zmtp.ParseAckOffer(value)
-	return mine.Receive && theirs.Send, mine.Send && theirs.Receive
+	return mine.Receive && theirs.Send, mine.Send && theirs.Receive, theirs.Max
 }
 
 var errNoAck = errors.New("the peer does not acknowledge messages, and WithAckRequired asks for that")
 
 // acknowledges reports whether a peer will acknowledge what we send.
 func (c *config) acknowledges(who zmtp.Peer) bool {
-	_, out := c.acknowledged(&Peer{metadata: who.Metadata})
+	_, out, _ := c.acknowledged(&Peer{metadata: who.Metadata})
 	return out
 }
 

@@ -86,7 +86,12 @@ func (b *balancer) sendSure(ctx context.Context, frames, given [][]byte, size in
 			b.mu.Unlock()
 			return &Error{Op: "send", Err: err}
 		}
-		if p, flush := b.takeLocked(frames, given, size); p != nil {
+		p, flush, err := b.takeLocked(frames, given, size)
+		if err != nil {
+			b.mu.Unlock()
+			return &Error{Op: "send", Err: err}
+		}
+		if p != nil {
 			if b.wait.head != nil && b.ring.Active() > 0 {
 				b.wait.wake()
 			}
@@ -103,36 +108,42 @@ func (b *balancer) sendSure(ctx context.Context, frames, given [][]byte, size in
 }
 
 // takeLocked is that of assured, in fewer steps.
-func (b *balancer) takeLocked(frames, given [][]byte, size int) (p *pipe, flush bool) {
+func (b *balancer) takeLocked(frames, given [][]byte, size int) (p *pipe, flush bool, err error) {
 	a := b.sure
 	if len(a.again) > 0 || a.fullLocked("") {
-		return nil, false
+		return nil, false, nil
 	}
 	if given != nil || b.ring.Active() != 1 {
 		return a.takeLocked("", frames, given, size)
 	}
 	p, _ = b.ring.Next()
+	if p.refuses(size) != nil {
+		return a.takeLocked("", frames, given, size)
+	}
 	took, flush := p.out.Deliver(frames, size, link.Delivery{Number: a.number + 1, Attempt: 1})
 	if !took {
 		b.ring.Deactivate(p)
-		return nil, false
+		return nil, false, nil
 	}
 	p.sent.Load().given++
 	a.number++
-	return p, flush
+	return p, flush, nil
 }
 
 // takeLocked queues a new message at a peer, nil if none has room or others are to go out before. With flush the caller flushes the
-// peer's queue when it holds no lock.
-func (a *assured) takeLocked(to string, frames, given [][]byte, size int) (p *pipe, flush bool) {
+// peer's queue when it holds no lock. The error is that of place.
+func (a *assured) takeLocked(to string, frames, given [][]byte, size int) (p *pipe, flush bool, err error) {
 	if len(a.again) > 0 && (to == "" || a.keyed[to] > 0) || a.fullLocked(to) {
-		return nil, false
+		return nil, false, nil
 	}
-	p, flush = a.place(to, frames, given, size, link.Delivery{Number: a.number + 1, Attempt: 1})
+	p, flush, err = a.place(to, frames, given, size, link.Delivery{Number: a.number + 1, Attempt: 1})
 	if p != nil {
 		a.number++
 	}
-	return p, flush
+	if err != nil {
+		p, err = a.refusedLocked(to, frames, given, size, err)
+	}
+	return p, flush, err
 }
 
 // full says that a peer has no room.
@@ -141,12 +152,22 @@ func (b *balancer) full(p *pipe) bool {
 	return true
 }
 
-// place queues a message at a peer, nil if none has room.
-func (a *assured) place(to string, frames, given [][]byte, size int, d link.Delivery) (p *pipe, flush bool) {
+// place queues a message at a peer, nil if none has room. The error says that it is too large for all that have.
+func (a *assured) place(to string, frames, given [][]byte, size int, d link.Delivery) (p *pipe, flush bool, err error) {
+	var first *pipe // that refuses it
 	for {
 		p, ok := a.half.next(to)
 		if !ok {
-			return nil, false
+			return nil, false, nil
+		}
+		if err := p.refuses(size); err != nil {
+			if p == first {
+				return nil, false, err
+			}
+			if first == nil {
+				first = p
+			}
+			continue
 		}
 		var took bool
 		if given != nil {
@@ -156,10 +177,10 @@ func (a *assured) place(to string, frames, given [][]byte, size int, d link.Deli
 		}
 		if took {
 			p.sent.Load().given++
-			return p, flush
+			return p, flush, nil
 		}
 		if !a.half.full(p) {
-			return nil, false
+			return nil, false, nil
 		}
 	}
 }

@@ -193,6 +193,7 @@ var (
 	errLook     = errors.New("look what came back")
 	errUnwanted = errors.New("unwanted") // by any member
 	errParked   = errors.New("parked")   // the message waits for others of its key
+	errRefused  = errors.New("refused")  // it is too large for the member; this was a failed delivery
 )
 
 // deliver hands out a number of messages. It returns why it stopped before that: io.EOF, errNoRoom or what is wrong with the spool.
@@ -215,7 +216,7 @@ func (c *courier) deliver() error {
 		case errors.Is(err, errUnwanted):
 			c.pass(r.d.number, r.d.number)
 			c.drop(r.d.number)
-		case errors.Is(err, errParked):
+		case errors.Is(err, errParked), errors.Is(err, errRefused):
 		case err != nil:
 			return err
 		}

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// hand gives a message to a member, unless older ones have come back, which go first: errLook. The other errors are errNoRoom, errUnwanted and
+// hand gives a message to a member, unless older ones have come back, which go first: errLook. The other errors are errNoRoom, errUnwanted, errRefused and
 // errParked.
 func (c *courier) hand(d *delivery) error {
 	var only *member
@@ -29,6 +29,11 @@ func (c *courier) hand(d *delivery) error {
 				return c.park(d) // others need not wait for that member
 			}
 			return err
+		}
+		if err := m.to.refuses(d.size); err != nil {
+			c.mu.Unlock()
+			c.fail(retry{number: d.number, attempt: d.attempt, reason: err.Error()}, 0)
+			return errRefused
 		}
 		took, flush := m.to.deliver(d)
 		if !took {

@@ -37,7 +37,7 @@ var (
 
 // keepsLog reports whether a publisher feeds durable subscriptions.
 func (c *config) keepsLog(who zmtp.Peer) bool {
-	in, _ := c.acknowledged(&Peer{metadata: who.Metadata})
+	in, _, _ := c.acknowledged(&Peer{metadata: who.Metadata})
 	return in
 }
 

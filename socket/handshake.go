@@ -41,7 +41,7 @@ func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn,
 	who.identity, who.socketType = string(peer.Identity), string(peer.SocketType)
 	who.major, who.minor, who.metadata = peer.Major, peer.Minor, peer.Metadata
 	who.userID, who.granted = peer.UserID, peer.Granted
-	who.ackIn, who.ackOut = c.cfg.acknowledged(who)
+	who.ackIn, who.ackOut, who.takes = c.cfg.acknowledged(who)
 	if seal, open := h.Traffic(); seal != nil {
 		return link.NewSealedConn(nc, seal, open, early, c.maxMessage()), nil, who, nil
 	}

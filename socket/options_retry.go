@@ -78,8 +78,8 @@ func WithRetry(min, max time.Duration) Option {
 	}
 }
 
-// WithAttempts sets after how many failed deliveries a message becomes a dead letter. A delivery has failed when the receiver refused it, or the connection ended while
-// the message was being written, as it does when it is too large for the peer. A connection that ends before an acknowledgement has come is no
+// WithAttempts sets after how many failed deliveries a message becomes a dead letter. A delivery has failed when the receiver refused it, when the message is larger than
+// the receiver's WithMaxMessageSize, for which it is not sent, or when the connection ended while the message was being written. A connection that ends before an acknowledgement has come is no
 // failure of the message. It needs WithAck or WithSpool. Default: 10; zero means no limit.
 func WithAttempts(n int) Option {
 	return func(c *config) error {

@@ -22,6 +22,7 @@ type Peer struct {
 	metadata   zmtp.Metadata
 	ackIn      bool // its messages are acknowledged
 	ackOut     bool // it acknowledges ours
+	takes      int  // bytes of a message at most, with ackOut; zero if it does not say
 
 	credentials *Credentials
 	mechanism   string

@@ -85,8 +85,13 @@ func (a *assured) resumeLocked() {
 			kept = append(kept, *r)
 			continue
 		}
-		p, flush := a.place(r.to, r.Frames, nil, r.Size, r.Delivery)
+		p, flush, err := a.place(r.to, r.Frames, nil, r.Size, r.Delivery)
 		switch {
+		case err != nil:
+			a.unkeyLocked(r)
+			r.Attempt++
+			r.Failed++
+			a.failedLocked(*r, zmtp.Nack{Reason: err.Error()})
 		case p == nil && r.to == "":
 			a.again = append(kept, a.again[i:]...)
 			return
@@ -107,13 +112,19 @@ func (a *assured) resumeLocked() {
 
 // placedLocked accounts for a message that is on its way again.
 func (a *assured) placedLocked(r *redelivery, p *pipe, flush bool) {
-	if r.to != "" {
-		if a.keyed[r.to]--; a.keyed[r.to] == 0 {
-			delete(a.keyed, r.to)
-		}
-	}
+	a.unkeyLocked(r)
 	if flush {
 		p.out.Wake()
+	}
+}
+
+// unkeyLocked notes that a message is not among those of again any more.
+func (a *assured) unkeyLocked(r *redelivery) {
+	if r.to == "" {
+		return
+	}
+	if a.keyed[r.to]--; a.keyed[r.to] == 0 {
+		delete(a.keyed, r.to)
 	}
 }
 

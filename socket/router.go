@@ -202,6 +202,12 @@ func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 			s.tableMu.Unlock()
 			return s.unroutable(id)
 		}
+		if s.sure != nil {
+			if err := p.refuses(size); err != nil {
+				s.tableMu.Unlock()
+				return &Error{Op: "send", Err: err}
+			}
+		}
 		took, flush := s.queueLocked(p, frames, given, size)
 		if took {
 			s.tableMu.Unlock()
@@ -226,7 +232,7 @@ func (s *Router) queueLocked(p *pipe, frames, given [][]byte, size int) (took, f
 	if s.sure == nil {
 		return p.queue(nil, frames, given, size)
 	}
-	to, flush := s.sure.takeLocked(p.id, frames, given, size)
+	to, flush, _ := s.sure.takeLocked(p.id, frames, given, size) // send has asked whether it is too large
 	return to != nil, flush
 }
 

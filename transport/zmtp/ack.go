@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -35,7 +36,10 @@ const (
 type AckOffer struct {
 	Send    bool // messages that it sends may be acknowledged
 	Receive bool // it acknowledges messages that it receives
+	Max     int  // bytes in the frames of the largest message that it receives; zero if it does not say
 }
+
+const maxWord = "max="
 
 // AppendAckOffer appends the value of PropertyAck.
 func AppendAckOffer(dst []byte, o AckOffer) []byte {
@@ -45,6 +49,9 @@ func AppendAckOffer(dst []byte, o AckOffer) []byte {
 	}
 	if o.Receive {
 		dst = append(dst, " receive"...)
+	}
+	if o.Max > 0 {
+		dst = strconv.AppendInt(append(dst, " "+maxWord...), int64(o.Max), 10)
 	}
 	return dst
 }
@@ -59,6 +66,11 @@ func ParseAckOffer(value []byte) (o AckOffer) {
 	for _, w := range words[1:] {
 		o.Send = o.Send || w == "send"
 		o.Receive = o.Receive || w == "receive"
+		if digits, ok := strings.CutPrefix(w, maxWord); ok {
+			if n, err := strconv.Atoi(digits); err == nil && n > 0 {
+				o.Max = n
+			}
+		}
 	}
 	return o
 }

@@ -18,8 +18,12 @@ func (s *script) runAck(verb, args string) {
 	switch verb {
 	case "offer": // offer OCTETS
 		s.printf("%+v", ParseAckOffer(s.octets(args)))
-	case "append-offer": // append-offer [send] [receive]
-		s.printf("%s", show(AppendAckOffer(nil, AckOffer{strings.Contains(args, "send"), strings.Contains(args, "receive")})))
+	case "append-offer": // append-offer [send] [receive] [max=BYTES]
+		o := AckOffer{Send: strings.Contains(args, "send"), Receive: strings.Contains(args, "receive")}
+		if _, digits, limited := strings.Cut(args, "max="); limited {
+			o.Max = int(s.number(digits))
+		}
+		s.printf("%s", show(AppendAckOffer(nil, o)))
 	case "ack":
 		a, err := ParseAck(s.octets(args))
 		s.result(err, "floor %d%s", a.Floor, showRanges(a))
