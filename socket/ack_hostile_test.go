@@ -135,7 +135,7 @@ func TestAck_OnlyWhereBothOffer(t *testing.T) {
 			closing(t, pull)
 			raw := sockettest.DialRaw(t, bind(t, pull, "tcp://127.0.0.1:0"))
 			_, said := raw.Handshake("PUSH", 1, offer...)
-			require.Equal(t, "1 receive", said["X-Mesh-Ack"])
+			require.Equal(t, "1 receive max=67108864", said["X-Mesh-Ack"])
 			for _, name := range []string{"STREAM", "SKIP", "ACK", "NACK", "CREDIT"} {
 				raw.SendCommand(name, []byte{0xff})
 			}

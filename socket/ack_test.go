@@ -22,7 +22,7 @@ func offering(t *testing.T, s connector, socketType, offer string) *sockettest.R
 	t.Helper()
 	raw := sockettest.DialRaw(t, bind(t, s, "tcp://127.0.0.1:0"))
 	_, said := raw.Handshake(socketType, 1, sockettest.Property{Name: "x-mesh-ack", Value: offer})
-	require.Equal(t, "1 receive", said[zmtp.PropertyAck])
+	require.Equal(t, "1 receive max=67108864", said[zmtp.PropertyAck])
 	return raw
 }
 

@@ -19,7 +19,7 @@
 // # Durable names
 //
 // A publisher WithLog keeps its events, and a subscriber WithDurable gets what it missed, from where its name was, or from a beginning, an end, a number or a time if
-// the name is new. Its events are acknowledged: they are handled at least once, come again when a handler fails, and are dead letters of the publisher's when that does
+// the name is new. Its events are acknowledged: they are handled at least once, come again when a handler fails, and are dead letters of the publisher's (patterns.WithDeadLetters) when that does
 // not help. Several subscribers of one name share its events; patterns.WithKeyOrder keeps those of a key in order among them. What left the log before it was
 // delivered, because retention is less than the time away, is a *socket.MissedError with the range, reported before what follows. To build a
 // model anew, use a new name, or [Replay] where the log is.
