@@ -87,7 +87,7 @@ func checkFullNumber(t *testing.T, transport string, s numbered, peerType string
 	}
 	require.NoError(t, <-waiting)
 	require.Equal(t, []string{"waited"}, slow.ReadMessage())
-	clog(t, slow, strings.Repeat("e", 64<<10))
+	clog(t, s, slow, strings.Repeat("e", 64<<10))
 	send(t, to(s, id), "out while in is full")
 	require.Equal(t, []string{"out while in is full"}, slow.ReadMessage())
 	require.Empty(t, s.Stats().Dropped)

@@ -116,7 +116,7 @@ func TestRFC28_ROUTER_DoubleQueues(t *testing.T) {
 		require.Equal(t, []string{"goes on"}, other.ReadMessage())
 		full.SendMessage("goes on too") // in, from the same
 		requireRecv(t, router, "full", "goes on too")
-		clog(t, other, strings.Repeat("e", 64<<10))
+		clog(t, router, other, strings.Repeat("e", 64<<10))
 		send(t, router, "other", "out while in is full")
 		require.Equal(t, []string{"out while in is full"}, other.ReadMessage())
 		checkInboxPerPeer(t, transport, socket.NewRouter(socket.WithRecvHWM(3)), "DEALER")

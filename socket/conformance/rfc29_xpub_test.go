@@ -26,7 +26,7 @@ func TestRFC29_XPUB_DoubleQueue(t *testing.T) {
 		for range kept {
 			require.Len(t, raw.ReadMessage(), 2)
 		}
-		clog(t, raw, strings.Repeat("e", 64<<10))
+		clog(t, xpub, raw, strings.Repeat("e", 64<<10))
 		send(t, xpub, "out while in is full")
 		require.Equal(t, []string{"out while in is full"}, raw.ReadMessage())
 	})

@@ -92,7 +92,7 @@ func TestRFC48_DISH_QueuePerRadio(t *testing.T) {
 		eager := rawRadio(t, endpoint, 1, sockettest.Property{Name: "X-Name", Value: "eager"})
 		modest := rawRadio(t, endpoint, 1, sockettest.Property{Name: "X-Name", Value: "modest"})
 		awaitPeers(t, dish, 2)
-		clog(t, eager, "g", strings.Repeat("e", 64<<10))
+		clog(t, dish, eager, "g", strings.Repeat("e", 64<<10))
 		full := inboxOf(dish, "eager")
 		require.GreaterOrEqual(t, full, 3)
 		require.LessOrEqual(t, full, 3+4, "one read may go beyond, which is at most 256 KiB")
