@@ -23,12 +23,13 @@ func (p *pipe) refuses(size int) error {
 func (a *assured) refusedLocked(to string, frames, given [][]byte, size int, why error) (taken *pipe, err error) {
 	for p := range a.pipes {
 		if to == "" && p.refuses(size) == nil {
-			if given == nil {
-				frames = cloneFrames(frames)
+			keep := given
+			if keep == nil {
+				keep = cloneFrames(frames) // which must not escape
 			}
 			a.number++
 			d := link.Delivery{Number: a.number, Attempt: 2, Failed: 1}
-			a.failedLocked(redelivery{Returned: link.Returned{Delivery: d, Frames: either(frames, given), Size: size}}, zmtp.Nack{Reason: why.Error()})
+			a.failedLocked(redelivery{Returned: link.Returned{Delivery: d, Frames: keep, Size: size}}, zmtp.Nack{Reason: why.Error()})
 			return p, nil
 		}
 	}
