@@ -121,3 +121,23 @@ func TestAck_NothingLostByCuts(t *testing.T) {
 	require.Eventually(t, func() bool { return push.Stats().Acks.UnackedOut == 0 }, sockettest.Timeout, time.Millisecond)
 	assert.EqualValues(t, total, push.Stats().Acks.AckedOut)
 }
+
+// What had arrived when its connection ended is still received. It says that it may not be the first: its sender may have sent it elsewhere since.
+func TestAck_ReceivedAfterItsConnection(t *testing.T) {
+	t.Parallel()
+	pull := socket.NewPull(socket.WithAck())
+	closing(t, pull)
+	gone := watch(t, pull)
+	push := socket.NewPush(socket.WithAck(), socket.WithLinger(0))
+	require.NoError(t, push.Connect(bind(t, pull, "tcp://127.0.0.1:0")))
+	numbered(t, push, 0, 3, 8)
+	arrive(t, pull, 3)
+	_ = push.Close() // says what is lost
+	gone(socket.Disconnected)
+	for n := range 3 {
+		m := recv(t, pull)
+		assert.Equal(t, n, ordinalOf(m))
+		assert.Equal(t, 2, m.Attempt())
+	}
+	assert.EqualValues(t, 3, pull.Stats().Acks.RedeliveredIn)
+}

@@ -222,6 +222,9 @@ func (in *inbound) takeLocked(a *arrival, size int) *origin {
 	if in.now.stream != nil {
 		o.stream, o.number, o.attempt = in.now.stream, in.now.number+a.tag-in.now.tag, in.now.attempt
 	}
+	if !in.open { // its sender may have sent it elsewhere since, and what was sent may have been received
+		o.attempt++
+	}
 	if o.attempt > 1 {
 		acks.counts.RedeliveredIn++
 	}

@@ -20,6 +20,7 @@ var notOurs = []string{
 	"internal/singleflight.", // a name lookup that was cancelled ends by its own time limit
 	"runtime.runFinalizers(", // shows up while it runs a finalizer
 	"runtime.runCleanups(",   // likewise for a cleanup
+	"/nats-server/v2/server", // a server that was stopped may leave some
 }
 
 // LeakCheck runs the tests of a package and ends the process. If they passed but left goroutines behind,
