@@ -20,6 +20,7 @@ var errGone = fmt.Errorf("the stream is gone: %w", spool.ErrFailed)
 // Codes of the JetStream API that nats.go has no names for.
 const (
 	codeAccountLimit = 10002 // resource limits exceeded for account
+	codeUnavailable  = 10008 // the system is temporarily unavailable
 	codeResources    = 10023 // insufficient resources
 	codeStorage      = 10047 // insufficient storage resources available
 	codeStore        = 10077 // what the store says: maximum messages or bytes exceeded
@@ -32,6 +33,12 @@ func outOfRoom(e *jetstream.APIError) bool {
 		return true
 	}
 	return false
+}
+
+// unavailable reports whether an answer says that there will be another one soon.
+func unavailable(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.ErrorCode == codeUnavailable
 }
 
 // outdated reports whether a write was refused because another came before it.

@@ -27,16 +27,25 @@ type owner struct {
 
 // Open opens a spool, and makes its streams if there are none. The name is that of the stream of messages: letters, digits, '_' and '-'. What was not
 // acknowledged is there still. Each opening is a new incarnation and ends the former owner's right to write. The connection stays
-// the caller's; close the spool before it.
+// the caller's; close the spool before it. While the servers say that they are temporarily unavailable it is tried again until ctx ends.
 //
 // Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for a stream that is no spool; ErrKind, ErrVersion, ErrName;
 // ErrDamaged when the servers have lost messages that had been acknowledged; those of the servers. Nothing is changed then.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
-	s, err := open(ctx, nc, name, o)
-	if err != nil {
-		return nil, fmt.Errorf("open spool %s: %w", name, typed(err))
+	for pause := backoff(0); ; {
+		s, err := open(ctx, nc, name, o)
+		switch {
+		case err == nil:
+			return s, nil
+		case !unavailable(err):
+			return nil, fmt.Errorf("open spool %s: %w", name, typed(err))
+		}
+		select {
+		case <-time.After(pause.next()): // a cluster that elects a leader of all
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open spool %s: %w", name, typed(err))
+		}
 	}
-	return s, nil
 }
 
 func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {

@@ -54,7 +54,11 @@ func TestCluster(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	defer func() { _ = s.Close() }()
+	defer func() {
+		if s != nil {
+			_ = s.Close()
+		}
+	}()
 	w := startSender(t, s, 16)
 	for range 2 {
 		w.more(t, 100)
