@@ -223,12 +223,16 @@ func TestSpool_GivesPlainPeersNothingTwice(t *testing.T) {
 	pull := socket.NewPull()
 	closing(t, pull)
 	require.NoError(t, pull.Connect(endpoint))
+	late := 0
 	for before := -1; left > 0; left-- {
 		i := ordinalOf(recv(t, pull))
 		require.False(t, seen[i], "message %d twice", i)
-		require.Greater(t, i, before)
+		if seen[i] = true; i < before {
+			late++
+		}
 		before = i
 	}
+	require.LessOrEqual(t, late, 2, "that which was cut by the end of a connection counts as failed, and comes after a pause; the others come in order")
 	assert.Zero(t, push.Stats().Dropped[socket.DropPeerGone])
 }
 
