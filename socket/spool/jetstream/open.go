@@ -27,17 +27,17 @@ type owner struct {
 
 // Open opens a spool, and makes its streams if there are none. The name is that of the stream of messages: letters, digits, '_' and '-'. What was not
 // acknowledged is there still. Each opening is a new incarnation and ends the former owner's right to write. The connection stays
-// the caller's; close the spool before it. While the servers say that they are temporarily unavailable it is tried again until ctx ends.
+// the caller's; close the spool before it. While the servers say nothing, or that they are temporarily unavailable, it is tried again until ctx ends.
 //
 // Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for a stream that is no spool; ErrKind, ErrVersion, ErrName;
 // ErrDamaged when the servers have lost messages that had been acknowledged; those of the servers. Nothing is changed then.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
 	for pause := backoff(0); ; {
-		s, err := open(ctx, nc, name, o)
+		s, err := open(undated{ctx}, nc, name, o)
 		switch {
 		case err == nil:
 			return s, nil
-		case !unavailable(err):
+		case !unavailable(err) && !errors.Is(err, context.DeadlineExceeded):
 			return nil, fmt.Errorf("open spool %s: %w", name, typed(err))
 		}
 		select {
@@ -47,6 +47,11 @@ func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 		}
 	}
 }
+
+// undated is a context without a deadline, so that each request has the client's own: one that is lost with a leader is asked again.
+type undated struct{ context.Context }
+
+func (undated) Deadline() (at time.Time, ok bool) { return at, false }
 
 func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
 	o, err := o.filled()

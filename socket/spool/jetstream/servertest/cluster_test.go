@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -62,9 +63,14 @@ func TestCluster(t *testing.T) {
 	w := startSender(t, s, 16)
 	for range 2 {
 		w.more(t, 100)
-		stream, err := js.Stream(bounded(t), "orders")
-		require.NoError(t, err)
-		leader := stream.CachedInfo().Cluster.Leader
+		leader := ""
+		require.Eventually(t, func() bool {
+			stream, err := js.Stream(context.Background(), "orders") // each with a limit of its own: one may be lost with a leader
+			if err == nil {
+				leader = stream.CachedInfo().Cluster.Leader
+			}
+			return leader != ""
+		}, time.Minute, 50*time.Millisecond)
 		for _, n := range nodes {
 			if n.Name() == leader {
 				n.stop()
