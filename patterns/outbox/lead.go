@@ -112,7 +112,7 @@ func (r *Relay) publish(ctx context.Context, epoch int64) (fenced bool) {
 			pause = r.conf.pollMin
 			continue
 		}
-		r.sleep(ctx, pause, err == nil)
+		r.tenant.Sleep(ctx, pause, err == nil)
 		pause = min(2*pause, r.conf.pollMax)
 	}
 	return false
@@ -126,7 +126,7 @@ func (r *Relay) unpaused(ctx context.Context) bool {
 	select {
 	case <-resumed:
 	case <-ctx.Done():
-	case <-r.stopped.Done():
+	case <-r.tenant.Stopped.Done():
 	}
 	return r.going(ctx)
 }

@@ -5,12 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns/internal/tenant"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -26,25 +25,18 @@ type source interface {
 // Relay publishes what is in an outbox. Of several relays of one outbox, in as many processes, one leads at a time and publishes; another one takes over when
 // it ends or dies.
 type Relay struct {
-	src   source
-	sink  Sink
-	name  string
-	owner string
-	conf  relayConfig
-	err   error // what the options did wrong
-
-	wake    chan struct{} // has room for one
-	stop    context.CancelFunc
-	stopped context.Context // ends when no more is to be taken
-	abandon context.CancelFunc
-	given   context.Context // ends when the batch in hand is given up
+	src    source
+	sink   Sink
+	name   string
+	tenant *tenant.Tenant
+	conf   relayConfig
+	err    error // what the options did wrong
 
 	leads                                                   atomic.Bool
 	published, failed, parked, outages, cleaned, batchCount atomic.Uint64
 
-	mu      sync.Mutex    // guards the fields below
+	mu      sync.Mutex    // guards resumed
 	resumed chan struct{} // closed unless paused
-	running chan struct{} // closed unless Run runs
 }
 
 // NewRelay returns a Relay from the outbox's table in db to a sink. Nothing happens until Run. In PostgreSQL db must be the primary server.
@@ -53,7 +45,7 @@ func NewRelay(o *Outbox, db *sql.DB, sink Sink, opts ...RelayOption) *Relay {
 }
 
 func newRelay(src source, name string, err error, sink Sink, opts []RelayOption) *Relay {
-	r := &Relay{src: src, sink: sink, name: name, conf: relayDefaults, wake: make(chan struct{}, 1)}
+	r := &Relay{src: src, sink: sink, name: name, tenant: tenant.New(), conf: relayDefaults, resumed: make(chan struct{})}
 	errs := []error{err}
 	for _, opt := range opts {
 		errs = append(errs, opt(&r.conf))
@@ -61,13 +53,7 @@ func newRelay(src source, name string, err error, sink Sink, opts []RelayOption)
 	if r.err = errors.Join(errs...); sink == nil {
 		r.err = errors.Join(r.err, fmt.Errorf("%w: NewRelay: no sink", socket.ErrOption))
 	}
-	host, _ := os.Hostname() // for people who look at the lease; the id is what tells relays apart
-	r.owner = fmt.Sprintf("%s %d %s", host, os.Getpid(), codec.NewID())
-	r.stopped, r.stop = context.WithCancel(context.Background())
-	r.given, r.abandon = context.WithCancel(context.Background())
-	r.resumed, r.running = make(chan struct{}), make(chan struct{})
 	close(r.resumed)
-	close(r.running)
 	return r
 }
 
@@ -101,13 +87,17 @@ func (t *tableIn) clean(ctx context.Context, age time.Duration, n int) (int, err
 // wrong options, or a sink that cannot know what is safe. Errors of database and sink end nothing: they are events, and tried again. When ctx ends the batch in
 // hand is given up, some of which may be published again; Shutdown finishes it. Run is for one goroutine at a time.
 func (r *Relay) Run(ctx context.Context) error {
-	if err := r.begin(); err != nil {
+	err := r.err
+	if err == nil {
+		err = r.tenant.Begin()
+	}
+	if err != nil {
 		return fmt.Errorf("run relay: %w", err)
 	}
-	defer r.end()
+	defer r.tenant.End()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(r.given, cancel)()
+	defer context.AfterFunc(r.tenant.Given, cancel)()
 	if !r.going(ctx) {
 		return nil
 	}
@@ -117,38 +107,19 @@ func (r *Relay) Run(ctx context.Context) error {
 	trouble := false
 	for r.going(ctx) {
 		asked := time.Now()
-		epoch, ok, err := r.src.acquire(ctx, r.owner, r.conf.lease)
+		epoch, ok, err := r.src.acquire(ctx, r.tenant.Owner, r.conf.lease)
 		if r.trouble(ctx, &trouble, err); err == nil && ok {
 			r.lead(ctx, epoch, asked.Add(r.conf.lease))
 			continue
 		}
-		r.sleep(ctx, min(r.conf.lease/2, 10*r.conf.pollMax), false)
+		r.tenant.Sleep(ctx, min(r.conf.lease/2, 10*r.conf.pollMax), false)
 	}
 	return nil
 }
 
-func (r *Relay) begin() error {
-	if r.err != nil {
-		return r.err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-r.running:
-	default:
-		return fmt.Errorf("%w: it runs already", socket.ErrState)
-	}
-	r.running = make(chan struct{})
-	return nil
+func (r *Relay) going(ctx context.Context) bool {
+	return ctx.Err() == nil && r.tenant.Stopped.Err() == nil
 }
-
-func (r *Relay) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	close(r.running)
-}
-
-func (r *Relay) going(ctx context.Context) bool { return ctx.Err() == nil && r.stopped.Err() == nil }
 
 // trouble reports that something cannot be used, or can be again, once each time.
 func (r *Relay) trouble(ctx context.Context, is *bool, err error) {
@@ -164,29 +135,8 @@ func (r *Relay) trouble(ctx context.Context, is *bool, err error) {
 	}
 }
 
-// sleep waits for d, for Wake if that matters, or for the end.
-func (r *Relay) sleep(ctx context.Context, d time.Duration, wakes bool) {
-	var wake chan struct{}
-	if wakes {
-		wake = r.wake
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-wake:
-	case <-ctx.Done():
-	case <-r.stopped.Done():
-	}
-}
-
 // Wake has the relay look at the table now, if it leads. Who adds a message in the same process calls it after the commit. It does not block.
-func (r *Relay) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Relay) Wake() { r.tenant.Wake() }
 
 // Pause has the relay publish nothing from the next batch on, until Resume. It stays the leader, so no other does either.
 func (r *Relay) Pause() {
@@ -213,18 +163,10 @@ func (r *Relay) Resume() {
 // Shutdown has Run publish and mark the batch in hand, take no other, and give the lease to whoever waits for it. It returns when Run has; or when ctx ends, with
 // its error: then the batch is given up, some of which may be published again. Run does nothing after it.
 func (r *Relay) Shutdown(ctx context.Context) error {
-	r.stop()
-	r.mu.Lock()
-	running := r.running
-	r.mu.Unlock()
-	select {
-	case <-running:
-		r.abandon()
-		return nil
-	case <-ctx.Done():
-		r.abandon()
-		return fmt.Errorf("shut down relay: %w", ctx.Err())
+	if err := r.tenant.Shutdown(ctx); err != nil {
+		return fmt.Errorf("shut down relay: %w", err)
 	}
+	return nil
 }
 
 // Stats returns the counters.

@@ -147,7 +147,7 @@ func (h *hold[T]) renew(ctx context.Context) error {
 func (h *hold[T]) save(ctx context.Context, lease, pause time.Duration) error {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), h.until)
 	defer cancel()
-	defer context.AfterFunc(h.given, cancel)()
+	defer context.AfterFunc(h.tenant.Given, cancel)()
 	told := false
 	for wait := h.conf.pollMin; ; wait = min(2*wait, h.conf.pollMax) {
 		asked := time.Now()
@@ -198,7 +198,7 @@ func (h *hold[T]) advance(ctx context.Context, step *Step[T], v *T) (goOn bool, 
 
 // fail counts a failed attempt, and says what follows from it.
 func (h *hold[T]) fail(ctx context.Context, step *Step[T], err error) (goOn bool, _ error) {
-	if h.given.Err() != nil { // it was interrupted, which is no fault of the step
+	if h.tenant.Given.Err() != nil { // it was interrupted, which is no fault of the step
 		goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.conf.pollMax)
 		defer cancel()
 		return false, h.store.Save(goodbye, h.rec, 0, 0) // or the lease runs out

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/tenant"
 	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
 )
@@ -23,27 +23,20 @@ type Runner[T any] struct {
 	def      *Definition[T]
 	versions map[int]*Definition[T]
 	numbers  []int // keys of versions
-	owner    string
+	tenant   *tenant.Tenant
 	conf     config
 	err      error // what the options or definitions did wrong
-
-	wake    chan struct{} // has room for one
-	stopped context.Context
-	stop    context.CancelFunc
-	given   context.Context // ends when the steps in hand are given up
-	abandon context.CancelFunc
 
 	inHand                                                  atomic.Int64
 	completed, compensated, parked, failed, recovered, lost atomic.Uint64
 
-	mu      sync.Mutex    // guards the fields below
-	running chan struct{} // closed unless Run runs
+	mu      sync.Mutex    // guards changed
 	changed chan struct{} // closed, and made anew, when a saga ends here
 }
 
 // NewRunner returns a Runner of sagas of a definition that are kept in a store. Nothing happens until Run.
 func NewRunner[T any](def *Definition[T], store Store, opts ...Option) *Runner[T] {
-	r := &Runner[T]{store: store, def: def, versions: make(map[int]*Definition[T]), conf: defaults, wake: make(chan struct{}, 1), changed: make(chan struct{})}
+	r := &Runner[T]{store: store, def: def, versions: make(map[int]*Definition[T]), tenant: tenant.New(), conf: defaults, changed: make(chan struct{})}
 	errs := []error{def.err}
 	if store == nil {
 		errs = append(errs, fmt.Errorf("%w: NewRunner: no store", socket.ErrOption))
@@ -66,12 +59,6 @@ func NewRunner[T any](def *Definition[T], store Store, opts ...Option) *Runner[T
 	}
 	slices.Sort(r.numbers)
 	r.err = errors.Join(errs...)
-	host, _ := os.Hostname() // for people who look at a record
-	r.owner = fmt.Sprintf("%s %d %s", host, os.Getpid(), codec.NewID())
-	r.stopped, r.stop = context.WithCancel(context.Background())
-	r.given, r.abandon = context.WithCancel(context.Background())
-	r.running = make(chan struct{})
-	close(r.running)
 	return r
 }
 
@@ -99,7 +86,7 @@ func (r *Runner[T]) Start(ctx context.Context, id string, v T) error {
 		return fmt.Errorf("start saga %s %q: %w", r.def.name, id, err)
 	}
 	r.tell(ctx, rec, Event{Kind: Started})
-	r.look()
+	r.tenant.Wake()
 	return nil
 }
 
@@ -113,14 +100,6 @@ func (r *Runner[T]) decode(rec *Record) (v T, err error) {
 	return v, wire.Decode(&codec.Envelope{Codec: rec.Codec, Body: rec.Data}, r.conf.codec, nil, &v)
 }
 
-// look has Run look for work now.
-func (r *Runner[T]) look() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
 func (r *Runner[T]) tell(ctx context.Context, rec *Record, e Event) {
 	if rec != nil {
 		e.Saga, e.State = rec.ID, rec.State
@@ -131,19 +110,23 @@ func (r *Runner[T]) tell(ctx context.Context, rec *Record, e Event) {
 // Run carries out sagas until ctx ends or Shutdown, and returns when those in hand have been put down: each after the step it is at. It returns nil then, or what makes the runner unusable. Errors of
 // the store end nothing: they are events, and tried again. Run is for one goroutine at a time.
 func (r *Runner[T]) Run(ctx context.Context) error {
-	if err := r.begin(); err != nil {
+	err := r.err
+	if err == nil {
+		err = r.tenant.Begin()
+	}
+	if err != nil {
 		return fmt.Errorf("run sagas: %w", err)
 	}
-	defer r.end()
-	if r.stopped.Err() != nil {
+	defer r.tenant.End()
+	if r.tenant.Stopped.Err() != nil {
 		return nil
 	}
 	intake, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(r.stopped, stop)()
+	defer context.AfterFunc(r.tenant.Stopped, stop)()
 	work, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
-	defer context.AfterFunc(r.given, done)()
+	defer context.AfterFunc(r.tenant.Given, done)()
 
 	var sagas sync.WaitGroup
 	defer sagas.Wait()
@@ -156,14 +139,14 @@ func (r *Runner[T]) Run(ctx context.Context) error {
 			return nil
 		}
 		// Not with intake: a saga that was claimed, and whose answer was not waited for, would be nobody's until the lease ends.
-		rec, err := r.store.Claim(work, Claim{Definition: r.def.name, Versions: r.numbers, Owner: r.owner, Lease: r.conf.lease})
+		rec, err := r.store.Claim(work, Claim{Definition: r.def.name, Versions: r.numbers, Owner: r.tenant.Owner, Lease: r.conf.lease})
 		if err == nil && rec != nil {
 			pause = r.conf.pollMin
 			until := time.Now().Add(r.conf.lease)
 			sagas.Go(func() { // ends with its saga, the step it is at, or given; awaited above
 				defer func() { <-free }()
 				r.drive(work, intake, rec, until)
-				r.look()
+				r.tenant.Wake()
 			})
 			continue
 		}
@@ -175,41 +158,10 @@ func (r *Runner[T]) Run(ctx context.Context) error {
 			looked = time.Now()
 			r.strangers(intake)
 		}
-		r.sleep(intake, pause)
+		r.tenant.Sleep(intake, pause, true)
 		pause = min(2*pause, r.conf.pollMax)
 	}
 	return nil
-}
-
-func (r *Runner[T]) begin() error {
-	if r.err != nil {
-		return r.err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-r.running:
-	default:
-		return fmt.Errorf("%w: it runs already", socket.ErrState)
-	}
-	r.running = make(chan struct{})
-	return nil
-}
-
-func (r *Runner[T]) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	close(r.running)
-}
-
-func (r *Runner[T]) sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.wake:
-	case <-ctx.Done():
-	}
 }
 
 // strangers reports sagas that nobody here can carry out. In the middle of an upgrade another process may; after it, they wait for good.
@@ -230,17 +182,10 @@ func (r *Runner[T]) strangers(ctx context.Context) {
 // Shutdown has Run take no more sagas, and put those in hand down after the step they are at. It returns when Run has; or when ctx ends, with its error: then the contexts of
 // the steps end, which are done again by whoever takes their sagas over. Run does nothing after it.
 func (r *Runner[T]) Shutdown(ctx context.Context) error {
-	r.stop()
-	r.mu.Lock()
-	running := r.running
-	r.mu.Unlock()
-	defer r.abandon()
-	select {
-	case <-running:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("shut down sagas: %d in hand: %w", r.inHand.Load(), ctx.Err())
+	if err := r.tenant.Shutdown(ctx); err != nil {
+		return fmt.Errorf("shut down sagas: %d in hand: %w", r.inHand.Load(), err)
 	}
+	return nil
 }
 
 // Get returns a saga's record and its value as it is now. ErrNotFound.
@@ -316,7 +261,7 @@ func (r *Runner[T]) unpark(ctx context.Context, id string, state func(rec *Recor
 	err := r.err
 	var rec *Record
 	if err == nil {
-		rec, err = r.store.Claim(ctx, Claim{Definition: r.def.name, Owner: r.owner, Lease: r.conf.lease, ID: id})
+		rec, err = r.store.Claim(ctx, Claim{Definition: r.def.name, Owner: r.tenant.Owner, Lease: r.conf.lease, ID: id})
 	}
 	if err == nil && rec == nil {
 		if rec, err = r.store.Get(ctx, id); err == nil {
@@ -330,7 +275,7 @@ func (r *Runner[T]) unpark(ctx context.Context, id string, state func(rec *Recor
 	if err != nil {
 		return fmt.Errorf("resume saga %s %q: %w", r.def.name, id, err)
 	}
-	r.look()
+	r.tenant.Wake()
 	return nil
 }
 

@@ -354,21 +354,6 @@ func (in *In) grow() {
 	in.large = append(in.large, old...)
 }
 
-// leaseBody notes the memory of a large body that arrived whole.
-func (in *In) leaseBody() {
-	if in.lease == nil {
-		in.lease = &Lease{reuse: in.reuse}
-	}
-	buf := in.largeBuf
-	if buf == nil {
-		whole := in.large
-		buf = &whole
-	}
-	in.lease.bodies = append(in.lease.bodies, buf)
-	in.large = in.large[:in.want:in.want]
-	in.largeBuf = nil
-}
-
 // parsePartial goes on with a message that outgrew its chunk, frame by frame.
 func (in *In) parsePartial() (Batch, error) {
 	for {

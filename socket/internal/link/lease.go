@@ -51,3 +51,18 @@ func (l *Lease) Release() {
 	}
 	l.bodies = nil
 }
+
+// leaseBody notes the memory of a large body that arrived whole.
+func (in *In) leaseBody() {
+	if in.lease == nil {
+		in.lease = &Lease{reuse: in.reuse}
+	}
+	buf := in.largeBuf
+	if buf == nil {
+		whole := in.large
+		buf = &whole
+	}
+	in.lease.bodies = append(in.lease.bodies, buf)
+	in.large = in.large[:in.want:in.want]
+	in.largeBuf = nil
+}
