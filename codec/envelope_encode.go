@@ -139,6 +139,11 @@ func appendTime(dst []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return append(dst, codeNil)
 	}
+	return appendLongTimestamp(dst, t)
+}
+
+// appendLongTimestamp writes either, also for the zero time.
+func appendLongTimestamp(dst []byte, t time.Time) []byte {
 	secs, nanos := uint64(t.Unix()), uint64(t.Nanosecond())
 	if secs>>timestamp64Secs == 0 {
 		dst = append(dst, codeFixExt8, extTimestamp)

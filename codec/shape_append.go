@@ -81,11 +81,5 @@ func appendTimestamp(dst []byte, t time.Time) []byte {
 	if secs <= math.MaxUint32 && nanos == 0 {
 		return binary.BigEndian.AppendUint32(append(dst, codeFixExt4, extTimestamp), uint32(secs))
 	}
-	if secs>>timestamp64Secs == 0 {
-		dst = append(dst, codeFixExt8, extTimestamp)
-		return binary.BigEndian.AppendUint64(dst, nanos<<timestamp64Secs|secs)
-	}
-	dst = append(dst, codeExt8, 12, extTimestamp)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(nanos))
-	return binary.BigEndian.AppendUint64(dst, secs)
+	return appendLongTimestamp(dst, t)
 }

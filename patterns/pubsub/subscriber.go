@@ -195,7 +195,7 @@ func (s *Subscriber) Run(ctx context.Context) error {
 }
 
 // Pause has no more events handled until Resume; those in hand are finished, and Pause does not wait for them. What arrives waits in the socket, until that has no
-// more room, and then at the publishers, as WithSlowSubscribers says there. WithDurable nothing more is sent here: it goes to others of the name, or waits in the log; what had
+// more room, and then at the publishers, as WithSlowSubscribers says there. With WithDurable nothing more is sent here: it goes to others of the name, or waits in the log; what had
 // arrived, at most the prefetch, waits here.
 func (s *Subscriber) Pause() {
 	s.loop.Pause()
