@@ -23,7 +23,7 @@ const (
 )
 
 // hangUp tells the peer that nothing follows. The peer is given a moment to do the same, and, with patient, the time to take what was
-// written: until hasten.
+// written: until hasten. Once given, that time is not taken back by another call.
 func (p *pipe) hangUp(patient bool) {
 	if words := p.lastWords(); words != nil {
 		p.out.Last(words)
@@ -41,7 +41,8 @@ func (p *pipe) hangUp(patient bool) {
 	}
 	p.mu.Lock()
 	now := time.Now()
-	p.silence, p.quit, p.patient = now.Add(hangUpGrace), now.Add(hangUpLimit), patient
+	p.silence, p.quit = now.Add(hangUpGrace), now.Add(hangUpLimit)
+	p.patient = patient || p.patient && p.hung.Load()
 	p.hung.Store(true)
 	_ = conn.SetReadDeadline(p.silence)
 	p.mu.Unlock()

@@ -62,6 +62,20 @@ func strike(t *testing.T, p *pipe) {
 	}, sockettest.Timeout, time.Millisecond)
 }
 
+// The end of a socket and the end of a handshake may hang up on one peer, in any order: it has the time that one of them gives.
+func TestHangUp_TimeOnceGivenIsKept(t *testing.T) {
+	t.Parallel()
+	for _, patient := range [][2]bool{{true, false}, {false, true}} {
+		_, p, _ := behind(t, 128)
+		p.hangUp(patient[0])
+		p.hangUp(patient[1])
+		p.mu.Lock()
+		assert.True(t, p.owesLocked(), patient)
+		p.patient = false
+		p.mu.Unlock()
+	}
+}
+
 // A peer that is behind gets all that was written, however long it is silent, and though it says something in the end.
 func TestShutdown_PeerReadsLate(t *testing.T) {
 	t.Parallel()

@@ -134,13 +134,14 @@ func (p *pipe) read() error {
 		}
 		in.Baton.Lock()
 		b, err := in.Fill(true)
-		if errors.Is(err, os.ErrDeadlineExceeded) && p.hung.Load() {
+		interrupted := errors.Is(err, os.ErrDeadlineExceeded)
+		if interrupted && p.hung.Load() {
+			interrupted = false
 			b, err = p.lookAgain(in)
 		}
 		if err == nil {
 			p.take(b)
 		}
-		interrupted := errors.Is(err, os.ErrDeadlineExceeded) && !p.hung.Load()
 		if interrupted {
 			p.clearInterrupt() // with the baton: it must not undo the interrupt of whoever reads next
 		}
