@@ -173,6 +173,7 @@ func TestStreamEndsForTheService(t *testing.T) {
 	assert.ErrorIs(t, <-c.ended, context.Canceled, "the loop was left")
 
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	for _, err := range reqrep.Stream[int, Answer](ctx, client, "count", endless) {
 		cancel()
@@ -181,11 +182,10 @@ func TestStreamEndsForTheService(t *testing.T) {
 	assert.ErrorIs(t, last, context.Canceled)
 	assert.ErrorIs(t, <-c.ended, context.Canceled)
 
-	ctx, cancel = context.WithTimeout(t.Context(), 30*time.Millisecond)
-	defer cancel()
-	_, err := collect(ctx, client, endless)
-	assert.ErrorIs(t, err, socket.ErrTimeout)
-	assert.Error(t, <-c.ended)
+	untilReached(t, c.ended, func(ctx context.Context) {
+		_, err := collect(ctx, client, endless)
+		assert.ErrorIs(t, err, socket.ErrTimeout)
+	})
 
 	gone := reqrep.NewClient()
 	require.NoError(t, gone.Connect(addr))
