@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -24,17 +25,24 @@ func newBench() *cobra.Command {
 		Use:   "bench [PATTERN...]",
 		Short: "Measure rates and latencies on this machine",
 		Long: `bench measures PUSH/PULL (throughput), a DEALER and an echoing ROUTER (latency), one PUB with many SUBs (fanout), many PUSHes
-with one PULL (fanin), many REQs with one REP (requests) and many DEALERs with one ROUTER (router), or those PATTERNs that are given. The
-far side is a process of its own, but over inproc. Figures are medians of the rounds.
+with one PULL (fanin), many REQs with one REP (requests) and many DEALERs with one ROUTER (router), or those PATTERNs that are given. There
+are more to be given: one PUSH with many PULLs (workers), a PUB with one SUB of many topics (topics), a PUB that drops what its SUBs cannot take
+(dropping), the same when one of them has stopped reading (stalled), both of which have the rate of one that reads; and a ROUTER with many
+idle DEALERs, their memory and the way to any of them and back (idle). The far side is a process of its own, but over inproc.
+Figures are medians of the rounds.
+
+Of what several values are given for, each is measured with each. If that is one thing, the table says between which neighbours the time for a
+message grows most, in powers of what grows: 0 where it stays, 1 where both double, more where there is a knee.
 
 Latencies are of an open loop: requests are due at a fixed rate, and each is timed from when it was due.
 
 Standard output gets a table, or every measurement with --json, --csv or --benchstat.`,
 		Example: `  meshmq bench throughput --size 16,1KiB,64KiB --plot throughput.svg
+  meshmq bench topics --size 16 --subscriptions 1,1000,1000000
   meshmq bench latency --rate 5000 --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cfg.Patterns = args; len(args) == 0 {
-				cfg.Patterns = bench.Patterns
+				cfg.Patterns = bench.Usual
 			}
 			for _, s := range sizes {
 				n, err := bench.ParseSize(s)
@@ -46,8 +54,10 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 			if err := cfg.Check(); err != nil {
 				return usage(cmd, "%w", err)
 			}
-			if err := out.check(); err != nil {
-				return usage(cmd, "--plot: %w", err)
+			if out.plot != "" {
+				if err := cfg.CheckPlot(out.plot); err != nil {
+					return usage(cmd, "--plot: %w", err)
+				}
 			}
 			return runBench(cmd, &cfg, &out)
 		},
@@ -55,37 +65,35 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringSliceVar(&sizes, "size", []string{"16", "100", "1KiB", "16KiB", "256KiB"}, "measure messages of these `SIZES`, such as 100 or 16KiB")
+	flags.IntSliceVar(&cfg.Frames, "frames", []int{1}, "`N` frames of each message, each of that size")
 	flags.StringVar(&cfg.Transport, "transport", "tcp", "`NAME` of the transport: "+strings.Join(bench.Transports, ", "))
 	flags.DurationVar(&cfg.Duration, "duration", time.Second, "measure each for this `LONG`")
 	flags.IntVar(&cfg.Rounds, "rounds", 3, "measure everything `N` times, in turns")
-	flags.IntVar(&cfg.Peers, "peers", 8, "`N` peers of the patterns that have many")
+	flags.IntSliceVar(&cfg.Peers, "peers", []int{8}, "`N` peers of the patterns that have many")
+	flags.IntSliceVar(&cfg.Subscriptions, "subscriptions", []int{1000}, "`N` subscriptions for topics, of 32 bytes each")
 	flags.IntVar(&cfg.Rate, "rate", 1000, "`N` requests a second for latency")
 	flags.BoolVar(&cfg.Curve, "curve", false, "seal everything with CURVE")
 	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process")
+	flags.BoolVar(&out.markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&out.json, "json", false, "print each measurement as a JSON object")
 	flags.BoolVar(&out.csv, "csv", false, "print each measurement as a row of CSV")
 	flags.BoolVar(&out.benchstat, "benchstat", false, "print lines that benchstat reads")
 	flags.StringVar(&out.plot, "plot", "", "draw the medians into `FILE`, which ends in .svg or .png")
-	cmd.MarkFlagsMutuallyExclusive("json", "csv", "benchstat")
+	cmd.MarkFlagsMutuallyExclusive("markdown", "json", "csv", "benchstat")
 	return cmd
 }
 
 // benchOutput is where results go.
 type benchOutput struct {
-	json, csv, benchstat bool
-	plot                 string
-}
-
-func (o *benchOutput) check() error {
-	if o.plot == "" {
-		return nil
-	}
-	return bench.CheckPlot(o.plot)
+	markdown, json, csv, benchstat bool
+	plot                           string
 }
 
 func (o *benchOutput) write(w io.Writer, title string, results []bench.Result) error {
 	write := bench.WriteTable
 	switch {
+	case o.markdown:
+		write = bench.WriteMarkdown
 	case o.json:
 		write = bench.WriteJSON
 	case o.csv:
@@ -136,7 +144,7 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 func showProgress(cfg *bench.Config) (stop func()) {
 	if info, err := os.Stderr.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 || cfg.Stderr != os.Stderr {
 		cfg.Progress = func(s bench.Step) {
-			fmt.Fprintf(cfg.Stderr, "%d/%d: %s, %s\n", s.Done+1, s.Of, s.Pattern, bench.FormatSize(s.Size))
+			fmt.Fprintf(cfg.Stderr, "%d/%d: %s\n", s.Done+1, s.Of, s)
 		}
 		return func() {}
 	}
@@ -150,7 +158,7 @@ func showProgress(cfg *bench.Config) (stop func()) {
 			bar = &progress.Tracker{Total: int64(s.Of)}
 			w.AppendTracker(bar)
 		}
-		bar.UpdateMessage(fmt.Sprintf("%s, %s", s.Pattern, bench.FormatSize(s.Size)))
+		bar.UpdateMessage(s.String())
 		bar.SetValue(int64(s.Done))
 	}
 	done := make(chan struct{})
@@ -170,19 +178,15 @@ func showProgress(cfg *bench.Config) (stop func()) {
 // newBenchPeer is the far side of a measurement. An interrupt from the terminal reaches it as well as its parent, whose
 // business it is.
 func newBenchPeer() *cobra.Command {
-	var curve bool
-	cmd := &cobra.Command{
-		Use:    "bench-peer KIND ENDPOINT SIZE SOCKETS",
+	return &cobra.Command{
+		Use:    "bench-peer PEER",
 		Short:  "Be the far side of a measurement",
 		Hidden: true,
-		Args:   wantArgs("KIND", "ENDPOINT", "SIZE", "SOCKETS"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			p := bench.Peer{Kind: args[0], Endpoint: args[1], Curve: curve}
-			if p.Size, err = parseNumber(args[2], 0); err != nil {
-				return usage(cmd, "SIZE %.40q: %w", args[2], err)
-			}
-			if p.Sockets, err = parseNumber(args[3], 1); err != nil {
-				return usage(cmd, "SOCKETS %.40q: %w", args[3], err)
+		Args:   wantArgs("PEER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var p bench.Peer
+			if err := json.Unmarshal([]byte(args[0]), &p); err != nil {
+				return usage(cmd, "PEER %.40q: %w", args[0], err)
 			}
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(perfGC)
@@ -190,6 +194,4 @@ func newBenchPeer() *cobra.Command {
 			return p.Run(context.WithoutCancel(cmd.Context()), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&curve, "curve", false, "as the near side")
-	return cmd
 }

@@ -12,10 +12,11 @@ import (
 // TestBench has the far side in a process of its own.
 func TestBench(t *testing.T) {
 	t.Parallel()
-	out := ok(t, "bench", "--size", "100", "--duration", "20ms", "--rounds", "1", "--peers", "2", "--json")
-	measured := lines(out)
-	require.Len(t, measured, 6)
-	for i, pattern := range []string{"throughput", "latency", "fanout", "fanin", "requests", "router"} {
+	patterns := []string{"throughput", "latency", "fanout", "fanin", "requests", "router", "workers", "topics", "dropping", "stalled", "idle"}
+	args := append([]string{"bench", "--size", "100", "--duration", "20ms", "--rounds", "1", "--peers", "2", "--json"}, patterns...)
+	measured := lines(ok(t, args...))
+	require.Len(t, measured, len(patterns))
+	for i, pattern := range patterns {
 		var r struct {
 			Pattern string
 			Rate    float64 `json:"msgs_per_second"`

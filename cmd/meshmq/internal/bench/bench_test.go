@@ -41,7 +41,8 @@ func TestParseSize(t *testing.T) {
 
 func quick() *Config {
 	return &Config{
-		Patterns: Patterns, Transport: "inproc", Sizes: []int{0, 100}, Duration: 20 * time.Millisecond, Rounds: 1, Peers: 3, Rate: 1000,
+		Patterns: Patterns, Transport: "inproc", Sizes: []int{0, 100}, Frames: []int{2}, Peers: []int{3}, Subscriptions: []int{100},
+		Duration: 10 * time.Millisecond, Rounds: 1, Rate: 1000,
 	}
 }
 
@@ -49,13 +50,18 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, quick().Check())
 	for want, spoil := range map[string]func(*Config){
-		`unknown pattern "push": want throughput, latency, fanout, fanin, requests, router`: func(c *Config) { c.Patterns = []string{"push"} },
-		`unknown transport "udp": want tcp, ipc, inproc, ws`:                                func(c *Config) { c.Transport = "udp" },
-		"rounds: 0, want at least 1":                                                        func(c *Config) { c.Rounds = 0 },
-		"peers: -1, want at least 1":                                                        func(c *Config) { c.Peers = -1 },
-		"rate: 0, want at least 1":                                                          func(c *Config) { c.Rate = 0 },
-		"sizes: 0, want at least 1":                                                         func(c *Config) { c.Sizes = nil },
-		"duration: 1ms, want at least 10ms":                                                 func(c *Config) { c.Duration = time.Millisecond },
+		`unknown pattern "push": want throughput, latency, fanout, fanin, requests, router, workers, topics, dropping, stalled, idle`: func(c *Config) {
+			c.Patterns = []string{"push"}
+		},
+		`unknown transport "udp": want tcp, ipc, inproc, ws`: func(c *Config) { c.Transport = "udp" },
+		"rounds: 0, want at least 1":                         func(c *Config) { c.Rounds = 0 },
+		"peers: -1, want at least 1":                         func(c *Config) { c.Peers = []int{5, -1} },
+		"peers: 1, want at least 2 for stalled":              func(c *Config) { c.Peers = []int{1} },
+		"frames: none, want at least 1":                      func(c *Config) { c.Frames = nil },
+		"subscriptions: 0, want at least 1":                  func(c *Config) { c.Subscriptions = []int{0} },
+		"rate: 0, want at least 1":                           func(c *Config) { c.Rate = 0 },
+		"sizes: 0, want at least 1":                          func(c *Config) { c.Sizes = nil },
+		"duration: 1ms, want at least 10ms":                  func(c *Config) { c.Duration = time.Millisecond },
 	} {
 		c := quick()
 		spoil(c)
@@ -74,18 +80,27 @@ func TestRun_MeasuresEverything(t *testing.T) {
 			if transport == "curve" {
 				c.Transport, c.Curve = "tcp", true
 			}
+			if transport != "inproc" { // the rest goes the same ways
+				c.Patterns, c.Sizes = Usual, []int{100}
+			}
 			steps := 0
 			c.Progress = func(s Step) {
 				assert.Equal(t, steps, s.Done)
-				assert.Equal(t, 2*len(Patterns), s.Of)
+				assert.Equal(t, len(c.Sizes)*len(c.Patterns), s.Of)
 				steps++
 			}
 			var all []Result
 			require.NoError(t, Run(t.Context(), c, func(r Result) error { all = append(all, r); return nil }))
-			require.Len(t, all, 2*len(Patterns))
+			require.Len(t, all, len(c.Sizes)*len(c.Patterns))
 			for _, r := range all {
 				assert.Positive(t, r.Rate, r.Pattern)
-				assert.Equal(t, r.Pattern == Latency, r.Times != nil)
+				assert.Equal(t, r.Pattern == Latency || r.Pattern == Idle, r.Times != nil)
+				assert.Equal(t, r.Times == nil, r.Collector != nil)
+				if r.Collector != nil {
+					assert.GreaterOrEqual(t, r.Collector.Near, 0.0)
+					assert.Less(t, r.Collector.Far, 100.0)
+				}
+				assert.Equal(t, r.Rate*2*float64(r.Size), r.Bytes)
 				if r.Times != nil {
 					assert.LessOrEqual(t, r.Times.P50, r.Times.Max)
 					assert.Positive(t, r.Times.P50)
@@ -107,19 +122,19 @@ func TestRun_EndsWithItsContext(t *testing.T) {
 }
 
 var sample = []Result{
-	{Pattern: Throughput, Transport: "tcp", Size: 16, Round: 1, Rate: 4e6, Bytes: 64e6},
-	{Pattern: Fanin, Transport: "tcp", Size: 16, Peers: 8, Round: 1, Rate: 1e6, Bytes: 16e6},
-	{Pattern: Latency, Transport: "tcp", Size: 16, Round: 1, Rate: 1000, Times: &Times{P50: 40, P90: 50, P99: 60.5, P999: 70, Max: 80}},
-	{Pattern: Throughput, Transport: "tcp", Size: 16, Round: 2, Rate: 2e6, Bytes: 32e6},
-	{Pattern: Throughput, Transport: "tcp", Size: 16, Round: 3, Rate: 5e6, Bytes: 80e6},
-	{Pattern: Throughput, Transport: "tcp", Size: 1024, Round: 1, Rate: 1e6, Bytes: 1024e6},
+	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 4e6, Bytes: 64e6},
+	{Pattern: Fanin, Transport: "tcp", Load: Load{Size: 16, Frames: 1, Peers: 8}, Round: 1, Rate: 1e6, Bytes: 16e6},
+	{Pattern: Latency, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 1000, Times: &Times{P50: 40, P90: 50, P99: 60.5, P999: 70, Max: 80}},
+	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 2, Rate: 2e6, Bytes: 32e6},
+	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 3, Rate: 5e6, Bytes: 80e6},
+	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 1024, Frames: 1}, Round: 1, Rate: 1e6, Bytes: 1024e6},
 }
 
 func TestMedians(t *testing.T) {
 	t.Parallel()
 	m := Medians(sample)
 	require.Len(t, m, 4)
-	assert.Equal(t, Result{Pattern: Throughput, Transport: "tcp", Size: 16, Rate: 4e6, Bytes: 64e6}, m[0])
+	assert.Equal(t, Result{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Rate: 4e6, Bytes: 64e6}, m[0])
 	assert.Equal(t, *sample[2].Times, *m[2].Times)
 	even := Medians(sample[:4])
 	assert.Equal(t, 3e6, even[0].Rate)
@@ -144,7 +159,7 @@ func TestReports(t *testing.T) {
 	rows, err := csv.NewReader(&out).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows, 1+len(sample))
-	assert.Equal(t, []string{"fanin", "tcp", "16", "8", "1", "1000000.000", "16000000.000", "", "", "", "", ""}, rows[2])
+	assert.Equal(t, []string{"fanin", "tcp", "16", "8", "1", "1000000.000", "16000000.000", "", "", "", "", "", "1", "0", "", "", "0.000"}, rows[2])
 
 	out.Reset()
 	require.NoError(t, WriteBenchstat(&out, sample))
@@ -171,7 +186,47 @@ func TestPlot(t *testing.T) {
 	_, err = png.Decode(f)
 	require.NoError(t, err)
 
-	assert.NoError(t, CheckPlot("x.SVG"))
-	assert.ErrorContains(t, CheckPlot("x.gif"), "want a name that ends in .svg or .png")
+	file = filepath.Join(t.TempDir(), "frames.svg")
+	require.NoError(t, Plot(file, "", growing()))
+	svg, err = os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Contains(t, string(svg), "frames of a message")
+
 	assert.Error(t, Plot(filepath.Join(t.TempDir(), "no", "folder.svg"), "", sample))
+}
+
+func TestCheckPlot(t *testing.T) {
+	t.Parallel()
+	c := quick()
+	assert.NoError(t, c.CheckPlot("x.SVG"))
+	assert.ErrorContains(t, c.CheckPlot("x.gif"), "want a name that ends in .svg or .png")
+	c.Subscriptions = []int{1, 10}
+	assert.EqualError(t, c.CheckPlot("x.svg"), "both size of a message and subscriptions vary: want several values of one of them")
+	c.Patterns = []string{Throughput} // has none
+	assert.NoError(t, c.CheckPlot("x.svg"))
+}
+
+// growing are measurements of more and more frames.
+func growing() (all []Result) {
+	for i, frames := range []int{1, 4, 16} {
+		all = append(all,
+			Result{Pattern: Throughput, Load: Load{Size: 16, Frames: frames}, Rate: []float64{16e6, 8e6, 1e6}[i], Collector: &Shares{1.5, 2.5}},
+			Result{Pattern: Fanin, Load: Load{Size: 16, Frames: frames, Peers: 8}, Rate: 1e6})
+	}
+	return all
+}
+
+// TestCurve has frames grow: a message of 4 costs twice what one of 1 does, and one of 16 eight times that.
+func TestCurve(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	require.NoError(t, WriteMarkdown(&out, growing()))
+	for _, want := range []string{
+		"| throughput | 4 | 16 B | 8 000 000 | 125 | 0.0 | 1.5 | 2.5 |",
+		"- throughput, frames of a message: steepest from 4 to 16: x8.00 the time for a message at x4, power 1.50\n",
+		"- fanin, frames of a message: steepest from 1 to 4: x1.00 the time for a message at x4, power 0.00\n",
+	} {
+		assert.Contains(t, out.String(), want)
+	}
+	assert.NotContains(t, out.String(), "p50", "a column without values")
 }

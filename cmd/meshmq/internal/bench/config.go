@@ -18,25 +18,35 @@ const (
 	Fanin      = "fanin"
 	Requests   = "requests"
 	Routing    = "router"
+	Workers    = "workers"
+	Topics     = "topics"
+	Dropping   = "dropping"
+	Stalled    = "stalled"
+	Idle       = "idle"
 )
 
 // Patterns lists them in the order in which they are measured.
-var Patterns = []string{Throughput, Latency, Fanout, Fanin, Requests, Routing}
+var Patterns = []string{Throughput, Latency, Fanout, Fanin, Requests, Routing, Workers, Topics, Dropping, Stalled, Idle}
+
+// Usual are those that are measured unless others are asked for.
+var Usual = Patterns[:6]
 
 // Transports lists what can be measured over.
 var Transports = []string{"tcp", "ipc", "inproc", "ws"}
 
-// Config says what to measure.
+// Config says what to measure: each pattern with each combination of what a Load has.
 type Config struct {
-	Patterns   []string
-	Transport  string
-	Sizes      []int         // bytes of each message
-	Duration   time.Duration // of each measurement, after a tenth of it to warm up
-	Rounds     int           // measurements of each kind; they take turns
-	Peers      int           // of all but throughput and latency
-	Rate       int           // requests a second of latency
-	Curve      bool          // seal everything with CURVE
-	OneProcess bool          // both sides in this process, as always over inproc
+	Patterns      []string
+	Transport     string
+	Sizes         []int         // bytes of each frame
+	Frames        []int         // of each message
+	Peers         []int         // of the patterns that have many
+	Subscriptions []int         // of topics
+	Duration      time.Duration // of each measurement, after a tenth of it to warm up
+	Rounds        int           // measurements of each kind; they take turns
+	Rate          int           // requests a second of latency
+	Curve         bool          // seal everything with CURVE
+	OneProcess    bool          // both sides in this process, as always over inproc
 
 	Self     string     // this program, to run the far side
 	Progress func(Step) // called before each measurement
@@ -45,10 +55,14 @@ type Config struct {
 
 // Step is one measurement to come.
 type Step struct {
-	Pattern     string
-	Size, Round int
-	Done, Of    int // measurements
+	Pattern string
+	Load
+	Round    int
+	Done, Of int // measurements
 }
+
+// String is what is to be measured.
+func (s Step) String() string { return s.Pattern + ", " + s.Load.String() }
 
 // Check returns what is wrong with the configuration.
 func (c *Config) Check() error {
@@ -62,10 +76,21 @@ func (c *Config) Check() error {
 	}
 	for _, least := range []struct {
 		name string
-		n    int
-	}{{"rounds", c.Rounds}, {"peers", c.Peers}, {"rate", c.Rate}, {"patterns", len(c.Patterns)}, {"sizes", len(c.Sizes)}} {
-		if least.n < 1 {
-			return fmt.Errorf("%s: %d, want at least 1", least.name, least.n)
+		of   []int
+	}{
+		{"rounds", []int{c.Rounds}}, {"rate", []int{c.Rate}}, {"patterns", []int{len(c.Patterns)}}, {"sizes", []int{len(c.Sizes)}},
+		{"frames", c.Frames}, {"peers", c.Peers}, {"subscriptions", c.Subscriptions},
+	} {
+		if len(least.of) == 0 {
+			return fmt.Errorf("%s: none, want at least 1", least.name)
+		}
+		if n := slices.Min(least.of); n < 1 {
+			return fmt.Errorf("%s: %d, want at least 1", least.name, n)
+		}
+	}
+	for _, p := range c.Patterns {
+		if n := slices.Min(c.Peers); p == Stalled && n < 2 {
+			return fmt.Errorf("peers: %d, want at least 2 for %s", n, p)
 		}
 	}
 	if c.Duration < 10*time.Millisecond {
@@ -112,14 +137,21 @@ func FormatSize(n int) string {
 
 // Result is one measurement.
 type Result struct {
-	Pattern   string  `json:"pattern"`
-	Transport string  `json:"transport"`
-	Size      int     `json:"size"`
-	Peers     int     `json:"peers,omitempty"` // none for throughput and latency
+	Pattern   string `json:"pattern"`
+	Transport string `json:"transport"`
+	Load
 	Round     int     `json:"round"`
 	Rate      float64 `json:"msgs_per_second"`
 	Bytes     float64 `json:"bytes_per_second"`
-	Times     *Times  `json:"round_trip_us,omitempty"` // latency
+	Times     *Times  `json:"round_trip_us,omitempty"`  // latency, idle
+	Collector *Shares `json:"gc_percent,omitempty"`     // not of latency and idle
+	Memory    float64 `json:"bytes_per_peer,omitempty"` // idle
+}
+
+// Shares are parts of the time of the processors that went to the garbage collector, in percent.
+type Shares struct {
+	Near float64 `json:"near"`
+	Far  float64 `json:"far"`
 }
 
 // Times are percentiles of round trips in microseconds.

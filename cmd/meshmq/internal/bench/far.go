@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"strconv"
 	"time"
 )
 
@@ -19,11 +18,14 @@ type far struct {
 	wait func() error
 }
 
-// tally is such an answer.
+// tally is such an answer. It says what was spent where the line asks for that.
 type tally struct {
 	Messages int64  `json:"messages"`
+	Spent    spent  `json:"spent"`
 	Error    string `json:"error,omitempty"`
 }
+
+const askSpent = "spent"
 
 // startFar starts the far side in a process of its own, or in this one.
 func (c *Config) startFar(ctx context.Context, p Peer) (*far, error) {
@@ -31,8 +33,11 @@ func (c *Config) startFar(ctx context.Context, p Peer) (*far, error) {
 	if c.OneProcess || c.Transport == "inproc" {
 		return startHere(ctx, p), nil
 	}
-	cmd := exec.CommandContext(ctx, c.Self, "bench-peer", p.Kind, p.Endpoint, strconv.Itoa(p.Size), strconv.Itoa(p.Sockets),
-		"--curve="+strconv.FormatBool(p.Curve))
+	what, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, c.Self, "bench-peer", string(what))
 	cmd.Stderr = c.Stderr
 	cmd.WaitDelay = time.Second
 	in, err := cmd.StdinPipe()
@@ -46,7 +51,16 @@ func (c *Config) startFar(ctx context.Context, p Peer) (*far, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the far side: %w", err)
 	}
-	return &far{in, json.NewDecoder(bufio.NewReader(out)), cmd.Wait}, nil
+	return &far{in, json.NewDecoder(bufio.NewReader(out)), func() error { return killed(cmd) }}, nil
+}
+
+// killed ends a far side that has nothing left to do, and returns what it had ended with before.
+func killed(cmd *exec.Cmd) error {
+	alive := cmd.Process.Kill() == nil
+	if err := cmd.Wait(); !alive {
+		return err
+	}
+	return nil
 }
 
 func startHere(ctx context.Context, p Peer) *far {
@@ -63,17 +77,27 @@ func startHere(ctx context.Context, p Peer) *far {
 
 // tally asks what was counted.
 func (f *far) tally() (int64, error) {
-	if _, err := io.WriteString(f.in, "\n"); err != nil {
-		return 0, fmt.Errorf("ask the far side: %w", err)
+	t, err := f.ask("")
+	return t.Messages, err
+}
+
+// spent asks for what the process has spent.
+func (f *far) spent() (spent, error) {
+	t, err := f.ask(askSpent)
+	return t.Spent, err
+}
+
+func (f *far) ask(line string) (t tally, err error) {
+	if _, err := io.WriteString(f.in, line+"\n"); err != nil {
+		return t, fmt.Errorf("ask the far side: %w", err)
 	}
-	var t tally
 	switch err := f.out.Decode(&t); {
 	case err != nil:
-		return 0, fmt.Errorf("the far side ended: %w", err)
+		return t, fmt.Errorf("the far side ended: %w", err)
 	case t.Error != "":
-		return 0, errors.New(t.Error)
+		return t, errors.New(t.Error)
 	}
-	return t.Messages, nil
+	return t, nil
 }
 
 // end ends the far side and waits for it.

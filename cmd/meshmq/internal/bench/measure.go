@@ -16,61 +16,49 @@ import (
 	"github.com/meshmq/meshmq/socket"
 )
 
-// patience is how long peers may take to connect and answer.
-const patience = 10 * time.Second
+// patience is how long peers may take to connect and answer, and subscriptions to arrive.
+func (l *Load) patience() time.Duration {
+	return 10*time.Second + time.Duration(l.Peers)*10*time.Millisecond + time.Duration(l.Subscriptions)*100*time.Microsecond
+}
 
 // Run measures all that the configuration asks for, round by round, and hands each result to yield.
 func Run(ctx context.Context, c *Config, yield func(Result) error) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	done, of := 0, c.Rounds*len(c.Patterns)*len(c.Sizes)
-	for round := 1; round <= c.Rounds; round++ {
-		for _, pattern := range c.Patterns {
-			for _, size := range c.Sizes {
-				if c.Progress != nil {
-					c.Progress(Step{pattern, size, round, done, of})
-				}
-				r, err := c.measure(ctx, pattern, size)
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				if err != nil {
-					return fmt.Errorf("%s of %s: %w", pattern, FormatSize(size), err)
-				}
-				r.Round = round
-				if err := yield(r); err != nil {
-					return err
-				}
-				done++
-			}
+	var steps []Step
+	for _, pattern := range c.Patterns {
+		for _, l := range c.loads(pattern) {
+			steps = append(steps, Step{Pattern: pattern, Load: l})
+		}
+	}
+	for i := range c.Rounds * len(steps) {
+		step := steps[i%len(steps)]
+		step.Round, step.Done, step.Of = i/len(steps)+1, i, c.Rounds*len(steps)
+		if c.Progress != nil {
+			c.Progress(step)
+		}
+		r, err := c.measure(ctx, step)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+		if err := yield(r); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *Config) measure(ctx context.Context, pattern string, size int) (Result, error) {
-	r := Result{Pattern: pattern, Transport: c.Transport, Size: size}
-	var err error
-	switch pattern {
-	case Throughput:
-		r.Rate, err = c.work(ctx, size, 1)
-	case Fanin:
-		r.Peers = c.Peers
-		r.Rate, err = c.work(ctx, size, c.Peers)
-	case Fanout:
-		r.Peers = c.Peers
-		r.Rate, err = c.spread(ctx, size)
-	case Requests:
-		r.Peers = c.Peers
-		r.Rate, err = c.serve(ctx, size)
-	case Routing:
-		r.Peers = c.Peers
-		r.Rate, err = c.route(ctx, size)
-	case Latency:
-		r.Rate, r.Times, err = c.ask(ctx, size)
-	}
-	r.Bytes = r.Rate * float64(size)
+func (c *Config) measure(ctx context.Context, step Step) (Result, error) {
+	r := Result{Pattern: step.Pattern, Transport: c.Transport, Load: step.Load, Round: step.Round}
+	err := map[string]func(context.Context, *Result) error{
+		Throughput: c.work, Fanin: c.work, Requests: c.serve, Routing: c.route, Latency: c.ask, Idle: c.idle,
+		Workers: c.share, Fanout: c.publish, Topics: c.publish, Dropping: c.publish, Stalled: c.publish,
+	}[r.Pattern](ctx, &r)
+	r.Bytes = r.Rate * float64(r.Size) * float64(r.Frames)
 	return r, err
 }
 
@@ -113,77 +101,87 @@ func (c *Config) meet(ctx context.Context, near bound, p Peer) (other *far, end 
 	}
 	end = func() error {
 		defer clean()
-		defer near.Close() // what is still queued then is no part of the measurement
 		stop()
-		return other.end()
+		closed := make(chan struct{})
+		go func() { // what is still queued is no part of the measurement, and neither side is to wait for the other to take it
+			defer close(closed)
+			near.Close()
+		}()
+		err := other.end()
+		<-closed
+		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, p.patience())
 	defer cancel()
-	if err := near.WaitPeers(waiting, p.Sockets); err != nil {
-		return nil, nil, errors.Join(err, end())
+	if err := near.WaitPeers(waiting, max(1, p.Peers)); err != nil {
+		_, why := other.tally() // such as that it may not open as many connections
+		return nil, nil, errors.Join(err, why, end())
 	}
 	return other, end, nil
 }
 
 // work has pushers send as fast as they can and counts what arrives.
-func (c *Config) work(ctx context.Context, size, pushers int) (float64, error) {
+func (c *Config) work(ctx context.Context, r *Result) error {
 	pull := socket.NewPull(c.near()...)
-	return c.count(ctx, pull, Peer{Kind: kindPush, Size: size, Sockets: pushers}, func() error {
+	return c.count(ctx, r, pull, kindPush, func() error {
 		m, err := pull.Recv(context.Background())
 		if err != nil {
 			return err
 		}
 		defer m.Release()
-		return checkSize(m, size, 1)
+		return checkMessage(m, r, 0)
 	})
 }
 
 // serve has requesters ask, each when it has its answer, and counts the answers.
-func (c *Config) serve(ctx context.Context, size int) (float64, error) {
+func (c *Config) serve(ctx context.Context, r *Result) error {
 	rep := socket.NewRep(c.near()...)
-	return c.count(ctx, rep, Peer{Kind: kindReq, Size: size, Sockets: c.Peers}, func() error {
+	return c.count(ctx, r, rep, kindReq, func() error {
 		m, err := rep.Recv(context.Background())
 		if err != nil {
 			return err
 		}
 		defer m.Release()
-		return errors.Join(checkSize(m, size, 1), rep.Send(context.Background(), m.Frames...))
+		return errors.Join(checkMessage(m, r, 0), rep.Send(context.Background(), m.Frames...))
 	})
 }
 
 // route echoes what dealers send, each when it has its answer, and counts the echoes.
-func (c *Config) route(ctx context.Context, size int) (float64, error) {
+func (c *Config) route(ctx context.Context, r *Result) error {
 	router := socket.NewRouter(c.near()...)
-	return c.count(ctx, router, Peer{Kind: kindDeal, Size: size, Sockets: c.Peers}, func() error {
+	return c.count(ctx, r, router, kindDeal, func() error {
 		m, err := router.Recv(context.Background())
 		if err != nil {
 			return err
 		}
 		defer m.Release()
-		return errors.Join(checkSize(m, size, 2), router.Send(context.Background(), m.Frames...))
+		return errors.Join(checkMessage(m, r, 1), router.Send(context.Background(), m.Frames...))
 	})
 }
 
-func checkSize(m socket.Msg, size, frames int) error {
-	if len(m.Bytes()) != size || len(m.Frames) != frames {
-		return fmt.Errorf("%w: a message has %d frames, the last of %d bytes, want %d and %d", ErrLost, len(m.Frames), len(m.Bytes()), frames, size)
+// checkMessage wants the frames of the load after so many others.
+func checkMessage(m socket.Msg, r *Result, before int) error {
+	if len(m.Bytes()) != r.Size || len(m.Frames) != before+r.Frames {
+		return fmt.Errorf("%w: a message has %d frames, the last of %d bytes, want %d and %d", ErrLost, len(m.Frames), len(m.Bytes()), before+r.Frames, r.Size)
 	}
 	return nil
 }
 
-// count lets the far side work and returns how often one succeeds in a second.
-func (c *Config) count(ctx context.Context, near bound, p Peer, one func() error) (rate float64, err error) {
+// count lets the far side work, and finds how often one succeeds in a second.
+func (c *Config) count(ctx context.Context, r *Result, near bound, kind string, one func() error) (err error) {
 	defer near.Close()
-	_, end, err := c.meet(ctx, near, p)
+	other, end, err := c.meet(ctx, near, Peer{Kind: kind, Load: r.Load})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	if _, err := repeat(one, perLook(p.Size), c.Duration/10); err != nil {
-		return 0, err
+	if _, err := repeat(one, r.perLook(), c.Duration/10); err != nil {
+		return err
 	}
-	runtime.GC()
-	return repeat(one, perLook(p.Size), c.Duration)
+	return other.shares(r, func() error {
+		r.Rate, err = repeat(one, r.perLook(), c.Duration)
+		return err
+	})
 }
 
 // repeat does one thing for a time and returns how often a second.
@@ -202,56 +200,6 @@ func repeat(one func() error, look int64, d time.Duration) (rate float64, err er
 	}
 }
 
-// spread publishes as fast as the slowest subscriber can, and counts what arrives at all of them.
-func (c *Config) spread(ctx context.Context, size int) (rate float64, err error) {
-	pub := socket.NewPub(c.near(socket.WithNoDrop(), socket.WithLinger(0))...)
-	defer pub.Close()
-	other, end, err := c.meet(ctx, pub, Peer{Kind: kindSub, Size: size, Sockets: c.Peers})
-	if err != nil {
-		return 0, err
-	}
-	publishing := make(chan error, 1)
-	defer func() {
-		err = errors.Join(err, end())
-		if sendErr := <-publishing; !errors.Is(sendErr, socket.ErrClosed) {
-			err = errors.Join(err, sendErr)
-		}
-	}()
-	waiting, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := pub.WaitSubscribers(waiting, "", c.Peers); err != nil {
-		publishing <- nil // nobody does
-		return 0, err
-	}
-	go func() {
-		body := make([]byte, size)
-		for {
-			if err := pub.Send(context.Background(), body); err != nil {
-				publishing <- err
-				return
-			}
-		}
-	}()
-	if err := sleep(ctx, c.Duration/10); err != nil {
-		return 0, err
-	}
-	start := time.Now()
-	before, err := other.tally()
-	if err != nil {
-		return 0, err
-	}
-	for after := before; after == before && time.Since(start) < patience; { // on a busy machine nothing may have come in the time
-		if err := sleep(ctx, c.Duration); err != nil {
-			return 0, err
-		}
-		if after, err = other.tally(); err != nil {
-			return 0, err
-		}
-		rate = float64(after-before) / time.Since(start).Seconds()
-	}
-	return rate, nil
-}
-
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -262,12 +210,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // ask sends requests at a fixed rate and times their answers from when each request was due.
-func (c *Config) ask(ctx context.Context, size int) (rate float64, times *Times, err error) {
+func (c *Config) ask(ctx context.Context, r *Result) (err error) {
 	dealer := socket.NewDealer(c.near()...)
 	defer dealer.Close()
-	_, end, err := c.meet(ctx, dealer, Peer{Kind: kindEcho, Size: size, Sockets: 1})
+	_, end, err := c.meet(ctx, dealer, Peer{Kind: kindEcho, Load: r.Load})
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	interval := time.Second / time.Duration(c.Rate)
@@ -277,10 +225,10 @@ func (c *Config) ask(ctx context.Context, size int) (rate float64, times *Times,
 	start := time.Now().Add(time.Millisecond)
 	sending := make(chan error, 1)
 	go func() {
-		body := make([]byte, size)
+		body := r.body()
 		for i := range total {
 			awaitUntil(start.Add(time.Duration(i) * interval))
-			if err := dealer.Send(context.Background(), body); err != nil {
+			if err := dealer.Send(context.Background(), body...); err != nil {
 				sending <- err
 				return
 			}
@@ -290,7 +238,7 @@ func (c *Config) ask(ctx context.Context, size int) (rate float64, times *Times,
 	for i := range total {
 		m, err := dealer.Recv(context.Background())
 		if err != nil {
-			return 0, nil, errors.Join(err, <-sending)
+			return errors.Join(err, <-sending)
 		}
 		m.Release()
 		if i >= warm { // answers come in the order of the requests: one connection, one echo
@@ -298,7 +246,8 @@ func (c *Config) ask(ctx context.Context, size int) (rate float64, times *Times,
 		}
 	}
 	took := time.Since(start.Add(time.Duration(warm) * interval))
-	return float64(total-warm) / took.Seconds(), timesOf(hist), <-sending
+	r.Rate, r.Times = float64(total-warm)/took.Seconds(), timesOf(hist)
+	return <-sending
 }
 
 // spin is the part of a pause that is spent looking at the clock: timers are late by about as much.

@@ -15,20 +15,23 @@ import (
 
 // The kinds of a far side.
 const (
-	kindPush = "push"
-	kindSub  = "sub"
-	kindEcho = "echo"
-	kindReq  = "req"
-	kindDeal = "dealer"
+	kindPush    = "push"
+	kindPull    = "pull"
+	kindSub     = "sub"
+	kindTopics  = "topics"  // a SUB of many of them
+	kindStalled = "stalled" // SUBs, the first of which does not read
+	kindEcho    = "echo"
+	kindReq     = "req"
+	kindDeal    = "dealer"
+	kindIdle    = "idle" // DEALERs that echo, too
 )
 
-// Peer is a far side.
+// Peer is a far side: as many sockets as its Load has peers.
 type Peer struct {
 	Kind     string
 	Endpoint string // to connect to
-	Size     int
-	Sockets  int
-	Curve    bool
+	Load
+	Curve bool
 }
 
 // worker is a far side at work.
@@ -43,7 +46,10 @@ type worker struct {
 // Run works until in ends. It answers each line with what was counted so far.
 func (p Peer) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	w := &worker{Peer: p}
-	work := map[string]func(context.Context) error{kindPush: w.push, kindSub: w.sub, kindEcho: w.echo, kindReq: w.request, kindDeal: w.deal}[p.Kind]
+	work := map[string]func(context.Context, int) error{
+		kindPush: w.push, kindPull: w.pull, kindSub: w.sub, kindTopics: w.sub, kindStalled: w.sub,
+		kindEcho: w.echo, kindReq: w.request, kindDeal: w.deal, kindIdle: w.rest,
+	}[p.Kind]
 	if work == nil {
 		return fmt.Errorf("unknown kind %q of a far side", p.Kind)
 	}
@@ -51,9 +57,9 @@ func (p Peer) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
-	for range p.Sockets {
+	for i := range max(1, p.Peers) {
 		workers.Go(func() {
-			if err := work(ctx); err != nil && ctx.Err() == nil {
+			if err := work(ctx, i); err != nil && ctx.Err() == nil {
 				w.mu.Lock()
 				w.err = errors.Join(w.err, err)
 				w.mu.Unlock()
@@ -63,6 +69,9 @@ func (p Peer) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	enc := json.NewEncoder(out)
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		t := tally{Messages: w.count.Load()}
+		if lines.Text() == askSpent {
+			t.Spent = spentNow()
+		}
 		w.mu.Lock()
 		if w.err != nil {
 			t.Error = w.err.Error()
@@ -80,33 +89,73 @@ func closeAt(ctx context.Context, s io.Closer) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { s.Close() })
 }
 
-func (w *worker) push(ctx context.Context) error {
-	s := socket.NewPush(w.far(socket.WithLinger(0))...)
-	defer s.Close()
-	defer closeAt(ctx, s)()
-	if err := s.Connect(w.Endpoint); err != nil {
-		return err
-	}
-	body := make([]byte, w.Size)
-	for {
-		if err := s.Send(context.Background(), body); err != nil {
-			return err
-		}
-	}
+// dialer is what far sockets have in common.
+type dialer interface {
+	Connect(endpoint string) error
+	Close() error
 }
 
-func (w *worker) sub(ctx context.Context) error {
-	s := socket.NewSub(w.far()...)
-	defer s.Close()
-	defer closeAt(ctx, s)()
-	if err := s.Subscribe(""); err != nil {
+// connect connects until ctx ends, or until end is called.
+func (w *worker) connect(ctx context.Context, s dialer) (end func(), err error) {
+	stop := closeAt(ctx, s)
+	return func() { stop(); s.Close() }, s.Connect(w.Endpoint)
+}
+
+func (w *worker) push(ctx context.Context, _ int) error {
+	s := socket.NewPush(w.far(socket.WithLinger(0))...)
+	end, err := w.connect(ctx, s)
+	defer end()
+	for body := w.body(); err == nil; {
+		err = s.Send(context.Background(), body...)
+	}
+	return err
+}
+
+func (w *worker) pull(ctx context.Context, _ int) error {
+	s := socket.NewPull(w.far()...)
+	end, err := w.connect(ctx, s)
+	defer end()
+	if err != nil {
 		return err
 	}
-	if err := s.Connect(w.Endpoint); err != nil {
+	return w.receive(s)
+}
+
+func (w *worker) sub(ctx context.Context, i int) error {
+	var opts []socket.Option
+	topics := []string{""}
+	stalled := w.Kind == kindStalled && i == 0
+	if stalled {
+		opts = append(opts, socket.WithRecvHWM(1), socket.WithSocketBuffers(0, 4<<10)) // it is to be stuck soon
+	}
+	if w.Kind == kindTopics {
+		opts, topics = append(opts, socket.WithMaxSubscriptions(0)), topics[:0]
+		for _, topic := range topicsOf(w.Subscriptions) {
+			topics = append(topics, string(topic))
+		}
+	}
+	s := socket.NewSub(w.far(opts...)...)
+	if err := s.Subscribe(topics...); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	end, err := w.connect(ctx, s)
+	defer end()
+	if err != nil {
 		return err
 	}
+	if stalled {
+		<-ctx.Done()
+		return nil
+	}
+	return w.receive(s)
+}
+
+// receive counts what comes, some messages at a time.
+func (w *worker) receive(s interface {
+	Recv(ctx context.Context) (socket.Msg, error)
+}) error {
 	var pending int64
-	batch := perLook(w.Size)
+	batch := max(1, w.perLook()*8/int64(max(8, w.Peers))) // what many peers have not counted yet is to be little
 	for {
 		m, err := s.Recv(context.Background())
 		if err != nil {
@@ -120,13 +169,37 @@ func (w *worker) sub(ctx context.Context) error {
 	}
 }
 
-func (w *worker) echo(ctx context.Context) error {
+func (w *worker) echo(ctx context.Context, _ int) error {
 	s := socket.NewRouter(w.far()...)
-	defer s.Close()
-	defer closeAt(ctx, s)()
-	if err := s.Connect(w.Endpoint); err != nil {
+	end, err := w.connect(ctx, s)
+	defer end()
+	if err != nil {
 		return err
 	}
+	return echo(s)
+}
+
+// rest says one word and then echoes whatever comes, seldom.
+func (w *worker) rest(ctx context.Context, _ int) error {
+	s := socket.NewDealer(w.far(socket.WithLinger(0))...)
+	end, err := w.connect(ctx, s)
+	defer end()
+	if err != nil {
+		return err
+	}
+	if err := s.Send(context.Background(), nil); err != nil {
+		return err
+	}
+	return echo(s)
+}
+
+// talker sends and receives.
+type talker interface {
+	Send(ctx context.Context, frames ...[]byte) error
+	Recv(ctx context.Context) (socket.Msg, error)
+}
+
+func echo(s talker) error {
 	for {
 		m, err := s.Recv(context.Background())
 		if err != nil {
@@ -139,34 +212,31 @@ func (w *worker) echo(ctx context.Context) error {
 	}
 }
 
-func (w *worker) request(ctx context.Context) error {
+func (w *worker) request(ctx context.Context, _ int) error {
 	s := socket.NewReq(w.far(socket.WithLinger(0))...)
-	defer s.Close()
-	defer closeAt(ctx, s)()
-	if err := s.Connect(w.Endpoint); err != nil {
+	end, err := w.connect(ctx, s)
+	defer end()
+	if err != nil {
 		return err
 	}
 	return w.pingPong(s)
 }
 
-func (w *worker) deal(ctx context.Context) error {
+func (w *worker) deal(ctx context.Context, _ int) error {
 	s := socket.NewDealer(w.far(socket.WithLinger(0))...)
-	defer s.Close()
-	defer closeAt(ctx, s)()
-	if err := s.Connect(w.Endpoint); err != nil {
+	end, err := w.connect(ctx, s)
+	defer end()
+	if err != nil {
 		return err
 	}
 	return w.pingPong(s)
 }
 
 // pingPong sends the next message when the one before has come back.
-func (w *worker) pingPong(s interface {
-	Send(ctx context.Context, frames ...[]byte) error
-	Recv(ctx context.Context) (socket.Msg, error)
-}) error {
-	body := make([]byte, w.Size)
+func (w *worker) pingPong(s talker) error {
+	body := w.body()
 	for {
-		if err := s.Send(context.Background(), body); err != nil {
+		if err := s.Send(context.Background(), body...); err != nil {
 			return err
 		}
 		m, err := s.Recv(context.Background())
@@ -176,7 +246,3 @@ func (w *worker) pingPong(s interface {
 		m.Release()
 	}
 }
-
-// perLook is after how many messages one looks at the clock or at a shared counter: it must cost nothing for small ones, and
-// large ones are few.
-func perLook(size int) int64 { return int64(min(max(1, (64<<10)/(size+1)), 64)) }

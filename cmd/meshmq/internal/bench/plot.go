@@ -13,29 +13,38 @@ import (
 	"github.com/wcharczuk/go-chart/v2"
 )
 
-// CheckPlot returns what is wrong with the name of a file to plot into.
-func CheckPlot(file string) error {
-	switch ext := strings.ToLower(filepath.Ext(file)); ext {
-	case ".svg", ".png":
-		return nil
-	default:
+// CheckPlot returns what is wrong with the name of a file to plot into, or with drawing what is to be measured: there is one axis.
+func (c *Config) CheckPlot(file string) error {
+	if ext := strings.ToLower(filepath.Ext(file)); ext != ".svg" && ext != ".png" {
 		return fmt.Errorf("plot into %.80q: want a name that ends in .svg or .png", file)
 	}
+	var all []Result
+	for _, pattern := range c.Patterns {
+		for _, l := range c.loads(pattern) {
+			all = append(all, Result{Pattern: pattern, Load: l})
+		}
+	}
+	if found := varied(all); len(found) > 1 {
+		return fmt.Errorf("both %s and %s vary: want several values of one of them", found[0].name, found[1].name)
+	}
+	return nil
 }
 
-// Plot draws the medians over the size of messages into a file: rates if there are any, else percentiles of latency. Both scales are
-// logarithmic.
+// Plot draws the medians over what varies into a file, over the size of messages if nothing does: rates if there are any, else percentiles of
+// latency. Both scales are logarithmic.
 func Plot(file, title string, all []Result) error {
-	name, lines := "messages a second", rates(all)
+	all = Medians(all)
+	over := append(varied(all), axes[0])[0]
+	name, lines := "messages a second", rates(all, over)
 	if len(lines) == 0 {
-		name, lines = "round trip, us", latencies(all)
+		name, lines = "round trip, us", latencies(all, over)
 	}
-	xTicks, yTicks := sizeTicks(all), decadeTicks(lines)
+	xTicks, yTicks := ticks(all, over), decadeTicks(lines)
 	c := chart.Chart{
 		Title: title, Width: 900, Height: 560,
 		TitleStyle: chart.Style{FontSize: 11, Padding: chart.Box{Top: 4}}, // the legend is below it
 		Background: chart.Style{Padding: chart.Box{Top: 70, Left: 20, Right: 40, Bottom: 20}},
-		XAxis:      chart.XAxis{Name: "size of a message", Ticks: xTicks},
+		XAxis:      chart.XAxis{Name: over.name, Ticks: xTicks},
 		YAxis:      chart.YAxis{Name: name, Ticks: yTicks, AxisType: chart.YAxisSecondary},
 	}
 	for _, l := range lines {
@@ -65,12 +74,12 @@ func save(file string, write func(io.Writer) error) error {
 	return f.Close()
 }
 
-// sizeTicks marks the sizes that were measured.
-func sizeTicks(all []Result) (ticks []chart.Tick) {
-	for _, r := range Medians(all) {
-		x := logOf(float64(r.Size))
+// ticks marks what was measured.
+func ticks(all []Result, over axis) (ticks []chart.Tick) {
+	for _, r := range all {
+		x := logOf(float64(over.of(r.Load)))
 		if !slices.ContainsFunc(ticks, func(t chart.Tick) bool { return t.Value == x }) {
-			ticks = append(ticks, chart.Tick{Value: x, Label: FormatSize(r.Size)})
+			ticks = append(ticks, chart.Tick{Value: x, Label: over.format(over.of(r.Load))})
 		}
 	}
 	if len(ticks) == 1 { // an axis needs a length
@@ -102,33 +111,33 @@ func decadeTicks(lines []chart.ContinuousSeries) (ticks []chart.Tick) {
 // logOf is the place of a value on a logarithmic scale, which has none for zero.
 func logOf(v float64) float64 { return math.Log10(max(v, 1)) }
 
-func rates(all []Result) (lines []chart.ContinuousSeries) {
-	for _, r := range Medians(all) {
+func rates(all []Result, over axis) (lines []chart.ContinuousSeries) {
+	for _, r := range all {
 		if r.Times == nil {
-			lines = addPoint(lines, r.Pattern, r.Size, r.Rate)
+			lines = addPoint(lines, r.Pattern, over.of(r.Load), r.Rate)
 		}
 	}
 	return lines
 }
 
-func latencies(all []Result) (lines []chart.ContinuousSeries) {
-	for _, r := range Medians(all) {
+func latencies(all []Result, over axis) (lines []chart.ContinuousSeries) {
+	for _, r := range all {
 		if r.Times != nil {
-			lines = addPoint(lines, "p50", r.Size, r.Times.P50)
-			lines = addPoint(lines, "p99", r.Size, r.Times.P99)
-			lines = addPoint(lines, "p99.9", r.Size, r.Times.P999)
+			lines = addPoint(lines, "p50", over.of(r.Load), r.Times.P50)
+			lines = addPoint(lines, "p99", over.of(r.Load), r.Times.P99)
+			lines = addPoint(lines, "p99.9", over.of(r.Load), r.Times.P999)
 		}
 	}
 	return lines
 }
 
-func addPoint(lines []chart.ContinuousSeries, name string, size int, y float64) []chart.ContinuousSeries {
+func addPoint(lines []chart.ContinuousSeries, name string, x int, y float64) []chart.ContinuousSeries {
 	i := slices.IndexFunc(lines, func(l chart.ContinuousSeries) bool { return l.Name == name })
 	if i < 0 {
 		i = len(lines)
 		lines = append(lines, chart.ContinuousSeries{Name: name})
 	}
-	lines[i].XValues = append(lines[i].XValues, logOf(float64(size)))
+	lines[i].XValues = append(lines[i].XValues, logOf(float64(x)))
 	lines[i].YValues = append(lines[i].YValues, logOf(y))
 	return lines
 }

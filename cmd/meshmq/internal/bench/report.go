@@ -9,9 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // Medians returns one result for each kind of measurement, in the order in which they first came: every figure is
@@ -19,12 +16,12 @@ import (
 func Medians(all []Result) []Result {
 	type kind struct {
 		pattern string
-		size    int
+		Load
 	}
 	var order []kind
 	rounds := map[kind][]Result{}
 	for _, r := range all {
-		k := kind{r.Pattern, r.Size}
+		k := kind{r.Pattern, r.Load}
 		if rounds[k] == nil {
 			order = append(order, k)
 		}
@@ -37,6 +34,7 @@ func Medians(all []Result) []Result {
 		m.Round = 0
 		m.Rate = median(rs, func(r Result) float64 { return r.Rate })
 		m.Bytes = median(rs, func(r Result) float64 { return r.Bytes })
+		m.Memory = median(rs, func(r Result) float64 { return r.Memory })
 		if m.Times != nil {
 			m.Times = &Times{
 				P50:  median(rs, func(r Result) float64 { return r.Times.P50 }),
@@ -44,6 +42,12 @@ func Medians(all []Result) []Result {
 				P99:  median(rs, func(r Result) float64 { return r.Times.P99 }),
 				P999: median(rs, func(r Result) float64 { return r.Times.P999 }),
 				Max:  median(rs, func(r Result) float64 { return r.Times.Max }),
+			}
+		}
+		if m.Collector != nil {
+			m.Collector = &Shares{
+				Near: median(rs, func(r Result) float64 { return r.Collector.Near }),
+				Far:  median(rs, func(r Result) float64 { return r.Collector.Far }),
 			}
 		}
 		medians = append(medians, m)
@@ -59,33 +63,6 @@ func median(rs []Result, of func(Result) float64) float64 {
 	slices.SortFunc(values, cmp.Compare)
 	n := len(values)
 	return (values[(n-1)/2] + values[n/2]) / 2
-}
-
-// WriteTable writes the medians for people.
-func WriteTable(w io.Writer, all []Result) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"pattern", "size", "msg/s", "MB/s", "p50 us", "p90 us", "p99 us", "p99.9 us", "max us"})
-	for _, r := range Medians(all) {
-		name := r.Pattern
-		if r.Peers > 0 {
-			name += fmt.Sprintf(" %d", r.Peers)
-		}
-		row := table.Row{name, FormatSize(r.Size), grouped(r.Rate), fmt.Sprintf("%.1f", r.Bytes/1e6)}
-		if r.Times != nil {
-			for _, us := range []float64{r.Times.P50, r.Times.P90, r.Times.P99, r.Times.P999, r.Times.Max} {
-				row = append(row, fmt.Sprintf("%.1f", us))
-			}
-		}
-		t.AppendRow(row)
-	}
-	var right []table.ColumnConfig
-	for n := 2; n <= 9; n++ {
-		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight})
-	}
-	t.SetColumnConfigs(right)
-	_, err := fmt.Fprintln(w, t.Render())
-	return err
 }
 
 // grouped writes a number with its thousands set apart.
@@ -111,7 +88,10 @@ func WriteJSON(w io.Writer, all []Result) error {
 // WriteCSV writes every measurement as a row.
 func WriteCSV(w io.Writer, all []Result) error {
 	out := csv.NewWriter(w)
-	rows := [][]string{{"pattern", "transport", "size", "peers", "round", "msgs_per_second", "bytes_per_second", "p50_us", "p90_us", "p99_us", "p99.9_us", "max_us"}}
+	rows := [][]string{{
+		"pattern", "transport", "size", "peers", "round", "msgs_per_second", "bytes_per_second", "p50_us", "p90_us", "p99_us", "p99.9_us", "max_us",
+		"frames", "subscriptions", "gc_percent_near", "gc_percent_far", "bytes_per_peer", // the columns before are those of older versions
+	}}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) }
 	for _, r := range all {
 		row := []string{r.Pattern, r.Transport, strconv.Itoa(r.Size), strconv.Itoa(r.Peers), strconv.Itoa(r.Round), number(r.Rate), number(r.Bytes)}
@@ -120,7 +100,13 @@ func WriteCSV(w io.Writer, all []Result) error {
 		} else {
 			row = append(row, number(r.Times.P50), number(r.Times.P90), number(r.Times.P99), number(r.Times.P999), number(r.Times.Max))
 		}
-		rows = append(rows, row)
+		row = append(row, strconv.Itoa(r.Frames), strconv.Itoa(r.Subscriptions))
+		if r.Collector == nil {
+			row = append(row, "", "")
+		} else {
+			row = append(row, number(r.Collector.Near), number(r.Collector.Far))
+		}
+		rows = append(rows, append(row, number(r.Memory)))
 	}
 	return out.WriteAll(rows)
 }
@@ -131,6 +117,12 @@ func WriteBenchstat(w io.Writer, all []Result) error {
 		name := "Benchmark" + strings.ToUpper(r.Pattern[:1]) + r.Pattern[1:] + "/" + r.Transport
 		if r.Peers > 0 {
 			name += fmt.Sprintf("/peers=%d", r.Peers)
+		}
+		if r.Frames > 1 {
+			name += fmt.Sprintf("/frames=%d", r.Frames)
+		}
+		if r.Subscriptions > 0 {
+			name += fmt.Sprintf("/subscriptions=%d", r.Subscriptions)
 		}
 		line := fmt.Sprintf("%s/size=%d 1 %.2f ns/op %.2f MB/s", name, r.Size, 1e9/r.Rate, r.Bytes/1e6)
 		if r.Times != nil {

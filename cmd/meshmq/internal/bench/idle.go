@@ -1,0 +1,61 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// idle finds what memory a ROUTER has in use for each of many dealers that say nothing, and then how long a message takes to any of them and back.
+func (c *Config) idle(ctx context.Context, r *Result) (err error) {
+	before := inUse()
+	router := socket.NewRouter(c.near()...)
+	defer router.Close()
+	_, end, err := c.meet(ctx, router, Peer{Kind: kindIdle, Load: r.Load})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	names := make([][]byte, r.Peers)
+	for i := range names {
+		m, err := router.Recv(context.Background())
+		if err != nil {
+			return err
+		}
+		names[i] = append([]byte(nil), m.Frames[0]...)
+	}
+	r.Memory = max(0, inUse()-before) / float64(r.Peers)
+	hist := hdrhistogram.New(1, int64(time.Minute), 3)
+	message := append([][]byte{nil}, r.body()...)
+	r.Rate, err = repeat(func() error {
+		message[0] = names[rand.IntN(len(names))]
+		start := time.Now()
+		if err := router.Send(context.Background(), message...); err != nil {
+			return err
+		}
+		m, err := router.Recv(context.Background())
+		if err != nil {
+			return err
+		}
+		_ = hist.RecordValue(int64(time.Since(start)))
+		defer m.Release()
+		return checkMessage(m, r, 1)
+	}, 1, c.Duration)
+	r.Times = timesOf(hist)
+	return err
+}
+
+// inUse is the memory that Go has in use, stacks with it.
+func inUse() float64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // the first only empties pools halfway
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapInuse + m.StackInuse)
+}
