@@ -92,6 +92,7 @@ func TestAck_ByTheNextRecv(t *testing.T) {
 	assert.Equal(t, 1, pull.Stats().Acks.UnackedIn)
 	require.NoError(t, pull.Close())
 	expectAck(t, raw, "3")
+	expectCredit(t, raw, 0, 0)
 	assert.Empty(t, raw.ExpectClosed(), "4 was not handled")
 	assert.EqualValues(t, 3, pull.Stats().Acks.AckedIn)
 }
@@ -121,6 +122,7 @@ func TestAck_ByLoops(t *testing.T) {
 		break
 	}
 	require.NoError(t, pull.Close())
+	expectCredit(t, raw, 0, 0)
 	assert.Empty(t, raw.ExpectClosed(), "1 and 4 are nobody's")
 }
 

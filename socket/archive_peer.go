@@ -70,7 +70,7 @@ type DurableStats struct {
 	Delivered    uint64 // sent to members, again ones included
 	Redelivered  uint64 // of those, maybe delivered before
 	Acked        uint64
-	Failed       uint64 // deliveries that were refused, or that a connection ended within
+	Failed       uint64 // deliveries that were refused, or whose connection ended: see WithAttempts
 	DeadLettered uint64
 	Lost         uint64 // messages that were gone from the log, or could not be read, before they were delivered
 }

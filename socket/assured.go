@@ -38,12 +38,14 @@ type assured struct {
 	timer   *time.Timer
 	waiters waitq // callers of WaitAcked
 	closed  bool
+	picky   bool // a message waits for a peer that takes its size, while others have room that do not
 }
 
 // sendingHalf is what assured needs to know of the half that it is part of. The calls are made with its lock held.
 type sendingHalf interface {
-	// next returns who may get a message for the routing id to, which is empty where nobody is addressed.
-	next(to string) (p *pipe, ok bool)
+	// next returns who may get a message of size bytes for the routing id to, which is empty where nobody is addressed. It is one that refuses
+	// the size only where all that have room do.
+	next(to string, size int) (p *pipe, ok bool)
 	// full says that p, which next returned, has no room. It reports whether next may know another.
 	full(p *pipe) bool
 }
@@ -140,9 +142,6 @@ func (a *assured) takeLocked(to string, frames, given [][]byte, size int) (p *pi
 	if p != nil {
 		a.number++
 	}
-	if err != nil {
-		p, err = a.refusedLocked(to, frames, given, size, err)
-	}
 	return p, flush, err
 }
 
@@ -152,22 +151,16 @@ func (b *balancer) full(p *pipe) bool {
 	return true
 }
 
-// place queues a message at a peer, nil if none has room. The error says that it is too large for all that have.
+// place queues a message at a peer, nil if none has room that takes it. The error says that it is too large for all that are connected.
 func (a *assured) place(to string, frames, given [][]byte, size int, d link.Delivery) (p *pipe, flush bool, err error) {
-	var first *pipe // that refuses it
+	d.Alone = a.retry.spent(d.Failed)
 	for {
-		p, ok := a.half.next(to)
+		p, ok := a.half.next(to, size)
 		if !ok {
 			return nil, false, nil
 		}
 		if err := p.refuses(size); err != nil {
-			if p == first {
-				return nil, false, err
-			}
-			if first == nil {
-				first = p
-			}
-			continue
+			return nil, false, a.elsewhereLocked(to, size, err)
 		}
 		var took bool
 		if given != nil {
@@ -228,21 +221,25 @@ func (a *assured) nacked(p *pipe, n zmtp.Nack) error {
 func (a *assured) detach(p *pipe) {
 	a.mu.Lock()
 	delete(a.pipes, p)
-	begun, closing := 0, a.c.ctx.Err() != nil
+	begun, closing, ours := 0, a.c.ctx.Err() != nil, p.leftByUs()
 	for _, r := range p.out.Return() {
 		b := redelivery{Returned: r, to: p.id}
 		if r.Begun {
 			begun++
 			b.Attempt++
 		}
-		if r.Cut {
+		switch {
+		case r.Cut:
 			b.Failed++
 			b.reason = errCutWithin
+		case r.Lost && !ours:
+			b.Failed++
+			b.reason = orphanedReason(b.Failed)
 		}
 		switch {
 		case closing:
 			a.insertLocked(b) // for close to count
-		case r.Cut && a.retry.limit > 0 && b.Failed >= a.retry.limit:
+		case b.reason != "" && (r.Cut || r.Sole) && a.retry.spent(b.Failed):
 			a.giveUpLocked(b)
 		case p.id != "" && p.id[0] == 0:
 			b.reason = "the peer has gone, and has no identity to come back under"
@@ -253,6 +250,7 @@ func (a *assured) detach(p *pipe) {
 	}
 	a.sortLocked()
 	a.resumeLocked()
+	a.wait.wakeAll() // p may have been the last that takes what somebody waits to send
 	a.mu.Unlock()
 	signal(a.c.drained)
 	p.redelivered(begun)

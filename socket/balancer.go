@@ -92,7 +92,7 @@ func (b *balancer) add(p *pipe) {
 	if b.sure != nil {
 		b.sure.attachLocked(p)
 	}
-	b.wait.wake()
+	b.wakeLocked()
 	b.mu.Unlock()
 }
 
@@ -118,7 +118,7 @@ func (b *balancer) room(p *pipe) {
 	if b.sure != nil {
 		b.sure.resumeLocked()
 	}
-	b.wait.wake()
+	b.wakeLocked()
 	b.mu.Unlock()
 }
 
@@ -213,7 +213,7 @@ func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]by
 		return nil, false, err
 	}
 	for {
-		p, ok := b.next("")
+		p, ok := b.next("", 0)
 		if !ok {
 			return nil, false, nil
 		}
@@ -240,10 +240,14 @@ func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]by
 const scanned = 32
 
 // next returns whose turn it is. b.mu is held.
-func (b *balancer) next(string) (*pipe, bool) {
+func (b *balancer) next(_ string, size int) (*pipe, bool) {
 	switch {
 	case b.sure != nil && b.ring.Active() > 1:
-		return b.ring.Least(scanned, (*pipe).outstanding)
+		p, ok := b.ring.Least(scanned, (*pipe).outstanding)
+		if p.refuses(size) != nil {
+			p = b.fittingLocked(p, size)
+		}
+		return p, ok
 	case b.c.cfg.leastOutstanding:
 		return b.ring.Least(scanned, queued)
 	}

@@ -58,6 +58,8 @@ func (c *courier) takeBack(back []returned) {
 			c.ready = append(c.ready, r)
 		case bystander:
 			c.ready = append(c.ready, r)
+		case orphaned:
+			c.orphan(r, b.sole)
 		case failed:
 			c.fail(r, b.after)
 		case rejected:
@@ -77,8 +79,8 @@ func (c *courier) takeBack(back []returned) {
 	}
 }
 
-// fail counts a failed delivery, after which the message waits, or is given up. A negative pause says that it was rejected.
-func (c *courier) fail(r retry, after time.Duration) {
+// count counts a failed delivery and returns how many there were.
+func (c *courier) count(r *retry) int {
 	n, err := c.from.Fail(r.number)
 	if err != nil { // the spool has failed: what this courier knows must do
 		n = r.attempt - 1
@@ -87,10 +89,26 @@ func (c *courier) fail(r retry, after time.Duration) {
 	c.mu.Lock()
 	c.counts.failed++
 	c.mu.Unlock()
+	return n
+}
+
+// orphan counts a delivery whose connection ended. The message is delivered again at once: only one that a member had alone is known to be what ended it.
+func (c *courier) orphan(r retry, sole bool) {
+	if n := c.count(&r); sole && c.retry.spent(n) {
+		r.reason = orphanedReason(n)
+		c.doomed = append(c.doomed, r)
+		return
+	}
+	c.ready = append(c.ready, r)
+}
+
+// fail counts a failed delivery, after which the message waits, or is given up. A negative pause says that it was rejected.
+func (c *courier) fail(r retry, after time.Duration) {
+	n := c.count(&r)
 	switch {
 	case after < 0:
 		c.doomed = append(c.doomed, r)
-	case c.retry.limit > 0 && n >= c.retry.limit:
+	case c.retry.spent(n):
 		r.reason = fmt.Sprintf("%d deliveries failed, the last one: %s", n, cmp.Or(r.reason, "no reason given"))
 		c.doomed = append(c.doomed, r)
 	default:
@@ -100,6 +118,15 @@ func (c *courier) fail(r retry, after time.Duration) {
 		r.due = time.Now().Add(after)
 		heap.Push(&c.waiting, r)
 	}
+}
+
+// spent reports whether a message has failed as often as it may. One that is still there is delivered alone: so that it is known whether it is what ends its receivers, and
+// what was with it is not given up for it.
+func (p *retryPolicy) spent(failed int) bool { return p.limit > 0 && failed >= p.limit }
+
+// orphanedReason is why a message is given up that has failed n times, in the end because its connection was lost.
+func orphanedReason(n int) string {
+	return fmt.Sprintf("%d deliveries failed: at the last one the connection ended while the receiver had this message and no other, so it may end whoever handles it", n)
 }
 
 // pause returns how long a message waits that has failed n times.

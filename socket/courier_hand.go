@@ -69,26 +69,41 @@ func (c *courier) pickLocked(d *delivery, only *member) (*member, error) {
 	}
 	if !c.choosy {
 		m, _ := c.ring.Least(scanned, outstanding)
-		return m, nil
+		if m.to.refuses(d.size) == nil {
+			return m, nil
+		}
 	}
 	var topic []byte
 	if len(d.frames) > 0 {
 		topic = d.frames[0]
 	}
+	wanted := func(m *member) bool { return !c.choosy || m.wants(topic) }
 	const never = math.MaxInt
 	load := func(m *member) int {
-		if only != nil && m != only || !m.wants(topic) {
+		switch {
+		case only != nil && m != only || !wanted(m):
 			return never
+		case only == nil && m.to.refuses(d.size) != nil:
+			return never - 1
 		}
-		return min(outstanding(m), never-1)
+		return min(outstanding(m), never-2)
 	}
-	if m, _ := c.ring.Least(c.ring.Active(), load); load(m) != never {
+	m, _ := c.ring.Least(c.ring.Active(), load)
+	refused := load(m) == never-1
+	if load(m) != never && !refused {
 		return m, nil
 	}
-	for m := range c.crew {
-		if m.wants(topic) {
-			return nil, errNoRoom // it has none, or is not the one
+	found := false
+	for other := range c.crew {
+		if wanted(other) {
+			found = true
+			if !refused || other.to.refuses(d.size) == nil {
+				return nil, errNoRoom // it has none, or is not the one
+			}
 		}
+	}
+	if found {
+		return m, nil // all refuse it
 	}
 	return nil, errUnwanted
 }

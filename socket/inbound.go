@@ -345,7 +345,7 @@ func (p *pipe) lastWords() []byte {
 	if !in.open { // said already, by who hangs up at the same time: wait for it
 		return []byte{}
 	}
-	words := in.state.Append([]byte{})
+	words := zmtp.AppendCredit(in.state.Append([]byte{}), 0, 0) // by which the peer knows that we leave in order
 	r.closeLocked(in)
 	r.sendBackLocked(in)
 	return words

@@ -37,6 +37,8 @@ func TestKill_Child(t *testing.T) {
 		killPush(t, told[1], told[2], told[3])
 	case "pull":
 		killPull(t, told[1], told[2], told[3])
+	case "victim":
+		killVictim(t, told[1])
 	case "open":
 		say("opening")
 		push := spooled(t, told[1])

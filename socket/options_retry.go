@@ -60,6 +60,9 @@ func (c *config) checkRetry() error {
 	return nil
 }
 
+// spent is that of the policy.
+func (c *config) spent(failed int) bool { return c.maxAttempts > 0 && failed >= c.maxAttempts }
+
 // retryPolicy returns when messages that failed are delivered again.
 func (c *config) retryPolicy() retryPolicy {
 	return retryPolicy{min: c.retryMin, max: c.retryMax, limit: c.maxAttempts, random: rand.Float64}
@@ -79,8 +82,10 @@ func WithRetry(min, max time.Duration) Option {
 }
 
 // WithAttempts sets after how many failed deliveries a message becomes a dead letter. A delivery has failed when the receiver refused it, when the message is larger than
-// the receiver's WithMaxMessageSize, for which it is not sent, or when the connection ended while the message was being written. A connection that ends before an acknowledgement has come is no
-// failure of the message. It needs WithAck or WithSpool. Default: 10; zero means no limit.
+// all receivers' WithMaxMessageSize, for which it is not sent, and when the connection ended while the message was being written, or before the receiver had said what became of it: it may be what
+// ends its receivers. Whoever of the two left in order (Close, Shutdown, Kick, Disconnect) had it fail for nothing. Since a connection ends with all messages on it, whichever
+// was the cause, one that has failed so often in company is delivered once more, with nothing else on its way to that receiver, and given up if that one ends as well. It needs WithAck
+// or WithSpool, which counts on when the sender is started anew. Default: 10; zero means no limit.
 func WithAttempts(n int) Option {
 	return func(c *config) error {
 		if n < 0 {
@@ -90,7 +95,7 @@ func WithAttempts(n int) Option {
 	}
 }
 
-// WithDeadLetter has f called with each message that is given up: rejected for good, or failed as often as WithAttempts allows. The calls are
+// WithDeadLetter has f called with each message that is given up: rejected for good, or failed as WithAttempts says. The calls are
 // made one at a time, on a goroutine of the socket's own; the frames are f's. f must not call Close or Shutdown of the same socket, which
 // wait for it. Where messages are kept in memory, as many as WithSendHWM says may wait for f; then Send blocks, to that routing id on a ROUTER, until f returns: so f should not
 // wait in Send of the same socket. In a spool they stay where they are meanwhile. Without it dead letters are counted (Stats.Acks), reported as events, and dropped (DropDead). It needs WithAck or WithSpool.

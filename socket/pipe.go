@@ -3,6 +3,7 @@ package socket
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,6 +183,13 @@ func (p *pipe) detached() <-chan struct{} {
 		return ended
 	}
 	return p.gone
+}
+
+// leftByUs reports whether it was we who ended the connection, as far as messages are concerned: it says nothing about those that the peer had.
+func (p *pipe) leftByUs() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hung.Load() || p.parting != nil || errors.Is(p.cause, ErrClosed)
 }
 
 // flush waits until the queue is empty or ctx ends.

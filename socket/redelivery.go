@@ -40,7 +40,7 @@ func (a *assured) failedLocked(r redelivery, n zmtp.Nack) {
 	case n.Reject:
 		r.reason = cmp.Or(n.Reason, "rejected without a reason")
 		a.giveUpLocked(r)
-	case a.retry.limit > 0 && r.Failed >= a.retry.limit:
+	case a.retry.spent(r.Failed):
 		r.reason = fmt.Sprintf("%d deliveries failed, the last one: %s", r.Failed, cmp.Or(n.Reason, "no reason given"))
 		a.giveUpLocked(r)
 	default:

@@ -237,7 +237,7 @@ func (s *Router) queueLocked(p *pipe, frames, given [][]byte, size int) (took, f
 }
 
 // next and full are those of a sendingHalf.
-func (s *Router) next(id string) (*pipe, bool) {
+func (s *Router) next(id string, _ int) (*pipe, bool) {
 	p, ok := s.table.Get([]byte(id))
 	if ok {
 		_, ok = s.sure.pipes[p] // one of ConnectAs is in the table before it is connected

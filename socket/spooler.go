@@ -132,9 +132,9 @@ func (s *spooler) detach(p *pipe) {
 	}
 }
 
-// part ends p's membership. A message has failed if the connection ended within it: it may be one that the peer refuses.
+// part ends p's membership. A message has failed if the connection ended within it, which the peer may refuse, or while the peer had it, whom it may have ended.
 func (p *pipe) part(m *member) {
-	unsettled := p.out.Return()
+	unsettled, ours := p.out.Return(), p.leftByUs()
 	all := make([]returned, len(unsettled))
 	begun := 0
 	for i, r := range unsettled {
@@ -142,6 +142,8 @@ func (p *pipe) part(m *member) {
 		switch {
 		case r.Cut:
 			all[i].blame, all[i].reason = failed, errCutWithin
+		case r.Lost && !ours:
+			all[i].blame, all[i].sole = orphaned, r.Sole
 		case r.Begun:
 			all[i].blame = bystander
 		}
@@ -157,7 +159,9 @@ func (p *pipe) part(m *member) {
 type spoolWay struct{ p *pipe }
 
 func (w spoolWay) deliver(d *delivery) (ok, flush bool) {
-	return w.p.out.Deliver(d.frames, d.size, link.Delivery{Number: d.number, Incarnation: d.incarnation, Attempt: d.attempt, Failed: d.failed})
+	return w.p.out.Deliver(d.frames, d.size, link.Delivery{
+		Number: d.number, Incarnation: d.incarnation, Attempt: d.attempt, Failed: d.failed, Alone: w.p.c.cfg.spent(d.failed),
+	})
 }
 
 func (w spoolWay) flush() { w.p.out.Flush() }

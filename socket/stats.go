@@ -51,7 +51,7 @@ type SpoolStats struct {
 	Delivered    uint64         // handed to peers, again ones included
 	Redelivered  uint64         // of those, known to be delivered again
 	Settled      uint64         // acknowledged, or written to a peer that does not acknowledge
-	Failed       uint64         // deliveries that failed
+	Failed       uint64         // deliveries that failed: see WithAttempts
 	DeadLettered uint64         // given up
 	Full         error          // why there is no room, nil while there is
 	Durables     []DurableStats // of publishers: the durable subscriptions, by name

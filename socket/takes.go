@@ -2,9 +2,7 @@ package socket
 
 import (
 	"fmt"
-
-	"github.com/meshmq/meshmq/socket/internal/link"
-	"github.com/meshmq/meshmq/transport/zmtp"
+	"math"
 )
 
 // What peers take that acknowledge messages. A message above that ends the connection, and all that was on its way comes back, it as well; sent again and again, it would
@@ -19,19 +17,43 @@ func (p *pipe) refuses(size int) error {
 	return fmt.Errorf("%w: %d bytes, %s takes at most %d", ErrTooLarge, size, peer.address, peer.takes)
 }
 
-// refusedLocked takes a new message that place found too large for a peer: if another that is connected would take it, it waits like one that failed once.
-func (a *assured) refusedLocked(to string, frames, given [][]byte, size int, why error) (taken *pipe, err error) {
+// elsewhereLocked returns nil if a peer is connected that takes a message of that size, which is then waited for, though others have room; else why.
+func (a *assured) elsewhereLocked(to string, size int, why error) error {
+	if to != "" {
+		return why
+	}
 	for p := range a.pipes {
-		if to == "" && p.refuses(size) == nil {
-			keep := given
-			if keep == nil {
-				keep = cloneFrames(frames) // which must not escape
+		if p.refuses(size) == nil {
+			if !a.picky {
+				a.picky = true
+				a.wait.wakeAll() // others may be content with the room that there is, of which only one was told
 			}
-			a.number++
-			d := link.Delivery{Number: a.number, Attempt: 2, Failed: 1}
-			a.failedLocked(redelivery{Returned: link.Returned{Delivery: d, Frames: keep, Size: size}}, zmtp.Nack{Reason: why.Error()})
-			return p, nil
+			return nil
 		}
 	}
-	return nil, why
+	return why
+}
+
+// wakeLocked has a caller of Send look again, since there is room, or all of them where it may not do for the first.
+func (b *balancer) wakeLocked() {
+	if b.sure != nil && b.sure.picky {
+		b.sure.picky = false
+		b.wait.wakeAll()
+		return
+	}
+	b.wait.wake()
+}
+
+// fittingLocked returns a peer that has room and takes a message of that size, else p.
+func (b *balancer) fittingLocked(p *pipe, size int) *pipe {
+	load := func(p *pipe) int {
+		if p.refuses(size) != nil {
+			return math.MaxInt
+		}
+		return p.outstanding()
+	}
+	if other, _ := b.ring.Least(b.ring.Active(), load); load(other) < math.MaxInt {
+		return other
+	}
+	return p
 }

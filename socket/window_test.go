@@ -310,6 +310,7 @@ func TestWindow_Failed(t *testing.T) {
 	}
 	assert.Equal(t, 1, turns)
 	require.NoError(t, pull.Close())
+	expectCredit(t, raw, 0, 0)
 	assert.Empty(t, raw.ExpectClosed(), "nothing was acknowledged")
 	assert.Zero(t, g.Len())
 }

@@ -64,7 +64,7 @@ func more(i int, frames [][]byte) byte {
 // beginLocked enters a message, and returns the block that it goes to, nil where there is no room, and the end of the message before it.
 func (o *Out) beginLocked(frames [][]byte, size int, d Delivery) (b *block, start int) {
 	k := o.kept
-	if k == nil || o.fullLocked(size) {
+	if k == nil || o.fullLocked(size) || d.Alone && k.msgs > 0 {
 		o.refused = true
 		return nil, 0
 	}

@@ -17,7 +17,7 @@ const (
 
 // full reports whether a message of size bytes has no place.
 func (k *kept) full(hwm, hwmBytes, size int) bool {
-	if k.ended {
+	if k.ended || k.alone && k.msgs > 0 {
 		return true
 	}
 	if !k.Plain && (uint64(k.msgs+k.greeted) >= k.credit || uint64(k.bytes) >= k.creditB) {
@@ -42,7 +42,7 @@ func (k *kept) add(d Delivery, size int, b *block) {
 		k.mixed = false
 	}
 	k.mixed = k.mixed || d.Number < k.last
-	k.last = d.Number
+	k.last, k.alone = d.Number, d.Alone
 	b.refs++
 	k.next++
 	k.msgs++

@@ -27,6 +27,7 @@ type Delivery struct {
 	Attempt     int    // which delivery it is, from 1
 	Failed      int    // how many of those before have failed
 	Again       bool   // it was queued before, and counts no second time in Totals
+	Alone       bool   // it goes to a peer that has nothing else, and gets nothing else until it is settled
 }
 
 // Returned is a message that comes back from an acknowledged link.
@@ -36,6 +37,8 @@ type Returned struct {
 	Size   int      // of their bodies
 	Begun  bool     // some of it was written
 	Cut    bool     // some, and not all
+	Lost   bool     // it was written, and the peer ended without a word about it: it had not stopped us by its credit, as who leaves in order does
+	Sole   bool     // the peer had nothing else
 }
 
 // Retention says how a connection is acknowledged.
@@ -80,6 +83,7 @@ type kept struct {
 	cut     uint64          // and that of which some was, and not all, 0 for none
 	last    uint64          // number of the last message
 	mixed   bool            // a number was lower than the one before it, and something has been unsettled since
+	alone   bool            // the last message is to be alone with the peer
 }
 
 // entry is one message. It is settled when blk is 0; number is then a tag up to which all behind it are settled too: see past. There is no pointer in it, so that the garbage collector has nothing to do with the ring.
@@ -256,6 +260,8 @@ func (o *Out) Return() (all []Returned) {
 	if k == nil {
 		return nil
 	}
+	stopped := k.credit == 0 || k.creditB == 0
+	begun, last := 0, 0
 	all = make([]Returned, 0, k.msgs)
 	for tag := k.floor + 1; tag < k.next; tag++ {
 		if e := k.at(tag); e.blk != 0 {
@@ -263,8 +269,15 @@ func (o *Out) Return() (all []Returned) {
 			r.Again = true
 			r.Begun = tag <= k.landed || tag <= k.begun
 			r.Cut = tag == k.cut
+			r.Lost = r.Begun && !r.Cut && !stopped
+			if r.Begun {
+				begun, last = begun+1, len(all)
+			}
 			all = append(all, r)
 		}
+	}
+	if begun == 1 {
+		all[last].Sole = true
 	}
 	o.kept = nil // and with it the blocks, which the frames are cut from
 	return all

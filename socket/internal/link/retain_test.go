@@ -202,7 +202,7 @@ func (w *world) landed() []arrived {
 		require.Equal(w.t, w.bodies[a.number], a.frames)
 		if !w.tags[uint64(i+1)] {
 			d := w.open[a.number]
-			require.Equal(w.t, d, Delivery{a.number, uint32(a.incarnation), a.attempt, d.Failed, d.Again})
+			require.Equal(w.t, d, Delivery{Number: a.number, Incarnation: uint32(a.incarnation), Attempt: a.attempt, Failed: d.Failed, Again: d.Again})
 		}
 	}
 	return all

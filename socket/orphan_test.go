@@ -1,0 +1,168 @@
+package socket_test
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// eachKeeper runs a test with messages kept in memory and in a spool.
+func eachKeeper(t *testing.T, test func(t *testing.T, keep socket.Option)) {
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, socket.WithAck())
+	})
+	t.Run("spool", func(t *testing.T) {
+		t.Parallel()
+		test(t, socket.WithSpool(filepath.Join(t.TempDir(), "spool"), spool.Options{Policy: spool.OS}))
+	})
+}
+
+// taker is a raw PULL peer that acknowledges, and has given credit.
+func taker(t *testing.T, at string, credit uint64, offer string) *sockettest.RawPeer {
+	t.Helper()
+	raw := sockettest.DialRaw(t, at)
+	raw.Handshake("PULL", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: offer})
+	raw.Write(zmtp.AppendCredit(nil, credit, 1<<20))
+	return raw
+}
+
+// takeBody reads the next message, which has one frame.
+func takeBody(raw *sockettest.RawPeer) string {
+	for {
+		if f := raw.ReadFrame(); f.Flags&zmtp.FlagCommand == 0 {
+			return string(f.Body)
+		}
+	}
+}
+
+// A message whose receivers end while they have it is delivered so often as WithAttempts says; what was with it lives, since the last delivery is alone.
+func TestOrphaned_OnlyTheCulpritIsGivenUp(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		letters := make(chan socket.DeadLetter, 10)
+		push := socket.NewPush(keep, swiftRetry(), socket.WithAttempts(3), socket.WithDeadLetter(func(d socket.DeadLetter) { letters <- d }))
+		closing(t, push)
+		at := bind(t, push, "tcp://127.0.0.1:0")
+		all := []string{"poison", "2", "3", "4", "5"}
+		raw := taker(t, at, 10, "1 receive")
+		for _, body := range all {
+			send(t, push, body)
+		}
+		for range 3 {
+			for _, want := range all {
+				require.Equal(t, want, takeBody(raw))
+			}
+			raw.Reset()
+			raw = taker(t, at, 10, "1 receive")
+		}
+		require.Equal(t, "poison", takeBody(raw))
+		flying := 0
+		for _, p := range push.Stats().Peers {
+			flying += p.Unacked
+		}
+		assert.Equal(t, 1, flying, "it is alone there")
+		raw.Reset()
+		raw = taker(t, at, 10, "1 receive")
+		for i, want := range all[1:] {
+			require.Equal(t, want, takeBody(raw))
+			raw.Write(zmtp.AppendAck(nil, uint64(i+1), nil))
+		}
+		require.NoError(t, push.WaitAcked(limit(t)))
+		d := <-letters
+		assert.EqualValues(t, 1, d.Number)
+		assert.Equal(t, 4, d.Attempts)
+		assert.Equal(t, bodies("poison"), d.Frames)
+		assert.Contains(t, d.Reason, "4 deliveries failed: at the last one the connection ended while the receiver had this message and no other")
+		assert.EqualValues(t, 1, push.Stats().Acks.DeadLettered)
+	})
+}
+
+// Who leaves in order, on either side, says nothing about the messages that it had: they may fail no more often for that.
+func TestOrphaned_LeavingInOrderCountsForNothing(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		push := socket.NewPush(keep, swift(), socket.WithAttempts(1))
+		closing(t, push)
+		send := func() { require.NoError(t, push.Send(limit(t), text("work"))) }
+		attempts := 0
+		for _, leave := range []func(pull *socket.Pull, at string, m socket.Msg) error{
+			func(pull *socket.Pull, _ string, _ socket.Msg) error { return pull.Close() },
+			func(pull *socket.Pull, _ string, m socket.Msg) error {
+				return errors.Join(pull.Kick(m.Peer()), pull.Close())
+			},
+			func(*socket.Pull, string, socket.Msg) error { return push.Kick(push.Peers()[0]) },
+			func(_ *socket.Pull, at string, _ socket.Msg) error { return push.Disconnect(at) },
+		} {
+			pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
+			closing(t, pull)
+			at := bind(t, pull, "tcp://127.0.0.1:0")
+			require.NoError(t, push.Connect(at))
+			if attempts == 0 {
+				require.NoError(t, push.WaitPeers(limit(t), 1))
+				send()
+			}
+			m := recv(t, pull)
+			attempts++
+			require.Equal(t, attempts, m.Attempt())
+			require.NoError(t, leave(pull, at, m))
+			require.NoError(t, pull.Close())
+			if err := push.Disconnect(at); err != nil {
+				require.ErrorIs(t, err, socket.ErrEndpoint)
+			}
+		}
+		pull := socket.NewPull(socket.WithAck())
+		closing(t, pull)
+		require.NoError(t, push.Connect(bind(t, pull, "tcp://127.0.0.1:0")))
+		require.Equal(t, attempts+1, recv(t, pull).Attempt())
+		_, err := pull.Recv(try())
+		require.Error(t, err)
+		require.NoError(t, push.WaitAcked(limit(t)))
+		assert.Zero(t, push.Stats().Acks.DeadLettered)
+	})
+}
+
+// A message waits for the peer that takes its size, though another has room that does not, and costs it no attempt; what that other takes goes on.
+func TestTooLarge_WaitsForThePeerThatTakesIt(t *testing.T) {
+	t.Parallel()
+	large := bytes.Repeat([]byte("x"), 2000)
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		push := socket.NewPush(keep, swiftRetry(), socket.WithAttempts(1))
+		closing(t, push)
+		at := bind(t, push, "tcp://127.0.0.1:0")
+		wide := taker(t, at, 1, "1 receive")
+		require.NoError(t, push.WaitPeers(limit(t), 1))
+		send(t, push, "first")
+		require.Equal(t, "first", takeBody(wide))
+		narrow := taker(t, at, 100, "1 receive max=1000")
+		require.NoError(t, push.WaitPeers(limit(t), 2))
+		sent := make(chan error, 1)
+		go func() { sent <- push.Send(limit(t), large) }()
+		smalls := uint64(0)
+		for push.Stats().Spool == nil && smalls < 10 { // in a spool what stands before goes before
+			send(t, push, "small")
+			require.Equal(t, "small", takeBody(narrow))
+			smalls++
+		}
+		if smalls > 0 {
+			require.Empty(t, sent)
+		}
+		wide.Write(zmtp.AppendAck(nil, 1, nil))
+		require.Equal(t, string(large), takeBody(wide))
+		require.NoError(t, <-sent)
+		wide.Write(zmtp.AppendAck(nil, 2, nil))
+		narrow.Write(zmtp.AppendAck(nil, smalls, nil))
+		require.NoError(t, push.WaitAcked(limit(t)))
+		assert.Zero(t, push.Stats().Acks.DeadLettered)
+		assert.Zero(t, push.Stats().Acks.RedeliveredOut)
+	})
+}
