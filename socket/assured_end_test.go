@@ -56,6 +56,7 @@ func TestAssured_RouterDisconnect(t *testing.T) {
 	letters := make(chan socket.DeadLetter, 1)
 	router := socket.NewRouter(socket.WithAck(), socket.WithLinger(0), socket.WithDeadLetter(func(d socket.DeadLetter) { letters <- d }))
 	closing(t, router)
+	await := watch(t, router)
 	dealer := func(id ...socket.Option) (*socket.Dealer, string) {
 		d := socket.NewDealer(append(id, socket.WithAck(), socket.WithManualAck())...)
 		closing(t, d)
@@ -72,6 +73,7 @@ func TestAssured_RouterDisconnect(t *testing.T) {
 	require.NoError(t, router.Disconnect(at))
 	d := <-letters
 	require.Equal(t, [][]byte{id, []byte("lost")}, d.Frames)
+	await(socket.Disconnected) // it counts no more in WaitPeers
 
 	named, at := dealer(socket.WithIdentity("d"))
 	require.NoError(t, router.Connect(at))
