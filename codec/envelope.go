@@ -54,7 +54,7 @@ type Envelope struct {
 func (e *Envelope) Stamp() {
 	e.Time = now()
 	if e.ID.IsZero() {
-		e.ID = newID(e.Time)
+		e.ID = newID(max(e.Time.UnixNano(), 0))
 	}
 }
 

@@ -121,7 +121,13 @@ func (e *Envelope) commonHeaders(data []byte, at int) int {
 }
 
 // commonBody reads the last element.
-func (e *Envelope) commonBody(data []byte, at int) bool {
+func (e *Envelope) commonBody(data []byte, at int) (ok bool) {
+	e.Body, ok = lastBin(data, at)
+	return ok
+}
+
+// lastBin returns the binary that data[at:] is, capped so that appending to it copies.
+func lastBin(data []byte, at int) (b []byte, ok bool) {
 	size, from := -1, at
 	switch rest := data[at:]; {
 	case len(rest) >= 2 && rest[0] == codeBin8:
@@ -132,8 +138,7 @@ func (e *Envelope) commonBody(data []byte, at int) bool {
 		size, from = int(binary.BigEndian.Uint32(rest[1:])), at+5
 	}
 	if size != len(data)-from {
-		return false
+		return nil, false
 	}
-	e.Body = data[from:len(data):len(data)]
-	return true
+	return data[from:len(data):len(data)], true
 }

@@ -101,6 +101,11 @@ func (e *Envelope) Append(dst []byte) ([]byte, error) {
 	dst = appendID(dst, e.CorrelationID)
 	dst = appendID(dst, e.CausationID)
 	dst = appendTime(dst, e.Time)
+	return appendBin(e.appendMiddle(dst), e.Body), nil
+}
+
+// appendMiddle appends the elements that a Stencil has: those between time and body.
+func (e *Envelope) appendMiddle(dst []byte) []byte {
 	dst = appendUint32(dst, e.SchemaVersion)
 	dst = appendString(dst, e.Type)
 	dst = appendString(dst, e.Source)
@@ -110,7 +115,7 @@ func (e *Envelope) Append(dst []byte) ([]byte, error) {
 		dst = appendString(dst, e.Headers[i].Key)
 		dst = appendString(dst, e.Headers[i].Value)
 	}
-	return appendBin(dst, e.Body), nil
+	return dst
 }
 
 // maxSize is at least the size of the encoding: 2 bytes of array and version, 3

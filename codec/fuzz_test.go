@@ -72,6 +72,8 @@ func librarySkips(data []byte) bool {
 func FuzzEnvelopeDecode(f *testing.F) {
 	f.Add(sampleEnvelopeBytes(f, 10))
 	f.Add([]byte{0x91, 0x01})
+	plain, _ := (&Envelope{ID: ID{1}, CausationID: ID{2}, Time: time.Unix(1, 2), Body: []byte("body")}).Append(nil)
+	f.Add(plain)
 	f.Add([]byte{0xdc, 0, 12, 1, 0xc0, 0xc0, 0xc0, 0xc7, 12, 0xff, 0, 0, 0, 1, 0xff, 0, 0, 0, 0, 0, 0, 0,
 		0xcf, 0, 0, 0, 0, 0, 0, 0, 1, 0xd9, 1, 'a', 0xc0, 0xa0, 0xdf, 0, 0, 0, 0, 0xc0, 0x91, 0x01})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -84,6 +86,7 @@ func FuzzEnvelopeDecode(f *testing.F) {
 			requireSameEnvelope(t, again, common)
 		}
 		require.LessOrEqual(t, used, uint64(64<<10), "strings and headers are bounded, the body is not copied")
+		requireStencilAgrees(t, &e, data, err)
 		if err != nil {
 			require.Equal(t, Envelope{}, e)
 			return
@@ -93,6 +96,27 @@ func FuzzEnvelopeDecode(f *testing.F) {
 		require.NoError(t, again.Decode(out))
 		requireSameEnvelope(t, e, again)
 	})
+}
+
+// plainStencil knows an envelope with nothing but ids, time, schema version 0 and body.
+var plainStencil, _ = StencilOf(&Envelope{})
+
+// requireStencilAgrees fails where a Stencil takes what Decode did not, or otherwise.
+func requireStencilAgrees(t *testing.T, e *Envelope, data []byte, err error) {
+	t.Helper()
+	if body, ok := plainStencil.Body(data); ok {
+		require.NoError(t, err)
+		require.Equal(t, e.Body, body)
+		require.Equal(t, Envelope{ID: e.ID, CorrelationID: e.CorrelationID, CausationID: e.CausationID, Time: e.Time, Body: body, Headers: e.Headers[:0]}, *e)
+	}
+	if err != nil {
+		return
+	}
+	own, err := StencilOf(e)
+	require.NoError(t, err, "what Decode accepts has a Stencil")
+	if body, ok := own.Body(data); ok {
+		require.Equal(t, e.Body, body)
+	}
 }
 
 func FuzzEnvelopeRoundTrip(f *testing.F) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
-	"time"
 )
 
 // ID identifies a message. NewID makes them; those of other origin may be any 16
@@ -21,10 +20,11 @@ var lastStamp atomic.Uint64
 // and ordered by time of creation among them as far as their clocks agree. Within
 // a process each is greater than the one before, even if the clock steps back.
 // It is no secret: others may guess it. It takes no lock.
-func NewID() ID { return newID(now()) }
+func NewID() ID { return newID(nanos()) }
 
-func newID(now time.Time) ID {
-	stamp := uint64(now.Unix())*1000<<12 + uint64(now.Nanosecond())*4096/1_000_000
+// newID takes the time in nanoseconds since 1970.
+func newID(now int64) ID {
+	stamp := uint64(now/1e6)<<12 + uint64(now%1e6)*4096/1e6
 	for {
 		last := lastStamp.Load()
 		stamp = max(stamp, last+1)

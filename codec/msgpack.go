@@ -97,7 +97,7 @@ func appendMsgpack(dst []byte, v any) ([]byte, error) {
 }
 
 func (c msgpackCodec) Unmarshal(data []byte, v any) (err error) {
-	if s, rv := c.shape(v); s != nil && rv.CanSet() && s.read(data, 0, rv) == len(data) {
+	if s, rv := c.shape(v); s != nil && rv.CanSet() && s.read(data, 0, rv, nil) == len(data) {
 		return nil
 	}
 	if err := checkTarget("msgpack", v); err != nil {

@@ -151,7 +151,7 @@ func (s *shape) proven(t reflect.Type) (same bool) {
 		if err != nil || !ok || !bytes.Equal(want, got) || decodeMsgpack(want, 0, lib.Interface()) != nil {
 			return false
 		}
-		if s.read(want, 0, own.Elem()) != len(want) || !reflect.DeepEqual(lib.Interface(), own.Interface()) {
+		if s.read(want, 0, own.Elem(), nil) != len(want) || !reflect.DeepEqual(lib.Interface(), own.Interface()) {
 			return false
 		}
 	}

@@ -12,13 +12,13 @@ const noForm = -1
 
 // read reads the value at data[at:] into v, and returns where it ends, or noForm: v is then in between, and data for the library to read. It needs no Scan: it
 // looks at no byte without knowing that it is there, allocates nothing that has not come, and nests no deeper than the type.
-func (s *shape) read(data []byte, at int, v reflect.Value) int {
+func (s *shape) read(data []byte, at int, v reflect.Value, in *arena) int {
 	if at >= len(data) {
 		return noForm
 	}
 	switch s.kind {
 	case reflect.Struct:
-		return s.readStruct(data, at, v)
+		return s.readStruct(data, at, v, in)
 	case reflect.String:
 		b, end := payload(data, at, kindStr)
 		if end != noForm {
@@ -32,7 +32,7 @@ func (s *shape) read(data []byte, at int, v reflect.Value) int {
 		}
 		b, end := payload(data, at, kindBin)
 		if end != noForm {
-			v.SetBytes(replace(v.Bytes(), b))
+			v.SetBytes(replace(v.Bytes(), b, in))
 		}
 		return end
 	case reflect.Int64:
@@ -60,25 +60,36 @@ func (s *shape) read(data []byte, at int, v reflect.Value) int {
 }
 
 // readStruct reads fields in any order; those that are not there stay as they are.
-func (s *shape) readStruct(data []byte, at int, v reflect.Value) int {
-	t, err := readToken(data, at)
-	if err != nil || t.kind != kindMap || t.values > 2*len(s.fields) {
+func (s *shape) readStruct(data []byte, at int, v reflect.Value, in *arena) int {
+	count, at := pairs(data, at)
+	if count > len(s.fields) {
 		return noForm
 	}
-	at = t.end
 	next := 0 // the field that is expected
-	for range t.values / 2 {
+	for range count {
 		f := s.at(data, at, next)
 		if f == noForm {
 			return noForm
 		}
 		field := &s.fields[f]
-		if at = field.shape.read(data, at+len(field.key), v.Field(field.index)); at == noForm {
+		if at = field.shape.read(data, at+len(field.key), v.Field(field.index), in); at == noForm {
 			return noForm
 		}
 		next = f + 1
 	}
 	return at
+}
+
+// pairs returns how many pairs the map at data[at:] has, too many for any if it is none, and where they begin.
+func pairs(data []byte, at int) (count, from int) {
+	if c := data[at]; c&0xf0 == fixedMap { // most
+		return int(c & 0x0f), at + 1
+	}
+	t, err := readToken(data, at)
+	if err != nil || t.kind != kindMap {
+		return math.MaxInt, at
+	}
+	return t.values / 2, t.end
 }
 
 // at returns the field whose key is at data[at:].
@@ -97,17 +108,21 @@ func (s *shape) at(data []byte, at, next int) int {
 }
 
 // replace returns a copy of b, in the memory of old where that has room.
-func replace(old, b []byte) []byte {
+func replace(old, b []byte, in *arena) []byte {
 	if old == nil || cap(old) < len(b) {
-		old = make([]byte, len(b))
+		return in.copy(b)
 	}
-	old = old[:len(b)]
-	copy(old, b)
-	return old
+	return old[:copy(old[:len(b)], b)]
 }
 
 // payload returns what is in the string or binary at data[at:].
 func payload(data []byte, at int, want kind) (b []byte, end int) {
+	if rest := data[at:]; len(rest) >= 2 && want == kindBin && rest[0] == codeBin8 { // most
+		if n := 2 + int(rest[1]); n <= len(rest) {
+			return rest[2:n], at + n
+		}
+		return nil, noForm
+	}
 	t, err := readToken(data, at)
 	if err != nil || t.kind != want {
 		return nil, noForm

@@ -66,10 +66,10 @@ func TestShapeIsTheLibrarys(t *testing.T) {
 		}
 		var lib, own flat
 		require.NoError(t, decodeMsgpack(want, 0, &lib))
-		require.Equal(t, len(want), s.read(want, 0, reflect.ValueOf(&own).Elem()))
+		require.Equal(t, len(want), s.read(want, 0, reflect.ValueOf(&own).Elem(), nil))
 		require.Equal(t, lib, own)
 		for cut := range min(len(want), 300) {
-			require.NotEqual(t, cut, s.read(want[:cut:cut], 0, reflect.ValueOf(&own).Elem()), "cut to %d bytes", cut)
+			require.NotEqual(t, cut, s.read(want[:cut:cut], 0, reflect.ValueOf(&own).Elem(), nil), "cut to %d bytes", cut)
 			require.Error(t, Msgpack.Unmarshal(want[:cut], &own))
 		}
 	}
@@ -106,7 +106,7 @@ func TestShapeLeavesTheRestToTheLibrary(t *testing.T) {
 		data, err := Msgpack.Append(nil, c.v)
 		require.NoError(t, err)
 		var v flat
-		require.NotEqual(t, len(data), s.read(data, 0, reflect.ValueOf(&v).Elem()), name)
+		require.NotEqual(t, len(data), s.read(data, 0, reflect.ValueOf(&v).Elem(), nil), name)
 		require.NoError(t, Msgpack.Unmarshal(data, &v), name)
 		assert.Equal(t, c.want, v, name)
 	}
@@ -151,7 +151,7 @@ func FuzzShape(f *testing.F) {
 	s := shapeOf(reflect.TypeFor[flat]())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var own, lib flat
-		if s.read(data, 0, reflect.ValueOf(&own).Elem()) != len(data) {
+		if s.read(data, 0, reflect.ValueOf(&own).Elem(), nil) != len(data) {
 			return
 		}
 		require.NoError(t, Scan(data, Limits{}))

@@ -1,7 +1,9 @@
 package pushpull_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/pushpull"
+	"github.com/meshmq/meshmq/socket"
 )
 
 // A handler may leave its context and its value with others: they stay what they were when messages after it are handled in the same memory.
@@ -56,5 +60,72 @@ func TestWhatHandlersKeepStays(t *testing.T) {
 		for _, e := range seen {
 			assert.Same(t, seen[0], e, "it is one envelope, whoever asks")
 		}
+	}
+}
+
+// Messages that are alike are read by another way than those that are not. Neither shows: whoever sent them, whatever came before, and whether they are sound.
+func TestMessagesAlikeAndNot(t *testing.T) {
+	t.Parallel()
+	const rounds = 40
+	type letter struct{ Body []byte }
+	type kept struct {
+		v  letter
+		on *codec.Envelope
+	}
+	failed := make(chan *patterns.Error, 3*rounds)
+	w := pushpull.NewWorker[letter](patterns.WithOnError(func(_ context.Context, err error) {
+		e, _ := errors.AsType[*patterns.Error](err)
+		failed <- e
+	}))
+	addr, err := w.Bind("tcp://127.0.0.1:0")
+	require.NoError(t, err)
+	got, ended := make(chan kept, rounds), make(chan error, 1)
+	go func() { // ended and awaited in the cleanup
+		ended <- w.Run(context.Background(), func(ctx context.Context, v letter) error {
+			got <- kept{v, patterns.FromContext(ctx)}
+			if len(v.Body) == 3 {
+				return errors.New("three")
+			}
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		assert.NoError(t, errors.Join(w.Close(), <-ended))
+	})
+	push := socket.NewPush()
+	t.Cleanup(func() { assert.NoError(t, push.Close()) })
+	require.NoError(t, push.Connect(addr))
+	send := func(e codec.Envelope) {
+		e.ID = codec.NewID()
+		frame, err := e.Append(nil)
+		require.NoError(t, err)
+		require.NoError(t, push.Send(within(t), frame))
+	}
+	var all []kept
+	for i := range rounds {
+		body := bytes.Repeat([]byte{byte(i)}, i*i*i/8)
+		like := codec.Envelope{Type: "letter", Source: []string{"a", "a", "b"}[i%3], Codec: "msgpack"}
+		c := codec.Codec(codec.Msgpack)
+		if i%7 == 6 {
+			c, like.Codec = codec.JSON, "json"
+		}
+		broken, other := like, like
+		broken.Body, other.Type = []byte("\x81"), "parcel"
+		send(broken)
+		require.ErrorIs(t, (<-failed), patterns.ErrMalformed)
+		like.Body, err = c.Append(nil, letter{body})
+		require.NoError(t, err)
+		send(like)
+		all = append(all, <-got)
+		if len(body) == 3 {
+			assert.Equal(t, all[i].on.ID, (<-failed).ID)
+		}
+		assert.Equal(t, like.Source, all[i].on.Source)
+		send(other)
+		require.ErrorIs(t, (<-failed), patterns.ErrType)
+		_ = append(all[i].v.Body, "more"...)
+	}
+	for i, k := range all {
+		assert.Equal(t, bytes.Repeat([]byte{byte(i)}, i*i*i/8), k.v.Body)
 	}
 }

@@ -214,7 +214,7 @@ func (s *Service) plain(r *request) bool {
 // sendPlain is send for an answer that is plain.
 func (s *Service) sendPlain(ctx context.Context, r *request, out any) error {
 	b := buffers.Get().(*wire.Buffer)
-	frame, err := s.sealer.Frame(ctx, b, r.e.Type, out)
+	frame, err := s.sealer.Frame(ctx, b, &codec.Stencil{}, r.e.Type, out)
 	if err == nil {
 		err = s.Router.Send(ended, r.envelop(frame)...)
 	}

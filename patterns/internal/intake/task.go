@@ -83,12 +83,15 @@ func Wrap(middleware []any, h patterns.Handler) patterns.Handler {
 
 // Attempt calls f, and turns a panic into an error.
 func Attempt(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &patterns.PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
+	defer Recover(&err)
 	return f()
+}
+
+// Recover turns a panic into an error, where it is deferred.
+func Recover(err *error) {
+	if v := recover(); v != nil {
+		*err = &patterns.PanicError{Value: v, Stack: debug.Stack()}
+	}
 }
 
 // Do has h, with its middleware, handle a message. It counts and reports how that ended, and returns the error or panic. What

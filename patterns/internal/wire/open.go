@@ -60,10 +60,15 @@ func Decode(e *codec.Envelope, own codec.Codec, schemas patterns.Schemas, v any)
 // DecodeBody is Decode without schemas. It lets e stay on the stack.
 func DecodeBody(e *codec.Envelope, own codec.Codec, v any) error {
 	c, err := CodecOf(e, own)
-	if err == nil {
-		err = c.Unmarshal(e.Body, v)
-	}
 	if err != nil {
+		return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
+	}
+	return Unmarshal(c, e.Body, v)
+}
+
+// Unmarshal has a Codec or Decoder read a body into v. The error is ErrMalformed.
+func Unmarshal(c interface{ Unmarshal([]byte, any) error }, body []byte, v any) error {
+	if err := c.Unmarshal(body, v); err != nil {
 		return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
 	}
 	return nil

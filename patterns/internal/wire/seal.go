@@ -94,8 +94,30 @@ type Buffer struct{ body, frame []byte }
 // Large reports whether b should not be kept.
 func (b *Buffer) Large() bool { return cap(b.body) > keepLimit || cap(b.frame) > keepLimit }
 
-// Frame returns what Seal would have sent of v, if nothing is to see the message on its way: it is made on the stack. The frame is part of b.
-func (s *Sealer) Frame(ctx context.Context, b *Buffer, typeName string, v any) (frame []byte, err error) {
+// Stencil returns what plain messages of this type have in common, whose values are of type t; the zero Stencil if there can be none, which Frame says why.
+func (s *Sealer) Stencil(typeName string, t reflect.Type) (stencil codec.Stencil) {
+	if s.Plain() {
+		stencil, _ = codec.NewStencil(&codec.Envelope{Type: typeName, Source: s.Source}, s.Codec, t)
+	}
+	return stencil
+}
+
+// Frame returns what Seal would have sent of v, if nothing is to see the message on its way. The frame is part of b. The Stencil is that of typeName, or zero.
+func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, typeName string, v any) (frame []byte, err error) {
+	parent := patterns.FromContext(ctx)
+	if stencil.IsZero() || parent != nil && len(parent.Headers) > 0 {
+		return s.frame(ctx, b, typeName, v)
+	}
+	var correlation, causation codec.ID
+	if parent != nil {
+		correlation, causation = conversation(parent), parent.ID
+	}
+	b.frame, err = stencil.Append(b.frame[:0], correlation, causation, v)
+	return b.frame, err
+}
+
+// frame is Frame without a Stencil. The envelope is made on the stack.
+func (s *Sealer) frame(ctx context.Context, b *Buffer, typeName string, v any) (frame []byte, err error) {
 	var e codec.Envelope
 	e.Type = typeName
 	s.fill(ctx, &e)
@@ -151,15 +173,20 @@ func (s *Sealer) fill(ctx context.Context, e *codec.Envelope) {
 	if parent == nil {
 		return
 	}
-	e.CausationID, e.CorrelationID = parent.ID, parent.CorrelationID
-	if e.CorrelationID.IsZero() { // a peer that knows no conversations began this one
-		e.CorrelationID = parent.ID
-	}
+	e.CausationID, e.CorrelationID = parent.ID, conversation(parent)
 	for _, key := range [...]string{codec.HeaderTraceparent, codec.HeaderTracestate} {
 		if value := parent.Header(key); value != "" {
 			e.SetHeader(key, value)
 		}
 	}
+}
+
+// conversation returns the id of the one that e is part of. A peer that knows none may have begun it.
+func conversation(e *codec.Envelope) codec.ID {
+	if e.CorrelationID.IsZero() {
+		return e.ID
+	}
+	return e.CorrelationID
 }
 
 // NameOf is the name by which values of t are known to peers: that in the schemas, or else TypeName.

@@ -1,0 +1,80 @@
+package codec
+
+import "reflect"
+
+// binding is the shape of a type that is looked up once. The zero binding has none.
+type binding struct {
+	pointer reflect.Type // to the type
+	shape   *shape
+}
+
+func bind(c Codec, t reflect.Type) binding {
+	if m, ok := c.(msgpackCodec); !ok || t == nil || t.Kind() == reflect.Pointer || m.limits != (Limits{}) {
+		return binding{}
+	}
+	t = reflect.PointerTo(t)
+	return binding{t, shapeOf(t)}
+}
+
+// value returns what v points to, if that has the shape.
+func (b *binding) value(v any) (rv reflect.Value, ok bool) {
+	if b.shape == nil || reflect.TypeOf(v) != b.pointer {
+		return rv, false
+	}
+	rv = reflect.ValueOf(v)
+	return rv.Elem(), !rv.IsNil()
+}
+
+func (b *binding) append(dst []byte, v any) (out []byte, ok bool) {
+	if rv, ok := b.value(v); ok {
+		return b.shape.append(dst, rv)
+	}
+	return nil, false
+}
+
+// Decoder reads values of one type, one after the other, at less cost than a Codec by itself. It is for one goroutine at a time.
+type Decoder struct {
+	codec Codec
+	bound binding
+	arena arena
+}
+
+// NewDecoder returns a Decoder of what c has written, mostly into values of type t.
+func NewDecoder(c Codec, t reflect.Type) *Decoder { return &Decoder{codec: c, bound: bind(c, t)} }
+
+// Unmarshal is that of the Codec, but for where the bytes of small values are: in pieces of a kilobyte, cut so that
+// appending to one copies it. Who keeps 100 bytes may so keep a kilobyte.
+func (d *Decoder) Unmarshal(data []byte, v any) error {
+	if rv, ok := d.bound.value(v); ok && d.bound.shape.read(data, 0, rv, &d.arena) == len(data) {
+		return nil
+	}
+	return d.codec.Unmarshal(data, v)
+}
+
+// arena is where the bytes of small values lie.
+type arena struct {
+	piece []byte
+	used  int // of it: a number, since a store of a pointer costs more while the collector runs
+}
+
+const (
+	// arenaSize is what a piece has: ten bodies of 100 bytes take one allocation, and a kept one holds little.
+	arenaSize = 1 << 10
+	// arenaMost is the most of it that goes to one value.
+	arenaMost = arenaSize / 4
+)
+
+// copy returns a copy of b.
+func (a *arena) copy(b []byte) []byte {
+	if a == nil || len(b) > arenaMost || len(b) == 0 {
+		fresh := make([]byte, len(b)) // nothing between this and copy, so that it is not cleared in vain
+		copy(fresh, b)
+		return fresh
+	}
+	if len(b) > len(a.piece)-a.used {
+		a.piece, a.used = make([]byte, arenaSize), 0
+	}
+	from := a.used
+	a.used += copy(a.piece[from:], b)
+	return a.piece[from:a.used:a.used]
+}
