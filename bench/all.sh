@@ -1,23 +1,86 @@
 #!/usr/bin/env bash
-# Measures everything and writes what came of it: bench/RESULTS.md, the table with machine, versions and date, and bench/throughput.svg
-# and bench/latency.svg, the curves over message size.
+# Measures everything and writes what came of it: bench/RESULTS.md, tables with machine, versions and date, and the curves next to it.
 #
-#   bench/all.sh [ROUNDS]      default: 5 rounds of a second, about 15 minutes on a machine that does nothing else
+#   bench/all.sh [-s] [ROUNDS]     default: 5 rounds of a second, about 45 minutes on a machine that does nothing else;
+#                                  -s: a moment of each with small loads, to see that it all works, into a folder of its own
 #
-# Needs what doc.go says.
+# Needs what doc.go says, and files to be opened: a process has as many as it has peers.
 set -euo pipefail
 cd "$(dirname "$0")"
+seconds=1 peers=10000 subscriptions=1000000 benchtime=1s out=$PWD
+sizes=16,64,256,1KiB,4KiB,16KiB,64KiB,256KiB,1MiB,4MiB,16MiB
+while getopts s flag; do
+	case $flag in
+	s) seconds=0.02 peers=100 subscriptions=10000 benchtime=10x out=$(mktemp -d) sizes=${sizes%,*,*} ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
 rounds=${1:-5}
-sizes=16,64,256,1KiB,4KiB,16KiB,64KiB,256KiB,1MiB
+[ "$seconds" = 1 ] || rounds=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd .. && go build -o "$work/meshmq" ./cmd/meshmq)
-go run . -rounds "$rounds" | tee "$work/table"
-"$work/meshmq" bench throughput --rounds "$rounds" --size "$sizes" --plot "$work/throughput.svg" >"$work/throughput"
-"$work/meshmq" bench latency --rounds "$rounds" --size "${sizes%,*,*}" --plot "$work/latency.svg" >"$work/latency"
-{
+
+# A process may have fewer files open: the curve ends there, and says so.
+files=$(ulimit -Hn) note=
+if [ "$files" != unlimited ] && [ "$files" -lt $((peers + 100)) ]; then
+	note=" This machine allows $files files for each process (\`ulimit -Hn\`), so that the curve ends before $peers peers."
+	peers=$((files - 100))
+fi
+
+upto() { # MOST NUMBER...: the numbers below MOST, then MOST
+	local most=$1 n list=
+	shift
+	for n; do [ "$n" -ge "$most" ] || list+=$n,; done
+	echo "$list$most"
+}
+
+section() { printf '\n## %s\n\n%s\n\n' "$1" "$2"; }
+
+measure() { "$work/meshmq" bench --rounds "$rounds" --duration "${seconds}s" --markdown "$@"; }
+
+curve() { # NAME ARGUMENT...: a table, and NAME.svg of it
+	local name=$1
+	shift
+	measure "$@" --plot "$work/$name.svg"
+	printf '\n![%s](%s.svg)\n' "$name" "$name"
+}
+
+everything() {
 	printf '# Results\n\nWritten by all.sh.\n\n'
-	cat "$work/table"
-	printf '\n![Messages a second by size](throughput.svg)\n\n![Latency by size](latency.svg)\n'
-} >RESULTS.md
-mv "$work/throughput.svg" "$work/latency.svg" .
+	go run . -rounds "$rounds" -seconds "$seconds"
+	printf '\nThe limit is what Go and the system do without a protocol (raw): frames of a length and a body through a buffered writer of 256 KiB, read in place,\n'
+	printf 'such a frame there and back, and in one process a Go channel.\n'
+
+	section 'Size of messages' 'PUSH to PULL. The steepest step of each curve is below its table: power 1 is a cost that doubles with what grows.'
+	curve throughput throughput --size "$sizes"
+	printf '\n'
+	curve latency latency --size "${sizes%64KiB*}64KiB"
+
+	section 'Number of peers' "Messages of 16 B: one PUSH to many PULLs (workers), one PUB to many SUBs (fanout), many PUSHes to one PULL (fanin), many DEALERs to one
+echoing ROUTER and back (router), all peers together.$note"
+	curve peers workers fanout fanin router --size 16 --peers "$(upto "$peers" 1 10 100 1000)"
+
+	section 'Number of subscriptions' 'A PUB and a SUB with so many subscriptions of 32 bytes, each message of one of them.'
+	curve subscriptions topics --size 16 --subscriptions "$(upto "$subscriptions" 1 10 100 1000 10000 100000)"
+	printf '\nThe same without sockets, on one processor: a message (Match), a subscription taken back and made (Subscribe), new ones (SubscribeNew).\n\n```\n'
+	(cd .. && go test -run '^$' -bench '^Benchmark(Match|Subscribe|SubscribeNew)$/^100000$' -benchtime "$benchtime" -count "$rounds" ./socket/internal/route) | grep ^Benchmark
+	printf '```\n'
+
+	section 'Frames of a message' 'Each of 16 B.'
+	curve frames throughput --size 16 --frames 1,2,4,8,16,32,64
+
+	section 'One subscriber that stops reading' 'A PUB that drops what subscribers cannot take, and 200 of them, or so many of which one does not read: messages of 1 KiB that one of the others gets.'
+	measure dropping stalled --size 1KiB --peers "$([ "$peers" -lt 200 ] && echo "$peers" || echo 200)"
+
+	section 'Garbage collector' 'Its part of the time of the processors that either side has used, with the default of GOGC, which is 100; the tables above have 400.'
+	GOGC=100 measure throughput --size 16,100,1KiB,16KiB
+
+	section 'Idle peers' "A ROUTER with so many DEALERs that say nothing: memory for each, and how long a message takes to any of them and back.$note"
+	measure idle --size 16 --peers "$(upto "$peers" 1000)"
+}
+
+everything | tee "$work/RESULTS.md"
+mv "$work"/*.md "$work"/*.svg "$out"
+echo "written to $out" >&2

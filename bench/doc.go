@@ -4,6 +4,7 @@
 //	libzmq       needs a C compiler and libzmq with headers (Debian: libzmq3-dev)
 //	zmq4         go-zeromq/zmq4
 //	nats         NATS core, with its server
+//	raw          the limit: what Go and the system do without a protocol
 //
 // Each prints what `meshmq bench --json` prints. Run it on a machine that does nothing else:
 //

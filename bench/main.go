@@ -67,7 +67,7 @@ func main() {
 	for _, c := range contenders {
 		header, rule = header+" "+c.name+" |", rule+"--:|"
 	}
-	fmt.Println(header + " to libzmq |\n" + rule + "--:|")
+	fmt.Println(header + " to libzmq | of the limit |\n" + rule + "--:|--:|")
 	for _, r := range rows {
 		if strings.Contains(strings.ToLower(r.name+" "+r.pattern), strings.ToLower(*only)) {
 			fmt.Println(measure(r, contenders, *rounds, *seconds))
@@ -92,6 +92,7 @@ func build(dir string) []contender {
 	run("..", "go", "build", "-o", at("meshmq"), "./cmd/meshmq")
 	run(".", "go", "build", "-o", at("zmq4"), "./zmq4")
 	run(".", "go", "build", "-o", at("nats"), "./nats")
+	run(".", "go", "build", "-o", at("raw"), "./raw")
 	run(".", "cc", "-O2", "-o", at("zmqbench"), "libzmq/zmqbench.c", "-lzmq", "-lpthread")
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	return []contender{
@@ -118,6 +119,16 @@ func build(dir string) []contender {
 			}
 			return []string{at("nats"), r.pattern, strconv.Itoa(r.size), strconv.Itoa(r.peers), number(s)}
 		}},
+		{"limit", func(r row, s float64) []string {
+			pattern := r.pattern
+			switch {
+			case r.peers > 1 || r.transport == "curve" || pattern == "fanout":
+				return nil
+			case r.transport == "inproc":
+				pattern = "channel"
+			}
+			return []string{at("raw"), pattern, strconv.Itoa(r.size), number(s)}
+		}},
 	}
 }
 
@@ -139,7 +150,14 @@ func measure(r row, contenders []contender, rounds int, seconds float64) string 
 		}
 		line += " " + grouped(median(of)) + " |"
 	}
-	return line + fmt.Sprintf(" x%.2f |", median(rates[0])/median(rates[1]))
+	for _, other := range [][]float64{rates[1], rates[len(rates)-1]} { // libzmq and the limit
+		if len(other) == 0 {
+			line += " |"
+			continue
+		}
+		line += fmt.Sprintf(" x%.2f |", median(rates[0])/median(other))
+	}
+	return line
 }
 
 // rate runs one measurement.

@@ -26,8 +26,9 @@ func writeTable(w io.Writer, all []Result, render func(table.Writer) string, bul
 	t.SuppressEmptyColumns()
 	header := table.Row{"pattern", "frames", "subscriptions", "size", "msg/s", "ns each", "MB/s", "p50 us", "p90 us", "p99 us", "p99.9 us", "max us", "GC % near", "GC % far", "B each peer"}
 	t.AppendHeader(header)
+	several := slices.ContainsFunc(all, func(r Result) bool { return r.Frames > 1 })
 	for _, r := range all {
-		t.AppendRow(r.row())
+		t.AppendRow(r.row(several))
 	}
 	var right []table.ColumnConfig
 	for n := range header[1:] {
@@ -47,19 +48,22 @@ func writeTable(w io.Writer, all []Result, render func(table.Writer) string, bul
 	return nil
 }
 
-// row leaves empty what was not measured, or is as usual.
-func (r *Result) row() table.Row {
-	many := func(n, usual int) string {
-		if n <= usual {
-			return ""
-		}
-		return thousands(n)
-	}
-	name := r.Pattern
+// row leaves empty what was not measured, and frames where none has several.
+func (r *Result) row(frames bool) table.Row {
+	name, count, subscriptions, each := r.Pattern, "", "", ""
 	if r.Peers > 0 {
 		name += " " + thousands(r.Peers)
 	}
-	row := table.Row{name, many(r.Frames, 1), many(r.Subscriptions, 0), FormatSize(r.Size), thousands(int(r.Rate)), fmt.Sprintf("%.0f", 1e9/r.Rate), fmt.Sprintf("%.1f", r.Bytes/1e6)}
+	if frames {
+		count = thousands(r.Frames)
+	}
+	if r.Subscriptions > 0 {
+		subscriptions = thousands(r.Subscriptions)
+	}
+	if r.Times == nil {
+		each = grouped(r.cost())
+	}
+	row := table.Row{name, count, subscriptions, FormatSize(r.Size), grouped(r.Rate), each, fmt.Sprintf("%.1f", r.Bytes/1e6)}
 	times, shares, memory := []any{"", "", "", "", ""}, []any{"", ""}, ""
 	if t := r.Times; t != nil {
 		for i, us := range []float64{t.P50, t.P90, t.P99, t.P999, t.Max} {
