@@ -46,7 +46,7 @@ func (c *Config) idle(ctx context.Context, r *Result) (err error) {
 		_ = hist.RecordValue(int64(time.Since(start)))
 		defer m.Release()
 		return checkMessage(m, r, 1)
-	}, 1, c.Duration)
+	}, 1, c.Duration, 0)
 	r.Times = timesOf(hist)
 	return err
 }

@@ -65,6 +65,15 @@ func (l *Load) body() [][]byte {
 // large ones are few.
 func (l *Load) perLook() int64 { return int64(min(max(1, (64<<10)/(l.Size*l.Frames+1)), 64)) }
 
+// queued is how many messages pushers and their PULL can have in their queues with the high-water marks that are the default, in messages and in bytes. They do
+// before anything is received, and receiving those says nothing about sending.
+func (r *Result) queued() int64 {
+	if r.Pattern != Throughput && r.Pattern != Fanin {
+		return 0
+	}
+	return int64(2 * max(1, r.Peers) * min(1000, (64<<20)/(r.Size*r.Frames+1)))
+}
+
 // axis is something of a load that may grow.
 type axis struct {
 	name   string

@@ -175,17 +175,20 @@ func (c *Config) count(ctx context.Context, r *Result, near bound, kind string, 
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	if _, err := repeat(one, r.perLook(), c.Duration/10); err != nil {
+	if _, err := repeat(one, r.perLook(), c.warmUp(r.Load), r.queued()); err != nil {
 		return err
 	}
 	return other.shares(r, func() error {
-		r.Rate, err = repeat(one, r.perLook(), c.Duration)
+		r.Rate, err = repeat(one, r.perLook(), c.Duration, 0)
 		return err
 	})
 }
 
-// repeat does one thing for a time and returns how often a second.
-func repeat(one func() error, look int64, d time.Duration) (rate float64, err error) {
+// warmUp is a tenth of the measurement, and more for thousands of peers: it takes a while until all of them have their turn.
+func (c *Config) warmUp(l Load) time.Duration { return c.Duration / 10 * time.Duration(1+l.Peers/1000) }
+
+// repeat does one thing for a time, and at least so often, and returns how often a second.
+func repeat(one func() error, look int64, d time.Duration, least int64) (rate float64, err error) {
 	n := int64(0)
 	for start := time.Now(); ; {
 		for range look {
@@ -194,7 +197,7 @@ func repeat(one func() error, look int64, d time.Duration) (rate float64, err er
 			}
 		}
 		n += look
-		if took := time.Since(start); took >= d {
+		if took := time.Since(start); took >= d && n >= least {
 			return float64(n) / took.Seconds(), nil
 		}
 	}

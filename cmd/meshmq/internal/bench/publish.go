@@ -110,7 +110,7 @@ func (c *Config) spread(ctx context.Context, r *Result, near bound, kind string,
 			}
 		}
 	}()
-	if err := sleep(ctx, c.Duration/10); err != nil {
+	if err := sleep(ctx, c.warmUp(r.Load)); err != nil {
 		return err
 	}
 	return other.shares(r, func() error { return c.tallied(ctx, r, other) })
