@@ -132,6 +132,21 @@ func TestRawPeerFrames(t *testing.T) {
 	assert.Equal(t, long, string(b.ExpectCommand("PONG")))
 }
 
+func TestRawPeerAnswersPings(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	a.SendCommand("PING", []byte("\x00\x0ac"))
+	a.SendMessage("m")
+	assert.Equal(t, []string{"m"}, b.ReadMessage())
+	a.SendCommand("PING", []byte("\x00\x0ad"))
+	a.SendCommand("PING", []byte("\x00\x0ae"))
+	a.SendCommand("X", nil)
+	b.ExpectCommand("X")
+	for _, context := range []string{"c", "d", "e"} {
+		assert.Equal(t, context, string(a.ExpectCommand("PONG")))
+	}
+}
+
 func TestRawPeerFailsTheTest(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -1,6 +1,7 @@
 package sockettest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 )
@@ -158,11 +159,11 @@ func (p *RawPeer) SendMessage(frames ...string) {
 	}
 }
 
-// ReadMessage reads the frames of one message. A command in their place fails the test.
+// ReadMessage reads the frames of one message. A command in their place fails the test, but PING: a test that takes long gets one.
 func (p *RawPeer) ReadMessage() (frames []string) {
 	p.t.Helper()
 	for {
-		frame := p.ReadFrame()
+		frame := p.readPastPing()
 		if frame.Flags&Command != 0 {
 			p.t.Fatalf("command %q, want a message", frame.Body)
 		}
@@ -170,6 +171,19 @@ func (p *RawPeer) ReadMessage() (frames []string) {
 		if frame.Flags&More == 0 {
 			return frames
 		}
+	}
+}
+
+// readPastPing reads a frame that is not a PING, and answers those that are.
+func (p *RawPeer) readPastPing() Frame {
+	p.t.Helper()
+	for {
+		frame := p.ReadFrame()
+		after, ping := bytes.CutPrefix(frame.Body, []byte("\x04PING"))
+		if frame.Flags&Command == 0 || !ping || len(after) < 2 {
+			return frame
+		}
+		p.SendCommand("PONG", after[2:]) // without the time to live
 	}
 }
 
@@ -183,7 +197,11 @@ func (p *RawPeer) SendCommand(name string, data []byte) {
 // ReadCommand reads a command. A message in its place fails the test.
 func (p *RawPeer) ReadCommand() (name string, data []byte) {
 	p.t.Helper()
-	frame := p.ReadFrame()
+	return p.command(p.ReadFrame())
+}
+
+func (p *RawPeer) command(frame Frame) (name string, data []byte) {
+	p.t.Helper()
 	if frame.Flags&Command == 0 {
 		p.t.Fatalf("message frame %q, want a command", frame.Body)
 	}
@@ -194,10 +212,14 @@ func (p *RawPeer) ReadCommand() (name string, data []byte) {
 	return string(frame.Body[1:size]), frame.Body[size:]
 }
 
-// ExpectCommand reads a command, requires it to have this name, and returns its data.
+// ExpectCommand reads a command, requires it to have this name, and returns its data. Like ReadMessage it reads past a PING, unless that is wanted.
 func (p *RawPeer) ExpectCommand(name string) []byte {
 	p.t.Helper()
-	got, data := p.ReadCommand()
+	read := p.readPastPing
+	if name == "PING" {
+		read = p.ReadFrame
+	}
+	got, data := p.command(read())
 	if got != name {
 		p.t.Fatalf("command %s %q, want %s", got, data, name)
 	}
