@@ -19,6 +19,9 @@ var errHandshake = errors.New("no handshake within WithHandshakeTimeout")
 // meshProperty tells peers of ours from others in READY. Its value is the version of what we do beyond ZMTP.
 const meshProperty = "X-Mesh"
 
+// ownProperties are the names that WithProperty does not take.
+var ownProperties = []string{meshProperty, zmtp.PropertyAck, limitsProperty}
+
 // meet does the handshake with the peer at the other end of nc. It returns the connection as it is from then on, what was read from it behind the
 // handshake, and the peer, as far as it is known also with an error.
 func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn, early []byte, who *Peer, err error) {
@@ -42,6 +45,9 @@ func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn,
 	who.major, who.minor, who.metadata = peer.Major, peer.Minor, peer.Metadata
 	who.userID, who.granted = peer.UserID, peer.Granted
 	who.ackIn, who.ackOut, who.takes = c.cfg.acknowledged(who)
+	if c.cfg.peerLimits {
+		who.learnLimits()
+	}
 	if seal, open := h.Traffic(); seal != nil {
 		return link.NewSealedConn(nc, seal, open, early, c.maxMessage()), nil, who, nil
 	}
@@ -116,6 +122,9 @@ func (c *config) announced() zmtp.Metadata {
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
 	if offer, some := c.offer(); some {
 		props = append(props, zmtp.Property{Name: zmtp.PropertyAck, Value: zmtp.AppendAckOffer(nil, offer)})
+	}
+	if c.peerLimits {
+		props = append(props, zmtp.Property{Name: limitsProperty, Value: c.appendLimits(nil)})
 	}
 	for name, value := range c.properties {
 		props = append(props, zmtp.Property{Name: name, Value: []byte(value)})

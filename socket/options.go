@@ -243,7 +243,7 @@ func WithProperty(name, value string) Option {
 		if !strings.HasPrefix(strings.ToUpper(name), "X-") || len(name) > 255 {
 			return bad("WithProperty", fmt.Sprintf("%.40q", name), "want a name that starts with X-, at most 255 bytes")
 		}
-		if strings.EqualFold(name, meshProperty) || strings.EqualFold(name, zmtp.PropertyAck) {
+		if slices.ContainsFunc(ownProperties, func(own string) bool { return strings.EqualFold(name, own) }) {
 			return bad("WithProperty", name, "the name is taken by this library")
 		}
 		for _, r := range name {

@@ -11,6 +11,7 @@ type routeConfig struct {
 	relaxed          bool
 	correlate        bool
 	mandatory        bool
+	peerLimits       bool
 	handover         bool
 	notifyConnect    bool
 	notifyDisconnect bool
@@ -45,6 +46,13 @@ func WithCorrelate() Option {
 // it as DropUnroutable or DropFull.
 func WithMandatory(mandatory bool) Option {
 	return only("WithMandatory", func(c *config) { c.mandatory = mandatory }, zmtp.Router)
+}
+
+// WithPeerLimits has a ROUTER tell its peers in the handshake how large a message and a frame it takes (WithMaxMessageSize, WithMaxFrameSize), and heed what they tell: a
+// message that its peer does not take is ErrTooLarge, in place of one that ends the connection. Both ends need it. Default: off, since it lets a peer make Send to it fail; on acknowledged
+// links the size of messages is told, and heeded, without it.
+func WithPeerLimits() Option {
+	return only("WithPeerLimits", func(c *config) { c.peerLimits = true }, zmtp.Router)
 }
 
 // WithHandover says who keeps an identity that two peers of a ROUTER announce (ZMQ_ROUTER_HANDOVER). True, the default: the newcomer, since

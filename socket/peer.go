@@ -22,7 +22,8 @@ type Peer struct {
 	metadata   zmtp.Metadata
 	ackIn      bool // its messages are acknowledged
 	ackOut     bool // it acknowledges ours
-	takes      int  // bytes of a message at most, with ackOut; zero if it does not say
+	takes      int  // bytes of a message at most, with ackOut or WithPeerLimits; zero if it does not say
+	takesFrame int  // bytes of a frame at most, with WithPeerLimits; zero if it does not say
 
 	credentials *Credentials
 	mechanism   string

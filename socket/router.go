@@ -202,8 +202,8 @@ func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 			s.tableMu.Unlock()
 			return s.unroutable(id)
 		}
-		if s.sure != nil {
-			if err := p.refuses(size); err != nil {
+		if s.sure != nil || s.cfg.peerLimits {
+			if err := p.refusesFrames(either(frames, given), size); err != nil {
 				s.tableMu.Unlock()
 				return &Error{Op: "send", Err: err}
 			}

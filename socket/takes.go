@@ -3,6 +3,8 @@ package socket
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 )
 
 // What peers take that acknowledge messages. A message above that ends the connection, and all that was on its way comes back, it as well; sent again and again, it would
@@ -15,6 +17,44 @@ func (p *pipe) refuses(size int) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %d bytes, %s takes at most %d", ErrTooLarge, size, peer.address, peer.takes)
+}
+
+// limitsProperty is the property in READY by which a socket with WithPeerLimits says what it takes: the bytes of a message and of a frame at most, as two decimal
+// numbers, zero for no bound. More words are of versions to come.
+const limitsProperty = "X-Mesh-Limits"
+
+func (c *config) appendLimits(dst []byte) []byte {
+	return fmt.Appendf(dst, "%d %d", c.maxMessageSize, c.maxFrameSize)
+}
+
+// learnLimits reads what the peer said that it takes. What is no number says nothing.
+func (p *Peer) learnLimits() {
+	value, _ := p.metadata.Get(limitsProperty)
+	words := strings.Fields(string(value))
+	for i, limit := range []*int{&p.takes, &p.takesFrame} {
+		if i < len(words) {
+			if n, err := strconv.Atoi(words[i]); err == nil && n > 0 {
+				*limit = n
+			}
+		}
+	}
+}
+
+// refusesFrames is refuses for each of the frames of a message, too.
+func (p *pipe) refusesFrames(frames [][]byte, size int) error {
+	if err := p.refuses(size); err != nil {
+		return err
+	}
+	peer := p.peer.Load()
+	if peer == nil || peer.takesFrame == 0 {
+		return nil
+	}
+	for _, f := range frames {
+		if len(f) > peer.takesFrame {
+			return fmt.Errorf("%w: a frame of %d bytes, %s takes at most %d", ErrTooLarge, len(f), peer.address, peer.takesFrame)
+		}
+	}
+	return nil
 }
 
 // elsewhereLocked returns nil if a peer is connected that takes a message of that size, which is then waited for, though others have room; else why.

@@ -2,13 +2,17 @@ package socket_test
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
@@ -86,4 +90,44 @@ func TestTooLargeForThePeerInASpool(t *testing.T) {
 	assert.Contains(t, letter.Reason, "message too large: 2000 bytes")
 	require.NoError(t, push.WaitAcked(limit(t)))
 	assert.Zero(t, push.Stats().Acks.RedeliveredOut)
+}
+
+// A ROUTER that heeds limits sends a peer what it said that it takes, whatever else stands there, and one that does not heed them sends all.
+func TestPeerLimits_Heeded(t *testing.T) {
+	t.Parallel()
+	router, other := socket.NewRouter(socket.WithPeerLimits(), socket.WithMaxMessageSize(5000), socket.WithMaxFrameSize(0)), socket.NewRouter()
+	closing(t, router, other)
+	at := []string{bind(t, router, "tcp://127.0.0.1:0"), bind(t, other, "tcp://127.0.0.1:0")}
+	ten := strings.Repeat("x", 10)
+	for i, tc := range []struct {
+		said  string
+		sizes []int // that go out, of messages of one frame and of two frames of ten bytes
+	}{
+		{"10 0", []int{1}}, {"0 10", []int{1, 2}}, {"20 10", []int{1, 2}}, {"20 9", nil}, {"9", nil}, {"10 x later", []int{1}}, {"", []int{1, 2}}, {"-1 -1", []int{1, 2}},
+		{"99999999999999999999 5e3", []int{1, 2}}, {"1,5", []int{1, 2}},
+	} {
+		for k, s := range []*socket.Router{router, other} {
+			id := fmt.Sprint("p", i)
+			raw := sockettest.DialRaw(t, at[k])
+			_, said := raw.Handshake("DEALER", 1, sockettest.Property{Name: "Identity", Value: id}, sockettest.Property{Name: "x-mesh-limits", Value: tc.said})
+			assert.Equal(t, []string{"5000 0", ""}[k], said["X-Mesh-Limits"])
+			require.NoError(t, s.WaitPeers(limit(t), i+1))
+			var want []string
+			for frames := 1; frames <= 2; frames++ {
+				err := s.Send(limit(t), append([][]byte{text(id)}, bodies(ten, ten)[:frames]...)...)
+				if k == 1 || slices.Contains(tc.sizes, frames) {
+					require.NoError(t, err, tc.said)
+					want = append(want, slices.Repeat([]string{ten}, frames)...)
+					continue
+				}
+				require.ErrorIs(t, err, socket.ErrTooLarge, tc.said)
+				require.ErrorContains(t, err, "takes at most")
+			}
+			var got []string
+			for len(got) < len(want) {
+				got = append(got, raw.ReadMessage()...)
+			}
+			require.Equal(t, want, got)
+		}
+	}
 }

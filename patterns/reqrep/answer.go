@@ -165,9 +165,17 @@ func (s *Service) reply(ctx context.Context, r *request, out any, failure *Error
 	if err == nil {
 		return
 	}
+	if failure != nil && failure.Message != "" && errors.Is(err, socket.ErrTooLarge) { // the caller takes very little
+		s.reply(ctx, r, nil, &Error{Code: failure.Code, Retryable: failure.Retryable, RetryAfter: failure.RetryAfter})
+		return
+	}
 	s.loop.Report(ctx, "reply", r.m, r.e, err)
 	if failure == nil && !errors.Is(err, socket.ErrNoPeer) && !errors.Is(err, socket.ErrFull) && !errors.Is(err, socket.ErrClosed) {
-		s.reply(ctx, r, nil, Errorf(CodeInternal, "reply: %v", err))
+		code := CodeInternal
+		if errors.Is(err, socket.ErrTooLarge) {
+			code = CodeTooLarge
+		}
+		s.reply(ctx, r, nil, Errorf(code, "reply: %v", err))
 	}
 }
 
@@ -258,8 +266,11 @@ func (s *Service) item(ctx context.Context, r *request, out any) error {
 		if err != nil {
 			r.flow.revoke()
 		}
-		if errors.Is(err, socket.ErrNoPeer) {
+		switch {
+		case errors.Is(err, socket.ErrNoPeer):
 			r.forsake() // before the event that says so
+		case errors.Is(err, socket.ErrTooLarge):
+			return Errorf(CodeTooLarge, "item %d: %v", r.flow.count()+1, err)
 		}
 		return err
 	})

@@ -19,7 +19,7 @@ import (
 //
 // If no service is connected, Call fails at once with socket.ErrNoPeer, and nothing was sent; only while the first attempt to
 // connect to some endpoint is under way does it wait for the outcome. WaitPeers waits for longer. If the breakers of all
-// instances are open it fails at once with ErrOpen. Options say whether it may ask again, and ask several: WithRetries, WithHedge.
+// instances are open it fails at once with ErrOpen. A request that is larger than the service takes is not sent: socket.ErrTooLarge. Options say whether it may ask again, and ask several: WithRetries, WithHedge.
 func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts ...CallOption) (Out, error) {
 	var out Out
 	e, err := c.call(ctx, name, &in, opts)

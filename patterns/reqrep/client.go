@@ -47,7 +47,7 @@ func NewClient(opts ...patterns.Option) *Client {
 	calls := &clientConfig{policy: newPolicy(), ratio: defaultRatio, burst: defaultBurst, onChange: func(BreakerChange) {}}
 	config, err := conf.Make("NewClient", conf.OnError|conf.Source|conf.SendMiddleware|conf.Client, conf.Config{
 		Codec: codec.Msgpack, OnError: patterns.LogError, Calls: calls,
-		Socket: []socket.Option{controlsOption()},
+		Socket: []socket.Option{controlsOption(), socket.WithPeerLimits()},
 	}, opts)
 	c := &Client{
 		Router:  socket.NewRouter(config.Socket...),

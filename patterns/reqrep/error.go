@@ -23,11 +23,12 @@ const (
 	CodeUnavailable        Code = "unavailable"         // the service is shutting down; nothing was done; retryable
 	CodeOverloaded         Code = "overloaded"          // as many requests as may wait for the service's handlers do; nothing was done; retryable
 	CodeDeadline           Code = "deadline_exceeded"   // the time allowed passed before or while the handler worked
+	CodeTooLarge           Code = "too_large"           // the reply is larger than the caller takes or the service sends; the request was handled
 	CodeInternal           Code = "internal"            // the handler returned a plain error, panicked, or its reply could not be sent
 )
 
 // Error is the error that a service answered with. Handlers return one to choose the code; callers find it with errors.AsType.
-// One with CodeDeadline is also socket.ErrTimeout and context.DeadlineExceeded, one with CodeUnsupportedVersion patterns.ErrVersion.
+// One with CodeDeadline is also socket.ErrTimeout and context.DeadlineExceeded, one with CodeUnsupportedVersion patterns.ErrVersion, one with CodeTooLarge socket.ErrTooLarge.
 type Error struct {
 	Code    Code
 	Message string
@@ -67,6 +68,8 @@ func (e *Error) Is(target error) bool {
 		return target == socket.ErrTimeout || target == context.DeadlineExceeded
 	case CodeUnsupportedVersion:
 		return target == patterns.ErrVersion
+	case CodeTooLarge:
+		return target == socket.ErrTooLarge
 	}
 	return false
 }
@@ -97,7 +100,7 @@ func passedOn(err error, answer *Error) bool {
 // services' own mean the same at both.
 func (e *Error) secondHand(err error) *Error {
 	switch e.Code {
-	case CodeUnknownMethod, CodeBadRequest, CodeUnsupportedVersion, CodeUnavailable, CodeOverloaded, CodeInternal:
+	case CodeUnknownMethod, CodeBadRequest, CodeUnsupportedVersion, CodeUnavailable, CodeOverloaded, CodeTooLarge, CodeInternal:
 		return Errorf(CodeInternal, "%v", err)
 	}
 	return &Error{Code: e.Code, Message: e.Message}

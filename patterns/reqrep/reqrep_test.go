@@ -214,11 +214,11 @@ func TestReplyThatCannotBeSent(t *testing.T) {
 	}))
 	require.NoError(t, reqrep.Handle(s, "func", func(context.Context, Question) (func(), error) { return nil, nil }))
 	client := dial(t, nil, addr)
-	for _, method := range []string{"large", "func"} {
+	for method, code := range map[string]reqrep.Code{"large": reqrep.CodeTooLarge, "func": reqrep.CodeInternal} {
 		_, err := ask(t, client, method, "")
 		answer, ok := errors.AsType[*reqrep.Error](err)
 		require.True(t, ok, "%v", err)
-		assert.Equal(t, reqrep.CodeInternal, answer.Code)
+		assert.Equal(t, code, answer.Code)
 		assert.Contains(t, answer.Message, "reply: ")
 		failed, ok := errors.AsType[*patterns.Error](<-errs)
 		require.True(t, ok)

@@ -46,7 +46,7 @@ func NewService(opts ...patterns.Option) *Service {
 	calls := &serviceConfig{waiting: maxWaiting}
 	c, err := conf.Make("NewService", conf.Concurrency|conf.OnError|conf.Source|conf.Middleware|conf.Service, conf.Config{
 		Codec: codec.Msgpack, Concurrency: serviceConcurrency, OnError: patterns.LogError, Calls: calls,
-		Socket: []socket.Option{socket.WithSendHWM(0), controlsOption()},
+		Socket: []socket.Option{socket.WithSendHWM(0), controlsOption(), socket.WithPeerLimits()},
 	}, opts)
 	s := &Service{
 		Router:  socket.NewRouter(c.Socket...),
