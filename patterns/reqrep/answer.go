@@ -131,14 +131,17 @@ func (s *Service) conclude(ctx context.Context, r *request, o outcome) {
 // untyped is what the caller is told of an error without a code.
 func untyped(ctx context.Context, err error) *Error {
 	pause, again := patterns.Pause(err)
+	_, elsewhere := errors.AsType[*asked](err) // what was wrong with the answer to a call of the handler's own is not wrong with the request
 	switch {
 	case errors.Is(err, patterns.ErrPanic):
 		return Errorf(CodeInternal, "%v", patterns.ErrPanic) // what it says is not the caller's business
 	case ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded), errors.Is(err, patterns.ErrExpired):
 		return Errorf(CodeDeadline, "%v", err)
-	case errors.Is(err, patterns.ErrMalformed), errors.Is(err, patterns.ErrType), errors.Is(err, patterns.ErrInvalid): // a middleware says so
+	case !elsewhere && errors.Is(err, patterns.ErrType): // a middleware says so, here and below
+		return Errorf(CodeWrongType, "%v", err)
+	case !elsewhere && (errors.Is(err, patterns.ErrMalformed) || errors.Is(err, patterns.ErrInvalid)):
 		return Errorf(CodeBadRequest, "%v", err)
-	case errors.Is(err, patterns.ErrVersion):
+	case !elsewhere && errors.Is(err, patterns.ErrVersion):
 		return Errorf(CodeUnsupportedVersion, "%v", err)
 	case again:
 		return Errorf(CodeUnavailable, "%v", err).Retry(pause)
@@ -151,6 +154,8 @@ func (s *Service) refuse(ctx context.Context, r *request, err error) {
 	s.loop.Refuse(ctx, r.m, r.e, err)
 	code := CodeBadRequest
 	switch {
+	case errors.Is(err, patterns.ErrType):
+		code = CodeWrongType
 	case errors.Is(err, patterns.ErrVersion):
 		code = CodeUnsupportedVersion
 	case errors.Is(err, patterns.ErrExpired):
@@ -189,6 +194,9 @@ func (s *Service) send(ctx context.Context, r *request, out any, failure *Error)
 		e.Headers = r.streamHeaders(headerEnd, r.flow.count())
 		patience, out = ctx, wire.NoBody // a stream holds up but its own
 	}
+	if failure == nil && !r.streams {
+		e.Headers = valueHeader(e.Headers, s.conf.Schemas, out)
+	}
 	if failure != nil {
 		e.Headers = append(e.Headers, failure.headers()...)
 		out = wire.NoBody
@@ -222,7 +230,8 @@ func (s *Service) plain(r *request) bool {
 // sendPlain is send for an answer that is plain.
 func (s *Service) sendPlain(ctx context.Context, r *request, out any) error {
 	b := buffers.Get().(*wire.Buffer)
-	frame, err := s.sealer.Frame(ctx, b, &codec.Stencil{}, r.e.Type, out)
+	var room [1]codec.Header
+	frame, err := s.sealer.FrameWith(ctx, b, r.e.Type, valueHeader(room[:0], nil, out), out) // there are no schemas: see plain
 	if err == nil {
 		err = s.Router.Send(ended, r.envelop(frame)...)
 	}
@@ -259,7 +268,7 @@ func (s *Service) item(ctx context.Context, r *request, out any) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e := codec.Envelope{Type: r.e.Type, Headers: r.streamHeaders(headerItem, r.flow.count()+1)}
+	e := codec.Envelope{Type: r.e.Type, Headers: valueHeader(r.streamHeaders(headerItem, r.flow.count()+1), s.conf.Schemas, out)}
 	return s.seal(ctx, r, e, out, func(_ context.Context, o *patterns.Outgoing, frame []byte) error {
 		r.flow.note(len(o.Envelope.Body))
 		err := s.Router.Send(ctx, r.envelop(frame)...)

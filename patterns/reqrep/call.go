@@ -24,7 +24,7 @@ func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts 
 	var out Out
 	e, err := c.call(ctx, name, &in, opts)
 	if err == nil {
-		err = wire.Decode(e, c.conf.Codec, c.conf.Schemas, &out)
+		err = c.decode(e, &out)
 	}
 	if err != nil {
 		return *new(Out), &asked{"call", name, err}
@@ -120,7 +120,7 @@ func (c *Client) attempt(ctx context.Context, q *question, line wire.Line) error
 		}
 		q.address(ctx, e)
 	}
-	e := codec.Envelope{ID: q.id, Headers: make([]codec.Header, 0, 4)}
+	e := codec.Envelope{ID: q.id, Headers: valueHeader(make([]codec.Header, 0, 4), c.conf.Schemas, q.in)}
 	return c.sealer.Seal(ctx, "", &e, q.in, []patterns.SendOption{complete}, c.afresh(q, line))
 }
 

@@ -49,7 +49,7 @@ type request struct {
 	m        socket.Msg
 	e        *codec.Envelope // the one below, once it is read
 	envelope codec.Envelope
-	room     [2]codec.Header // for those of most: call and timeout
+	room     [3]codec.Header // for those of most: value, call and timeout
 	size     int
 	key      requestKey
 	attempt  int

@@ -34,13 +34,16 @@
 //
 //	client -> service  | envelope |  type: the method, body: In; headers:
 //	                              |    timeout (milliseconds left), attempt (from 2 on), call (a number of the client's, different for each attempt),
-//	                              |    window (asks for a stream: "items/bytes" that may be on their way)
-//	service -> client  | envelope |  causation id: that of the request, body: Out
+//	                              |    window (asks for a stream: "items/bytes" that may be on their way), value-type (name of In's type, if it has one)
+//	service -> client  | envelope |  causation id: that of the request, body: Out, header value-type
 //	                              |    or headers: error-code, error (the message), error-retry (it is Retryable, after milliseconds), call (that of the
 //	                              |    request, for which an error is final, and not for the next attempt); no body
 //	                              |  of a stream, with header call: stream-item (its number from 1) and a body, or stream-end (how many there were)
 //	client -> service  | envelope |  a control; type: $cancel, or $taken with header stream-taken (how many items so far);
 //	                              |    causation id and header call: those of the request; no id, no body, no reply
+//
+// A value of another type than is wanted, by its name, is refused before it is decoded: CodeWrongType, or patterns.ErrType at the caller. Both ends tell each other in the handshake
+// what they take at most (socket.WithPeerLimits): a request above it is not sent, for a reply there is CodeTooLarge.
 //
 // Controls go to peers that announce the property X-Mesh-Calls in their handshake: others would take them for requests. A peer that knows nothing of
 // the headers ignores them.

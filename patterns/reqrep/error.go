@@ -19,6 +19,7 @@ type Code string
 const (
 	CodeUnknownMethod      Code = "unknown_method"      // the service has no such method; nothing was done
 	CodeBadRequest         Code = "bad_request"         // the request did not decode; nothing was done
+	CodeWrongType          Code = "wrong_type"          // the request is of another type than the method takes; nothing was done
 	CodeUnsupportedVersion Code = "unsupported_version" // the service does not know the request's schema version; nothing was done
 	CodeUnavailable        Code = "unavailable"         // the service is shutting down; nothing was done; retryable
 	CodeOverloaded         Code = "overloaded"          // as many requests as may wait for the service's handlers do; nothing was done; retryable
@@ -28,7 +29,8 @@ const (
 )
 
 // Error is the error that a service answered with. Handlers return one to choose the code; callers find it with errors.AsType.
-// One with CodeDeadline is also socket.ErrTimeout and context.DeadlineExceeded, one with CodeUnsupportedVersion patterns.ErrVersion, one with CodeTooLarge socket.ErrTooLarge.
+// One with CodeDeadline is also socket.ErrTimeout and context.DeadlineExceeded, one with CodeWrongType patterns.ErrType, one
+// with CodeUnsupportedVersion patterns.ErrVersion, one with CodeTooLarge socket.ErrTooLarge.
 type Error struct {
 	Code    Code
 	Message string
@@ -66,6 +68,8 @@ func (e *Error) Is(target error) bool {
 	switch e.Code {
 	case CodeDeadline:
 		return target == socket.ErrTimeout || target == context.DeadlineExceeded
+	case CodeWrongType:
+		return target == patterns.ErrType
 	case CodeUnsupportedVersion:
 		return target == patterns.ErrVersion
 	case CodeTooLarge:
@@ -100,7 +104,7 @@ func passedOn(err error, answer *Error) bool {
 // services' own mean the same at both.
 func (e *Error) secondHand(err error) *Error {
 	switch e.Code {
-	case CodeUnknownMethod, CodeBadRequest, CodeUnsupportedVersion, CodeUnavailable, CodeOverloaded, CodeTooLarge, CodeInternal:
+	case CodeUnknownMethod, CodeBadRequest, CodeWrongType, CodeUnsupportedVersion, CodeUnavailable, CodeOverloaded, CodeTooLarge, CodeInternal:
 		return Errorf(CodeInternal, "%v", err)
 	}
 	return &Error{Code: e.Code, Message: e.Message}

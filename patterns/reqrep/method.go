@@ -50,7 +50,7 @@ func Handle[In, Out any](s *Service, name string, handler func(ctx context.Conte
 			in  In
 			out Out
 		})
-		if o.bad = wire.Decode(r.e, s.conf.Codec, s.conf.Schemas, &v.in); o.bad != nil {
+		if o.bad = s.decode(m, r.e, &v.in); o.bad != nil {
 			return o
 		}
 		o.err = intake.Attempt(func() (err error) {
@@ -93,7 +93,7 @@ func HandleStream[In, Out any](s *Service, name string, handler func(ctx context
 		case r.flow == nil:
 			o.bad = fmt.Errorf("%w: method %q streams, want a request for a stream", patterns.ErrMalformed, name)
 		default:
-			o.bad = wire.Decode(r.e, s.conf.Codec, s.conf.Schemas, &in)
+			o.bad = s.decode(m, r.e, &in)
 		}
 		if o.bad == nil {
 			ctx = context.WithValue(ctx, requestInContext{}, r)

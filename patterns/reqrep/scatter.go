@@ -9,7 +9,6 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
-	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -31,7 +30,7 @@ func Scatter[In, Out any](ctx context.Context, c *Client, name string, in In, op
 		err := c.scatter(ctx, name, &in, opts, func(at *instance, e *codec.Envelope, err error) bool {
 			reply := Reply[Out]{Instance: at.name(), Err: err, Took: time.Since(begin)}
 			if err == nil {
-				err = wire.Decode(e, c.conf.Codec, c.conf.Schemas, &reply.Value)
+				err = c.decode(e, &reply.Value)
 			}
 			if err != nil {
 				reply.Value, reply.Err = *new(Out), &asked{"call", name, err}

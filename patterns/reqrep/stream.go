@@ -7,7 +7,6 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
-	"github.com/meshmq/meshmq/patterns/internal/wire"
 )
 
 // Stream asks a service for the method called name, which HandleStream gave it, and returns what it answers one by one as it
@@ -22,7 +21,7 @@ func Stream[In, Out any](ctx context.Context, c *Client, name string, in In, opt
 	return func(yield func(Out, error) bool) {
 		err := c.stream(ctx, name, &in, opts, func(e *codec.Envelope) (bool, error) {
 			var out Out
-			if err := wire.Decode(e, c.conf.Codec, c.conf.Schemas, &out); err != nil {
+			if err := c.decode(e, &out); err != nil {
 				return false, err
 			}
 			return yield(out, nil), nil

@@ -2,12 +2,14 @@ package reqrep
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -15,6 +17,7 @@ import (
 const (
 	headerTimeout = "timeout"      // request: milliseconds the caller goes on waiting
 	headerAttempt = "attempt"      // request: which attempt it is; 1 where there is none
+	headerValue   = "value-type"   // request, reply: name of the type of the value in the body; none if the type has no name
 	headerCall    = "call"         // request: the client's number of this attempt, which controls about it name
 	headerWindow  = "window"       // request: asks for a stream, so many items and bytes ahead: "64/1048576"
 	headerItem    = "stream-item"  // reply: which item of the stream it is, from 1
@@ -83,6 +86,41 @@ type window struct{ items, bytes int }
 const maxWindow = 1 << 28
 
 func (w window) String() string { return strconv.Itoa(w.items) + "/" + strconv.Itoa(w.bytes) }
+
+// checkValue refuses a value of another type than want. An empty name on either side suits all.
+func checkValue(e *codec.Envelope, want string) error {
+	if has := e.Header(headerValue); want != "" && has != "" && has != want {
+		return fmt.Errorf("%w %.100q: want %q", patterns.ErrType, has, want)
+	}
+	return nil
+}
+
+// decode reads a reply.
+func (c *Client) decode(e *codec.Envelope, v any) error {
+	if err := checkValue(e, wire.NameOf(c.conf.Schemas, reflect.TypeOf(v))); err != nil {
+		return err
+	}
+	return wire.Decode(e, c.conf.Codec, c.conf.Schemas, v)
+}
+
+// decode reads a request of method m.
+func (s *Service) decode(m *method, e *codec.Envelope, v any) error {
+	if err := checkValue(e, m.info.In); err != nil {
+		return err
+	}
+	return wire.Decode(e, s.conf.Codec, s.conf.Schemas, v)
+}
+
+// valueHeader returns the header that names the type of v, appended to dst, or dst if it has no name.
+func valueHeader(dst []codec.Header, schemas patterns.Schemas, v any) []codec.Header {
+	if v == nil {
+		return dst
+	}
+	if name := wire.NameOf(schemas, reflect.TypeOf(v)); name != "" {
+		return append(dst, codec.Header{Key: headerValue, Value: name})
+	}
+	return dst
+}
 
 // windowOf returns the window of a request, and whether it asks for a stream.
 func windowOf(e *codec.Envelope) (w window, streams bool, err error) {

@@ -106,7 +106,7 @@ func (s *Sealer) Stencil(typeName string, t reflect.Type) (stencil codec.Stencil
 func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, typeName string, v any) (frame []byte, err error) {
 	parent := patterns.FromContext(ctx)
 	if stencil.IsZero() || parent != nil && len(parent.Headers) > 0 {
-		return s.frame(ctx, b, typeName, v)
+		return s.FrameWith(ctx, b, typeName, nil, v)
 	}
 	var correlation, causation codec.ID
 	if parent != nil {
@@ -116,10 +116,10 @@ func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, t
 	return b.frame, err
 }
 
-// frame is Frame without a Stencil. The envelope is made on the stack.
-func (s *Sealer) frame(ctx context.Context, b *Buffer, typeName string, v any) (frame []byte, err error) {
+// FrameWith is Frame without a Stencil, with headers. The envelope is made on the stack.
+func (s *Sealer) FrameWith(ctx context.Context, b *Buffer, typeName string, headers []codec.Header, v any) (frame []byte, err error) {
 	var e codec.Envelope
-	e.Type = typeName
+	e.Type, e.Headers = typeName, headers
 	s.fill(ctx, &e)
 	if e.CorrelationID.IsZero() {
 		e.CorrelationID = e.ID
