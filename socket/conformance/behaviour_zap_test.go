@@ -148,7 +148,7 @@ func TestBehaviour90_ZAPHandlersThatErr(t *testing.T) {
 }
 
 // unanswered is what a client is told when there is no answer in time: a server that is late itself hangs up on it.
-const unanswered = "500|closed the connection"
+const unanswered = "500|closed the connection|no answer to our credentials"
 
 // refusedBy requires that a client does not come in with the handler at an endpoint, which has so long to answer, more than once.
 func refusedBy(t *testing.T, at string, sides [2][]socket.Option, patience time.Duration, reason zmtp.Reason, told string) {
