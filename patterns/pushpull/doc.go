@@ -19,9 +19,10 @@
 // jitter, patterns.RetryAfter after the one it names, patterns.Permanent makes it a dead letter at once, as does what does not decode. The
 // producer keeps a message until then, so Send blocks once workers have their prefetch. A message stays with its worker for as long as that lives: there is
 // no lease that a slow handler could outlast. What a worker has not acknowledged when it ends goes to another, and so is handled twice at times:
-// patterns.WithWindow remembers on disk what was handled.
+// patterns.WithWindow remembers on disk what was handled. One that its worker ends with, at each attempt, is a dead letter as well (socket.WithAttempts); a worker
+// that is shut down or closed costs its messages no attempt.
 //
-// patterns.WithSpool keeps what was sent on the producer's disk, dead letters too (Producer.DeadLetters, Replay, Purge), and in the folder "delayed"
+// patterns.WithSpool keeps what was sent on the producer's disk, dead letters too (Producer.DeadLetters, Replay, Purge, whatever type they are of), and in the folder "delayed"
 // of it, a spool of its own, what is to be sent later (patterns.WithDelay).
 //
 // patterns.WithKeyOrder and WithPriorities have a worker choose among the messages that are here, as many as its prefetch.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
 )
@@ -62,10 +63,29 @@ func letterOf(l spool.Letter) patterns.DeadLetter {
 	}
 }
 
+// Holds reports whether a dead letter is a T, by the name of its type: for Replay and Purge, of a spool that had producers of several types.
+func (p *Producer[T]) Holds(d patterns.DeadLetter) bool {
+	return d.Envelope != nil && wire.CheckType(d.Envelope, p.typeName) == nil
+}
+
+// Resend sends a dead letter again, of whatever type, as it was: its frames, and so its envelope, with id and headers. It is Send otherwise, and the way for what
+// WithDeadLetters was told of where there is no spool. Letters of a spool stay there: see Replay.
+func (p *Producer[T]) Resend(ctx context.Context, d patterns.DeadLetter) error {
+	switch {
+	case p.err != nil:
+		return fmt.Errorf("resend: %w", p.err)
+	case len(d.Frames) == 0:
+		return fmt.Errorf("resend: %w: a letter without frames", patterns.ErrMalformed)
+	}
+	return p.Push.Send(ctx, d.Frames...)
+}
+
 // Replay sends the dead letters of the spool again that choose returns true for, all if it is nil: at most so many a second, none of those that die after the
-// call began, and in the order they died. Each is a new message for the spool, behind those that are there and with all its attempts, and has the
-// envelope it had, with its id: a window that knows it as handled drops it. It returns how many there were, when they are in the spool. It waits
+// call began, and in the order they died. They may be of any type, or none of ours; choose can be p.Holds. Each is a new message for the spool, behind those that are there and with
+// all its attempts, and has the envelope it had, with its id: a window that knows it as handled drops it. It returns how many there were, when they are in the spool. It waits
 // as Send does, and between messages, until ctx ends. After a crash there may be both, message and letter.
+//
+// What choose does not want stays dead. Letters that are lost to damage are passed over: when all others were sent the error is that, a *spool.Gap for each.
 func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func(patterns.DeadLetter) bool) (n int, err error) {
 	if perSecond <= 0 {
 		return 0, fmt.Errorf("replay %v messages a second: want more than 0", perSecond)
@@ -75,7 +95,7 @@ func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func
 		return 0, fmt.Errorf("replay: %w", err)
 	}
 	interval := time.Duration(float64(time.Second) / perSecond)
-	err = chosen(dead, choose, func(letter spool.Letter) error {
+	err = chosen(dead, choose, nil, func(letter spool.Letter) error {
 		if n > 0 {
 			if err := rest(ctx, interval); err != nil {
 				return fmt.Errorf("replay: %d messages were, %w", n, err)
@@ -90,14 +110,19 @@ func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func
 	return n, err
 }
 
-// Purge lets the dead letters of the spool go for good that choose returns true for, and returns how many there were. When the disk, or the quota, has no room
+// Purge lets the dead letters of the spool go for good that choose returns true for, and returns how many there were. The error is as with Replay, but that without choose it
+// lets go of what is lost as well, which is no error then. When the disk, or the quota, has no room
 // for letters, messages that are given up wait for it, and so in the end does Send.
 func (p *Producer[T]) Purge(choose func(patterns.DeadLetter) bool) (n int, err error) {
 	dead, err := p.letters()
 	if err != nil {
 		return 0, fmt.Errorf("purge: %w", err)
 	}
-	err = chosen(dead, choose, func(letter spool.Letter) error {
+	var lost func(*spool.Gap) error
+	if choose == nil {
+		lost = func(gap *spool.Gap) error { return dead.Purge(gap.From, gap.To) }
+	}
+	err = chosen(dead, choose, lost, func(letter spool.Letter) error {
 		err := dead.Purge(letter.Number, letter.Number)
 		if err == nil {
 			n++
@@ -107,12 +132,19 @@ func (p *Producer[T]) Purge(choose func(patterns.DeadLetter) bool) (n int, err e
 	return n, err
 }
 
-// chosen calls f with the letters that choose returns true for, all if it is nil, of those that are there now.
-func chosen(dead *spool.Dead, choose func(patterns.DeadLetter) bool, f func(spool.Letter) error) error {
+// chosen calls f with the letters that choose returns true for, all if it is nil, of those that are there now, and lost with the gaps between them. The error is theirs, or, without
+// lost, the gaps.
+func chosen(dead *spool.Dead, choose func(patterns.DeadLetter) bool, lost func(*spool.Gap) error, f func(spool.Letter) error) error {
+	var gaps error
 	left := dead.Len() // what comes behind died meanwhile, maybe for the second time
 	for letter, err := range dead.Letters() {
 		if gap, ok := errors.AsType[*spool.Gap](err); ok {
 			left -= min(left, gap.To-gap.From+1)
+			if lost == nil {
+				gaps = errors.Join(gaps, fmt.Errorf("dead letters: %w", gap))
+			} else if err := lost(gap); err != nil {
+				return err
+			}
 			continue
 		} else if err != nil {
 			return fmt.Errorf("dead letters: %w", err)
@@ -128,7 +160,7 @@ func chosen(dead *spool.Dead, choose func(patterns.DeadLetter) bool, f func(spoo
 			return err
 		}
 	}
-	return nil
+	return gaps
 }
 
 // rest waits, or returns why it did not.
