@@ -373,7 +373,7 @@ func (r *receiver) sendBackLocked(in *inbound) {
 	}
 	if len(kept) == 0 {
 		p.inBytes = 0
-		r.fair.Deactivate(p)
+		r.fair.Leave(p.seat)
 	}
 }
 

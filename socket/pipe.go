@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
+	"github.com/meshmq/meshmq/socket/internal/route"
 )
 
 // pipe is the way between a socket and one peer: a queue out, an inbox, and the connection between them, while
@@ -66,8 +67,9 @@ type pipe struct {
 	from     *origin // of the last arrival
 	inMsgs   int
 	inBytes  int
-	inHeld   int  // memory of the batches, which the high-water mark counts
-	seated   bool // in the fair queue
+	inHeld   int                // memory of the batches, which the high-water mark counts
+	seat     *route.Seat[*pipe] // in the fair queue, nil while not in it
+	present  bool               // among receiver.peers
 	totalIn  uint64
 	totalInB uint64
 

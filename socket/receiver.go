@@ -230,10 +230,10 @@ func (r *receiver) used(p *pipe) {
 		p.inbox = nil
 	}
 	p.inBytes = 0
-	r.fair.Deactivate(p)
-	if _, connected := r.peers[p]; !connected {
+	r.fair.Leave(p.seat)
+	if !p.present {
 		r.fair.Remove(p)
-		p.seated = false
+		p.seat = nil
 	}
 }
 
@@ -308,11 +308,10 @@ func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
 	p.inHeld += b.Held()
 	p.totalIn += uint64(b.Msgs)
 	p.totalInB += uint64(b.Bytes)
-	if !p.seated {
-		p.seated = true
-		r.fair.Add(p)
+	if p.seat == nil {
+		p.seat = r.fair.Add(p)
 	} else {
-		r.fair.Activate(p)
+		r.fair.Enter(p.seat)
 	}
 	r.wait.wake()
 }
@@ -320,11 +319,11 @@ func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
 func (r *receiver) attach(p *pipe) {
 	r.mu.Lock()
 	r.peers[p] = struct{}{}
+	p.present = true
 	r.openLocked(p)
-	if !p.seated {
-		p.seated = true
-		r.fair.Add(p)
-		r.fair.Deactivate(p)
+	if p.seat == nil {
+		p.seat = r.fair.Add(p)
+		r.fair.Leave(p.seat)
 	}
 	r.welcomeLocked(p)
 	r.chooseLocked()
@@ -333,14 +332,15 @@ func (r *receiver) attach(p *pipe) {
 
 func (r *receiver) detach(p *pipe) {
 	r.mu.Lock()
-	if _, known := r.peers[p]; known {
+	if p.present {
 		delete(r.peers, p)
+		p.present = false
 		r.closeLocked(p.inbound.Load())
 		r.missLocked(p)
 	}
-	if p.seated && len(p.inbox) == 0 {
+	if p.seat != nil && len(p.inbox) == 0 {
 		r.fair.Remove(p)
-		p.seated = false
+		p.seat = nil
 	}
 	p.paused.Store(false)
 	r.chooseLocked()

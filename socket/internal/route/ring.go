@@ -17,26 +17,30 @@ type FairQueue[P comparable] struct{ ring[P] }
 // behind the mark, which is the end of the round. A circle, and not an array with an active prefix: taking
 // a pipe out of an array swaps another into its place, and that one may lose its turn.
 type ring[P comparable] struct {
-	seats  map[P]*seat[P] // every pipe, active or not
-	turn   *seat[P]       // whose turn is next; nil when no pipe is active
+	seats  map[P]*Seat[P] // every pipe, active or not
+	turn   *Seat[P]       // whose turn is next; nil when no pipe is active
 	active int
 }
 
-// seat is a pipe's place in the ring. Invariant: prev and next are both nil while the pipe is inactive.
-type seat[P comparable] struct {
+// Seat is a pipe's place in the ring. Invariant: prev and next are both nil while the pipe is inactive.
+type Seat[P comparable] struct {
 	pipe       P
-	prev, next *seat[P]
+	prev, next *Seat[P]
 }
 
-// Add attaches p as active, at the end of the round. A pipe that is attached already is only activated.
-func (r *ring[P]) Add(p P) {
+// Add attaches p as active, at the end of the round. A pipe that is attached already is only activated. Who keeps the seat needs not have it
+// looked up: see Enter.
+func (r *ring[P]) Add(p P) *Seat[P] {
 	if r.seats == nil {
-		r.seats = make(map[P]*seat[P])
+		r.seats = make(map[P]*Seat[P])
 	}
-	if r.seats[p] == nil {
-		r.seats[p] = &seat[P]{pipe: p}
+	s := r.seats[p]
+	if s == nil {
+		s = &Seat[P]{pipe: p}
+		r.seats[p] = s
 	}
-	r.Activate(p)
+	r.Enter(s)
+	return s
 }
 
 // Remove detaches p. A pipe that is not attached is ignored.
@@ -48,8 +52,14 @@ func (r *ring[P]) Remove(p P) {
 // Activate gives p its turn again, at the end of the round. It does nothing for a pipe that is active or
 // not attached: the wake-up of a pipe may well arrive after its removal.
 func (r *ring[P]) Activate(p P) {
-	s := r.seats[p]
-	if s == nil || s.next != nil {
+	if s := r.seats[p]; s != nil {
+		r.Enter(s)
+	}
+}
+
+// Enter is Activate for the pipe whose seat that is. It must be attached.
+func (r *ring[P]) Enter(s *Seat[P]) {
+	if s.next != nil {
 		return
 	}
 	if r.turn == nil {
@@ -64,8 +74,14 @@ func (r *ring[P]) Activate(p P) {
 // Deactivate has p skipped until it is activated again. It does nothing for a pipe that is inactive or
 // not attached.
 func (r *ring[P]) Deactivate(p P) {
-	s := r.seats[p]
-	if s == nil || s.next == nil {
+	if s := r.seats[p]; s != nil {
+		r.Leave(s)
+	}
+}
+
+// Leave is Deactivate for the pipe whose seat that is.
+func (r *ring[P]) Leave(s *Seat[P]) {
+	if s.next == nil {
 		return
 	}
 	switch {
