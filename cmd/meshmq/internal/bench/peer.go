@@ -57,7 +57,7 @@ func (p Peer) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
-	for i := range max(1, p.Peers) {
+	for i := range p.workers() {
 		workers.Go(func() {
 			if err := work(ctx, i); err != nil && ctx.Err() == nil {
 				w.mu.Lock()
@@ -222,14 +222,43 @@ func (w *worker) request(ctx context.Context, _ int) error {
 	return w.pingPong(s)
 }
 
-func (w *worker) deal(ctx context.Context, _ int) error {
-	s := socket.NewDealer(w.far(socket.WithLinger(0))...)
-	end, err := w.connect(ctx, s)
-	defer end()
-	if err != nil {
-		return err
+// dealerWorkers is how many goroutines the DEALERs share. The far side of libzmq has as many threads for them (bench/libzmq/zmqbench.c), since
+// it cannot have one for each: what is compared is the ROUTER, with the same work on the other side of it.
+const dealerWorkers = 4
+
+// workers returns how many goroutines work.
+func (p Peer) workers() int {
+	if p.Kind == kindDeal {
+		return max(1, min(dealerWorkers, p.Peers))
 	}
-	return w.pingPong(s)
+	return max(1, p.Peers)
+}
+
+// deal has its share of the DEALERs send, all in turn, and then receive what comes back.
+func (w *worker) deal(ctx context.Context, i int) error {
+	dealers := make([]*socket.Dealer, (max(1, w.Peers)+i)/w.workers())
+	for i := range dealers {
+		dealers[i] = socket.NewDealer(w.far(socket.WithLinger(0))...)
+		end, err := w.connect(ctx, dealers[i])
+		defer end()
+		if err != nil {
+			return err
+		}
+	}
+	for body := w.body(); ; {
+		for _, s := range dealers {
+			if err := s.Send(context.Background(), body...); err != nil {
+				return err
+			}
+		}
+		for _, s := range dealers {
+			m, err := s.Recv(context.Background())
+			if err != nil {
+				return err
+			}
+			m.Release()
+		}
+	}
 }
 
 // pingPong sends the next message when the one before has come back.
