@@ -234,7 +234,7 @@ func TestLeastOutstanding(t *testing.T) {
 func TestWithReroute(t *testing.T) {
 	t.Parallel()
 	for _, room := range []int{0, 10} { // no limit, few
-		push := socket.NewPush(socket.WithReroute(), socket.WithSendHWM(room), socket.WithLinger(0))
+		push := socket.NewPush(socket.WithReroute(), socket.WithSendHWM(room), socket.WithLinger(0), socket.WithHeartbeat(0, 0))
 		closing(t, push)
 		endpoint := bind(t, push, "tcp://127.0.0.1:0")
 		raw := sockettest.DialRaw(t, endpoint)
