@@ -10,12 +10,12 @@ import (
 	"github.com/meshmq/meshmq/transport"
 )
 
-// patience is how long the read pump leaves reading to callers of Recv after the last of them. It bounds how late
-// a PING, a CANCEL or the end of a connection is seen while the application is busy. It doubles up to maxPatience each time
-// the pump finds that they go on reading: to look every 20 ms after a thousand connections takes a tenth of what their round trips do.
+// patience is how long the read pump leaves reading to callers of Recv until it looks whether any of them has read meanwhile. Twice that
+// bounds how late a PING, a CANCEL or the end of a connection is seen while the application is busy. It grows up to maxPatience while
+// they go on reading: a look wakes a goroutine, and every 20 ms at each of a thousand connections that was a tenth of what their round trips cost.
 const (
 	patience    = 20 * time.Millisecond
-	maxPatience = 100 * time.Millisecond
+	maxPatience = 50 * time.Millisecond
 )
 
 // direct reads the sole peer's connection on the caller's goroutine. It reports whether the caller should
