@@ -15,7 +15,8 @@ import (
 // for it. One whose handler returned an error, or panicked, is sent again after a pause with jitter (socket.WithRetry; or the one that
 // [RetryAfter] asks for), to whoever has room, and is a dead letter when it has failed too often (socket.WithAttempts), or at once when the error
 // is [Permanent], the message does not decode, has an unknown type or version, or has expired. When a receiver or its connection ends, what it
-// had not acknowledged goes to another. So a handler sees each message at least once, and some again: see WithWindow.
+// had not acknowledged goes to another, and has failed once more unless the receiver left in order (Shutdown, Close): a message that ends whoever handles it is a dead letter in
+// the end. So a handler sees each message at least once, and some again: see WithWindow.
 //
 // A peer without it gets, or sends, each message at most once, as without the option: Stats().Acks counts those (WrittenOut).
 // Default: off.
