@@ -69,7 +69,7 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 
 // fill reads without waiting first: a context needs preparing only for a wait. The baton is held.
 func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
-	if ctx.Done() == nil && r.c.cfg.busyPoll == 0 && !r.c.cfg.ack {
+	if r.c.cfg.busyPoll == 0 && !r.c.cfg.ack && (ctx.Done() == nil || r.isArmed(ctx)) {
 		return in.Fill(true)
 	}
 	b, err := r.poll(in)
@@ -115,6 +115,14 @@ func (r *receiver) arm(ctx context.Context) {
 			p.in.Load().Interrupt()
 		}
 	})
+}
+
+// isArmed reports whether the end of ctx, which is to come, will interrupt whoever reads.
+func (r *receiver) isArmed(ctx context.Context) bool {
+	r.armMu.Lock()
+	armed := r.armed == ctx.Done()
+	r.armMu.Unlock()
+	return armed && ctx.Err() == nil
 }
 
 // rouseLocked has all who wait or read in Recv look at the state of things again. r.mu is held.

@@ -52,7 +52,7 @@ func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
 	p.err = err
 	p.Push = socket.NewPush(pushing(&c, p.log)...)
 	p.sealer = wire.NewSealer(patterns.Work, c)
-	p.stencil = p.sealer.Stencil(p.typeName, reflect.TypeFor[T]())
+	p.stencil = p.sealer.Stencil(p.typeName, nil, reflect.TypeFor[T]())
 	p.delay = newDelay(p.Push, c.OnError)
 	if p.log != nil {
 		p.err = p.delay.keep(c.Spool)
@@ -122,7 +122,7 @@ func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendO
 	if len(opts) > 0 || !p.sealer.Plain() {
 		return p.sealer.Seal(ctx, "", &codec.Envelope{Type: p.typeName}, &b.value, opts, p.line)
 	}
-	frame, err := p.sealer.Frame(ctx, &b.buffer, &p.stencil, p.typeName, &b.value)
+	frame, err := p.sealer.Frame(ctx, &b.buffer, &p.stencil, p.typeName, nil, &b.value)
 	if err != nil {
 		return err
 	}

@@ -47,9 +47,9 @@ func (s *Service) take(ctx context.Context, m socket.Msg) {
 	}
 	switch s.admit(r) {
 	case handled:
-		for r != nil {
-			s.handle(ctx, r)
-			r = s.next(ctx, r)
+		s.handle(ctx, r, r.came)
+		for r = s.next(ctx, r); r != nil; r = s.next(ctx, r) {
+			s.handle(ctx, r, time.Now())
 		}
 	case leaving:
 		s.reply(r, r, nil, Errorf(CodeUnavailable, "the service is shutting down").Retry(0))
@@ -58,8 +58,8 @@ func (s *Service) take(ctx context.Context, m socket.Msg) {
 	}
 }
 
-// handle calls the method's handler and replies.
-func (s *Service) handle(ctx context.Context, r *request) {
+// handle calls the method's handler, at the time now, and replies.
+func (s *Service) handle(ctx context.Context, r *request, now time.Time) {
 	r.Context, ctx = ctx, r // it may be another's goroutine that has waited for a handler
 	s.mu.Lock()
 	m := s.methods[r.e.Type]
@@ -69,7 +69,6 @@ func (s *Service) handle(ctx context.Context, r *request) {
 		s.reply(ctx, r, nil, Errorf(CodeUnknownMethod, "no method %q", r.e.Type))
 		return
 	}
-	now := time.Now()
 	if err := patterns.Expired(r.e, now); err != nil {
 		s.refuse(ctx, r, err)
 		return
@@ -79,11 +78,11 @@ func (s *Service) handle(ctx context.Context, r *request) {
 		return
 	}
 	ctx = r.begin(ctx)
-	r.streams = m.info.Streams && r.flow != nil
+	r.method, r.streams = m, m.info.Streams && r.flow != nil
 	defer r.cancel()
-	began := m.meter.begin()
+	m.meter.begin()
 	o := m.answer(ctx, r)
-	m.meter.end(began, o)
+	m.meter.end(now, o)
 	s.conclude(ctx, r, o)
 }
 
@@ -230,8 +229,14 @@ func (s *Service) plain(r *request) bool {
 // sendPlain is send for an answer that is plain.
 func (s *Service) sendPlain(ctx context.Context, r *request, out any) error {
 	b := buffers.Get().(*wire.Buffer)
-	var room [1]codec.Header
-	frame, err := s.sealer.FrameWith(ctx, b, r.e.Type, valueHeader(room[:0], nil, out), out) // there are no schemas: see plain
+	var frame []byte
+	var err error
+	if r.method != nil && !r.method.stencil.IsZero() {
+		frame, err = s.sealer.Frame(ctx, b, &r.method.stencil, r.e.Type, r.method.headers, out)
+	} else {
+		var room [1]codec.Header
+		frame, err = s.sealer.FrameWith(ctx, b, r.e.Type, valueHeader(room[:0], nil, out), out) // there are no schemas: see plain
+	}
 	if err == nil {
 		err = s.Router.Send(ended, r.envelop(frame)...)
 	}

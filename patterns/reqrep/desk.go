@@ -57,6 +57,7 @@ type request struct {
 	deadline time.Time // zero: none
 	flow     *outflow  // it asks for a stream
 	streams  bool      // it gets one
+	method   *method   // nil until a handler is free, or if there is none
 
 	forsaken atomic.Bool        // nobody waits for the reply
 	begun    atomic.Bool        // cancel is set

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/meshmq/meshmq/codec"
@@ -15,9 +16,11 @@ import (
 
 // method answers requests of one name.
 type method struct {
-	info   MethodInfo
-	meter  meter
-	answer func(ctx context.Context, r *request) outcome
+	info    MethodInfo
+	meter   meter
+	headers []codec.Header // of answers that nobody else sees
+	stencil codec.Stencil  // of those, zero if there are none
+	answer  func(ctx context.Context, r *request) outcome
 }
 
 // outcome is how a request ended. bad is what is wrong with the request, err what the handler returned.
@@ -108,10 +111,15 @@ func HandleStream[In, Out any](s *Service, name string, handler func(ctx context
 type requestInContext struct{}
 
 func newMethod[In, Out any](s *Service, name string, streams bool) *method {
-	return &method{info: MethodInfo{
+	m := &method{info: MethodInfo{
 		Name: name, Streams: streams,
 		In: wire.NameOf(s.conf.Schemas, reflect.TypeFor[In]()), Out: wire.NameOf(s.conf.Schemas, reflect.TypeFor[Out]()),
 	}}
+	if len(s.conf.Middleware) == 0 { // else they may have another type
+		m.headers = slices.Clip(valueHeader(nil, s.conf.Schemas, new(Out)))
+		m.stencil = s.sealer.Stencil(name, m.headers, reflect.TypeFor[Out]())
+	}
+	return m
 }
 
 // delivery is what middleware sees of a request.

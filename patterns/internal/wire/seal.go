@@ -94,19 +94,21 @@ type Buffer struct{ body, frame []byte }
 // Large reports whether b should not be kept.
 func (b *Buffer) Large() bool { return cap(b.body) > keepLimit || cap(b.frame) > keepLimit }
 
-// Stencil returns what plain messages of this type have in common, whose values are of type t; the zero Stencil if there can be none, which Frame says why.
-func (s *Sealer) Stencil(typeName string, t reflect.Type) (stencil codec.Stencil) {
+// Stencil returns what plain messages of this type and with these headers have in common, whose values are of type t; the zero Stencil if there can be none,
+// which Frame says why.
+func (s *Sealer) Stencil(typeName string, headers []codec.Header, t reflect.Type) (stencil codec.Stencil) {
 	if s.Plain() {
-		stencil, _ = codec.NewStencil(&codec.Envelope{Type: typeName, Source: s.Source}, s.Codec, t)
+		stencil, _ = codec.NewStencil(&codec.Envelope{Type: typeName, Source: s.Source, Headers: headers}, s.Codec, t)
 	}
 	return stencil
 }
 
-// Frame returns what Seal would have sent of v, if nothing is to see the message on its way. The frame is part of b. The Stencil is that of typeName, or zero.
-func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, typeName string, v any) (frame []byte, err error) {
+// Frame returns what Seal would have sent of v, if nothing is to see the message on its way. The frame is part of b. The Stencil is that of typeName
+// and headers, or zero.
+func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, typeName string, headers []codec.Header, v any) (frame []byte, err error) {
 	parent := patterns.FromContext(ctx)
-	if stencil.IsZero() || parent != nil && len(parent.Headers) > 0 {
-		return s.FrameWith(ctx, b, typeName, nil, v)
+	if stencil.IsZero() || parent != nil && (parent.Header(codec.HeaderTraceparent) != "" || parent.Header(codec.HeaderTracestate) != "") {
+		return s.FrameWith(ctx, b, typeName, headers, v)
 	}
 	var correlation, causation codec.ID
 	if parent != nil {
