@@ -47,8 +47,8 @@ func typed(b *testing.B) pipeline {
 	}
 }
 
-// bare is the sockets below.
-func bare(b *testing.B) pipeline {
+// bare is the sockets below, which send body.
+func bare(b *testing.B, body []byte) pipeline {
 	pull, push := socket.NewPull(), socket.NewPush()
 	addr, err := pull.Bind("tcp://127.0.0.1:0")
 	must(b, err)
@@ -68,7 +68,6 @@ func bare(b *testing.B) pipeline {
 		must(b, push.Close())
 		must(b, pull.Close())
 	})
-	body := make([]byte, 100)
 	return func(n int) {
 		counts <- n
 		for range n {
