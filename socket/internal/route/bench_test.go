@@ -118,6 +118,16 @@ func BenchmarkMatch(b *testing.B) {
 	})
 }
 
+// BenchmarkMatchShuffled has messages in another order than subscriptions, and so their memory in no order.
+func BenchmarkMatchShuffled(b *testing.B) {
+	curve(b, func(b *testing.B, n int) {
+		names := topicsOf(n)
+		t := spread(names)
+		rand.Shuffle(n, func(i, k int) { names[i], names[k] = names[k], names[i] })
+		benchmarkMatch(b, t, names, 1)
+	})
+}
+
 func BenchmarkMatchNone(b *testing.B) {
 	curve(b, func(b *testing.B, n int) {
 		benchmarkMatch(b, spread(topicsOf(n)), topicsOf(n + 1)[:min(n, 1000)], 0)
