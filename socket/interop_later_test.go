@@ -21,7 +21,7 @@ func TestInteropLater(t *testing.T) {
 	t.Parallel()
 	process := startLibzmq(t)
 	for _, l := range []lock{curveServerIsTheirs(), plainServerIsTheirs()} {
-		l.theirs["ZAP"], l.theirs["HANDSHAKE_IVL"] = "300 300 200", 200
+		l.theirs["ZAP"], l.theirs["HANDSHAKE_IVL"] = "300 300 200", 2000
 		ours, theirs := openWith(t, process, pairing{ours: "PUSH", theirs: "PULL"}, l.theirs, append(l.ours, socket.WithReconnect(time.Millisecond, time.Hour))...)
 		ours.connect(theirs.bind(freshEndpoint(t, "tcp")))
 		for range 2 {
