@@ -49,6 +49,7 @@ type courier struct {
 	waiting retries   // to be delivered again later
 	doomed  []retry   // to be buried
 	top     uint64    // the highest number that was handed out
+	looked  time.Time // when new messages were looked for last
 }
 
 // retryPolicy says when a message that failed is delivered again.
@@ -160,6 +161,7 @@ func (c *courier) run(ctx context.Context) {
 		}
 		select {
 		case <-more:
+			c.rest(ctx, timer)
 		case <-c.wake:
 		case <-timer.C:
 		case <-ctx.Done():
@@ -167,6 +169,22 @@ func (c *courier) run(ctx context.Context) {
 	}
 	c.account(context.Background())
 	_, _ = c.ahead.r.Close(), c.again.r.Close() // of reading: nothing depends on it
+}
+
+// courierRest is how long new messages are left alone after it was looked for some. A sender that waits for the disk with each message would share the
+// processor with a courier, and a peer, that are woken for every one. What comes after a pause goes at once.
+const courierRest = 500 * time.Microsecond
+
+// rest returns when it is time to look for new messages.
+func (c *courier) rest(ctx context.Context, timer *time.Timer) {
+	if left := courierRest - time.Since(c.looked); left > 0 {
+		timer.Reset(left)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	c.looked = time.Now()
 }
 
 // troublePause is how long a spool is left alone that could not be read or written.

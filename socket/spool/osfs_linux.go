@@ -31,3 +31,14 @@ func allocate(f *os.File, size int64) error {
 
 // syncData leaves out what is not needed to read the data again, such as times.
 func syncData(f *os.File) error { return control(f, unix.Fdatasync) }
+
+// links returns how many names a file has. It asks for nothing else: Linux, which keeps times as finely as somebody looks at them, has a write after
+// a look at the times change the inode, and that made each sync take half as long again.
+func links(f *os.File) (uint64, error) {
+	var stat unix.Statx_t
+	err := control(f, func(fd int) error { return unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_NLINK, &stat) })
+	if err != nil { // an old kernel, or a filter of system calls that does not know it
+		return fstatLinks(f)
+	}
+	return uint64(stat.Nlink), nil
+}

@@ -52,19 +52,22 @@ func lockDir(f *os.File) error {
 
 // checkLinked finds a file that has no name any more.
 func checkLinked(f *os.File) error {
-	var stat unix.Stat_t
+	n, err := links(f)
+	if err == nil && n == 0 {
+		err = errRemoved
+	}
+	return err
+}
+
+// fstatLinks returns how many names a file has.
+func fstatLinks(f *os.File) (n uint64, err error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return err
+		return 0, err
 	}
+	var stat unix.Stat_t
 	failed := conn.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &stat) })
-	if err := errors.Join(failed, err); err != nil {
-		return err
-	}
-	if stat.Nlink == 0 {
-		return errRemoved
-	}
-	return nil
+	return uint64(stat.Nlink), errors.Join(failed, err)
 }
 
 func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
