@@ -1,5 +1,6 @@
 // Command durable measures what it costs that nothing is lost: messages that are on disk before Send returns, delivered over tcp to a PULL in another process
-// and acknowledged by it, next to what the disk could do at best and next to NATS JetStream with SyncAlways, all in turns in one run.
+// and acknowledged by it, next to what the disk could do at best and next to NATS JetStream with SyncAlways, all in turns in one run; and
+// acknowledgements alone, next to a link without.
 //
 //	go run ./durable [-dir DIR] [-rounds N] [-seconds S] [-size BYTES] [-backlog N]
 //
@@ -34,7 +35,7 @@ type run struct {
 var what = []struct {
 	name  string
 	rate  func(r run) float64
-	limit int // of which entry it is a part
+	limit int // of which entry it is a part: the bare file, or a link that promises less
 }{
 	{"bare file, 256 messages a sync", func(r run) float64 { return bare(r, 256) }, -1},
 	{"spool to acknowledged, 256 senders", func(r run) float64 { return spooled(r, senders(256)) }, 0},
@@ -45,6 +46,8 @@ var what = []struct {
 	{"spool to acknowledged, 1 sender", func(r run) float64 { return spooled(r, senders(1)) }, 5},
 	{"JetStream, 1 sender", func(r run) float64 { return stream(r, 1, 0) }, 5},
 	{"replay from disk to acknowledged", replay, -1},
+	{"link without a spool, not acknowledged", linked(false), -1},
+	{"link without a spool, acknowledged", linked(true), 9},
 }
 
 func main() {
@@ -64,7 +67,7 @@ func main() {
 	seconds := flag.Float64("seconds", 2, "length of each measurement")
 	flag.IntVar(&r.size, "size", 100, "bytes of a message")
 	flag.IntVar(&r.backlog, "backlog", 3_000_000, "messages to be replayed")
-	only := flag.String("only", "", "measure what has this in its name, and the bare file")
+	only := flag.String("only", "", "measure what has this in its name, and what is a limit")
 	flag.Parse()
 	r.d = time.Duration(*seconds * float64(time.Second))
 	rates := make([][]float64, len(what))
@@ -93,7 +96,7 @@ func once(parent string, r run, rate func(run) float64) float64 {
 func report(r run, rounds int, rates [][]float64) {
 	fmt.Printf("%s, %s/%s, %d cores, %d bytes, %d rounds of %v, medians\n\n", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH,
 		runtime.NumCPU(), r.size, rounds, r.d)
-	fmt.Println("| what | messages a second | of the bare file |\n|---|--:|--:|")
+	fmt.Println("| what | messages a second | of its limit |\n|---|--:|--:|")
 	for i, w := range what {
 		if len(rates[i]) == 0 {
 			continue

@@ -84,6 +84,38 @@ func window(n uint64) func(context.Context, *socket.Push, []byte) {
 	}
 }
 
+// linked returns how many messages a second go over a link without a spool: acknowledged, or written to a peer that was not asked to.
+func linked(ack bool) func(run) float64 {
+	return func(r run) float64 {
+		opts := []socket.Option{socket.WithLinger(0)}
+		if ack {
+			opts = append(opts, socket.WithAck())
+		}
+		push := socket.NewPush(opts...)
+		defer push.Close() // what is left is no error here
+		endpoint, err := push.Bind("tcp://127.0.0.1:0")
+		check(err)
+		defer child("pull", endpoint)()
+		check(push.WaitPeers(background, 1))
+		ctx, stop := context.WithCancel(background)
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			body := make([]byte, r.size)
+			for push.Send(ctx, body) == nil { // until stop
+			}
+		})
+		rate := count(r.d, func() uint64 {
+			if ack {
+				return push.Stats().Acks.AckedOut
+			}
+			return push.Stats().MessagesOut
+		})
+		stop()
+		sending.Wait()
+		return rate
+	}
+}
+
 // replay returns how many messages a second a receiver gets of what is on disk already.
 func replay(r run) float64 {
 	push, endpoint := newPush(r, spool.Options{})
