@@ -253,12 +253,12 @@ func (c *Config) ask(ctx context.Context, r *Result) (err error) {
 	return <-sending
 }
 
-// spin is the part of a pause that is spent looking at the clock: timers are late by about as much.
+// spin is the part of a pause that is spent looking at the clock: naps are late by about as much.
 const spin = 60 * time.Microsecond
 
 func awaitUntil(t time.Time) {
-	if d := time.Until(t) - spin; d > 0 {
-		time.Sleep(d)
+	for d := time.Until(t) - spin; d > 0; d = time.Until(t) - spin {
+		nap(d)
 	}
 	for time.Now().Before(t) {
 		runtime.Gosched()
