@@ -2,7 +2,9 @@ package mdns
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -130,11 +132,16 @@ func TestOneShotQuery(t *testing.T) {
 	q, err := question(in.Service)
 	require.NoError(t, err)
 	g := l.legs[0]
-	require.NoError(t, g.question(q))
-	require.NoError(t, g.ask.SetReadDeadline(time.Now().Add(20*time.Second)))
 	buf := make([]byte, maxPacket)
-	n, _, _, err := g.answers(buf)
-	require.NoError(t, err)
+	n := 0
+	for tries := 0; n == 0; tries++ { // a datagram may be lost, and queriers ask again
+		require.Less(t, tries, 20)
+		require.NoError(t, g.question(q))
+		require.NoError(t, g.ask.SetReadDeadline(time.Now().Add(time.Second)))
+		if n, _, _, err = g.answers(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+			require.NoError(t, err)
+		}
+	}
 	seen, _, err := parse(buf[:n], l.site)
 	require.NoError(t, err)
 	require.Len(t, seen, 1)
