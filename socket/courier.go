@@ -92,8 +92,9 @@ type DeadLetter struct {
 type delivery struct {
 	number      uint64
 	incarnation uint32
-	attempt     int // which delivery it is, from 1
-	failed      int // how many of those before failed
+	attempt     int  // which delivery it is, from 1
+	failed      int  // how many of those before failed
+	alone       bool // nothing else may be on its way to the member: see retryPolicy.spent
 	frames      [][]byte
 	size        int
 	written     time.Time

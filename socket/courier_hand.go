@@ -8,6 +8,7 @@ import (
 // hand gives a message to a member, unless older ones have come back, which go first: errLook. The other errors are errNoRoom, errUnwanted, errRefused and
 // errParked.
 func (c *courier) hand(d *delivery) error {
+	d.alone = c.retry.spent(d.failed)
 	var only *member
 	if c.lanes != nil {
 		to, free := c.lanes.admit(d)

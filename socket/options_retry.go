@@ -60,9 +60,6 @@ func (c *config) checkRetry() error {
 	return nil
 }
 
-// spent is that of the policy.
-func (c *config) spent(failed int) bool { return c.maxAttempts > 0 && failed >= c.maxAttempts }
-
 // retryPolicy returns when messages that failed are delivered again.
 func (c *config) retryPolicy() retryPolicy {
 	return retryPolicy{min: c.retryMin, max: c.retryMax, limit: c.maxAttempts, random: rand.Float64}
