@@ -53,7 +53,7 @@ everything() {
 	printf '\nThe limit is what Go and the system do without a protocol (raw): frames of a length and a body through a buffered writer of 256 KiB, read in place,\n'
 	printf 'such a frame there and back, and in one process a Go channel.\n'
 
-	section 'Size of messages' 'PUSH to PULL. The steepest step of each curve is below its table: power 1 is a cost that doubles with what grows.'
+	section 'Size of messages' 'PUSH to PULL, the garbage collector as it is by default; its part of the time that the processors spent on either side is in the last columns. The steepest step of each curve is below its table: power 1 is a cost that doubles with what grows.'
 	curve throughput throughput --size "$sizes"
 	printf '\n'
 	curve latency latency --size "${sizes%64KiB*}64KiB"
@@ -73,9 +73,6 @@ echoing ROUTER and back (router), all peers together.$note"
 
 	section 'One subscriber that stops reading' 'A PUB that drops what subscribers cannot take, and 200 of them, or so many of which one does not read: messages of 1 KiB that one of the others gets.'
 	measure dropping stalled --size 1KiB --peers "$([ "$peers" -lt 200 ] && echo "$peers" || echo 200)"
-
-	section 'Garbage collector' 'Its part of the time of the processors that either side has used, with the default of GOGC, which is 100; the tables above have 400.'
-	GOGC=100 measure throughput --size 16,100,1KiB,16KiB
 
 	section 'Idle peers' "A ROUTER with so many DEALERs that say nothing: memory for each, and how long a message takes to any of them and back.$note"
 	measure idle --size 16 --peers "$(upto "$peers" 1000)"

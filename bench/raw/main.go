@@ -45,7 +45,7 @@ func main() {
 	seconds, err := strconv.ParseFloat(os.Args[3], 64)
 	check(err)
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // as `meshmq bench` does
+		debug.SetGCPercent(400) // its heap is next to nothing, and what a socket does against that is missing here
 	}
 	near := map[string]func(int, time.Duration) float64{"throughput": receive, "requests": answer, "channel": channel}[pattern]
 	if near == nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -116,9 +115,6 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	cfg.Self, cfg.Stderr = self, cmd.ErrOrStderr()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(perfGC)
-	}
 	stop := showProgress(cfg)
 	var results []bench.Result
 	err = bench.Run(cmd.Context(), cfg, func(r bench.Result) error {
@@ -187,9 +183,6 @@ func newBenchPeer() *cobra.Command {
 			var p bench.Peer
 			if err := json.Unmarshal([]byte(args[0]), &p); err != nil {
 				return usage(cmd, "PEER %.40q: %w", args[0], err)
-			}
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(perfGC)
 			}
 			return p.Run(context.WithoutCancel(cmd.Context()), cmd.InOrStdin(), cmd.OutOrStdout())
 		},

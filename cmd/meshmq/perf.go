@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,10 +41,6 @@ func newPerf() *cobra.Command {
 	return cmd
 }
 
-// perfGC has the garbage collector run when the heap is five times what is in use, not twice. What is in use here is next to nothing, so
-// that the default collects every 4 MB; a service has a heap that makes it collect as seldom. GOGC overrules it.
-const perfGC = 400
-
 // measure is the work of one side of a measurement.
 type measure struct {
 	ctx         context.Context
@@ -78,9 +72,6 @@ func newMeasure(name, short string, binds bool, work func(*measure) error, more 
 			m.ctx, m.out, m.endpoint = cmd.Context(), cmd.OutOrStdout(), args[0]
 			if err := m.parse(cmd, binds, args); err != nil {
 				return err
-			}
-			if os.Getenv("GOGC") == "" {
-				debug.SetGCPercent(perfGC)
 			}
 			err := work(m)
 			if cause := context.Cause(m.ctx); err != nil && isSignal(cause) {

@@ -46,6 +46,7 @@ func (in *In) renew() {
 	rest := in.w - in.r
 	need := rest + max(in.missing(), 0)
 	buf := make([]byte, max(in.size, need+need/2))
+	heap.spend(len(buf))
 	copy(buf, in.buf[in.r:in.w])
 	in.p -= in.r
 	in.buf, in.r, in.w = buf, 0, rest

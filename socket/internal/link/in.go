@@ -350,6 +350,7 @@ func (in *In) grow() {
 		in.large, in.largeBuf = newBody(n)
 	} else {
 		in.large = make([]byte, 0, n)
+		heap.spend(n)
 	}
 	in.large = append(in.large, old...)
 }

@@ -1,0 +1,73 @@
+package link
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestReserveFor(t *testing.T) {
+	t.Parallel()
+	const none = math.MaxInt64
+	tests := []struct {
+		name string
+		goals
+		busy bool
+		want int
+	}{
+		{"of a small heap", goals{4 << 20, 100, none}, true, 16 << 20},
+		{"of a small heap with little to do", goals{4 << 20, 100, none}, false, 0},
+		{"that is there already", goals{(4 + 16) << 20, 100, none}, true, 16 << 20},
+		{"of a large heap", goals{32 << 20, 100, none}, true, 0},
+		{"where the collector runs seldom", goals{1 << 20, 400, none}, true, 4 << 20},
+		{"where it runs often", goals{1 << 20, 50, none}, true, 32 << 20},
+		{"where it does not run", goals{1 << 20, math.MaxUint64, none}, true, 0},
+		{"where it always runs", goals{1 << 20, 0, none}, true, 0},
+		{"under a low memory limit", goals{1 << 20, 100, 255 << 20}, true, 0},
+		{"under a high memory limit", goals{1 << 20, 100, 256 << 20}, true, 16 << 20},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, tt.want, reserveFor(tt.goals, tt.busy))
+		})
+	}
+}
+
+// A process that receives fast has the reserve, and gives it up when that is over.
+func TestReserve_IsThereWhileBusy(t *testing.T) {
+	t.Parallel()
+	var r reserve
+	holds := func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.held != nil
+	}
+	r.spend(lookEvery - 1)
+	assert.False(t, r.watching.Load(), "before anything is worth a look")
+	g := readGoals()
+	g.live = 0
+	if reserveFor(g, true) == 0 {
+		t.Skip("GOGC or GOMEMLIMIT leave no room for a reserve")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 2 { // it comes back
+		for !holds() {
+			require.NoError(t, ctx.Err())
+			r.spend(1 << 30)
+			runtime.GC()
+		}
+		assert.True(t, r.watching.Load())
+		for holds() {
+			require.NoError(t, ctx.Err())
+			runtime.GC()
+		}
+		assert.False(t, r.watching.Load(), "a process with little to do is left alone")
+	}
+}
