@@ -20,8 +20,8 @@ func (s *Prefixes) Remove(topic []byte) (last, known bool) {
 // Match reports whether topic begins with one of the set. It does not allocate.
 func (s *Prefixes) Match(topic []byte) bool {
 	h := s.topics.seed.prefixes(topic)
-	for e := range s.topics.matches(&h) {
-		if len(e.subs) > 0 {
+	for id := range s.topics.matches(&h) {
+		if s.topics.index.subscribed(id) {
 			return true
 		}
 	}
@@ -30,21 +30,20 @@ func (s *Prefixes) Match(topic []byte) bool {
 
 // Has reports whether just this topic is one of the set. It does not allocate.
 func (s *Prefixes) Has(topic []byte) bool {
-	e := s.topics.find(topic)
-	return e != nil && len(e.subs) > 0
+	id, known := s.topics.find(topic)
+	return known && s.topics.index.subscribed(id)
 }
 
 // Each calls yield for each topic of the set once, in no particular order, with how often it was added. The slice is
 // valid during the call only, and yield must not change the set.
 func (s *Prefixes) Each(yield func(topic []byte, times int)) {
-	own := s.topics.slots[struct{}{}]
-	if own == nil {
+	if s.topics.count == 0 {
 		return
 	}
 	var topic []byte
-	for _, h := range own.holds {
-		topic = append(topic[:0], h.entry.topic...)
-		yield(topic, h.entry.subs[h.at].times)
+	for _, h := range s.topics.slots[0].holds {
+		topic = s.topics.index.appendTopic(topic[:0], h.entry)
+		yield(topic, s.topics.index.subs(h.entry)[h.at].times)
 	}
 }
 

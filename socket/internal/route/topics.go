@@ -21,12 +21,13 @@ import (
 // where one is found, it knows of which lengths that is.
 type Topics[P comparable] struct {
 	seed  seed
-	all   entry[P]       // of the empty topic
-	index index[P]       // of the others
-	sizes []size         // by bytes
-	slots map[P]*slot[P] // the pipes with at least one subscription
-	count int            // distinct topics
-	stamp uint64         // the number of the latest match
+	index index
+	sizes []size    // by bytes
+	slots []slot[P] // pipes; those that are not used are in spare
+	spare []uint32
+	pipes map[P]uint32 // which slots the pipes with at least one subscription have
+	count int          // distinct topics
+	stamp uint64       // the number of the latest match
 }
 
 // size is a length that entries have.
@@ -48,32 +49,27 @@ const (
 // slot is what Topics keeps of a pipe.
 type slot[P comparable] struct {
 	pipe  P
-	stamp uint64    // the latest match that found this pipe
-	holds []hold[P] // its subscriptions
-	total int       // how many those are, repeated ones included
-	bytes int       // the lengths of the topics, each counted once
+	stamp uint64 // the latest match that found this pipe
+	holds []hold // its subscriptions
+	total int    // how many those are, repeated ones included
+	bytes int    // the lengths of the topics, each counted once
 }
 
 // Subscribe adds one subscription of p to topic, which it does not keep. It reports as first whether no
 // pipe had this topic before: what has to be passed upstream.
 func (t *Topics[P]) Subscribe(p P, topic []byte) (first bool) {
-	s := t.slots[p]
-	if s == nil {
-		s = &slot[P]{pipe: p}
-		if t.slots == nil {
-			t.slots = make(map[P]*slot[P])
-		}
-		t.slots[p] = s
-	}
+	slot := t.slot(p)
+	s := &t.slots[slot]
 	s.total++
-	e := t.entry(topic)
-	if at := e.place(s); at >= 0 {
-		e.subs[at].times++
+	id := t.entry(topic)
+	if at := t.index.where(id, slot); at >= 0 {
+		t.index.subs(id)[at].times++
 		return false
 	}
-	e.join(s)
+	at := t.index.join(id, sub{slot: slot, at: uint32(len(s.holds)), times: 1})
+	s.holds = append(s.holds, hold{id, uint32(at)})
 	s.bytes += len(topic)
-	if len(e.subs) > 1 {
+	if at > 0 {
 		return false
 	}
 	t.count++
@@ -81,38 +77,73 @@ func (t *Topics[P]) Subscribe(p P, topic []byte) (first bool) {
 	return true
 }
 
+// slot returns the slot of a pipe, and makes it if need be.
+func (t *Topics[P]) slot(p P) uint32 {
+	i, known := t.pipes[p]
+	if known {
+		return i
+	}
+	if n := len(t.spare); n > 0 {
+		i, t.spare = t.spare[n-1], t.spare[:n-1]
+	} else {
+		i, t.slots = uint32(len(t.slots)), append(t.slots, slot[P]{})
+	}
+	if t.pipes == nil {
+		t.pipes = make(map[P]uint32)
+	}
+	t.pipes[p], t.slots[i] = i, slot[P]{pipe: p}
+	return i
+}
+
+// vacate gives back the slot of a pipe without subscriptions.
+func (t *Topics[P]) vacate(i uint32) {
+	delete(t.pipes, t.slots[i].pipe)
+	t.slots[i] = slot[P]{}
+	if t.spare = append(t.spare, i); len(t.pipes) == 0 {
+		t.slots, t.spare = nil, nil
+	}
+}
+
 // entry returns the entry of topic, and makes it if need be.
-func (t *Topics[P]) entry(topic []byte) *entry[P] {
+func (t *Topics[P]) entry(topic []byte) uint32 {
+	t.index.prepare()
 	if len(topic) == 0 {
-		return &t.all
+		return 0
 	}
 	t.seed.draw()
 	hash := t.seed.hash(topic)
-	e := t.index.find(topic, hash)
-	if e == nil {
-		e = &entry[P]{topic: string(topic), hash: hash}
-		t.index.insert(e)
+	id := t.index.find(topic, hash)
+	if id == 0 {
+		id = t.index.insert(topic, hash)
 		t.resize(len(topic), 1)
 	}
-	return e
+	return id
 }
 
 // anchor counts topic in or out at its anchors.
 func (t *Topics[P]) anchor(topic []byte, by int) {
 	for n := firstAnchor; n < len(topic); n *= anchorStep {
-		e := t.entry(topic[:n])
-		e.longer += by
-		e.lengths |= lengthBit(min(len(topic), n*anchorStep), n)
-		t.release(e)
+		id := t.entry(topic[:n])
+		r := t.index.extend(id)
+		r.longer += by
+		r.lengths |= lengthBit(min(len(topic), n*anchorStep), n)
+		t.release(id, topic[:n])
 	}
 }
 
-// release takes e out if it is of no use any more.
-func (t *Topics[P]) release(e *entry[P]) {
-	if len(e.subs) == 0 && e.longer == 0 && e != &t.all {
-		t.index.remove(e)
-		t.resize(len(e.topic), -1)
+// release takes the entry of topic out if it is of no use any more. Entries may have other numbers after that.
+func (t *Topics[P]) release(id uint32, topic []byte) {
+	t.index.curtail(id)
+	if id == 0 || t.index.used(id) {
+		return
 	}
+	t.index.remove(id, t.seed.hash(topic))
+	t.resize(len(topic), -1)
+	t.index.shrink(func(id uint32) {
+		for at, s := range t.index.subs(id) {
+			t.slots[s.slot].holds[s.at] = hold{id, uint32(at)}
+		}
+	})
 }
 
 // resize counts an entry of so many bytes in or out.
@@ -145,67 +176,86 @@ func lengthBit(bytes, anchor int) uint64 {
 // Unsubscribe takes one subscription of p to topic back. It reports as last whether nobody has the topic
 // any more, and as known whether p had it at all; if not, nothing has changed.
 func (t *Topics[P]) Unsubscribe(p P, topic []byte) (last, known bool) {
-	s, e := t.slots[p], t.find(topic)
-	if s == nil || e == nil {
+	slot, known := t.pipes[p]
+	if !known {
 		return false, false
 	}
-	at := e.place(s)
+	id, known := t.find(topic)
+	if !known {
+		return false, false
+	}
+	at := t.index.where(id, slot)
 	if at < 0 {
 		return false, false
 	}
+	s := &t.slots[slot]
 	s.total--
-	if e.subs[at].times > 1 {
-		e.subs[at].times--
+	if times := &t.index.subs(id)[at].times; *times > 1 {
+		*times--
 		return false, true
 	}
 	s.bytes -= len(topic)
-	last = t.drop(e, at)
+	last = t.drop(hold{id, uint32(at)}, topic)
 	if len(s.holds) == 0 {
-		delete(t.slots, p)
+		t.vacate(slot)
 	}
 	return last, true
 }
 
-// find returns the entry of exactly this topic, or nil.
-func (t *Topics[P]) find(topic []byte) *entry[P] {
-	if len(topic) == 0 {
-		return &t.all
+// find returns the entry of exactly this topic.
+func (t *Topics[P]) find(topic []byte) (id uint32, known bool) {
+	if t.count == 0 {
+		return 0, false
 	}
-	return t.index.find(topic, t.seed.hash(topic))
+	if len(topic) == 0 {
+		return 0, true
+	}
+	id = t.index.find(topic, t.seed.hash(topic))
+	return id, id != 0
 }
 
 // RemovePipe takes all subscriptions of p back. For each topic it calls gone, unless that is nil, in no particular
 // order, with how often p was subscribed to it and whether nobody has it any more; the slice is valid during the call
 // only, and gone must not change the Topics. It takes time proportional to what p itself subscribed.
 func (t *Topics[P]) RemovePipe(p P, gone func(topic []byte, times int, last bool)) {
-	s := t.slots[p]
-	if s == nil {
+	slot, known := t.pipes[p]
+	if !known {
 		return
 	}
-	delete(t.slots, p)
 	var topic []byte
-	for len(s.holds) > 0 {
+	for s := &t.slots[slot]; len(s.holds) > 0; {
 		h := s.holds[len(s.holds)-1]
-		times := h.entry.subs[h.at].times
-		last := t.drop(h.entry, h.at)
+		times := t.index.subs(h.entry)[h.at].times
+		topic = t.index.appendTopic(topic[:0], h.entry)
+		last := t.drop(h, topic)
 		if gone != nil {
-			topic = append(topic[:0], h.entry.topic...)
 			gone(topic, times, last)
 		}
 	}
+	t.vacate(slot)
 }
 
-// drop takes the subscriber at the given place off e, and reports whether it was the last.
-func (t *Topics[P]) drop(e *entry[P], at int) (last bool) {
-	e.leave(at)
-	if len(e.subs) > 0 {
+// drop takes a subscriber off the entry of topic, and reports whether it was the last. The last one of subs and the last one of the pipe's holds move to
+// the places that are free now.
+func (t *Topics[P]) drop(h hold, topic []byte) (last bool) {
+	gone := t.index.subs(h.entry)[h.at]
+	t.index.leave(h.entry, int(h.at))
+	if subs := t.index.subs(h.entry); int(h.at) < len(subs) {
+		moved := subs[h.at]
+		t.slots[moved.slot].holds[moved.at].at = h.at
+	}
+	s := &t.slots[gone.slot]
+	s.holds = removeAt(s.holds, int(gone.at))
+	if int(gone.at) < len(s.holds) {
+		moved := s.holds[gone.at]
+		t.index.subs(moved.entry)[moved.at].at = gone.at
+	}
+	if len(t.index.subs(h.entry)) > 0 {
 		return false
 	}
 	t.count--
-	if len(e.topic) > firstAnchor {
-		t.anchor([]byte(e.topic), -1)
-	}
-	t.release(e)
+	t.release(h.entry, topic)
+	t.anchor(topic, -1)
 	return true
 }
 
@@ -214,9 +264,9 @@ func (t *Topics[P]) drop(e *entry[P], at int) (last bool) {
 func (t *Topics[P]) Match(topic []byte, yield func(P)) {
 	t.stamp++
 	h := t.seed.prefixes(topic)
-	for e := range t.matches(&h) {
-		for i := range e.subs {
-			if s := e.subs[i].slot; s.stamp != t.stamp {
+	for id := range t.matches(&h) {
+		for _, sub := range t.index.subs(id) {
+			if s := &t.slots[sub.slot]; s.stamp != t.stamp {
 				s.stamp = t.stamp
 				yield(s.pipe)
 			}
@@ -228,9 +278,9 @@ func (t *Topics[P]) Match(topic []byte, yield func(P)) {
 func (t *Topics[P]) AppendMatch(dst []P, topic []byte) []P {
 	t.stamp++
 	h := t.seed.prefixes(topic)
-	for e := range t.matches(&h) {
-		for i := range e.subs {
-			if s := e.subs[i].slot; s.stamp != t.stamp {
+	for id := range t.matches(&h) {
+		for _, sub := range t.index.subs(id) {
+			if s := &t.slots[sub.slot]; s.stamp != t.stamp {
 				s.stamp = t.stamp
 				dst = append(dst, s.pipe)
 			}
@@ -240,9 +290,9 @@ func (t *Topics[P]) AppendMatch(dst []P, topic []byte) []P {
 }
 
 // matches yields the entries that a topic begins with, anchors among them.
-func (t *Topics[P]) matches(h *prefixes) iter.Seq[*entry[P]] {
-	return func(yield func(*entry[P]) bool) {
-		if !yield(&t.all) {
+func (t *Topics[P]) matches(h *prefixes) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		if t.count == 0 || !yield(0) {
 			return
 		}
 		lengths := ^uint64(0)
@@ -254,15 +304,15 @@ func (t *Topics[P]) matches(h *prefixes) iter.Seq[*entry[P]] {
 			if lengths&size.bit == 0 {
 				continue
 			}
-			e := t.index.find(h.topic[:size.bytes], h.next(size.bytes))
-			if e != nil && !yield(e) {
+			id := t.index.find(h.topic[:size.bytes], h.next(size.bytes))
+			if id != 0 && !yield(id) {
 				return
 			}
 			if size.anchor {
-				if e == nil || e.longer == 0 {
+				var longer bool
+				if lengths, longer = t.index.longer(id); !longer {
 					return
 				}
-				lengths = e.lengths
 			}
 		}
 	}
@@ -270,9 +320,9 @@ func (t *Topics[P]) matches(h *prefixes) iter.Seq[*entry[P]] {
 
 // AppendExact is AppendMatch for those alone who subscribed to just this topic: RFC 48 compares groups as a whole.
 func (t *Topics[P]) AppendExact(dst []P, topic []byte) []P {
-	if e := t.find(topic); e != nil {
-		for i := range e.subs {
-			dst = append(dst, e.subs[i].slot.pipe)
+	if id, known := t.find(topic); known {
+		for _, s := range t.index.subs(id) {
+			dst = append(dst, t.slots[s.slot].pipe)
 		}
 	}
 	return dst
@@ -280,20 +330,23 @@ func (t *Topics[P]) AppendExact(dst []P, topic []byte) []P {
 
 // Found reports whether the latest match found p.
 func (t *Topics[P]) Found(p P) bool {
-	s := t.slots[p]
-	return s != nil && s.stamp == t.stamp
+	slot, known := t.pipes[p]
+	return known && t.slots[slot].stamp == t.stamp
 }
 
 // Each calls yield for each topic that is subscribed to once, in no particular order. The slice is valid during the
 // call only, and yield must not change the Topics.
 func (t *Topics[P]) Each(yield func(topic []byte)) {
-	var topic []byte
-	if len(t.all.subs) > 0 {
+	if t.count == 0 {
+		return
+	}
+	if t.index.subscribed(0) {
 		yield(nil)
 	}
-	for _, e := range t.index.entries {
-		if e != nil && len(e.subs) > 0 {
-			topic = append(topic[:0], e.topic...)
+	var topic []byte
+	for _, p := range t.index.places {
+		if p.id != 0 && t.index.subscribed(p.id) {
+			topic = t.index.appendTopic(topic[:0], p.id)
 			yield(topic)
 		}
 	}
@@ -301,24 +354,24 @@ func (t *Topics[P]) Each(yield func(topic []byte)) {
 
 // Held returns how many distinct topics p is subscribed to.
 func (t *Topics[P]) Held(p P) int {
-	if s := t.slots[p]; s != nil {
-		return len(s.holds)
+	if slot, known := t.pipes[p]; known {
+		return len(t.slots[slot].holds)
 	}
 	return 0
 }
 
 // Total returns how many subscriptions p has, those that repeat a topic included.
 func (t *Topics[P]) Total(p P) int {
-	if s := t.slots[p]; s != nil {
-		return s.total
+	if slot, known := t.pipes[p]; known {
+		return t.slots[slot].total
 	}
 	return 0
 }
 
 // Bytes returns the lengths of the topics that p is subscribed to, each counted once.
 func (t *Topics[P]) Bytes(p P) int {
-	if s := t.slots[p]; s != nil {
-		return s.bytes
+	if slot, known := t.pipes[p]; known {
+		return t.slots[slot].bytes
 	}
 	return 0
 }

@@ -210,23 +210,31 @@ func TestCrowd(t *testing.T) {
 	check(t, &topics)
 }
 
-// What is kept follows what is subscribed, not what once was.
+// What is kept follows what is subscribed, not what once was; and what is left is found where it is now: the first topics, and the last, which had other places.
 func TestIndexShrinks(t *testing.T) {
 	t.Parallel()
 	var topics Topics[int]
 	names := topicsOf(5000)
-	for _, name := range names {
-		topics.Subscribe(1, name)
+	for i, name := range names {
+		if i%2 == 0 {
+			names[i] = bytes.Repeat(name, 2)
+		}
+		topics.Subscribe(1, names[i])
+		topics.Subscribe(2+i%3, names[i])
 	}
 	check(t, &topics)
-	for _, name := range names[10:] {
+	for i, name := range names[10:4990] {
 		topics.Unsubscribe(1, name)
+		topics.Unsubscribe(2+(10+i)%3, name)
 	}
 	check(t, &topics)
-	assert.LessOrEqual(t, len(topics.index.hashes), 128)
-	assert.LessOrEqual(t, cap(topics.slots[1].holds), 64)
-	for _, name := range names[:10] {
-		assert.Equal(t, []int{1}, matches(&topics, string(name)))
+	assert.Equal(t, 20, topics.Count())
+	assert.LessOrEqual(t, len(topics.index.places), 256)
+	assert.LessOrEqual(t, topics.index.size(), uint32(256))
+	assert.LessOrEqual(t, cap(topics.index.rests), 128)
+	assert.LessOrEqual(t, cap(topics.slots[0].holds), 128)
+	for i, name := range slices.Concat(names[:10], names[4990:]) {
+		assert.Equal(t, []int{1, 2 + (i%10+i/10*4990)%3}, matches(&topics, string(name)))
 	}
 }
 
@@ -269,45 +277,59 @@ func TestPrefixes(t *testing.T) {
 	assert.Equal(t, []string{"", "abc", "x"}, each())
 }
 
-// check verifies what index.go, entry.go and topics.go call invariants.
+// check verifies what index.go, pages.go, entry.go and topics.go call invariants.
 func check[P comparable](t testing.TB, topics *Topics[P]) {
 	t.Helper()
+	x := &topics.index
+	checkPages(t, x)
 	entries, topicsSeen, subs, sizes := 0, 0, 0, map[int]int{}
 	longer, lengths := map[string]int{}, map[string]uint64{}
-	for i, e := range append(topics.index.entries[:len(topics.index.entries):len(topics.index.entries)], &topics.all) {
-		if e == nil {
-			require.Zero(t, topics.index.hashes[i])
-			continue
+	ids := []uint32{}
+	if x.fresh > 0 {
+		ids = append(ids, 0)
+	}
+	for _, p := range x.places {
+		if p.id != 0 {
+			ids = append(ids, p.id)
 		}
-		if e != &topics.all {
+	}
+	topicOf := func(id uint32) string { return string(x.appendTopic(nil, id)) }
+	for _, id := range ids {
+		topic := topicOf(id)
+		if id != 0 {
 			entries++
-			sizes[len(e.topic)]++
-			require.Equal(t, e.hash, topics.index.hashes[i])
+			sizes[len(topic)]++
+			require.Equal(t, id, x.find([]byte(topic), topics.seed.hash([]byte(topic))))
+		} else {
+			require.Empty(t, topic)
 		}
-		require.Same(t, e, topics.find([]byte(e.topic)), "topic %q", e.topic)
-		for at, s := range e.subs {
-			require.Equal(t, hold[P]{e, at}, s.slot.holds[s.at])
+		for at, s := range x.subs(id) {
+			require.Equal(t, hold{id, uint32(at)}, topics.slots[s.slot].holds[s.at])
 			require.Positive(t, s.times)
-			require.Equal(t, at, e.place(s.slot))
+			require.Equal(t, at, x.where(id, s.slot))
 		}
-		subs += len(e.subs)
-		if len(e.subs) == 0 {
+		subs += len(x.subs(id))
+		require.Equal(t, x.subscribed(id), len(x.subs(id)) > 0)
+		if !x.subscribed(id) {
 			continue
 		}
 		topicsSeen++
-		for n := firstAnchor; n < len(e.topic); n *= anchorStep {
-			longer[e.topic[:n]]++
-			lengths[e.topic[:n]] |= newSize(min(len(e.topic), n*anchorStep)).bit
+		for n := firstAnchor; n < len(topic); n *= anchorStep {
+			longer[topic[:n]]++
+			lengths[topic[:n]] |= newSize(min(len(topic), n*anchorStep)).bit
 		}
 	}
-	require.Equal(t, entries, topics.index.count)
-	require.LessOrEqual(t, 4*entries, 3*len(topics.index.hashes))
+	require.Equal(t, entries, x.count)
+	require.LessOrEqual(t, 4*entries, 3*len(x.places))
 	require.Equal(t, topicsSeen, topics.Count())
-	for _, e := range topics.index.entries {
-		if e != nil {
-			require.Equal(t, longer[e.topic], e.longer)
-			require.Equal(t, lengths[e.topic], lengths[e.topic]&e.lengths)
-			require.True(t, len(e.subs) > 0 || e.longer > 0, "entry %q is of no use", e.topic)
+	for _, id := range ids {
+		has, any := x.longer(id)
+		want := lengths[topicOf(id)]
+		require.Equal(t, longer[topicOf(id)] > 0, any)
+		require.Equal(t, want, has&want)
+		require.True(t, id == 0 || x.subscribed(id) || any, "entry %q is of no use", topicOf(id))
+		if rest := x.at(id).rest; rest != 0 {
+			require.Equal(t, longer[topicOf(id)], x.rests[rest-1].longer)
 		}
 	}
 	for i, s := range topics.sizes {
@@ -316,16 +338,52 @@ func check[P comparable](t testing.TB, topics *Topics[P]) {
 		require.True(t, i == 0 || topics.sizes[i-1].bytes < s.bytes)
 	}
 	require.Len(t, topics.sizes, len(sizes))
-	for p, s := range topics.slots {
+	for p, slot := range topics.pipes {
+		s := &topics.slots[slot]
 		require.Equal(t, p, s.pipe)
 		require.NotEmpty(t, s.holds)
 		subs -= len(s.holds)
 		bytes, total := 0, 0
 		for _, h := range s.holds {
-			bytes += len(h.entry.topic)
-			total += h.entry.subs[h.at].times
+			bytes += len(topicOf(h.entry))
+			total += x.subs(h.entry)[h.at].times
 		}
 		require.Equal(t, []int{bytes, total}, []int{s.bytes, s.total})
 	}
 	require.Zero(t, subs, "subscriptions held by a pipe and by an entry")
+	require.Len(t, topics.slots, len(topics.pipes)+len(topics.spare))
+}
+
+// checkPages verifies that each entry has a place or is free, and each rest an entry that needs it.
+func checkPages(t testing.TB, x *index) {
+	t.Helper()
+	if x.fresh == 0 {
+		require.Empty(t, x.pages.pages)
+		return
+	}
+	state := make([]string, x.fresh) // of each entry
+	state[0] = "in use"
+	for _, p := range x.places {
+		if p.id != 0 {
+			require.Empty(t, state[p.id])
+			state[p.id] = "in use"
+		}
+	}
+	for id := x.free; id != 0; id = x.at(id).first[0].slot {
+		require.Empty(t, state[id])
+		require.Equal(t, entry{first: [1]sub{{slot: x.at(id).first[0].slot}}}, *x.at(id))
+		state[id] = "free"
+	}
+	require.NotContains(t, state, "")
+	require.LessOrEqual(t, x.fresh, x.size())
+	require.LessOrEqual(t, x.size(), 8*sizeFor(x.count+1), "memory that is kept")
+	for i := range x.rests {
+		r := &x.rests[i]
+		e := x.at(r.entry)
+		require.Equal(t, uint32(i+1), e.rest)
+		require.True(t, r.needed())
+		require.Equal(t, r.text != "", e.bytes == long)
+		require.NotEqual(t, 1, len(r.subs))
+		require.True(t, r.subs == nil || e.first[0] == sub{})
+	}
 }
