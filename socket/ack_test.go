@@ -261,7 +261,8 @@ func TestAck_Credit(t *testing.T) {
 	arrive(t, pull, 20)
 }
 
-// The place of a message in its sender's stream, and its attempt, come with STREAM and SKIP, also where these share a read with messages.
+// The place of a message in its sender's stream, and its attempt, come with STREAM and SKIP, also where these share a read with messages. A message says so as long as it is
+// kept, and so does its clone.
 func TestAck_Places(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck())
@@ -282,25 +283,35 @@ func TestAck_Places(t *testing.T) {
 		all = append(all, part...)
 	}
 	raw.Write(all)
-	for _, want := range []struct {
+	type place struct {
 		body, stream string
 		number       uint64
 		attempt      int
-	}{
-		{"nowhere", "", 0, 1}, {"7", a, 7, 1}, {"8", a, 8, 1}, {"11", a, 11, 1}, {"3 again", a, 3, 2}, {"4 again", a, 4, 2}, {"7 again", a, 7, 2},
-		{"12", a, 12, 1}, {"99", b, 99, 1}, {"100", b, 100, 1},
-	} {
-		m := recv(t, pull)
-		require.Equal(t, want.body, m.String())
-		mark, ok := m.Mark()
-		require.Equal(t, want.stream != "", ok, want.body)
-		if ok {
-			assert.Equal(t, want.stream, string(mark.Stream[:]), want.body)
-			assert.Equal(t, want.number, mark.Number, want.body)
+	}
+	of := func(m socket.Msg) place {
+		p := place{body: m.String(), attempt: m.Attempt()}
+		if mark, ok := m.Mark(); ok {
 			assert.EqualValues(t, 3, mark.Incarnation)
+			p.stream, p.number = string(mark.Stream[:]), mark.Number
 		}
-		assert.Equal(t, want.attempt, m.Attempt(), want.body)
-		assert.Equal(t, want.attempt > 1, m.Redelivered(), want.body)
+		assert.Equal(t, p.attempt > 1, m.Redelivered(), p.body)
+		return p
+	}
+	var wants []place
+	var kept []socket.Msg
+	for _, want := range []place{
+		{"nowhere", "", 0, 1}, {"7", a, 7, 1}, {"8", a, 8, 1}, {"11", a, 11, 1}, {"3 again", a, 3, 2}, {"4 again", a, 4, 2}, {"7 again", a, 7, 2},
+		{"12", a, 12, 1}, {"99", b, 99, 1}, {"100", b, 100, 1}, {"101", b, 101, 1}, {"102", b, 102, 1},
+	} {
+		if want.number > 100 { // each in a read of its own
+			raw.SendMessage(want.body)
+		}
+		m := recv(t, pull)
+		require.Equal(t, want, of(m))
+		wants, kept = append(wants, want, want), append(kept, m, m.Clone())
+	}
+	for i, m := range kept {
+		assert.Equal(t, wants[i], of(m))
 	}
 	assert.EqualValues(t, 3, pull.Stats().Acks.RedeliveredIn)
 }

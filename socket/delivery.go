@@ -51,7 +51,7 @@ func (m Msg) Nack(why Nack) error {
 	in := o.in
 	in.r.mu.Lock()
 	defer in.r.mu.Unlock()
-	if f := o.flight; f != nil && f.state != handling {
+	if f := o.flight(); f != nil && f.state != handling {
 		return nil
 	} else if f != nil {
 		defer in.r.once.passLocked(f)
@@ -59,19 +59,19 @@ func (m Msg) Nack(why Nack) error {
 	if err := o.lateLocked("nack"); err != nil {
 		return err
 	}
-	if in.state.Refuse(o.tag) {
+	if in.state.Refuse(o.tag()) {
 		in.r.acks.counts.NackedIn++
-		in.sayLocked(zmtp.AppendNack(nil, &zmtp.Nack{Tag: o.tag, Reject: why.Reject, After: why.After, Reason: why.Reason}))
+		in.sayLocked(zmtp.AppendNack(nil, &zmtp.Nack{Tag: o.tag(), Reject: why.Reject, After: why.After, Reason: why.Reason}))
 	}
 	return nil
 }
 
 // lateLocked returns the error for what comes too late to be said. receiver.mu is held.
 func (o *origin) lateLocked(op string) error {
-	if o.flight != nil && op == "ack" {
-		return o.in.r.once.lateLocked(o.flight)
+	if f := o.flight(); f != nil && op == "ack" {
+		return o.in.r.once.lateLocked(f)
 	}
-	if o.in.open || o.in.state.Settled(o.tag) {
+	if o.in.open || o.in.state.Settled(o.tag()) {
 		return nil
 	}
 	return &Error{Op: op, Peer: o.peer.address, Err: fmt.Errorf("%w: %w", ErrPeerGone, errSettled)}
@@ -89,7 +89,7 @@ func (m Msg) Attempt() int {
 	case m.from.in == nil:
 		return 1
 	}
-	return int(m.from.attempt)
+	return m.from.attempt()
 }
 
 // Redelivered reports whether the message may have been received before: Attempt is above 1.
@@ -98,9 +98,12 @@ func (m Msg) Redelivered() bool { return m.Attempt() > 1 }
 // Mark returns the place of the message in its sender's stream, which is the same whenever it is sent again: what spool.Window tells duplicates by. ok
 // is false for messages whose sender does not number them: where they are not acknowledged.
 func (m Msg) Mark() (mark spool.Mark, ok bool) {
-	if m.from == nil || m.from.stream == nil {
+	if m.from == nil {
 		return mark, false
 	}
-	s := m.from.stream
-	return spool.Mark{Stream: s.id, Incarnation: s.incarnation, Number: m.from.number}, true
+	r, ok := m.from.run()
+	if !ok {
+		return mark, false
+	}
+	return spool.Mark{Stream: r.stream.id, Incarnation: r.stream.incarnation, Number: r.number + m.from.tag() - r.tag}, true
 }

@@ -2,8 +2,8 @@ package socket
 
 import (
 	"fmt"
+	"math"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/meshmq/meshmq/socket/internal/ack"
@@ -21,12 +21,11 @@ type inbound struct {
 	granted [2]uint64 // messages and bytes that the peer was told last
 	open    bool      // something can be said on the connection
 	owing   bool      // it is among acks.owing
-	runs    []run     // of messages in the inbox and behind it, in order
-	now     run       // of the message that was taken last
 
 	// The baton of the connection guards the fields below.
 	ahead  run   // of the message that is read next
 	coming []run // of messages that are read and not yet in the inbox
+	runs   []run // of the messages that were put into the inbox last
 }
 
 // run is a row of messages whose numbers count up by one, from a tag on.
@@ -45,12 +44,13 @@ type stamp struct {
 
 // acks is what a receiver keeps for all its inbounds. receiver.mu guards the fields where they do not say otherwise.
 type acks struct {
-	onNext bool        // asking for a message acknowledges the one before; never changes
-	asking atomic.Bool // a Recv is under way, onNext
-	last   *origin     // what the last one returned; whoever has set asking may use it
+	onNext bool    // asking for a message acknowledges the one before; never changes
+	asking bool    // a Recv is under way that has not found its message at once, onNext
+	last   *origin // what the last one returned
 
 	messages, bytes int // WithAckCredit, or SetAckCredit
 	slab            []origin
+	used            int        // of slab: a number, since a store of a pointer costs more while the collector runs
 	owing           []*inbound // those with something to tell
 	buf             []byte
 	timer           *time.Timer
@@ -187,55 +187,64 @@ func (r *receiver) admitLocked(in *inbound, b link.Batch) {
 		in.p.fail(err)
 		return
 	}
-	in.runs = append(in.runs, in.coming...)
+	in.enter(first)
+	s := &source{peer: in.peer, lease: b.Lease, in: in, tag: first, runs: in.runs}
+	if r.once != nil {
+		s.flights = make([]*flight, b.Msgs)
+	}
+	r.arriveLocked(in.p, arrival{batch: b, source: s})
+}
+
+// enter has runs say what the messages from tag on are part of. The baton is held.
+func (in *inbound) enter(tag uint64) {
+	if len(in.coming) == 0 {
+		if len(in.runs) > 1 {
+			in.runs = slices.Clone(in.runs[len(in.runs)-1:]) // not to keep those before
+		}
+		return
+	}
+	last := in.runs
+	if len(last) > 0 {
+		last = last[len(last)-1:]
+		if in.coming[0].tag <= tag {
+			last = nil
+		}
+	}
+	in.runs = slices.Concat(last, in.coming)
 	in.coming = in.coming[:0]
-	r.put(in.p, b, in.peer)
-	a := &in.p.inbox[len(in.p.inbox)-1]
-	a.in, a.tag = in, first
 }
 
 // slabOrigins is how many origins one allocation holds: 4 KiB.
-const slabOrigins = 64
+const slabOrigins = 256
 
-// takeLocked returns the origin of the next message of a, of size bytes. receiver.mu is held.
-func (in *inbound) takeLocked(a *arrival, size int) *origin {
-	acks := &in.r.acks
-	if len(acks.slab) == 0 {
-		acks.slab = make([]origin, slabOrigins)
+// originLocked returns the origin of the next message of a, of size bytes, which is to be acknowledged. r.mu is held.
+func (r *receiver) originLocked(a *arrival, size int) *origin {
+	acks := &r.acks
+	if acks.used == len(acks.slab) {
+		acks.slab, acks.used = make([]origin, slabOrigins), 0
 	}
-	o := &acks.slab[0]
-	acks.slab = acks.slab[1:]
-	done := 0
-	for done < len(in.runs) && in.runs[done].tag <= a.tag {
-		in.now = in.runs[done]
-		done++
+	o := &acks.slab[acks.used]
+	acks.used++
+	s := a.source
+	if !s.in.open && !s.late {
+		s = s.afterwards()
+		a.source = s
 	}
-	if done > 0 {
-		in.runs = slices.Delete(in.runs, 0, done)
+	o.source, o.nth, o.size = s, a.nth, uint32(min(size, math.MaxUint32))
+	for a.run < len(s.runs) && s.runs[a.run].tag <= o.tag() {
+		a.run++
 	}
-	// Field by field into what is zero: to write all of it would cost more than the rest of this function.
-	o.peer, o.in = a.from.peer, in
-	if a.from.lease != nil {
-		o.lease = a.from.lease
+	if s.late || a.run > 0 && s.runs[a.run-1].attempt > 1 {
+		acks.counts.RedeliveredIn++ // as attempt says
 	}
-	o.tag, o.size, o.attempt = a.tag, uint32(min(size, 1<<31)), 1
-	if in.now.stream != nil {
-		o.stream, o.number, o.attempt = in.now.stream, in.now.number+a.tag-in.now.tag, in.now.attempt
-	}
-	if !in.open { // its sender may have sent it elsewhere since, and what was sent may have been received
-		o.attempt++
-	}
-	if o.attempt > 1 {
-		acks.counts.RedeliveredIn++
-	}
-	a.tag++
+	a.nth++
 	return o
 }
 
 // ackLocked takes what the application acknowledges. r.mu is held.
 func (r *receiver) ackLocked(o *origin) {
-	if o.flight != nil {
-		r.once.ackLocked(o.flight)
+	if f := o.flight(); f != nil {
+		r.once.ackLocked(f)
 	} else {
 		r.settleLocked(o)
 	}
@@ -244,7 +253,7 @@ func (r *receiver) ackLocked(o *origin) {
 // settleLocked acknowledges a message, unless it is settled or its connection is gone. r.mu is held.
 func (r *receiver) settleLocked(o *origin) {
 	in := o.in
-	if !in.open || !in.state.Settle(o.tag, int(o.size)) {
+	if !in.open || !in.state.Settle(o.tag(), int(o.size)) {
 		return
 	}
 	r.acks.counts.AckedIn++
@@ -356,7 +365,7 @@ func (r *receiver) sendBackLocked(in *inbound) {
 	p := in.p
 	kept := slices.Clone(p.inbox[p.next:])
 	kept = slices.DeleteFunc(kept, func(a arrival) bool {
-		if a.in != in {
+		if a.source.in != in {
 			return false
 		}
 		r.acks.counts.ReturnedIn += uint64(a.batch.Msgs)

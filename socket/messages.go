@@ -32,14 +32,27 @@ func messages(ctx context.Context, recv func(context.Context) (Msg, error)) iter
 // recvNext is Recv where it acknowledges what the Recv before it returned.
 func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
 	a := &r.acks
-	if !a.asking.CompareAndSwap(false, true) {
+	r.mu.Lock()
+	if a.asking {
+		r.mu.Unlock()
 		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: another Recv is under way, and which message is done cannot be told: loop over Messages, or use WithManualAck", ErrState)}
 	}
-	defer a.asking.Store(false)
-	done := a.last
-	a.last = nil
-	m, _, err := r.recv(ctx, done)
-	a.last = m.awaited()
+	if a.last != nil {
+		r.ackLocked(a.last)
+	}
+	if r.once == nil && len(r.missed) == 0 { // which recv would do as well, with more locking
+		if m, _, ok := r.pop(); ok {
+			a.last = m.awaited()
+			r.mu.Unlock()
+			return m, nil
+		}
+	}
+	a.asking, a.last = true, nil
+	r.mu.Unlock()
+	m, _, err := r.recv(ctx, nil)
+	r.mu.Lock()
+	a.asking, a.last = false, m.awaited()
+	r.mu.Unlock()
 	return m, err
 }
 

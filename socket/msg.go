@@ -1,9 +1,6 @@
 package socket
 
-import (
-	"github.com/meshmq/meshmq/socket/internal/link"
-	"github.com/meshmq/meshmq/transport/zmtp"
-)
+import "github.com/meshmq/meshmq/transport/zmtp"
 
 // Msg is one received message. Its frames belong to the caller, who may keep and change them;
 // small messages that arrived together share one underlying buffer (each frame's capacity ends
@@ -11,21 +8,6 @@ import (
 type Msg struct {
 	Frames [][]byte
 	from   *origin // behind one pointer, since a struct of more than four words is passed in memory: half the rate at 16 bytes
-}
-
-// origin is where messages came from.
-type origin struct {
-	peer  *Peer
-	lease *link.Lease // of a single message with large frames
-
-	// Where messages are acknowledged each has an origin of its own, cut from a slab, with the fields below; see delivery.go.
-	in      *inbound // nil where they are not
-	stream  *stamp   // nil where the sender did not say
-	flight  *flight  // nil where there is no window
-	tag     uint64
-	number  uint64
-	size    uint32 // of the frames, as far as it fits
-	attempt uint32
 }
 
 // Release gives the memory of large frames (above 32 KiB) back, for messages to come: a receiver of many large messages that
@@ -99,9 +81,7 @@ func (m Msg) Clone() Msg {
 	}
 	c := Msg{Frames: frames[:len(m.Frames)]}
 	if m.from != nil {
-		from := *m.from
-		from.lease = nil
-		c.from = &from
+		c.from = m.from.clone()
 	}
 	return c
 }

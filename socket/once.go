@@ -82,7 +82,7 @@ func sumOf(frames [][]byte) uint32 {
 // admit reports whether a message that was taken is to be returned. receiver.mu is not held.
 func (q *once) admit(m Msg, p *pipe) bool {
 	o := m.from
-	if o.in == nil || o.flight != nil { // it needs no acknowledgement, or has waited for its turn
+	if o.in == nil || o.flight() != nil { // it needs no acknowledgement, or has waited for its turn
 		return true
 	}
 	mark, ok := q.markOf(m)
@@ -101,7 +101,7 @@ func (q *once) admit(m Msg, p *pipe) bool {
 		return true
 	}
 	c, can := q.window.(clasher)
-	if err := q.forgo(o.flight, held{m, p}, can && c.Clash(mark)); err != nil {
+	if err := q.forgo(o.flight(), held{m, p}, can && c.Clash(mark)); err != nil {
 		p.kill(err)
 	}
 	return false
@@ -114,8 +114,9 @@ func (q *once) enter(mark spool.Mark, h held) (entered bool, clashes error) {
 	o := h.m.from
 	f := q.flights.find(mark)
 	if f == nil {
-		o.flight = &flight{mark: mark, owner: o}
-		q.flights.add(o.flight)
+		f = &flight{mark: mark, owner: o}
+		o.flights[o.nth] = f
+		q.flights.add(f)
 		return true, nil
 	}
 	q.r.uncountLocked(h.m)
@@ -152,7 +153,7 @@ func (q *once) forgo(f *flight, h held, clashes bool) error {
 func (r *receiver) uncountLocked(m Msg) {
 	r.msgs--
 	r.bytes -= uint64(m.Size())
-	if m.from.attempt > 1 {
+	if m.from.attempt() > 1 {
 		r.acks.counts.RedeliveredIn--
 	}
 }
@@ -195,7 +196,7 @@ func (q *once) passLocked(f *flight) {
 	}
 	h := f.copies[0]
 	next := &flight{mark: f.mark, owner: h.m.from, copies: f.copies[1:]}
-	h.m.from.flight, f.copies = next, nil
+	h.m.from.flights[h.m.from.nth], f.copies = next, nil
 	q.flights.add(next)
 	if len(next.copies) > 0 {
 		q.waiting[next] = struct{}{}
@@ -219,7 +220,7 @@ func (q *once) leaveLocked(in *inbound) {
 	for _, h := range q.ready {
 		if gone(h) {
 			q.r.acks.counts.ReturnedIn++
-			defer q.passLocked(h.m.from.flight) // which appends to ready
+			defer q.passLocked(h.m.from.flight()) // which appends to ready
 		} else {
 			kept = append(kept, h)
 		}
@@ -256,7 +257,7 @@ func (q *once) nextLocked() (Msg, *pipe, error) {
 	q.ready = q.ready[1:]
 	q.r.msgs++
 	q.r.bytes += uint64(h.m.Size())
-	if h.m.from.attempt > 1 {
+	if h.m.from.attempt() > 1 {
 		q.r.acks.counts.RedeliveredIn++
 	}
 	return h.m, h.p, nil

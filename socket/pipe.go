@@ -80,11 +80,12 @@ type pipe struct {
 
 // arrival is a batch with its sender, who may be gone and followed by another on the same pipe.
 type arrival struct {
-	batch link.Batch
-	held  int
-	from  *origin
-	in    *inbound // where messages are acknowledged, else nil
-	tag   uint64   // of the next message in batch
+	batch  link.Batch
+	held   int
+	source *source
+	from   *origin // of all messages in batch, nil where each gets its own
+	nth    uint32  // which of source the next is
+	run    int     // and how many of its runs have begun
 }
 
 // maxCuts is how many connections in a row may end within the same message. It is then taken for one that the peer refuses, such as one

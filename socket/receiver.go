@@ -140,11 +140,11 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		a := &p.inbox[p.next]
 		frames, size := a.batch.Next(&r.slab, r.lead)
 		m := Msg{Frames: frames, from: a.from}
-		if a.in != nil {
-			m.from = a.in.takeLocked(a, size)
+		if a.from == nil {
+			m.from = r.originLocked(a, size)
 		}
 		if r.lead > 0 {
-			frames[0] = r.routingID(a.from.peer)
+			frames[0] = r.routingID(a.source.peer)
 		}
 		p.inMsgs--
 		p.inBytes -= size
@@ -294,18 +294,25 @@ func (r *receiver) conflate(p *pipe, b link.Batch) {
 	r.put(p, b, p.peer.Load())
 }
 
+// put puts a batch of messages that need no acknowledgement into p's inbox. r.mu is held.
 func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
 	if p.from == nil || p.from.peer != peer {
-		p.from = &origin{peer: peer}
+		p.from = &origin{source: &source{peer: peer}}
 	}
 	from := p.from
 	if b.Lease != nil {
-		from = &origin{peer: peer, lease: b.Lease}
+		from = &origin{source: &source{peer: peer, lease: b.Lease}}
 	}
-	p.inbox = append(p.inbox, arrival{batch: b, held: b.Held(), from: from})
+	r.arriveLocked(p, arrival{batch: b, source: from.source, from: from})
+}
+
+func (r *receiver) arriveLocked(p *pipe, a arrival) {
+	b := &a.batch
+	a.held = b.Held()
+	p.inbox = append(p.inbox, a)
 	p.inMsgs += b.Msgs
 	p.inBytes += b.Bytes
-	p.inHeld += b.Held()
+	p.inHeld += a.held
 	p.totalIn += uint64(b.Msgs)
 	p.totalInB += uint64(b.Bytes)
 	if p.seat == nil {
