@@ -315,12 +315,7 @@ func (r *receiver) arriveLocked(p *pipe, a arrival) {
 	p.inHeld += a.held
 	p.totalIn += uint64(b.Msgs)
 	p.totalInB += uint64(b.Bytes)
-	if p.seat == nil {
-		p.seat = r.fair.Add(p)
-	} else {
-		r.fair.Enter(p.seat)
-	}
-	r.wait.wake()
+	r.enterLocked(p)
 }
 
 func (r *receiver) attach(p *pipe) {

@@ -42,6 +42,8 @@ func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 	w.loop = intake.New(w.Pull, c.OnError)
 	if c.AtLeastOnce {
 		w.loop.Acknowledged()
+	} else {
+		w.loop.Batched(w.Pull)
 	}
 	w.order = intake.NewOrder(w.loop, &c, c.Prefetch)
 	if !c.AnyType {

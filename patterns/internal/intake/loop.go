@@ -34,7 +34,8 @@ type Loop struct {
 	given   context.Context // ends when work in hand is given up
 	abandon context.CancelFunc
 	gate    gate
-	order   *Order // nil: messages are handled in the order they come
+	order   *Order   // nil: messages are handled in the order they come
+	batched *batched // nil: messages are received one by one
 
 	handled, failed, malformed, expired, unhandled, unanswered atomic.Uint64
 	inHand                                                     atomic.Int64
@@ -73,8 +74,12 @@ func (l *Loop) Run(ctx context.Context, n int, hire func() Handler) error {
 	defer r.end()
 	var others sync.WaitGroup
 	errs := make([]error, n)
+	receive := l.receive
+	if l.batched != nil && n == 1 {
+		receive = l.receiveBatches
+	}
 	take := func(i int) {
-		if errs[i] = l.take(r, hire(), nil); errs[i] != nil {
+		if errs[i] = l.take(r, hire(), nil, receive); errs[i] != nil {
 			r.stop()
 		}
 	}
@@ -106,14 +111,17 @@ func (l *Loop) begin(ctx context.Context) *run {
 	return r
 }
 
+// receiving is receive, or receiveBatches.
+type receiving func(receiving context.Context, r *run, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error)
+
 // take has messages handled until r.intake ends or the socket is closed. With ready it asks before each whether it may.
-func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool) error {
+func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool, receive receiving) error {
 	for {
 		receiving, leave := l.gate.pass(r.intake)
 		if receiving == nil {
 			return nil
 		}
-		closed, err := l.receive(receiving, r, handle, ready)
+		closed, err := receive(receiving, r, handle, ready)
 		leave()
 		if closed || err != nil {
 			return err
@@ -123,15 +131,7 @@ func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool
 
 // receive handles messages until receiving ends, or the socket is closed and has no more.
 func (l *Loop) receive(receiving context.Context, r *run, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error) {
-	for receiving.Err() == nil && r.intake.Err() == nil {
-		m, some := l.heldBack()
-		if !some {
-			break
-		}
-		l.inHand.Add(1)
-		handle(r.work, m)
-		l.inHand.Add(-1)
-	}
+	l.handleHeld(receiving, r, handle)
 	for receiving.Err() == nil && r.intake.Err() == nil {
 		if ready != nil && !ready(receiving) {
 			break
@@ -144,15 +144,35 @@ func (l *Loop) receive(receiving context.Context, r *run, handle Handler, ready 
 			l.inHand.Add(1)
 			handle(r.work, m)
 			l.inHand.Add(-1)
-		case errors.Is(err, socket.ErrClosed):
-			return true, nil
-		case receiving.Err() != nil:
-			return false, nil
 		default:
-			return false, err
+			return l.ended(receiving, err)
 		}
 	}
 	return false, nil
+}
+
+// ended returns what an error of the socket amounts to.
+func (l *Loop) ended(receiving context.Context, err error) (closed bool, fault error) {
+	switch {
+	case errors.Is(err, socket.ErrClosed):
+		return true, nil
+	case receiving.Err() != nil:
+		return false, nil
+	}
+	return false, err
+}
+
+// handleHeld handles what was held back.
+func (l *Loop) handleHeld(receiving context.Context, r *run, handle Handler) {
+	for receiving.Err() == nil && r.intake.Err() == nil {
+		m, some := l.heldBack()
+		if !some {
+			break
+		}
+		l.inHand.Add(1)
+		handle(r.work, m)
+		l.inHand.Add(-1)
+	}
 }
 
 // holdBack keeps a message for later.
@@ -191,6 +211,7 @@ func (l *Loop) enter() {
 		l.idle = make(chan struct{})
 	}
 	l.runs++
+	l.batched.share(l.runs > 1)
 }
 
 func (l *Loop) leave() {
@@ -199,6 +220,7 @@ func (l *Loop) leave() {
 	if l.runs--; l.runs == 0 {
 		close(l.idle)
 	}
+	l.batched.share(l.runs > 1)
 }
 
 // Shutdown closes the socket, so that no more comes in, and waits until all that had arrived was handled. When ctx ends before, it
@@ -234,7 +256,7 @@ func (l *Loop) finish(ctx context.Context) error {
 		cause = ctx.Err()
 	}
 	l.stop()
-	busy := l.inHand.Load()
+	busy := l.inHand.Load() + l.batched.inHand()
 	l.abandon()
 	left := l.discard()
 	switch {
@@ -261,6 +283,7 @@ func (l *Loop) discard() (n uint64) {
 	if l.order != nil {
 		n = uint64(l.order.drop())
 	}
+	l.batched.discard()
 	for _, some := l.heldBack(); some; _, some = l.heldBack() {
 		n++
 	}
@@ -313,6 +336,6 @@ func (l *Loop) Counts() patterns.Counts {
 		Expired:    l.expired.Load(),
 		Unhandled:  l.unhandled.Load(),
 		Unanswered: l.unanswered.Load(),
-		InHand:     l.inHand.Load(),
+		InHand:     l.inHand.Load() + l.batched.inHand(),
 	}
 }

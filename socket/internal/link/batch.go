@@ -80,6 +80,33 @@ func (b *Batch) Next(slab *Slab, lead int) (frames [][]byte, size int) {
 	return b.next(slab, lead)
 }
 
+// NextSole is Next for a short message of one frame, and reports false for any other.
+func (b *Batch) NextSole(frame *[]byte) bool {
+	d, pos := b.data, b.pos
+	if pos+1 >= len(d) || d[pos] != 0 {
+		return false
+	}
+	end := pos + 2 + int(d[pos+1])
+	*frame = d[pos+2 : end : end]
+	b.pos = end
+	b.Msgs--
+	return true
+}
+
+// Left returns the size of the bodies that are left in the batch.
+func (b *Batch) Left() (bytes int) {
+	if b.data == nil || b.pos == 0 {
+		return b.Bytes
+	}
+	rest := b.data[b.pos:]
+	for range b.Msgs {
+		_, size, end := firstMessage(rest)
+		bytes += size
+		rest = rest[end:]
+	}
+	return bytes
+}
+
 // Last leaves only the last message in the batch whose first frame is wanted, nil wanting all. It returns how many messages
 // were wanted; when none was, the batch is of no use any more.
 func (b *Batch) Last(wanted func(first []byte) bool) (count int) {

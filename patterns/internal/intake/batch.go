@@ -1,0 +1,132 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// BatchSocket is a Socket that gives several messages at once.
+type BatchSocket interface {
+	Socket
+	RecvBatch(ctx context.Context, b *socket.Batch) error
+}
+
+// batched is what the only goroutine of a Loop has received and not handled yet, where the others find it who want it back.
+type batched struct {
+	sock BatchSocket
+
+	mu     sync.Mutex // guards the fields below, but for batch while it is filled
+	batch  socket.Batch
+	filled bool
+	busy   bool // a handler has a message of the batch
+	shared bool // there are several goroutines
+	over   bool // what is left is given up
+}
+
+// Batched has messages received several at a time where one goroutine handles them all. It is called before anything else.
+func (l *Loop) Batched(sock BatchSocket) { l.batched = &batched{sock: sock} }
+
+// receiveBatches is receive, several messages at a time. What it took and has not handled when it returns the socket has back.
+func (l *Loop) receiveBatches(receiving context.Context, r *run, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error) {
+	b := l.batched
+	l.handleHeld(receiving, r, handle)
+	defer b.leave(l)
+	for receiving.Err() == nil && r.intake.Err() == nil {
+		if m, ok := b.next(); ok {
+			handle(r.work, m)
+			continue
+		}
+		again, err := b.fill(receiving)
+		switch {
+		case !again:
+			return l.receive(receiving, r, handle, ready)
+		case err != nil:
+			return l.ended(receiving, err)
+		}
+	}
+	return false, nil
+}
+
+// next returns the next message of the batch. The one before it is done with.
+func (b *batched) next() (m socket.Msg, ok bool) {
+	b.mu.Lock()
+	if b.filled {
+		m, ok = b.batch.Next()
+	}
+	b.busy = ok
+	b.mu.Unlock()
+	return m, ok
+}
+
+// fill receives a batch. It reports false if messages are to be received one by one.
+func (b *batched) fill(ctx context.Context) (ok bool, err error) {
+	b.mu.Lock()
+	b.filled = false
+	shared := b.shared
+	b.mu.Unlock()
+	if shared {
+		return false, nil
+	}
+	err = b.sock.RecvBatch(ctx, &b.batch)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.filled = true
+	if b.shared {
+		b.batch.Return()
+	}
+	return !errors.Is(err, socket.ErrOption), err
+}
+
+// leave gives back what is left of the batch, or counts it if it came too late to be counted by discard.
+func (b *batched) leave(l *Loop) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy = false
+	switch {
+	case b.over:
+		for _, ok := b.batch.Next(); ok; _, ok = b.batch.Next() {
+			l.unhandled.Add(1)
+		}
+	case l.taking.Err() == nil: // else it is up to discard
+		b.batch.Return()
+	}
+}
+
+// share says whether several goroutines handle messages.
+func (b *batched) share(shared bool) {
+	if b != nil {
+		b.giveBack(func() { b.shared = shared })
+	}
+}
+
+// discard has what is left received by whoever discards it.
+func (b *batched) discard() {
+	if b != nil {
+		b.giveBack(func() { b.over = true })
+	}
+}
+
+func (b *batched) giveBack(note func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	note()
+	if b.filled {
+		b.batch.Return()
+	}
+}
+
+// inHand returns how many messages of the batch a handler has.
+func (b *batched) inHand() int64 {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.busy {
+		return 1
+	}
+	return 0
+}

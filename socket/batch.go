@@ -1,0 +1,138 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/meshmq/meshmq/socket/internal/link"
+)
+
+// Batch is messages that arrived together, to be handled one after the other: see Pull.RecvBatch. The zero Batch is empty. It is for
+// one goroutine at a time.
+type Batch struct {
+	r    *receiver
+	p    *pipe
+	rest arrival   // what Next has not returned
+	slab link.Slab // for messages of several frames
+	one  [1][]byte // for all others
+
+	msgs, bytes, held int // that the inbox is charged with for it
+}
+
+// RecvBatch is Recv for several messages: it fills b, in which none may be left, with those of one peer that one read brought. Who handles
+// one after the other is spared a lock and a look around for each. Those who receive beside get none of them, unless Return gives them back: where
+// several handle messages Recv deals them out better. They count towards the high-water mark until b is filled again, or given back.
+//
+// It is not for sockets that acknowledge messages, know them again or keep the last one only: ErrOption.
+func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
+	r := &s.receiver
+	if r.c == nil || r.c.bad != nil {
+		return &Error{Op: "recv", Err: r.c.usable()}
+	}
+	if cfg := &r.c.cfg; cfg.ack || cfg.conflate || r.once != nil {
+		return &Error{Op: "recv", Err: fmt.Errorf("%w: no batches with WithAck, WithWindow or WithConflate: want Recv", ErrOption)}
+	}
+	for {
+		r.mu.Lock()
+		b.settleLocked()
+		if r.takeLocked(b) {
+			r.mu.Unlock()
+			return nil
+		}
+		err := r.endLocked()
+		r.mu.Unlock()
+		if err != nil {
+			return &Error{Op: "recv", Err: err}
+		}
+		if r.direct(ctx) {
+			continue
+		}
+		if err := r.block(ctx); err != nil {
+			return &Error{Op: "recv", Err: &blocked{nil, err}}
+		}
+	}
+}
+
+// Next returns the next message, and false when none is left. The frames belong to the caller, as those of Recv do; the slice Frames itself is b's again when
+// Next is called.
+func (b *Batch) Next() (Msg, bool) {
+	if b.rest.batch.Msgs == 0 {
+		return Msg{}, false
+	}
+	if b.rest.batch.NextSole(&b.one[0]) {
+		return Msg{Frames: b.one[:], from: b.rest.from}, true
+	}
+	frames, _ := b.rest.batch.Next(&b.slab, 0)
+	return Msg{Frames: frames, from: b.rest.from}, true
+}
+
+// Return gives the messages that are left back to the socket: they are the next that is received of their peer, even if the socket was closed. It
+// does nothing if there are none.
+func (b *Batch) Return() {
+	r, p := b.r, b.p
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b.rest.batch.Msgs > 0 {
+		left, bytes := b.rest, b.rest.batch.Left()
+		left.held = left.batch.Held()
+		b.msgs, b.bytes, b.held = b.msgs-left.batch.Msgs, b.bytes-bytes, b.held-left.held
+		r.msgs -= uint64(left.batch.Msgs)
+		r.bytes -= uint64(bytes)
+		p.inbox = slices.Insert(p.inbox, p.next, left)
+		r.enterLocked(p)
+	}
+	b.settleLocked()
+}
+
+// takeLocked fills b with the batch of the peer whose turn it is.
+func (r *receiver) takeLocked(b *Batch) bool {
+	p := r.turn
+	if p == nil {
+		next, ok := r.fair.Next()
+		if !ok {
+			return false
+		}
+		p = next
+	}
+	b.r, b.p, b.rest = r, p, p.inbox[p.next]
+	b.msgs, b.bytes, b.held = b.rest.batch.Msgs, b.rest.batch.Left(), b.rest.held
+	charged := p.inBytes
+	r.used(p)
+	p.inBytes, p.inHeld = charged, p.inHeld+b.held
+	r.msgs += uint64(b.msgs)
+	r.bytes += uint64(b.bytes)
+	if r.wait.head != nil && (r.ready() || r.sole.Load() != nil) {
+		r.wait.wake()
+	}
+	return true
+}
+
+// settleLocked takes what Next has returned off the accounts of the inbox. b.r.mu is held, if there is one.
+func (b *Batch) settleLocked() {
+	r, p := b.r, b.p
+	if r == nil {
+		return
+	}
+	p.inMsgs -= b.msgs
+	p.inBytes = max(p.inBytes-b.bytes, 0) // an inbox that is used up has none
+	p.inHeld -= b.held
+	b.r, b.p, b.rest = nil, nil, arrival{}
+	if p.paused.Load() && r.low(p) {
+		p.paused.Store(false)
+		p.kick()
+	}
+}
+
+// enterLocked gives a peer with an inbox that is not empty its turns. r.mu is held.
+func (r *receiver) enterLocked(p *pipe) {
+	if p.seat == nil {
+		p.seat = r.fair.Add(p)
+	} else {
+		r.fair.Enter(p.seat)
+	}
+	r.wait.wake()
+}
