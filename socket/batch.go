@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 )
@@ -17,7 +18,8 @@ type Batch struct {
 	slab link.Slab // for messages of several frames
 	one  [1][]byte // for all others
 
-	msgs, bytes, held int // that the inbox is charged with for it
+	msgs, bytes, held int          // that the inbox is charged with for it
+	lent              atomic.Int64 // what Next has returned of that: bytes, and lentMessage for each message
 }
 
 // RecvBatch is Recv for several messages: it fills b, in which none may be left, with those of one peer that one read brought. Who handles
@@ -32,6 +34,9 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 	}
 	if cfg := &r.c.cfg; cfg.ack || cfg.conflate || r.once != nil {
 		return &Error{Op: "recv", Err: fmt.Errorf("%w: no batches with WithAck, WithWindow or WithConflate: want Recv", ErrOption)}
+	}
+	if b.r != r {
+		b.Return()
 	}
 	for {
 		r.mu.Lock()
@@ -61,10 +66,26 @@ func (b *Batch) Next() (Msg, bool) {
 		return Msg{}, false
 	}
 	if b.rest.batch.NextSole(&b.one[0]) {
+		b.lent.Add(lentMessage + int64(len(b.one[0])))
 		return Msg{Frames: b.one[:], from: b.rest.from}, true
 	}
-	frames, _ := b.rest.batch.Next(&b.slab, 0)
+	frames, size := b.rest.batch.Next(&b.slab, 0)
+	b.lent.Add(lentMessage + int64(size))
 	return Msg{Frames: frames, from: b.rest.from}, true
+}
+
+// lentMessage is a message in Batch.lent, beside the bytes of all.
+const lentMessage = 1 << 40
+
+// lentLocked returns what Next has returned of batches that the inbox of p, or with nil any, is still charged with. r.mu is held.
+func (r *receiver) lentLocked(p *pipe) (msgs, bytes int) {
+	for _, b := range r.batches {
+		if p == nil || b.p == p {
+			lent := b.lent.Load()
+			msgs, bytes = msgs+int(lent/lentMessage), bytes+int(lent%lentMessage)
+		}
+	}
+	return msgs, bytes
 }
 
 // Return gives the messages that are left back to the socket: they are the next that is received of their peer, even if the socket was closed. It
@@ -78,10 +99,8 @@ func (b *Batch) Return() {
 	defer r.mu.Unlock()
 	if b.rest.batch.Msgs > 0 {
 		left, bytes := b.rest, b.rest.batch.Left()
-		left.held = left.batch.Held()
-		b.msgs, b.bytes, b.held = b.msgs-left.batch.Msgs, b.bytes-bytes, b.held-left.held
-		r.msgs -= uint64(left.batch.Msgs)
-		r.bytes -= uint64(bytes)
+		b.msgs, b.bytes, b.held = b.msgs-left.batch.Msgs, b.bytes-bytes, b.held-left.batch.Held()
+		left.held -= b.held
 		p.inbox = slices.Insert(p.inbox, p.next, left)
 		r.enterLocked(p)
 	}
@@ -103,8 +122,7 @@ func (r *receiver) takeLocked(b *Batch) bool {
 	charged := p.inBytes
 	r.used(p)
 	p.inBytes, p.inHeld = charged, p.inHeld+b.held
-	r.msgs += uint64(b.msgs)
-	r.bytes += uint64(b.bytes)
+	r.batches = append(r.batches, b)
 	if r.wait.head != nil && (r.ready() || r.sole.Load() != nil) {
 		r.wait.wake()
 	}
@@ -118,8 +136,12 @@ func (b *Batch) settleLocked() {
 		return
 	}
 	p.inMsgs -= b.msgs
-	p.inBytes = max(p.inBytes-b.bytes, 0) // an inbox that is used up has none
+	p.inBytes = max(p.inBytes-b.bytes, 0) // an inbox that Recv has emptied meanwhile has none
 	p.inHeld -= b.held
+	r.msgs += uint64(b.msgs)
+	r.bytes += uint64(b.bytes)
+	r.batches = slices.DeleteFunc(r.batches, func(other *Batch) bool { return other == b })
+	b.lent.Store(0)
 	b.r, b.p, b.rest = nil, nil, arrival{}
 	if p.paused.Load() && r.low(p) {
 		p.paused.Store(false)

@@ -249,7 +249,8 @@ func (p *pipe) stats() PeerStats {
 	p.mu.Unlock()
 	if r := p.c.recv; r != nil {
 		r.mu.Lock()
-		s.InboxMessages, s.InboxBytes = p.inMsgs, p.inBytes
+		lent, lentBytes := r.lentLocked(p)
+		s.InboxMessages, s.InboxBytes = p.inMsgs-lent, max(p.inBytes-lentBytes, 0)
 		s.MessagesIn, s.BytesIn = p.totalIn, p.totalInB
 		r.mu.Unlock()
 	}

@@ -39,6 +39,8 @@ type receiver struct {
 	acks   acks
 	missed []*MissedError // of durable subscriptions, to be returned
 	once   *once          // nil without WithWindow
+
+	batches []*Batch // that are charged to inboxes
 }
 
 func (r *receiver) init(c *core) {
@@ -396,5 +398,6 @@ func (r *receiver) notify(err error) {
 func (r *receiver) totals() (msgs, bytes uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.msgs, r.bytes
+	lent, lentBytes := r.lentLocked(nil)
+	return r.msgs + uint64(lent), r.bytes + uint64(lentBytes)
 }

@@ -20,6 +20,7 @@ type batched struct {
 
 	mu     sync.Mutex // guards the fields below, but for batch while it is filled
 	batch  socket.Batch
+	owned  bool // somebody is in receiveBatches
 	filled bool
 	busy   bool // a handler has a message of the batch
 	shared bool // there are several goroutines
@@ -32,8 +33,11 @@ func (l *Loop) Batched(sock BatchSocket) { l.batched = &batched{sock: sock} }
 // receiveBatches is receive, several messages at a time. What it took and has not handled when it returns the socket has back.
 func (l *Loop) receiveBatches(receiving context.Context, r *run, handle Handler, ready func(ctx context.Context) bool) (closed bool, err error) {
 	b := l.batched
-	l.handleHeld(receiving, r, handle)
+	if !b.claim() {
+		return l.receive(receiving, r, handle, ready)
+	}
 	defer b.leave(l)
+	l.handleHeld(receiving, r, handle)
 	for receiving.Err() == nil && r.intake.Err() == nil {
 		if m, ok := b.next(); ok {
 			handle(r.work, m)
@@ -48,6 +52,17 @@ func (l *Loop) receiveBatches(receiving context.Context, r *run, handle Handler,
 		}
 	}
 	return false, nil
+}
+
+// claim reports whether the caller is the only goroutine that handles messages.
+func (b *batched) claim() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.owned || b.shared {
+		return false
+	}
+	b.owned = true
+	return true
 }
 
 // next returns the next message of the batch. The one before it is done with.
@@ -84,7 +99,7 @@ func (b *batched) fill(ctx context.Context) (ok bool, err error) {
 func (b *batched) leave(l *Loop) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.busy = false
+	b.owned, b.busy = false, false
 	switch {
 	case b.over:
 		for _, ok := b.batch.Next(); ok; _, ok = b.batch.Next() {

@@ -79,3 +79,29 @@ func TestBatch_Keep(t *testing.T) {
 	assert.Zero(t, one.Msgs)
 	assert.Zero(t, one.Keep(func([]byte) bool { return false }))
 }
+
+// NextSole takes short messages of one frame and no others, and Left is the size of what Next will return.
+func TestBatch_NextSole(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		b    Batch
+		sole bool
+		left int
+	}{
+		{Batch{Msgs: 2, Bytes: 3, data: []byte("\x00\x01a\x00\x02bc")}, true, 2},
+		{Batch{Msgs: 2, Bytes: 2, data: []byte("\x01\x01a\x00\x00\x00\x01c")}, false, 1},
+		{Batch{Msgs: 1, Bytes: 1, data: []byte("\x02\x00\x00\x00\x00\x00\x00\x00\x01a")}, false, 0},
+		{One([]byte("a")), false, 1},
+	} {
+		assert.Equal(t, c.b.Bytes, c.b.Left())
+		var frame []byte
+		assert.Equal(t, c.sole, c.b.NextSole(&frame))
+		if c.sole {
+			assert.Equal(t, "a", string(frame))
+			assert.Equal(t, 1, cap(frame))
+		} else {
+			c.b.Next(&Slab{}, 0)
+		}
+		assert.Equal(t, c.left, c.b.Left())
+	}
+}
