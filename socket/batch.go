@@ -118,6 +118,7 @@ func (r *receiver) takeLocked(b *Batch) bool {
 		p = next
 	}
 	b.r, b.p, b.rest = r, p, p.inbox[p.next]
+	b.rest.batch.Unshare()
 	b.msgs, b.bytes, b.held = b.rest.batch.Msgs, b.rest.batch.Left(), b.rest.held
 	charged := p.inBytes
 	r.used(p)

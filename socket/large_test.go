@@ -2,6 +2,8 @@ package socket_test
 
 import (
 	"bytes"
+	"fmt"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -134,7 +136,16 @@ func TestMsg_FitsRegisters(t *testing.T) {
 // The envelope of a reply is that of the request, also when the request was released before: its memory serves other messages by then.
 func TestRep_ReleaseKeepsTheEnvelope(t *testing.T) {
 	t.Parallel()
-	const size = 100 << 10
+	for _, size := range []int{10, 100 << 10} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			t.Parallel()
+			releaseKeepsEnvelope(t, size)
+		})
+	}
+}
+
+func releaseKeepsEnvelope(t *testing.T, size int) {
+	t.Helper()
 	rep, dealer, push, pull := socket.NewRep(), socket.NewDealer(), socket.NewPush(), socket.NewPull()
 	closing(t, rep, dealer, push, pull)
 	require.NoError(t, dealer.Connect(bind(t, rep, "tcp://127.0.0.1:0")))
@@ -154,6 +165,56 @@ func TestRep_ReleaseKeepsTheEnvelope(t *testing.T) {
 		require.True(t, bytes.Equal(envelope, m.Frames[0]))
 		require.Equal(t, "reply", m.String())
 	}
+}
+
+// Messages that are given back make room for others, of one peer or of several, and the ones that are kept stay as they are.
+func TestRelease_SmallMessages(t *testing.T) {
+	t.Parallel()
+	eachTransport(t, func(t *testing.T, transport string) {
+		for _, peers := range []int{1, 3} {
+			t.Run(fmt.Sprint(peers), func(t *testing.T) {
+				t.Parallel()
+				const messages = 6000
+				pull := socket.NewPull()
+				closing(t, pull)
+				at := bind(t, pull, fresh(t, transport))
+				body := func(peer, n int) []byte { return bytes.Repeat([]byte{byte(peer), byte(n), byte(n >> 8)}, 1+n%300) }
+				var sending sync.WaitGroup
+				for peer := range peers {
+					push := socket.NewPush()
+					closing(t, push)
+					require.NoError(t, push.Connect(at))
+					sending.Go(func() {
+						for n := range messages {
+							if !assert.NoError(t, push.Send(limit(t), body(peer, n), []byte{byte(peer)})) {
+								return
+							}
+						}
+					})
+				}
+				next, kept := make([]int, peers), map[int][]socket.Msg{}
+				for range peers * messages {
+					m := recv(t, pull)
+					peer := int(m.Bytes()[0])
+					require.True(t, bytes.Equal(body(peer, next[peer]), m.Frames[0]), "message %d of %d", next[peer], peer)
+					if next[peer]++; next[peer]%500 == 0 {
+						kept[peer] = append(kept[peer], m)
+						continue
+					}
+					clear(m.Frames[0])
+					again := m
+					m.Release()
+					again.Release()
+				}
+				sending.Wait()
+				for peer, all := range kept {
+					for i, m := range all {
+						require.True(t, bytes.Equal(body(peer, 500*(i+1)-1), m.Frames[0]))
+					}
+				}
+			})
+		}
+	})
 }
 
 // A message that is too large for its peer is dropped after some connections that ended with it, counted, and what is behind it arrives.

@@ -10,12 +10,13 @@ type Msg struct {
 	from   *origin // behind one pointer, since a struct of more than four words is passed in memory: half the rate at 16 bytes
 }
 
-// Release gives the memory of large frames (above 32 KiB) back, for messages to come: a receiver of many large messages that
-// calls it when it is done with each spares the garbage collector most of its work. Neither m nor a copy of it, nor any of its frames, may be used
-// afterwards. Calling it is never necessary, and calling it again, also on a copy, does nothing.
+// Release gives the memory of the message back, for messages to come: a receiver that calls it when it is done with each message spares the garbage collector
+// nearly all of its work, and reads into memory that the processor's cache has. Neither m nor a copy of it, nor any of its frames, may be used
+// afterwards. Calling it is never necessary, and calling it again, also on a copy, does nothing. Small messages share memory, which is used again when all of those in it
+// were released.
 func (m *Msg) Release() {
 	if m.from != nil {
-		m.from.lease.Release()
+		m.from.lease.Release(m.Frames)
 	}
 	*m = Msg{}
 }

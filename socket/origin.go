@@ -16,7 +16,7 @@ type origin struct {
 // source is what messages have in common that came together.
 type source struct {
 	peer  *Peer
-	lease *link.Lease // of a single message with large frames
+	lease *link.Lease // of their memory, nil where it is not used again
 
 	// The fields below are for messages that are acknowledged; see delivery.go.
 	in      *inbound  // nil where they are not

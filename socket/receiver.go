@@ -298,12 +298,12 @@ func (r *receiver) conflate(p *pipe, b link.Batch) {
 
 // put puts a batch of messages that need no acknowledgement into p's inbox. r.mu is held.
 func (r *receiver) put(p *pipe, b link.Batch, peer *Peer) {
-	if p.from == nil || p.from.peer != peer {
-		p.from = &origin{source: &source{peer: peer}}
-	}
 	from := p.from
-	if b.Lease != nil {
+	if from == nil || from.peer != peer || from.lease != b.Lease {
 		from = &origin{source: &source{peer: peer, lease: b.Lease}}
+		if !b.Lease.HasBodies() { // those of a single message are not to be held longer than that
+			p.from = from
+		}
 	}
 	r.arriveLocked(p, arrival{batch: b, source: from.source, from: from})
 }
@@ -338,7 +338,7 @@ func (r *receiver) detach(p *pipe) {
 	r.mu.Lock()
 	if p.present {
 		delete(r.peers, p)
-		p.present = false
+		p.present, p.from = false, nil
 		r.closeLocked(p.inbound.Load())
 		r.missLocked(p)
 	}

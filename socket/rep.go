@@ -81,7 +81,9 @@ func (s *Rep) Recv(ctx context.Context) (Msg, error) {
 			continue
 		}
 		envelope := m.Frames[:body]
-		if m.from.lease != nil { // Release must not take the envelope along: its memory may hold what others sent by the time of the reply
+		// Release must not take the envelope along: its memory may hold what others sent by the time of the reply. That of small messages stays, since the
+		// envelope's frames are not given back.
+		if m.from.lease.HasBodies() {
 			envelope = cloneFrames(envelope)
 		}
 		s.askMu.Lock()

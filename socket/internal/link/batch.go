@@ -11,11 +11,12 @@ import (
 type Batch struct {
 	Msgs  int    // messages left in it
 	Bytes int    // bytes of their bodies, when the batch was made
-	Lease *Lease // memory of the large bodies of a single message, nil where there is none
+	Lease *Lease // of the messages' memory, nil where it is not used again
 
 	data   []byte   // frames; commands among them have been dealt with
 	pos    int      // where in data the first message begins: a number, since a store of a pointer costs more while the collector runs
 	frames [][]byte // the one message of a batch without data
+	share  *share   // that of Lease
 }
 
 // frameCost is what a decoded frame costs beside its body: a slice header.
@@ -65,7 +66,7 @@ func (b *Batch) Next(slab *Slab, lead int) (frames [][]byte, size int) {
 	if pos+1 < len(d) && d[pos] == 0 { // a short message of one frame
 		size = int(d[pos+1])
 		pos += 2
-		frames = slab.take(lead + 1)
+		frames = b.slots(slab, lead+1)
 		frames[lead] = d[pos : pos+size : pos+size]
 		b.pos = pos + size
 		return frames, size
@@ -93,6 +94,9 @@ func (b *Batch) NextSole(frame *[]byte) bool {
 	return true
 }
 
+// Unshare has the memory of the messages not used again, which only those of a socket that are taken one at a time can have.
+func (b *Batch) Unshare() { b.share = nil }
+
 // Left returns the size of the bodies that are left in the batch.
 func (b *Batch) Left() (bytes int) {
 	if b.data == nil || b.pos == 0 {
@@ -105,6 +109,19 @@ func (b *Batch) Left() (bytes int) {
 		rest = rest[end:]
 	}
 	return bytes
+}
+
+// slots deals out slots for the frames of the next message.
+func (b *Batch) slots(slab *Slab, n int) [][]byte {
+	s := b.share
+	if s == nil {
+		return slab.take(n)
+	}
+	frames := s.take(n, slab)
+	if b.Msgs == 0 {
+		s.taken.Add(1)
+	}
+	return frames
 }
 
 // Last leaves only the last message in the batch whose first frame is wanted, nil wanting all. It returns how many messages
@@ -135,7 +152,7 @@ func (b *Batch) Keep(wanted func(first []byte) bool) (others int) {
 		if b.Msgs == 0 || wanted(b.frames[0]) {
 			return 0
 		}
-		b.Lease.Release()
+		b.Lease.Release(b.frames)
 		*b = Batch{}
 		return 1
 	}
@@ -191,7 +208,7 @@ func (b *Batch) next(slab *Slab, lead int) (frames [][]byte, size int) {
 			count++
 		}
 	}
-	frames = slab.take(lead + count)
+	frames = b.slots(slab, lead+count)
 	for i := lead; i < len(frames); {
 		flags, n, h, _ := zmtp.ParseHeader(b.data[b.pos:])
 		body := b.pos + h

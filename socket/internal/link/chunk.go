@@ -45,8 +45,7 @@ func (in *In) renew() {
 	in.most = 0
 	rest := in.w - in.r
 	need := rest + max(in.missing(), 0)
-	buf := make([]byte, max(in.size, need+need/2))
-	heap.spend(len(buf))
+	buf := in.another(need + need/2)
 	copy(buf, in.buf[in.r:in.w])
 	in.p -= in.r
 	in.buf, in.r, in.w = buf, 0, rest

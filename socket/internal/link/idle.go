@@ -38,6 +38,7 @@ func (in *In) rest(messages, commands bool) {
 		in.takeBack()
 		in.r, in.p, in.w = 0, 0, 0
 	default:
+		in.leave()
 		in.buf, in.r, in.p, in.w = nil, 0, 0, 0
 	}
 }

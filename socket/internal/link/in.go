@@ -42,13 +42,16 @@ type In struct {
 	max  int           // largest message
 	seq  atomic.Uint64 // reads that brought something
 
-	buf   []byte // chunk; what lies before r belongs to batches handed out
-	r     int    // start of the first message that is not handed out
-	p     int    // parsed to here
-	w     int    // filled to here
-	size  int    // size of the next chunk
-	spare []byte // what is left of the chunk before one that the peer gave away
-	most  int    // bytes of the largest read into this chunk
+	buf         []byte // chunk; what lies before r belongs to batches handed out
+	r           int    // start of the first message that is not handed out
+	p           int    // parsed to here
+	w           int    // filled to here
+	size        int    // size of the next chunk
+	spare       []byte // what is left of the chunk before one that the peer gave away
+	now, before use    // what messages use: buf, and the chunk before it while they may give that back
+	slots       int    // that a chunk's messages are expected to need
+	plain       *Lease // of messages whose memory is not used again: it tells of the first that is given back
+	most        int    // bytes of the largest read into this chunk
 
 	partial  [][]byte          // frames of a message that outgrew its chunk
 	commands uint64            // that arrived
@@ -138,6 +141,7 @@ func (in *In) read(block bool) error {
 			if in.w < len(in.buf) {
 				in.spare = in.buf[in.w:]
 			}
+			in.leave()
 			in.buf, in.r, in.p, in.w = b[:len(b):len(b)], 0, 0, len(b)
 			in.seq.Add(1)
 			return nil
@@ -228,7 +232,7 @@ func (in *In) parse() (Batch, error) {
 	}
 	if b.Msgs > 0 {
 		in.lead = 0
-		b.data = in.buf[in.r:end:end]
+		b = in.batch(b, in.buf[in.r:end:end])
 		in.r = end
 		return b, nil
 	}
@@ -323,7 +327,7 @@ func (in *In) split() {
 		flags, size, h, _ := zmtp.ParseHeader(in.buf[in.r:in.p])
 		end := in.r + h + int(size)
 		if flags&zmtp.FlagCommand == 0 {
-			in.partial = append(in.partial, in.buf[in.r+h:end:end])
+			in.part(in.buf[in.r+h : end : end])
 		}
 		in.r = end
 	}
@@ -370,7 +374,7 @@ func (in *In) parsePartial() (Batch, error) {
 			_, size, h, _ := zmtp.ParseHeader(in.buf[start:in.p])
 			body := start + h
 			end := body + int(size)
-			in.partial = append(in.partial, in.buf[body:end:end])
+			in.part(in.buf[body:end:end])
 		}
 		in.r = in.p
 		if last {

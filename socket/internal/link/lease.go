@@ -33,16 +33,24 @@ func recycleBody(buf *[]byte) {
 	}
 }
 
-// Lease is the memory of the large bodies of one message that was received.
+// Lease is the memory of messages that were received: of the large bodies of one, or of all that share a chunk.
 type Lease struct {
-	reuse  *atomic.Bool // of the link: its reader gives memory back
+	reuse  *atomic.Bool // of the link: its reader uses memory again
 	bodies []*[]byte
 	gone   atomic.Bool
+	share  *share
 }
 
-// Release gives the memory back for messages to come. Only the first call does. A nil Lease holds nothing.
-func (l *Lease) Release() {
-	if l == nil || l.gone.Swap(true) {
+// Release gives the memory of a message with these frames back, for messages to come. Only the first call for each message does. A nil Lease holds nothing.
+func (l *Lease) Release(frames [][]byte) {
+	if l == nil {
+		return
+	}
+	if l.share != nil {
+		l.share.release(frames)
+		return
+	}
+	if l.gone.Load() || l.gone.Swap(true) {
 		return
 	}
 	l.reuse.Store(true)
@@ -51,6 +59,9 @@ func (l *Lease) Release() {
 	}
 	l.bodies = nil
 }
+
+// HasBodies reports whether there are large bodies of a single message.
+func (l *Lease) HasBodies() bool { return l != nil && len(l.bodies) > 0 }
 
 // leaseBody notes the memory of a large body that arrived whole.
 func (in *In) leaseBody() {

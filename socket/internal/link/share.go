@@ -1,0 +1,155 @@
+package link
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+const (
+	// firstSlots and maxSlots are for how many frames of a chunk there is room at first, and at most: the most that messages of 14 bytes need.
+	firstSlots = 128
+	maxSlots   = 16 << 10
+)
+
+// share is one use of a chunk by the messages that lie in it: when all of them have been given back, it serves for others. It is made by the reader
+// of the link, dealt out to by who takes messages, one at a time, and given back to by anybody.
+type share struct {
+	lease Lease           // what the messages have of it
+	slots [][]byte        // of the frames of messages
+	given []atomic.Uint64 // a bit for each slot that was given back
+	few   [firstSlots / 64]atomic.Uint64
+
+	used  int  // slots dealt out
+	short bool // there was no slot for a message
+	taken atomic.Int64
+
+	cut  int64 // batches made, by the reader
+	torn bool  // a message of several chunks has a part in this one
+}
+
+func newShare(slots [][]byte) *share {
+	s := &share{slots: slots}
+	s.lease.share = s
+	if s.given = s.few[:]; len(slots) > firstSlots {
+		s.given = make([]atomic.Uint64, (len(slots)+63)/64)
+	}
+	return s
+}
+
+// take deals out slots for n frames, from slab where there are no more.
+func (s *share) take(n int, slab *Slab) [][]byte {
+	if n > len(s.slots)-s.used {
+		s.short = true
+		return slab.take(n)
+	}
+	from := s.used
+	s.used += n
+	return s.slots[from:s.used:s.used]
+}
+
+// release gives back the slots of frames, all that the message was given if it is as Recv returned it. Once is as good as twice, since a slot is dealt
+// out once only.
+func (s *share) release(frames [][]byte) {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(frames))) - uintptr(unsafe.Pointer(unsafe.SliceData(s.slots)))
+	first := int(at / unsafe.Sizeof(s.slots[0]))
+	if at/unsafe.Sizeof(s.slots[0]) >= uintptr(len(s.slots)) { // the caller's own
+		return
+	}
+	for i := first; i < min(first+cap(frames), len(s.slots)); i++ {
+		s.given[i/64].Or(1 << (i % 64))
+	}
+}
+
+// over reports whether all messages have been dealt out, which is when used and short can be looked at.
+func (s *share) over() bool { return s.taken.Load() == s.cut }
+
+// done reports whether all messages have been given back.
+func (s *share) done() bool {
+	if s.torn || !s.over() || s.short {
+		return false
+	}
+	for i := range s.used / 64 {
+		if s.given[i].Load() != 1<<64-1 {
+			return false
+		}
+	}
+	rest := uint64(1)<<(s.used%64) - 1
+	return rest == 0 || s.given[s.used/64].Load() == rest
+}
+
+// use is a chunk and the lease that its messages have. Its share is nil where it does not serve again.
+type use struct {
+	buf   []byte
+	lease *Lease
+}
+
+func (u *use) share() *share {
+	if u.lease == nil {
+		return nil
+	}
+	return u.lease.share
+}
+
+// another returns a chunk of at least need bytes for what is read next, and begins its use: the current one or the one before, once all of its messages were given back, else a new
+// one. Without an application that gives messages back it is always that.
+func (in *In) another(need int) []byte {
+	if !in.reuse.Load() || in.Passing != nil {
+		in.now.lease, in.before = nil, use{}
+		return in.newChunk(need)
+	}
+	in.now.buf = in.buf
+	in.slots = max(in.slots, firstSlots)
+	for i, c := range [...]*use{&in.now, &in.before} {
+		s := c.share()
+		if s == nil || !s.over() {
+			continue
+		}
+		if s.short && len(s.slots) == in.slots {
+			in.slots = min(2*in.slots, maxSlots)
+		}
+		if len(s.slots) < in.slots || len(c.buf) < max(in.size, need) || len(c.buf) > 2*in.size || !s.done() {
+			continue
+		}
+		buf := c.buf
+		if i == 1 {
+			in.before = in.now
+		}
+		in.now.lease = &newShare(s.slots).lease
+		return buf
+	}
+	in.before = in.now
+	in.now.lease = &newShare(make([][]byte, in.slots)).lease
+	return in.newChunk(need)
+}
+
+func (in *In) newChunk(need int) []byte {
+	buf := make([]byte, max(in.size, need))
+	heap.spend(len(buf))
+	return buf
+}
+
+// batch returns the messages in data, of the current chunk.
+func (in *In) batch(b Batch, data []byte) Batch {
+	b.data = data
+	if in.plain == nil && in.Passing == nil {
+		in.plain = &Lease{reuse: in.reuse}
+	}
+	if b.Lease = in.now.lease; b.Lease == nil {
+		b.Lease = in.plain
+	}
+	if b.share = in.now.share(); b.share != nil {
+		b.share.cut++
+	}
+	return b
+}
+
+// part takes a frame that lies in the current chunk for a message that does not.
+func (in *In) part(frame []byte) {
+	in.partial = append(in.partial, frame)
+	if s := in.now.share(); s != nil {
+		s.torn = true
+	}
+}
+
+// leave ends the use of the current chunk, of which nothing is left.
+func (in *In) leave() { in.now, in.before = use{}, use{} }
