@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,7 @@ type core struct {
 	hurried  context.Context
 	hurry    context.CancelFunc // ends the wait for queues to become empty
 	closed   chan struct{}      // closed when the socket is
+	line     link.Line          // of the peers that are to be written to
 
 	mu        sync.Mutex // guards the fields below
 	ending    bool       // Shutdown or Close began
@@ -89,6 +91,7 @@ func (c *core) init(typ zmtp.SocketType, pat pattern, opts []Option) {
 	if c.cfg.denialLimit > 0 {
 		c.denials = newDenials(c.cfg.denialLimit, c.cfg.denialPer)
 	}
+	c.line.Places, c.line.From = max(1, runtime.GOMAXPROCS(0)-1), lineFrom // one processor is for those who send
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.hurried, c.hurry = context.WithCancel(context.Background())
 	c.drained = make(chan struct{}, 1)

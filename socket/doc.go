@@ -39,7 +39,8 @@ package socket
 //
 // Send picks a peer under the lock of the type's sending half (balancer, fanout, the table of Router or of numbered) and encodes the
 // frames into that peer's queue (link.Out), which counts messages and bytes against the high-water marks. The bytes are written by
-// the caller itself when the peer spoke last or a chunk is full, else by the connection's write pump.
+// the caller itself when the peer spoke last or a chunk is full, else by the connection's write pump, or, where there are many, by one that
+// writes for all who are in line (link.Line).
 //
 // With a spool Send ends at the log. The courier reads it there and queues messages at the peers, one by one, as they have room; what they have settled
 // is acknowledged in the log, and what comes back from them read again.
@@ -77,7 +78,7 @@ package socket
 //
 // Whoever holds one takes only those to its right, and none during I/O or a callback:
 //
-//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu, hub.mu
+//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu > link.Line.mu, hub.mu
 //
 // once.marking is held while marks are written, and receiver.mu is taken under it. The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, spooler.startMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
 // subscribed.lookMu; subscribed.mu comes behind courier.mu. letters.mu and settlements.mu are taken under any of these, with nothing behind them.

@@ -92,10 +92,13 @@ type arrival struct {
 // that is too large for it, which would keep all others from getting there.
 const maxCuts = 5
 
+// lineFrom is how many connections make a line. With fewer, pumps that write all at once leave who sends its share of the processors.
+const lineFrom = 64
+
 func newPipe(c *core, endpoint string, d *dialer) *pipe {
 	p := &pipe{c: c, endpoint: endpoint, dialer: d, empty: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	p.setPolicy(c.cfg.policy)
-	p.out.MaxCuts = maxCuts
+	p.out.MaxCuts, p.out.Line = maxCuts, &c.line
 	p.out.Room = func() { c.pat.room(p) }
 	p.out.Drained = func() {
 		signal(p.empty)

@@ -6,11 +6,13 @@
 // deal is queued and the kernel takes it without blocking; else it is the pump goroutine, which
 // Append wakes only when it sleeps.
 //
+// Of a socket with many connections the queues stand in a Line, in which messages gather, and few pumps write for all of them.
+//
 // In is the read end. Fill reads a chunk, finds the whole messages in it and hands them on as one
 // Batch: a slice of the chunk that is decoded as messages are taken from it. The caller holds the
 // right to read (In.Baton). Messages that no chunk can hold get a buffer of their own, which grows
 // with the bytes that arrive and not with the size that the peer claims.
 //
 // Neither end allocates or touches a channel per message. Locks: Out.mu guards the queue and is held
-// during no I/O and no callback; In has none but the baton.
+// during no I/O and no callback, and Line.mu is taken under it; In has none but the baton.
 package link

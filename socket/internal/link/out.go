@@ -34,6 +34,7 @@ type Out struct {
 	// Shed, if set, makes a full queue drop its oldest messages instead of refusing the newest. It is called by
 	// Append with no lock of the queue's held, and told how many were dropped.
 	Shed  func(msgs int)
+	Line  *Line  // shared by the queues of a socket; nil for none
 	First []byte // encoded; goes out before all else on the next connection, uncounted; set before Attach
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
@@ -68,6 +69,9 @@ type Out struct {
 	hot       bool // the caller of Append writes full chunks: the pump holds back
 	stopping  bool
 	last      bool // Last was called: messages are written no more
+	lined     bool // it waits in Line, or somebody who has a place there has just found it
+	place     bool // the pump has a place at the head of Line
+	behind    *Out // who waits in Line behind it, guarded by Line.mu
 }
 
 // fullLocked reports whether a message of size bytes has no place. o.mu must be held.
@@ -277,7 +281,7 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 }
 
 func (o *Out) wakeLocked() {
-	if o.asleep {
+	if o.asleep && (!o.waitsLocked() || o.joinLocked()) {
 		o.asleep = false
 		o.wake.Broadcast()
 	}

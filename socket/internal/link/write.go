@@ -12,6 +12,9 @@ func (o *Out) Attach(c *Conn) {
 	defer o.mu.Unlock()
 	o.wake.L = &o.mu
 	o.conn, o.err = c, nil
+	if o.Line != nil {
+		o.Line.members.Add(1)
+	}
 	o.ctrl, o.settling = append([]byte(nil), o.First...), 0
 	o.landed = 0
 	o.pumping, o.stopping, o.last = true, false, false
@@ -25,6 +28,13 @@ func (o *Out) Pump() {
 	defer o.mu.Unlock()
 	for {
 		for !o.stopping {
+			if o.place {
+				o.mu.Unlock()
+				o.Line.serve(o)
+				o.mu.Lock()
+				o.place = false
+				continue
+			}
 			if o.hot {
 				o.hot, o.asleep = false, false
 				o.mu.Unlock()
@@ -32,14 +42,26 @@ func (o *Out) Pump() {
 				o.mu.Lock()
 				continue
 			}
-			if !o.writing && o.takeLocked() {
-				break
+			if !o.writing && o.pendingLocked() {
+				if !o.waitsLocked() {
+					o.takeLocked()
+					break
+				}
+				if o.joinLocked() {
+					continue
+				}
 			}
 			o.asleep = true
 			o.wake.Wait()
 		}
 		o.asleep = false
 		if o.stopping {
+			if o.place {
+				o.place = false
+				o.mu.Unlock()
+				o.Line.pass()
+				o.mu.Lock()
+			}
 			o.pumping = false
 			o.wake.Broadcast()
 			return
@@ -88,8 +110,13 @@ func (o *Out) giveNext(write func([]byte) error) (int, error) {
 // pump does the rest.
 func (o *Out) Flush() {
 	o.mu.Lock()
+	o.flushLocked()
+	o.mu.Unlock()
+}
+
+// flushLocked is Flush. It gives up o.mu while it writes.
+func (o *Out) flushLocked() {
 	if o.writing || o.conn == nil || o.conn.try == nil || !o.takeLocked() {
-		o.mu.Unlock()
 		return
 	}
 	o.writing = true
@@ -114,10 +141,14 @@ func (o *Out) Flush() {
 	}
 	o.mu.Lock()
 	o.finishLocked(written, err)
-	if len(o.flight) > 0 || len(o.segs) > 0 || len(o.ctrl) > 0 {
+	if o.pendingLocked() {
 		o.wakeLocked()
 	}
-	o.mu.Unlock()
+}
+
+// pendingLocked reports whether takeLocked would find something to write.
+func (o *Out) pendingLocked() bool {
+	return o.conn != nil && o.err == nil && (len(o.flight) > 0 || len(o.ctrl) > 0 || len(o.segs) > 0 && !o.last)
 }
 
 // takeLocked makes sure that flight holds what is to be written next; false when there is nothing, or no
@@ -233,6 +264,9 @@ func (o *Out) Detach(keep bool) (lost int) {
 	o.wake.Broadcast()
 	for o.pumping || o.writing {
 		o.wake.Wait()
+	}
+	if o.conn != nil && o.Line != nil {
+		o.Line.members.Add(-1)
 	}
 	o.conn = nil
 	o.ctrl = nil
