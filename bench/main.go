@@ -122,6 +122,8 @@ func build(dir string) []contender {
 		{"limit", func(r row, s float64) []string {
 			pattern := r.pattern
 			switch {
+			case pattern == "router":
+				return []string{at("raw"), pattern, strconv.Itoa(r.size), number(s), strconv.Itoa(r.peers)}
 			case r.peers > 1 || r.transport == "curve" || pattern == "fanout":
 				return nil
 			case r.transport == "inproc":

@@ -1,10 +1,11 @@
 // Command raw is what the machine and Go allow in the patterns of `meshmq bench`, without a protocol: it prints one JSON object like those of
 // `meshmq bench --json`.
 //
-//	raw throughput|requests|channel SIZE SECONDS
+//	raw throughput|requests|router|channel SIZE SECONDS [PEERS]
 //
-// throughput are frames of a length and a body through a buffered writer of 256 KiB, read in place; requests is one such frame there and back at a time.
-// For both the far side is another process of the same program, over TCP on loopback. channel are slices through a Go channel of 1,000
+// throughput are frames of a length and a body through a buffered writer of 256 KiB, read in place; requests is one such frame there and back at a time; router
+// is that on many connections at once, with a goroutine for each on the near side and four for all of them on the far side, each of which writes to all of its own and then reads from
+// all, as the dealers of `meshmq bench` do. For these the far side is another process of the same program, over TCP on loopback. channel are slices through a Go channel of 1,000
 // places, each a copy of what is sent, since Send copies, too.
 package main
 
@@ -32,22 +33,31 @@ const (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("raw: ")
-	if len(os.Args) != 4 {
-		log.Fatal("usage: raw throughput|requests|channel SIZE SECONDS")
+	if len(os.Args) < 4 || len(os.Args) > 5 {
+		log.Fatal("usage: raw throughput|requests|router|channel SIZE SECONDS [PEERS]")
+	}
+	peers := 1
+	if len(os.Args) == 5 {
+		var err error
+		peers, err = strconv.Atoi(os.Args[4])
+		check(err)
 	}
 	pattern := os.Args[1]
 	size, err := strconv.Atoi(os.Args[2])
 	check(err)
-	if pattern == "push" || pattern == "ask" {
+	switch pattern {
+	case "push", "ask":
 		far(pattern, os.Args[3], size)
-		return
+	case "dealers":
+		dealers(os.Args[3], size, peers)
 	}
 	seconds, err := strconv.ParseFloat(os.Args[3], 64)
 	check(err)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // its heap is next to nothing, and what a socket does against that is missing here
 	}
-	near := map[string]func(int, time.Duration) float64{"throughput": receive, "requests": answer, "channel": channel}[pattern]
+	router := func(size int, d time.Duration) float64 { return echo(size, peers, d) }
+	near := map[string]func(int, time.Duration) float64{"throughput": receive, "requests": answer, "router": router, "channel": channel}[pattern]
 	if near == nil {
 		log.Fatalf("unknown pattern %q", pattern)
 	}
@@ -62,18 +72,26 @@ func check(err error) {
 
 // meet starts the far side and returns the connection to it.
 func meet(kind string, size int) (conn net.Conn, end func()) {
+	conns, end := meetMany(kind, size, 1)
+	return conns[0], end
+}
+
+func meetMany(kind string, size, peers int) (conns []net.Conn, end func()) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	self, err := os.Executable()
 	check(err)
-	other := exec.Command(self, kind, strconv.Itoa(size), l.Addr().String())
+	other := exec.Command(self, kind, strconv.Itoa(size), l.Addr().String(), strconv.Itoa(peers))
 	other.Stderr = os.Stderr
 	check(other.Start())
-	conn, err = l.Accept()
-	check(err)
+	for range peers {
+		conn, err := l.Accept()
+		check(err)
+		calm(conn)
+		conns = append(conns, conn)
+	}
 	check(l.Close())
-	calm(conn)
-	return conn, func() {
+	return conns, func() {
 		other.Process.Kill()
 		other.Wait()
 	}
