@@ -4,8 +4,9 @@ import "reflect"
 
 // binding is the shape of a type that is looked up once. The zero binding has none.
 type binding struct {
-	pointer reflect.Type // to the type
-	shape   *shape
+	pointer  reflect.Type // to the type
+	shape    *shape
+	sequence *sequence // nil without a shape, or with times
 }
 
 func bind(c Codec, t reflect.Type) binding {
@@ -13,7 +14,11 @@ func bind(c Codec, t reflect.Type) binding {
 		return binding{}
 	}
 	t = reflect.PointerTo(t)
-	return binding{t, shapeOf(t)}
+	b := binding{pointer: t, shape: shapeOf(t)}
+	if b.shape != nil {
+		b.sequence = b.shape.sequence()
+	}
+	return b
 }
 
 // value returns what v points to, if that has the shape.

@@ -13,6 +13,7 @@ import (
 // Stencil knows no envelope.
 type Stencil struct {
 	middle string // the elements from the schema version to the headers, as they are on the wire
+	first  string // all but the body of one that begins a conversation, ids and time left blank
 	codec  Codec
 	bound  binding
 }
@@ -32,7 +33,10 @@ func newStencil(e *Envelope, c Codec, t reflect.Type) (Stencil, error) {
 	if err := e.check(); err != nil {
 		return Stencil{}, err
 	}
-	return Stencil{string(e.appendMiddle(nil)), c, bind(c, t)}, nil
+	s := Stencil{middle: string(e.appendMiddle(nil)), codec: c, bound: bind(c, t)}
+	blank := ID{1} // any but zero, which is shorter
+	s.first = string(s.appendStart(nil, blank, blank, ID{}, 0))
+	return s, nil
 }
 
 // IsZero reports whether s is the zero Stencil.
@@ -41,20 +45,7 @@ func (s *Stencil) IsZero() bool { return s.middle == "" }
 // Append appends an envelope with a new ID, the time it is now, and v as body. A correlation of zero stands for the new ID: it begins a conversation. It is for
 // Stencils that NewStencil has returned. When the codec fails the error is its own, and dst is returned as it was.
 func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, error) {
-	time := nanos()
-	id := newID(time)
-	if correlation.IsZero() {
-		correlation = id
-	}
-	out := slices.Grow(dst, maxBefore+len(s.middle))
-	out = append(out, fixedArray|elemCount, envelopeVersion)
-	out = appendID(out, id)
-	out = appendID(out, correlation)
-	out = appendID(out, causation)
-	out = append(out, codeFixExt8, extTimestamp)
-	out = binary.BigEndian.AppendUint64(out, uint64(time%1e9)<<timestamp64Secs|uint64(time/1e9))
-	out = append(out, s.middle...)
-	out = append(out, codeBin8, 0)
+	out := s.begin(dst, correlation, causation)
 	from := len(out)
 	if known, ok := s.bound.append(out, v); ok {
 		return closeBin(dst, known, from)
@@ -64,6 +55,59 @@ func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, 
 		return dst, err
 	}
 	return closeBin(dst, out, from)
+}
+
+// AppendValue is Append for a value of the type that NewStencil was given, not a pointer to it. It reports false, and has taken no ID, where it cannot
+// write that: types with times, pointers and maps are among those. Unlike Append it lets dst and what v refers to stay on the stack of its caller.
+func (s *Stencil) AppendValue(dst []byte, correlation, causation ID, v reflect.Value) (out []byte, ok bool) {
+	if s.bound.sequence == nil || v.Type() != s.bound.pointer.Elem() {
+		return dst, false
+	}
+	out = s.begin(dst, correlation, causation)
+	from := len(out)
+	if out, ok = s.bound.sequence.append(out, v); !ok {
+		return dst, false
+	}
+	out, err := closeBin(dst, out, from)
+	return out, err == nil
+}
+
+// begin appends all but the body, of which it leaves the header to closeBin.
+func (s *Stencil) begin(dst []byte, correlation, causation ID) []byte {
+	now := nanos()
+	id := newID(now)
+	stamp := uint64(now%1e9)<<timestamp64Secs | uint64(now/1e9)
+	if correlation.IsZero() && causation.IsZero() { // most, which are written in one piece
+		out := append(dst, s.first...)
+		blank := out[len(dst):]
+		copy(blank[firstID:], id[:])
+		copy(blank[firstCorrelation:], id[:])
+		binary.BigEndian.PutUint64(blank[firstTime:], stamp)
+		return out
+	}
+	if correlation.IsZero() {
+		correlation = id
+	}
+	out := slices.Grow(dst, maxBefore+len(s.middle))
+	return s.appendStart(out, id, correlation, causation, stamp)
+}
+
+// Where in Stencil.first the blanks are.
+const (
+	firstID          = 2 + 2
+	firstCorrelation = firstID + 16 + 2
+	firstTime        = firstCorrelation + 16 + 1 + 2
+)
+
+func (s *Stencil) appendStart(out []byte, id, correlation, causation ID, stamp uint64) []byte {
+	out = append(out, fixedArray|elemCount, envelopeVersion)
+	out = appendID(out, id)
+	out = appendID(out, correlation)
+	out = appendID(out, causation)
+	out = append(out, codeFixExt8, extTimestamp)
+	out = binary.BigEndian.AppendUint64(out, stamp)
+	out = append(out, s.middle...)
+	return append(out, codeBin8, 0)
 }
 
 // maxBefore is the most bytes before the middle, and the 2 of the body's header: 2 of array and version, 3 ids of 18, a timestamp of 10.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
@@ -24,8 +25,9 @@ type Producer[T any] struct {
 	line     wire.Line
 	typeName string
 	stencil  codec.Stencil
-	boxes    sync.Pool  // of *box[T]
-	log      *spool.Log // nil without WithSpool
+	boxes    sync.Pool   // of *box[T]
+	large    atomic.Bool // the last message was, so that the next may be
+	log      *spool.Log  // nil without WithSpool
 	delay    *delay
 	err      error // what the options did wrong
 }
@@ -108,6 +110,11 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	if p.err != nil {
 		return fmt.Errorf("send: %w", p.err)
 	}
+	if len(opts) == 0 && p.sealer.Plain() && !p.large.Load() {
+		if sent, err := p.sendSmall(ctx, v); sent {
+			return err
+		}
+	}
 	b := p.boxes.Get().(*box[T])
 	b.value = v
 	err := p.send(ctx, b, opts)
@@ -118,6 +125,22 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	return err
 }
 
+// small is how long the frame of a message may be that is made on the stack.
+const small = 512
+
+// sendSmall sends a message without options, if its value is of a kind that need not be on the heap for that.
+func (p *Producer[T]) sendSmall(ctx context.Context, v T) (sent bool, err error) {
+	var room [small]byte
+	frame, ok := wire.FrameOf(ctx, room[:0], &p.stencil, reflect.ValueOf(&v).Elem())
+	if !ok {
+		return false, nil
+	}
+	if len(frame) > small {
+		p.large.Store(true)
+	}
+	return true, p.Push.Send(ctx, frame)
+}
+
 func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendOption) error {
 	if len(opts) > 0 || !p.sealer.Plain() {
 		return p.sealer.Seal(ctx, "", &codec.Envelope{Type: p.typeName}, &b.value, opts, p.line)
@@ -125,6 +148,9 @@ func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendO
 	frame, err := p.sealer.Frame(ctx, &b.buffer, &p.stencil, p.typeName, nil, &b.value)
 	if err != nil {
 		return err
+	}
+	if len(frame) <= small && p.large.Load() {
+		p.large.Store(false)
 	}
 	return p.Push.Send(ctx, frame)
 }

@@ -106,16 +106,32 @@ func (s *Sealer) Stencil(typeName string, headers []codec.Header, t reflect.Type
 // Frame returns what Seal would have sent of v, if nothing is to see the message on its way. The frame is part of b. The Stencil is that of typeName
 // and headers, or zero.
 func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, typeName string, headers []codec.Header, v any) (frame []byte, err error) {
-	parent := patterns.FromContext(ctx)
-	if stencil.IsZero() || parent != nil && (parent.Header(codec.HeaderTraceparent) != "" || parent.Header(codec.HeaderTracestate) != "") {
+	correlation, causation, ok := untraced(ctx)
+	if !ok || stencil.IsZero() {
 		return s.FrameWith(ctx, b, typeName, headers, v)
-	}
-	var correlation, causation codec.ID
-	if parent != nil {
-		correlation, causation = conversation(parent), parent.ID
 	}
 	b.frame, err = stencil.Append(b.frame[:0], correlation, causation, v)
 	return b.frame, err
+}
+
+// FrameOf is Frame for a value of the Stencil's type, in the memory of dst. It reports false where Frame has to do it. What v refers to and dst
+// may be on the stack.
+func FrameOf(ctx context.Context, dst []byte, stencil *codec.Stencil, v reflect.Value) (frame []byte, ok bool) {
+	correlation, causation, ok := untraced(ctx)
+	if !ok {
+		return dst, false
+	}
+	return stencil.AppendValue(dst, correlation, causation, v)
+}
+
+// untraced returns what a message sent with ctx belongs to, and false if it takes headers to say so.
+func untraced(ctx context.Context) (correlation, causation codec.ID, ok bool) {
+	parent := patterns.FromContext(ctx)
+	if parent == nil {
+		return correlation, causation, true
+	}
+	traced := parent.Header(codec.HeaderTraceparent) != "" || parent.Header(codec.HeaderTracestate) != ""
+	return conversation(parent), parent.ID, !traced
 }
 
 // FrameWith is Frame without a Stencil, with headers. The envelope is made on the stack.
