@@ -50,8 +50,10 @@ func NewDecoder(c Codec, t reflect.Type) *Decoder { return &Decoder{codec: c, bo
 // Unmarshal is that of the Codec, but for where the bytes of small values are: in pieces of a kilobyte, cut so that
 // appending to one copies it. Who keeps 100 bytes may so keep a kilobyte.
 func (d *Decoder) Unmarshal(data []byte, v any) error {
-	if rv, ok := d.bound.value(v); ok && d.bound.shape.read(data, 0, rv, &d.arena) == len(data) {
-		return nil
+	if rv, ok := d.bound.value(v); ok {
+		if d.bound.sequence != nil && d.bound.sequence.read(data, rv, &d.arena) || d.bound.shape.read(data, 0, rv, &d.arena) == len(data) {
+			return nil
+		}
 	}
 	return d.codec.Unmarshal(data, v)
 }

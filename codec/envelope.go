@@ -58,6 +58,15 @@ func (e *Envelope) Stamp() {
 	}
 }
 
+// Conversation returns the id of the conversation that e is part of: the CorrelationID, or the ID if there is none. Who knows no conversations may have
+// begun it.
+func (e *Envelope) Conversation() ID {
+	if e.CorrelationID.IsZero() {
+		return e.ID
+	}
+	return e.CorrelationID
+}
+
 // Header returns the value of the header key, or "" if there is none. Keys are
 // case-sensitive; those that travel beyond this module are best in lower case.
 func (e *Envelope) Header(key string) string {

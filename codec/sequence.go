@@ -7,7 +7,7 @@ import (
 )
 
 // sequence is how values of a shape without times are written without recursion, and without reflect.Value.Interface. The compiler can tell of it that it keeps neither
-// the value nor the bytes, so that callers may have both on their stack.
+// the value nor the bytes, so that callers may have both on their stack. What it wrote it also reads, at one comparison for all that is before a scalar.
 type sequence struct {
 	steps []step
 	after string // what is on the wire behind the last step
@@ -62,6 +62,26 @@ func (q *sequence) append(dst []byte, v reflect.Value) (out []byte, ok bool) {
 		}
 	}
 	return append(dst, q.after...), true
+}
+
+// read reads what append has written, all of data, into v, and reports false for anything else, be it sound or not: v is then in between.
+func (q *sequence) read(data []byte, v reflect.Value, in *arena) bool {
+	at := 0
+	for i := range q.steps {
+		step := &q.steps[i]
+		end := at + len(step.before)
+		if end >= len(data) || string(data[at:end]) != step.before {
+			return false
+		}
+		part := v
+		for _, field := range step.path {
+			part = part.Field(field)
+		}
+		if at = readScalar(data, end, step.kind, part, in); at == noForm {
+			return false
+		}
+	}
+	return string(data[at:]) == q.after
 }
 
 // appendScalar writes what is neither a struct nor a time, by the kind that its shape has.

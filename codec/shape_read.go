@@ -19,6 +19,15 @@ func (s *shape) read(data []byte, at int, v reflect.Value, in *arena) int {
 	switch s.kind {
 	case reflect.Struct:
 		return s.readStruct(data, at, v, in)
+	case reflect.Invalid:
+		return readTimestamp(data, at, v)
+	}
+	return readScalar(data, at, s.kind, v, in)
+}
+
+// readScalar reads what is neither a struct nor a time, by the kind that its shape has. There is a byte at data[at].
+func readScalar(data []byte, at int, k reflect.Kind, v reflect.Value, in *arena) int {
+	switch k {
 	case reflect.String:
 		b, end := payload(data, at, kindStr)
 		if end != noForm {
@@ -53,10 +62,8 @@ func (s *shape) read(data []byte, at int, v reflect.Value, in *arena) int {
 			return at + 1
 		}
 		return noForm
-	case reflect.Float32, reflect.Float64:
-		return s.readFloat(data, at, v)
 	}
-	return readTimestamp(data, at, v)
+	return readFloat(data, at, k, v)
 }
 
 // readStruct reads fields in any order; those that are not there stay as they are.
@@ -147,12 +154,12 @@ func integer(data []byte, at int) (n uint64, end int) {
 	return n, t.end
 }
 
-func (s *shape) readFloat(data []byte, at int, v reflect.Value) int {
+func readFloat(data []byte, at int, k reflect.Kind, v reflect.Value) int {
 	switch rest := data[at:]; {
 	case rest[0] == codeFloat32 && len(rest) >= 5:
 		v.SetFloat(float64(math.Float32frombits(binary.BigEndian.Uint32(rest[1:]))))
 		return at + 5
-	case rest[0] == codeFloat64 && len(rest) >= 9 && s.kind == reflect.Float64:
+	case rest[0] == codeFloat64 && len(rest) >= 9 && k == reflect.Float64:
 		v.SetFloat(math.Float64frombits(binary.BigEndian.Uint64(rest[1:])))
 		return at + 9
 	}

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -140,6 +141,64 @@ func TestWhatHasNoShape(t *testing.T) {
 	assert.NotNil(t, shapeOf(reflect.TypeFor[int]()))
 }
 
+// timeless has no times.
+type timeless struct {
+	Yes   bool
+	Small int8    `msgpack:"small"`
+	Large uint64  `msgpack:"large"`
+	Half  float32 `msgpack:"half"`
+	Warm  celsius `msgpack:"warm"`
+	Inner struct {
+		None struct{}
+		Name string
+	}
+	Blob []byte `msgpack:"blob"`
+	Last struct{}
+}
+
+func sampleTimeless(i int) (v timeless) {
+	f := sampleFlat(i)
+	v.Yes, v.Small, v.Large, v.Half, v.Warm, v.Blob = f.Yes, f.Small, f.Large, f.Single, f.Warm, f.Blob
+	v.Inner.Name = f.Name
+	return v
+}
+
+// Sequences write what the library writes, and read that.
+func TestSequenceIsTheLibrarys(t *testing.T) {
+	t.Parallel()
+	assert.Nil(t, shapeOf(reflect.TypeFor[flat]()).sequence(), "it has times")
+	q := shapeOf(reflect.TypeFor[timeless]()).sequence()
+	require.NotNil(t, q)
+	for i := range 40 {
+		in := sampleTimeless(i)
+		want, err := appendMsgpack(nil, &in)
+		require.NoError(t, err)
+		got, ok := q.append([]byte("before"), reflect.ValueOf(&in).Elem())
+		require.True(t, ok)
+		require.Equal(t, want, got[6:])
+		var lib, own timeless
+		require.NoError(t, decodeMsgpack(want, 0, &lib))
+		require.True(t, q.read(want, reflect.ValueOf(&own).Elem(), nil))
+		require.Equal(t, lib, own)
+		require.False(t, q.read(append(want, 0), reflect.ValueOf(&own).Elem(), nil))
+		for cut := range min(len(want), 300) {
+			require.False(t, q.read(want[:cut:cut], reflect.ValueOf(&own).Elem(), nil), "cut to %d bytes", cut)
+		}
+	}
+	for _, v := range []any{new("text"), new(-1), new(struct{}{}), new([]byte("bytes")), new(0.5), new(false)} {
+		rv := reflect.ValueOf(v).Elem()
+		q := shapeOf(rv.Type()).sequence()
+		want, err := appendMsgpack(nil, v)
+		require.NoError(t, err)
+		got, ok := q.append(nil, rv)
+		require.True(t, ok)
+		assert.Equal(t, want, got)
+		own := reflect.New(rv.Type())
+		assert.True(t, q.read(got, own.Elem(), nil))
+		assert.Equal(t, v, own.Interface())
+	}
+}
+
 // FuzzShape fails where a shape reads what the library does not read, or reads otherwise.
 func FuzzShape(f *testing.F) {
 	for i := range 20 {
@@ -148,8 +207,21 @@ func FuzzShape(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(data)
 	}
+	for i := range 20 {
+		v := sampleTimeless(i)
+		data, err := Msgpack.Append(nil, &v)
+		require.NoError(f, err)
+		f.Add(data)
+	}
 	s := shapeOf(reflect.TypeFor[flat]())
+	q := shapeOf(reflect.TypeFor[timeless]()).sequence()
 	f.Fuzz(func(t *testing.T, data []byte) {
+		var read, known timeless
+		if q.read(data, reflect.ValueOf(&read).Elem(), nil) {
+			require.NoError(t, Scan(data, Limits{}))
+			require.NoError(t, decodeMsgpack(data, 0, &known))
+			require.Equal(t, fmt.Sprint(known), fmt.Sprint(read))
+		}
 		var own, lib flat
 		if s.read(data, 0, reflect.ValueOf(&own).Elem(), nil) != len(data) {
 			return

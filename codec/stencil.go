@@ -59,11 +59,17 @@ func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, 
 
 // AppendValue is Append for a value of the type that NewStencil was given, not a pointer to it. It reports false, and has taken no ID, where it cannot
 // write that: types with times, pointers and maps are among those. Unlike Append it lets dst and what v refers to stay on the stack of its caller.
-func (s *Stencil) AppendValue(dst []byte, correlation, causation ID, v reflect.Value) (out []byte, ok bool) {
+//
+// The message belongs to the conversation that parent does, which may be nil: it then begins one.
+func (s *Stencil) AppendValue(dst []byte, parent *Envelope, v reflect.Value) (out []byte, ok bool) {
 	if s.bound.sequence == nil || v.Type() != s.bound.pointer.Elem() {
 		return dst, false
 	}
-	out = s.begin(dst, correlation, causation)
+	if parent == nil {
+		out = s.beginFirst(dst)
+	} else {
+		out = s.begin(dst, parent.Conversation(), parent.ID)
+	}
 	from := len(out)
 	if out, ok = s.bound.sequence.append(out, v); !ok {
 		return dst, false
@@ -74,23 +80,31 @@ func (s *Stencil) AppendValue(dst []byte, correlation, causation ID, v reflect.V
 
 // begin appends all but the body, of which it leaves the header to closeBin.
 func (s *Stencil) begin(dst []byte, correlation, causation ID) []byte {
+	if correlation.IsZero() && causation.IsZero() {
+		return s.beginFirst(dst)
+	}
 	now := nanos()
 	id := newID(now)
-	stamp := uint64(now%1e9)<<timestamp64Secs | uint64(now/1e9)
-	if correlation.IsZero() && causation.IsZero() { // most, which are written in one piece
-		out := append(dst, s.first...)
-		blank := out[len(dst):]
-		copy(blank[firstID:], id[:])
-		copy(blank[firstCorrelation:], id[:])
-		binary.BigEndian.PutUint64(blank[firstTime:], stamp)
-		return out
-	}
 	if correlation.IsZero() {
 		correlation = id
 	}
-	out := slices.Grow(dst, maxBefore+len(s.middle))
-	return s.appendStart(out, id, correlation, causation, stamp)
+	return s.appendStart(slices.Grow(dst, maxBefore+len(s.middle)), id, correlation, causation, stamp(now))
 }
+
+// beginFirst is begin for what begins a conversation, as most messages do. It is written in one piece.
+func (s *Stencil) beginFirst(dst []byte) []byte {
+	out := append(dst, s.first...)
+	blank := out[len(dst):]
+	now := nanos()
+	id := newID(now)
+	copy(blank[firstID:], id[:])
+	copy(blank[firstCorrelation:], id[:])
+	binary.BigEndian.PutUint64(blank[firstTime:], stamp(now))
+	return out
+}
+
+// stamp returns what a timestamp of 8 bytes has of a time in nanoseconds.
+func stamp(now int64) uint64 { return uint64(now%1e9)<<timestamp64Secs | uint64(now/1e9) }
 
 // Where in Stencil.first the blanks are.
 const (

@@ -67,6 +67,48 @@ func TestStencilStamps(t *testing.T) {
 	assert.False(t, next.Time.Before(e.Time))
 }
 
+// AppendValue writes what Append does, of what it can write.
+func TestStencilAppendsValues(t *testing.T) {
+	t.Parallel()
+	parent := &Envelope{ID: ID{1}, CorrelationID: ID{2}}
+	s, err := NewStencil(&Envelope{Type: "blob"}, Msgpack, reflect.TypeFor[blob]())
+	require.NoError(t, err)
+	for _, size := range []int{0, 100, 246, 247, 248, 249, 250, 70_000} {
+		in := blob{bytes.Repeat([]byte{'x'}, size)}
+		for _, p := range []*Envelope{nil, parent, {ID: ID{3}}} {
+			data, ok := s.AppendValue([]byte("before"), p, reflect.ValueOf(in))
+			require.True(t, ok)
+			var e Envelope
+			require.NoError(t, e.Decode(data[len("before"):]))
+			want := Envelope{Type: "blob", Codec: "msgpack", ID: e.ID, CorrelationID: e.ID, Time: e.Time, Body: e.Body}
+			if p != nil {
+				want.CorrelationID, want.CausationID = p.Conversation(), p.ID
+			}
+			require.Equal(t, want, e)
+			assert.WithinDuration(t, time.Now(), e.Time, time.Minute)
+			var out blob
+			require.NoError(t, Msgpack.Unmarshal(e.Body, &out))
+			require.Equal(t, in, out)
+			again, err := e.Append(nil)
+			require.NoError(t, err)
+			require.Equal(t, again, data[len("before"):])
+		}
+	}
+	_, ok := s.AppendValue(nil, nil, reflect.ValueOf(&blob{}))
+	assert.False(t, ok, "a pointer")
+	for _, of := range []Codec{JSON, MsgpackWithLimits(Limits{Depth: 3})} {
+		s, err := NewStencil(&Envelope{}, of, reflect.TypeFor[blob]())
+		require.NoError(t, err)
+		dst, ok := s.AppendValue([]byte("before"), nil, reflect.ValueOf(blob{}))
+		assert.False(t, ok)
+		assert.Equal(t, "before", string(dst))
+	}
+	timed, err := NewStencil(&Envelope{}, Msgpack, reflect.TypeFor[time.Time]())
+	require.NoError(t, err)
+	_, ok = timed.AppendValue(nil, nil, reflect.ValueOf(time.Now()))
+	assert.False(t, ok)
+}
+
 func TestStencilRefuses(t *testing.T) {
 	t.Parallel()
 	_, err := NewStencil(&Envelope{Source: strings.Repeat("x", MaxName+1)}, Raw, nil)

@@ -125,8 +125,8 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	return err
 }
 
-// small is how long the frame of a message may be that is made on the stack.
-const small = 512
+// small is how long the frame of a message may be that is made on the stack: an envelope and 200 bytes.
+const small = 288
 
 // sendSmall sends a message without options, if its value is of a kind that need not be on the heap for that.
 func (p *Producer[T]) sendSmall(ctx context.Context, v T) (sent bool, err error) {

@@ -106,9 +106,13 @@ func (s *Sealer) Stencil(typeName string, headers []codec.Header, t reflect.Type
 // Frame returns what Seal would have sent of v, if nothing is to see the message on its way. The frame is part of b. The Stencil is that of typeName
 // and headers, or zero.
 func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, typeName string, headers []codec.Header, v any) (frame []byte, err error) {
-	correlation, causation, ok := untraced(ctx)
-	if !ok || stencil.IsZero() {
+	parent := patterns.FromContext(ctx)
+	if stencil.IsZero() || traced(parent) {
 		return s.FrameWith(ctx, b, typeName, headers, v)
+	}
+	var correlation, causation codec.ID
+	if parent != nil {
+		correlation, causation = parent.Conversation(), parent.ID
 	}
 	b.frame, err = stencil.Append(b.frame[:0], correlation, causation, v)
 	return b.frame, err
@@ -117,21 +121,16 @@ func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, t
 // FrameOf is Frame for a value of the Stencil's type, in the memory of dst. It reports false where Frame has to do it. What v refers to and dst
 // may be on the stack.
 func FrameOf(ctx context.Context, dst []byte, stencil *codec.Stencil, v reflect.Value) (frame []byte, ok bool) {
-	correlation, causation, ok := untraced(ctx)
-	if !ok {
+	parent := patterns.FromContext(ctx)
+	if traced(parent) {
 		return dst, false
 	}
-	return stencil.AppendValue(dst, correlation, causation, v)
+	return stencil.AppendValue(dst, parent, v)
 }
 
-// untraced returns what a message sent with ctx belongs to, and false if it takes headers to say so.
-func untraced(ctx context.Context) (correlation, causation codec.ID, ok bool) {
-	parent := patterns.FromContext(ctx)
-	if parent == nil {
-		return correlation, causation, true
-	}
-	traced := parent.Header(codec.HeaderTraceparent) != "" || parent.Header(codec.HeaderTracestate) != ""
-	return conversation(parent), parent.ID, !traced
+// traced reports whether it takes headers to say what a message that parent causes belongs to.
+func traced(parent *codec.Envelope) bool {
+	return parent != nil && (parent.Header(codec.HeaderTraceparent) != "" || parent.Header(codec.HeaderTracestate) != "")
 }
 
 // FrameWith is Frame without a Stencil, with headers. The envelope is made on the stack.
@@ -191,20 +190,12 @@ func (s *Sealer) fill(ctx context.Context, e *codec.Envelope) {
 	if parent == nil {
 		return
 	}
-	e.CausationID, e.CorrelationID = parent.ID, conversation(parent)
+	e.CausationID, e.CorrelationID = parent.ID, parent.Conversation()
 	for _, key := range [...]string{codec.HeaderTraceparent, codec.HeaderTracestate} {
 		if value := parent.Header(key); value != "" {
 			e.SetHeader(key, value)
 		}
 	}
-}
-
-// conversation returns the id of the one that e is part of. A peer that knows none may have begun it.
-func conversation(e *codec.Envelope) codec.ID {
-	if e.CorrelationID.IsZero() {
-		return e.ID
-	}
-	return e.CorrelationID
 }
 
 // NameOf is the name by which values of t are known to peers: that in the schemas, or else TypeName.
