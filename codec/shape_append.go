@@ -12,9 +12,9 @@ func (s *shape) append(dst []byte, v reflect.Value) (out []byte, ok bool) {
 	switch s.kind {
 	case reflect.Struct:
 		return s.appendStruct(dst, v)
+	case reflect.Invalid: // a time
 	default:
 		return appendScalar(dst, s.kind, v)
-	case reflect.Invalid:
 	}
 	if v.CanAddr() {
 		return appendTimestamp(dst, *v.Addr().Interface().(*time.Time)), true
