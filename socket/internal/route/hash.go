@@ -44,7 +44,16 @@ func (h *prefixes) next(n int) uint32 {
 		h.state = fold(h.state^a, h.seed.word^b)
 		h.at += block
 	}
-	var a, b uint64
+	a, b := h.rest(n - h.at)
+	// The length tells a topic that ends with zeros from one that ends before them.
+	return max(1, uint32(fold(h.state^a, h.seed.tail^b^uint64(n)<<1)))
+}
+
+// rest returns so many of the bytes that are not in state, fewer than a block.
+func (h *prefixes) rest(n int) (a, b uint64) {
+	if n == 0 {
+		return 0, 0
+	}
 	if rest := h.topic[h.at:]; len(rest) >= block {
 		a, b = words(rest)
 	} else {
@@ -52,13 +61,10 @@ func (h *prefixes) next(n int) uint32 {
 		copy(padded[:], rest)
 		a, b = words(padded[:])
 	}
-	if keep := n - h.at; keep < 8 {
-		a, b = a&(1<<(8*keep)-1), 0
-	} else {
-		b &= 1<<(8*keep-64) - 1
+	if n < 8 {
+		return a & (1<<(8*n) - 1), 0
 	}
-	// The length tells a topic that ends with zeros from one that ends before them.
-	return uint32(fold(h.state^a, h.seed.tail^b^uint64(n)<<1)) | 1<<31
+	return a, b & (1<<(8*n-64) - 1)
 }
 
 func words(b []byte) (uint64, uint64) {

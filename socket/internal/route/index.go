@@ -1,159 +1,161 @@
 package route
 
-// index finds entries by the hashes of their topics: a table with open addressing. It has the entries of all topics except for the empty one.
+import "iter"
+
+// index finds entries by the hashes of their topics: extendible hashing. The first bits of a hash say which segment it is in. A segment that is full is replaced by two,
+// so that no subscription waits until all others have been moved. Entries do move: a pointer to one is valid until another one is added or removed.
 //
-// Invariant: between the place that a hash asks for, which is its low bits, and the one where it is there is no free place. At least a quarter is free.
+// Invariant: a segment is at 1<<(depth-segment.depth) neighbouring places of segments, those of its bits.
 type index struct {
-	pages
-	places []place
-	rests  []rest // those that entries have
-	count  int    // entries
+	all      entry      // of the empty topic; its hash is 0, and no other's
+	segments []*segment // 1<<depth
+	depth    int
+	rests    []rest // those that entries have
+	count    int    // entries, without all
 }
 
-// place is where an entry is found: hash and number in one word, so that a look at it is one miss of the cache, and most looks, which find nothing, go no further.
-type place struct {
-	hash uint32
-	id   uint32 // 0 where there is none
-}
+// mostDepth is when segments grow instead: more bits of a hash there are not.
+const mostDepth = 20
 
-// smallIndex is the size of the smallest table. All are powers of two.
-const smallIndex = 8
+// of returns the place of the segment of a hash.
+func (x *index) of(hash uint32) uint32 { return hash >> (32 - x.depth) }
 
-// find returns the number of the entry of topic, which is not empty, or 0.
-func (x *index) find(topic []byte, hash uint32) uint32 {
+// find returns the entry of topic, which is not empty, or nil.
+func (x *index) find(topic []byte, hash uint32) *entry {
 	if x.count == 0 {
-		return 0
+		return nil
 	}
-	last := uint32(len(x.places) - 1)
+	s, tag := x.segments[x.of(hash)], tagOf(hash)
+	last := uint32(len(s.tags) - 1)
 	for i := hash & last; ; i = (i + 1) & last {
-		p := x.places[i]
-		if p.id == 0 || p.hash == hash && x.is(p.id, topic) {
-			return p.id
+		switch s.tags[i] {
+		case 0:
+			return nil
+		case tag:
+			if e := &s.entries[i]; x.is(e, topic) {
+				return e
+			}
 		}
 	}
 }
 
-// is reports whether an entry is that of topic.
-func (x *index) is(id uint32, topic []byte) bool {
-	e := x.at(id)
+// is reports whether e is the entry of topic.
+func (x *index) is(e *entry, topic []byte) bool {
 	if len(topic) <= len(e.text) {
 		return int(e.bytes) == len(topic) && string(e.text[:len(topic)]) == string(topic)
 	}
-	return e.bytes == long && x.rests[e.rest-1].text == string(topic)
+	return int(e.bytes) == long && x.rests[e.rest-1].text == string(topic)
+}
+
+// candidates yields the entries that may have a hash.
+func (x *index) candidates(hash uint32) iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		if hash == 0 {
+			yield(&x.all)
+			return
+		}
+		s, tag := x.segments[x.of(hash)], tagOf(hash)
+		last := uint32(len(s.tags) - 1)
+		for i := hash & last; s.tags[i] != 0; i = (i + 1) & last {
+			if s.tags[i] == tag && !yield(&s.entries[i]) {
+				return
+			}
+		}
+	}
+}
+
+// entries yields all entries, that of the empty topic among them.
+func (x *index) entries() iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		if !yield(&x.all) {
+			return
+		}
+		for i, s := range x.segments {
+			if i > 0 && s == x.segments[i-1] {
+				continue
+			}
+			for i, tag := range s.tags {
+				if tag != 0 && !yield(&s.entries[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // insert makes an entry of topic, which has none.
-func (x *index) insert(topic []byte, hash uint32) uint32 {
-	if 4*(x.count+1) > 3*len(x.places) {
-		x.resize(max(smallIndex, 2*len(x.places)))
+func (x *index) insert(topic []byte, hash uint32) *entry {
+	if x.segments == nil {
+		x.segments = []*segment{newSegment(smallSegment, 0)}
 	}
-	id := x.take()
-	e := x.at(id)
-	*e = entry{bytes: uint32(min(len(topic), int(long)))}
-	if copy(e.text[:], topic); e.bytes == long {
-		x.extend(id).text = string(topic)
+	s := x.segments[x.of(hash)]
+	for s.full() {
+		x.widen(s, hash)
+		s = x.segments[x.of(hash)]
 	}
 	x.count++
-	x.put(place{hash, id})
-	return id
+	e := s.add(&entry{hash: hash, bytes: uint8(min(len(topic), long))})
+	if copy(e.text[:], topic); int(e.bytes) == long {
+		x.extend(e).text = string(topic)
+	}
+	return e
 }
 
-func (x *index) put(p place) {
-	last := uint32(len(x.places) - 1)
-	i := p.hash & last
-	for x.places[i].id != 0 {
-		i = (i + 1) & last
+// widen makes room in the segment of a hash: it grows, or is replaced by two.
+func (x *index) widen(s *segment, hash uint32) {
+	if len(s.tags) < fullSegment || s.depth == mostDepth {
+		s.resize(2 * len(s.tags))
+		return
 	}
-	x.places[i] = p
-}
-
-// remove takes an entry out, and moves the places behind its own to where they are found without it.
-func (x *index) remove(id, hash uint32) {
-	last := uint32(len(x.places) - 1)
-	hole := hash & last
-	for x.places[hole].id != id {
-		hole = (hole + 1) & last
-	}
-	for i := (hole + 1) & last; x.places[i].id != 0; i = (i + 1) & last {
-		if moved := (i - x.places[i].hash) & last; moved >= (i-hole)&last {
-			x.places[hole] = x.places[i]
-			hole = i
+	if s.depth == x.depth {
+		x.depth++
+		segments := make([]*segment, 0, 1<<x.depth)
+		for _, s := range x.segments {
+			segments = append(segments, s, s)
 		}
+		x.segments = segments
 	}
-	x.places[hole] = place{}
+	halves := [2]*segment{newSegment(fullSegment, s.depth+1), newSegment(fullSegment, s.depth+1)}
+	s.move(func(hash uint32) *segment { return halves[hash>>(31-s.depth)&1] })
+	x.set(halves[0], hash&^(1<<(31-s.depth)))
+	x.set(halves[1], hash|1<<(31-s.depth))
+}
+
+// set has s be the segment of the hashes that begin like this one.
+func (x *index) set(s *segment, hash uint32) {
+	n := uint32(1) << (x.depth - s.depth)
+	for i := x.of(hash) &^ (n - 1); n > 0; i, n = i+1, n-1 {
+		x.segments[i] = s
+	}
+}
+
+// remove takes an entry out.
+func (x *index) remove(e *entry) {
+	hash := e.hash
+	if e.rest != 0 {
+		x.cut(e)
+	}
+	x.segments[x.of(hash)].remove(e)
 	x.count--
-	x.cut(id)
-	x.give(id)
+	x.narrow(hash)
 }
 
-func (x *index) resize(size int) {
-	places := x.places
-	x.places = make([]place, size)
-	for _, p := range places {
-		if p.id != 0 {
-			x.put(p)
+// narrow gives memory back of which little is used near a hash: what is kept follows what is subscribed, not what once was.
+func (x *index) narrow(hash uint32) {
+	s := x.segments[x.of(hash)]
+	for ; s.depth > 0; s = x.segments[x.of(hash)] {
+		other := x.segments[x.of(hash^1<<(32-s.depth))]
+		if other.depth != s.depth || 8*(s.count+other.count) >= len(s.tags)+len(other.tags) {
+			return
 		}
+		other.move(func(uint32) *segment { return s })
+		s.depth--
+		x.set(s, hash)
 	}
-}
-
-// shrink gives memory back of which little is used: what is kept follows what is subscribed, not what once was. It calls moved for each entry that has
-// another number now. What is in front stays there, and so an entry with many subscribers is not moved again and again.
-func (x *index) shrink(moved func(id uint32)) {
-	if len(x.places) == smallIndex || 8*x.count >= len(x.places) {
-		return
+	if x.depth > 0 {
+		x.depth, x.segments = 0, []*segment{s}
 	}
-	x.resize(max(smallIndex, len(x.places)/4))
-	size := sizeFor(2 * (x.count + 1))
-	if size >= x.size() {
-		return
-	}
-	for i := range x.places {
-		p := &x.places[i]
-		if p.id < size {
-			continue
-		}
-		id := x.take()
-		for id >= size {
-			id = x.take()
-		}
-		e := x.at(id)
-		*e = *x.at(p.id)
-		*x.at(p.id) = entry{}
-		p.id = id
-		if e.rest != 0 {
-			x.rests[e.rest-1].entry = id
-		}
-		moved(id)
-	}
-	x.pages.shrink(size)
-}
-
-// extend returns the rest of an entry, and makes it if need be.
-func (x *index) extend(id uint32) *rest {
-	e := x.at(id)
-	if e.rest == 0 {
-		x.rests = append(x.rests, rest{entry: id})
-		e.rest = uint32(len(x.rests))
-	}
-	return &x.rests[e.rest-1]
-}
-
-// curtail takes the rest off an entry that does not need it.
-func (x *index) curtail(id uint32) {
-	if rest := x.at(id).rest; rest != 0 && !x.rests[rest-1].needed() {
-		x.cut(id)
-	}
-}
-
-// cut takes the rest off an entry if it has one. The last of the rests moves to its place.
-func (x *index) cut(id uint32) {
-	e := x.at(id)
-	if e.rest == 0 {
-		return
-	}
-	at := e.rest - 1
-	x.rests, e.rest = removeAt(x.rests, int(at)), 0
-	if int(at) < len(x.rests) {
-		x.at(x.rests[at].entry).rest = at + 1
+	if len(s.tags) > smallSegment && 8*s.count < len(s.tags) {
+		s.resize(max(smallSegment, len(s.tags)/4))
 	}
 }

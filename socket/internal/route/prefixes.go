@@ -20,8 +20,8 @@ func (s *Prefixes) Remove(topic []byte) (last, known bool) {
 // Match reports whether topic begins with one of the set. It does not allocate.
 func (s *Prefixes) Match(topic []byte) bool {
 	h := s.topics.seed.prefixes(topic)
-	for id := range s.topics.matches(&h) {
-		if s.topics.index.subscribed(id) {
+	for e := range s.topics.matches(&h) {
+		if s.topics.index.subscribed(e) {
 			return true
 		}
 	}
@@ -30,20 +30,20 @@ func (s *Prefixes) Match(topic []byte) bool {
 
 // Has reports whether just this topic is one of the set. It does not allocate.
 func (s *Prefixes) Has(topic []byte) bool {
-	id, known := s.topics.find(topic)
-	return known && s.topics.index.subscribed(id)
+	e := s.topics.find(topic)
+	return e != nil && s.topics.index.subscribed(e)
 }
 
 // Each calls yield for each topic of the set once, in no particular order, with how often it was added. The slice is
 // valid during the call only, and yield must not change the set.
 func (s *Prefixes) Each(yield func(topic []byte, times int)) {
-	if s.topics.count == 0 {
-		return
-	}
+	x := &s.topics.index
 	var topic []byte
-	for _, h := range s.topics.slots[0].holds {
-		topic = s.topics.index.appendTopic(topic[:0], h.entry)
-		yield(topic, s.topics.index.subs(h.entry)[h.at].times)
+	for e := range x.entries() {
+		for _, sub := range x.subs(e) {
+			topic = x.appendTopic(topic[:0], e)
+			yield(topic, sub.times)
+		}
 	}
 }
 

@@ -61,13 +61,13 @@ func (t *Topics[P]) Subscribe(p P, topic []byte) (first bool) {
 	slot := t.slot(p)
 	s := &t.slots[slot]
 	s.total++
-	id := t.entry(topic)
-	if at := t.index.where(id, slot); at >= 0 {
-		t.index.subs(id)[at].times++
+	e := t.entry(topic)
+	if at := t.index.where(e, slot); at >= 0 {
+		t.index.subs(e)[at].times++
 		return false
 	}
-	at := t.index.join(id, sub{slot: slot, at: uint32(len(s.holds)), times: 1})
-	s.holds = append(s.holds, hold{id, uint32(at)})
+	at := t.index.join(e, sub{slot: slot, at: uint32(len(s.holds)), times: 1})
+	s.holds = append(s.holds, hold{e.hash, uint32(at)})
 	s.bytes += len(topic)
 	if at > 0 {
 		return false
@@ -105,45 +105,38 @@ func (t *Topics[P]) vacate(i uint32) {
 }
 
 // entry returns the entry of topic, and makes it if need be.
-func (t *Topics[P]) entry(topic []byte) uint32 {
-	t.index.prepare()
+func (t *Topics[P]) entry(topic []byte) *entry {
 	if len(topic) == 0 {
-		return 0
+		return &t.index.all
 	}
 	t.seed.draw()
 	hash := t.seed.hash(topic)
-	id := t.index.find(topic, hash)
-	if id == 0 {
-		id = t.index.insert(topic, hash)
+	e := t.index.find(topic, hash)
+	if e == nil {
+		e = t.index.insert(topic, hash)
 		t.resize(len(topic), 1)
 	}
-	return id
+	return e
 }
 
 // anchor counts topic in or out at its anchors.
-func (t *Topics[P]) anchor(topic []byte, by int) {
+func (t *Topics[P]) anchor(topic []byte, by int32) {
 	for n := firstAnchor; n < len(topic); n *= anchorStep {
-		id := t.entry(topic[:n])
-		r := t.index.extend(id)
+		e := t.entry(topic[:n])
+		r := t.index.extend(e)
 		r.longer += by
 		r.lengths |= lengthBit(min(len(topic), n*anchorStep), n)
-		t.release(id, topic[:n])
+		t.release(e, n)
 	}
 }
 
-// release takes the entry of topic out if it is of no use any more. Entries may have other numbers after that.
-func (t *Topics[P]) release(id uint32, topic []byte) {
-	t.index.curtail(id)
-	if id == 0 || t.index.used(id) {
-		return
+// release takes out e, whose topic is so long, if it is of no use any more.
+func (t *Topics[P]) release(e *entry, bytes int) {
+	t.index.curtail(e)
+	if _, longer := t.index.longer(e); !longer && !t.index.subscribed(e) && e != &t.index.all {
+		t.index.remove(e)
+		t.resize(bytes, -1)
 	}
-	t.index.remove(id, t.seed.hash(topic))
-	t.resize(len(topic), -1)
-	t.index.shrink(func(id uint32) {
-		for at, s := range t.index.subs(id) {
-			t.slots[s.slot].holds[s.at] = hold{id, uint32(at)}
-		}
-	})
 }
 
 // resize counts an entry of so many bytes in or out.
@@ -180,38 +173,34 @@ func (t *Topics[P]) Unsubscribe(p P, topic []byte) (last, known bool) {
 	if !known {
 		return false, false
 	}
-	id, known := t.find(topic)
-	if !known {
+	e := t.find(topic)
+	if e == nil {
 		return false, false
 	}
-	at := t.index.where(id, slot)
+	at := t.index.where(e, slot)
 	if at < 0 {
 		return false, false
 	}
 	s := &t.slots[slot]
 	s.total--
-	if times := &t.index.subs(id)[at].times; *times > 1 {
+	if times := &t.index.subs(e)[at].times; *times > 1 {
 		*times--
 		return false, true
 	}
 	s.bytes -= len(topic)
-	last = t.drop(hold{id, uint32(at)}, topic)
+	last = t.drop(e, at, topic)
 	if len(s.holds) == 0 {
 		t.vacate(slot)
 	}
 	return last, true
 }
 
-// find returns the entry of exactly this topic.
-func (t *Topics[P]) find(topic []byte) (id uint32, known bool) {
-	if t.count == 0 {
-		return 0, false
-	}
+// find returns the entry of exactly this topic, or nil.
+func (t *Topics[P]) find(topic []byte) *entry {
 	if len(topic) == 0 {
-		return 0, true
+		return &t.index.all
 	}
-	id = t.index.find(topic, t.seed.hash(topic))
-	return id, id != 0
+	return t.index.find(topic, t.seed.hash(topic))
 }
 
 // RemovePipe takes all subscriptions of p back. For each topic it calls gone, unless that is nil, in no particular
@@ -224,10 +213,12 @@ func (t *Topics[P]) RemovePipe(p P, gone func(topic []byte, times int, last bool
 	}
 	var topic []byte
 	for s := &t.slots[slot]; len(s.holds) > 0; {
-		h := s.holds[len(s.holds)-1]
-		times := t.index.subs(h.entry)[h.at].times
-		topic = t.index.appendTopic(topic[:0], h.entry)
-		last := t.drop(h, topic)
+		i := len(s.holds) - 1
+		h := s.holds[i]
+		e := t.index.holder(h, slot, uint32(i))
+		times := t.index.subs(e)[h.at].times
+		topic = t.index.appendTopic(topic[:0], e)
+		last := t.drop(e, int(h.at), topic)
 		if gone != nil {
 			gone(topic, times, last)
 		}
@@ -235,26 +226,26 @@ func (t *Topics[P]) RemovePipe(p P, gone func(topic []byte, times int, last bool
 	t.vacate(slot)
 }
 
-// drop takes a subscriber off the entry of topic, and reports whether it was the last. The last one of subs and the last one of the pipe's holds move to
-// the places that are free now.
-func (t *Topics[P]) drop(h hold, topic []byte) (last bool) {
-	gone := t.index.subs(h.entry)[h.at]
-	t.index.leave(h.entry, int(h.at))
-	if subs := t.index.subs(h.entry); int(h.at) < len(subs) {
-		moved := subs[h.at]
-		t.slots[moved.slot].holds[moved.at].at = h.at
+// drop takes the subscriber at a place off e, the entry of topic, and reports whether it was the last. The last one of subs and the last one of the pipe's
+// holds move to the places that are free now.
+func (t *Topics[P]) drop(e *entry, at int, topic []byte) (last bool) {
+	gone := t.index.subs(e)[at]
+	t.index.leave(e, at)
+	left := t.index.subs(e)
+	if at < len(left) {
+		t.slots[left[at].slot].holds[left[at].at].at = uint32(at)
 	}
 	s := &t.slots[gone.slot]
-	s.holds = removeAt(s.holds, int(gone.at))
-	if int(gone.at) < len(s.holds) {
-		moved := s.holds[gone.at]
-		t.index.subs(moved.entry)[moved.at].at = gone.at
+	if end := uint32(len(s.holds) - 1); gone.at < end {
+		moved := s.holds[end]
+		t.index.subs(t.index.holder(moved, gone.slot, end))[moved.at].at = gone.at
 	}
-	if len(t.index.subs(h.entry)) > 0 {
+	s.holds = removeAt(s.holds, int(gone.at))
+	if len(left) > 0 {
 		return false
 	}
 	t.count--
-	t.release(h.entry, topic)
+	t.release(e, len(topic))
 	t.anchor(topic, -1)
 	return true
 }
@@ -264,8 +255,8 @@ func (t *Topics[P]) drop(h hold, topic []byte) (last bool) {
 func (t *Topics[P]) Match(topic []byte, yield func(P)) {
 	t.stamp++
 	h := t.seed.prefixes(topic)
-	for id := range t.matches(&h) {
-		for _, sub := range t.index.subs(id) {
+	for e := range t.matches(&h) {
+		for _, sub := range t.index.subs(e) {
 			if s := &t.slots[sub.slot]; s.stamp != t.stamp {
 				s.stamp = t.stamp
 				yield(s.pipe)
@@ -278,8 +269,8 @@ func (t *Topics[P]) Match(topic []byte, yield func(P)) {
 func (t *Topics[P]) AppendMatch(dst []P, topic []byte) []P {
 	t.stamp++
 	h := t.seed.prefixes(topic)
-	for id := range t.matches(&h) {
-		for _, sub := range t.index.subs(id) {
+	for e := range t.matches(&h) {
+		for _, sub := range t.index.subs(e) {
 			if s := &t.slots[sub.slot]; s.stamp != t.stamp {
 				s.stamp = t.stamp
 				dst = append(dst, s.pipe)
@@ -290,9 +281,9 @@ func (t *Topics[P]) AppendMatch(dst []P, topic []byte) []P {
 }
 
 // matches yields the entries that a topic begins with, anchors among them.
-func (t *Topics[P]) matches(h *prefixes) iter.Seq[uint32] {
-	return func(yield func(uint32) bool) {
-		if t.count == 0 || !yield(0) {
+func (t *Topics[P]) matches(h *prefixes) iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		if !yield(&t.index.all) {
 			return
 		}
 		lengths := ^uint64(0)
@@ -304,13 +295,13 @@ func (t *Topics[P]) matches(h *prefixes) iter.Seq[uint32] {
 			if lengths&size.bit == 0 {
 				continue
 			}
-			id := t.index.find(h.topic[:size.bytes], h.next(size.bytes))
-			if id != 0 && !yield(id) {
+			e := t.index.find(h.topic[:size.bytes], h.next(size.bytes))
+			if e != nil && !yield(e) {
 				return
 			}
 			if size.anchor {
 				var longer bool
-				if lengths, longer = t.index.longer(id); !longer {
+				if lengths, longer = t.index.longer(e); !longer {
 					return
 				}
 			}
@@ -320,8 +311,8 @@ func (t *Topics[P]) matches(h *prefixes) iter.Seq[uint32] {
 
 // AppendExact is AppendMatch for those alone who subscribed to just this topic: RFC 48 compares groups as a whole.
 func (t *Topics[P]) AppendExact(dst []P, topic []byte) []P {
-	if id, known := t.find(topic); known {
-		for _, s := range t.index.subs(id) {
+	if e := t.find(topic); e != nil {
+		for _, s := range t.index.subs(e) {
 			dst = append(dst, t.slots[s.slot].pipe)
 		}
 	}
@@ -337,16 +328,10 @@ func (t *Topics[P]) Found(p P) bool {
 // Each calls yield for each topic that is subscribed to once, in no particular order. The slice is valid during the
 // call only, and yield must not change the Topics.
 func (t *Topics[P]) Each(yield func(topic []byte)) {
-	if t.count == 0 {
-		return
-	}
-	if t.index.subscribed(0) {
-		yield(nil)
-	}
 	var topic []byte
-	for _, p := range t.index.places {
-		if p.id != 0 && t.index.subscribed(p.id) {
-			topic = t.index.appendTopic(topic[:0], p.id)
+	for e := range t.index.entries() {
+		if t.index.subscribed(e) {
+			topic = t.index.appendTopic(topic[:0], e)
 			yield(topic)
 		}
 	}

@@ -210,7 +210,7 @@ func TestCrowd(t *testing.T) {
 	check(t, &topics)
 }
 
-// What is kept follows what is subscribed, not what once was; and what is left is found where it is now: the first topics, and the last, which had other places.
+// What is kept follows what is subscribed, not what once was; and what is left is found where it is now.
 func TestIndexShrinks(t *testing.T) {
 	t.Parallel()
 	var topics Topics[int]
@@ -223,14 +223,18 @@ func TestIndexShrinks(t *testing.T) {
 		topics.Subscribe(2+i%3, names[i])
 	}
 	check(t, &topics)
+	require.Greater(t, len(topics.index.segments), 1)
 	for i, name := range names[10:4990] {
+		if i == 4500 {
+			check(t, &topics)
+		}
 		topics.Unsubscribe(1, name)
 		topics.Unsubscribe(2+(10+i)%3, name)
 	}
 	check(t, &topics)
 	assert.Equal(t, 20, topics.Count())
-	assert.LessOrEqual(t, len(topics.index.places), 256)
-	assert.LessOrEqual(t, topics.index.size(), uint32(256))
+	assert.Len(t, topics.index.segments, 1)
+	assert.LessOrEqual(t, len(topics.index.segments[0].entries), 256)
 	assert.LessOrEqual(t, cap(topics.index.rests), 128)
 	assert.LessOrEqual(t, cap(topics.slots[0].holds), 128)
 	for i, name := range slices.Concat(names[:10], names[4990:]) {
@@ -277,40 +281,32 @@ func TestPrefixes(t *testing.T) {
 	assert.Equal(t, []string{"", "abc", "x"}, each())
 }
 
-// check verifies what index.go, pages.go, entry.go and topics.go call invariants.
+// check verifies what segment.go, index.go, entry.go and topics.go call invariants.
 func check[P comparable](t testing.TB, topics *Topics[P]) {
 	t.Helper()
 	x := &topics.index
-	checkPages(t, x)
-	entries, topicsSeen, subs, sizes := 0, 0, 0, map[int]int{}
-	longer, lengths := map[string]int{}, map[string]uint64{}
-	ids := []uint32{}
-	if x.fresh > 0 {
-		ids = append(ids, 0)
-	}
-	for _, p := range x.places {
-		if p.id != 0 {
-			ids = append(ids, p.id)
-		}
-	}
-	topicOf := func(id uint32) string { return string(x.appendTopic(nil, id)) }
-	for _, id := range ids {
-		topic := topicOf(id)
-		if id != 0 {
-			entries++
+	checkSegments(t, x)
+	checkRests(t, x)
+	entries, topicsSeen, subs, sizes := -1, 0, 0, map[int]int{}
+	longer, lengths := map[string]int32{}, map[string]uint64{}
+	topicOf := func(e *entry) string { return string(x.appendTopic(nil, e)) }
+	for e := range x.entries() {
+		entries++
+		topic := topicOf(e)
+		require.Equal(t, e == &x.all, topic == "")
+		require.Same(t, e, topics.find([]byte(topic)))
+		if topic != "" {
+			require.Equal(t, topics.seed.hash([]byte(topic)), e.hash)
 			sizes[len(topic)]++
-			require.Equal(t, id, x.find([]byte(topic), topics.seed.hash([]byte(topic))))
-		} else {
-			require.Empty(t, topic)
 		}
-		for at, s := range x.subs(id) {
-			require.Equal(t, hold{id, uint32(at)}, topics.slots[s.slot].holds[s.at])
+		for at, s := range x.subs(e) {
+			require.Equal(t, hold{e.hash, uint32(at)}, topics.slots[s.slot].holds[s.at])
+			require.Same(t, e, x.holder(hold{e.hash, uint32(at)}, s.slot, s.at))
 			require.Positive(t, s.times)
-			require.Equal(t, at, x.where(id, s.slot))
+			require.Equal(t, at, x.where(e, s.slot))
 		}
-		subs += len(x.subs(id))
-		require.Equal(t, x.subscribed(id), len(x.subs(id)) > 0)
-		if !x.subscribed(id) {
+		subs += len(x.subs(e))
+		if !x.subscribed(e) {
 			continue
 		}
 		topicsSeen++
@@ -320,16 +316,15 @@ func check[P comparable](t testing.TB, topics *Topics[P]) {
 		}
 	}
 	require.Equal(t, entries, x.count)
-	require.LessOrEqual(t, 4*entries, 3*len(x.places))
 	require.Equal(t, topicsSeen, topics.Count())
-	for _, id := range ids {
-		has, any := x.longer(id)
-		want := lengths[topicOf(id)]
-		require.Equal(t, longer[topicOf(id)] > 0, any)
-		require.Equal(t, want, has&want)
-		require.True(t, id == 0 || x.subscribed(id) || any, "entry %q is of no use", topicOf(id))
-		if rest := x.at(id).rest; rest != 0 {
-			require.Equal(t, longer[topicOf(id)], x.rests[rest-1].longer)
+	for e := range x.entries() {
+		topic := topicOf(e)
+		has, some := x.longer(e)
+		require.Equal(t, longer[topic] > 0, some)
+		require.Equal(t, lengths[topic], has&lengths[topic])
+		require.True(t, e == &x.all || x.subscribed(e) || some, "entry %q is of no use", topic)
+		if e.rest != 0 {
+			require.Equal(t, longer[topic], x.rests[e.rest-1].longer)
 		}
 	}
 	for i, s := range topics.sizes {
@@ -344,9 +339,10 @@ func check[P comparable](t testing.TB, topics *Topics[P]) {
 		require.NotEmpty(t, s.holds)
 		subs -= len(s.holds)
 		bytes, total := 0, 0
-		for _, h := range s.holds {
-			bytes += len(topicOf(h.entry))
-			total += x.subs(h.entry)[h.at].times
+		for i, h := range s.holds {
+			e := x.holder(h, slot, uint32(i))
+			bytes += len(topicOf(e))
+			total += x.subs(e)[h.at].times
 		}
 		require.Equal(t, []int{bytes, total}, []int{s.bytes, s.total})
 	}
@@ -354,36 +350,55 @@ func check[P comparable](t testing.TB, topics *Topics[P]) {
 	require.Len(t, topics.slots, len(topics.pipes)+len(topics.spare))
 }
 
-// checkPages verifies that each entry has a place or is free, and each rest an entry that needs it.
-func checkPages(t testing.TB, x *index) {
+// checkSegments verifies that each segment is where its hashes are looked for, and that neighbours are there because of what they hold.
+func checkSegments(t testing.TB, x *index) {
 	t.Helper()
-	if x.fresh == 0 {
-		require.Empty(t, x.pages.pages)
-		return
-	}
-	state := make([]string, x.fresh) // of each entry
-	state[0] = "in use"
-	for _, p := range x.places {
-		if p.id != 0 {
-			require.Empty(t, state[p.id])
-			state[p.id] = "in use"
+	for i := 0; i < len(x.segments); {
+		s, places := x.segments[i], 1<<(x.depth-x.segments[i].depth)
+		require.Zero(t, i%places)
+		for range places {
+			require.Same(t, s, x.segments[i])
+			i++
+		}
+		count := 0
+		for k, tag := range s.tags {
+			if tag == 0 {
+				require.Equal(t, entry{}, s.entries[k])
+				continue
+			}
+			count++
+			require.Equal(t, tagOf(s.entries[k].hash), tag)
+			require.Same(t, s, x.segments[x.of(s.entries[k].hash)])
+		}
+		require.Equal(t, s.count, count)
+		require.LessOrEqual(t, 4*count, 3*len(s.tags))
+		if s.depth > 0 {
+			require.Len(t, s.tags, fullSegment)
+			if other := x.segments[(i-places)^places]; other.depth == s.depth {
+				require.GreaterOrEqual(t, s.count+other.count, fullSegment/4)
+			}
+		} else if len(s.tags) > smallSegment {
+			require.GreaterOrEqual(t, 8*s.count, len(s.tags))
 		}
 	}
-	for id := x.free; id != 0; id = x.at(id).first[0].slot {
-		require.Empty(t, state[id])
-		require.Equal(t, entry{first: [1]sub{{slot: x.at(id).first[0].slot}}}, *x.at(id))
-		state[id] = "free"
-	}
-	require.NotContains(t, state, "")
-	require.LessOrEqual(t, x.fresh, x.size())
-	require.LessOrEqual(t, x.size(), 8*sizeFor(x.count+1), "memory that is kept")
-	for i := range x.rests {
-		r := &x.rests[i]
-		e := x.at(r.entry)
-		require.Equal(t, uint32(i+1), e.rest)
-		require.True(t, r.needed())
-		require.Equal(t, r.text != "", e.bytes == long)
+}
+
+// checkRests verifies that each rest belongs to an entry that needs it.
+func checkRests(t testing.TB, x *index) {
+	t.Helper()
+	owners := 0
+	for e := range x.entries() {
+		if e.rest == 0 {
+			require.Less(t, int(e.bytes), long)
+			continue
+		}
+		owners++
+		r := &x.rests[e.rest-1]
+		require.Equal(t, e.hash, r.hash)
+		require.Equal(t, int(e.bytes) == long, r.text != "")
+		require.True(t, r.text != "" || r.subs != nil || r.longer != 0)
 		require.NotEqual(t, 1, len(r.subs))
 		require.True(t, r.subs == nil || e.first[0] == sub{})
 	}
+	require.Len(t, x.rests, owners)
 }
