@@ -48,6 +48,8 @@ type sendingHalf interface {
 	next(to string, size int) (p *pipe, ok bool)
 	// full says that p, which next returned, has no room. It reports whether next may know another.
 	full(p *pipe) bool
+	// recall ends whatever is sent without the lock.
+	recall()
 }
 
 // progress is what a pipe knows of the messages that it got on one connection.
@@ -112,6 +114,7 @@ func (b *balancer) sendSure(ctx context.Context, frames, given [][]byte, size in
 // takeLocked is that of assured, in fewer steps.
 func (b *balancer) takeLocked(frames, given [][]byte, size int) (p *pipe, flush bool, err error) {
 	a := b.sure
+	b.recall()
 	if len(a.again) > 0 || a.fullLocked("") {
 		return nil, false, nil
 	}
@@ -129,6 +132,7 @@ func (b *balancer) takeLocked(frames, given [][]byte, size int) (p *pipe, flush 
 	}
 	p.sent.Load().given++
 	a.number++
+	b.entrustLocked(p)
 	return p, flush, nil
 }
 
@@ -201,6 +205,7 @@ func (a *assured) moved() {
 // nacked has a message delivered again later, or gives it up.
 func (a *assured) nacked(p *pipe, n zmtp.Nack) error {
 	a.mu.Lock()
+	a.half.recall()
 	r, ok, err := p.takeBack(n.Tag)
 	if ok {
 		p.sent.Load().settled.Add(1)
@@ -220,6 +225,7 @@ func (a *assured) nacked(p *pipe, n zmtp.Nack) error {
 // detach takes back what the connection of p, which has ended, did not settle.
 func (a *assured) detach(p *pipe) {
 	a.mu.Lock()
+	a.half.recall()
 	delete(a.pipes, p)
 	begun, closing, ours := 0, a.c.ctx.Err() != nil, p.leftByUs()
 	for _, r := range p.out.Return() {
@@ -280,6 +286,7 @@ func (a *assured) waitAcked(ctx context.Context) error {
 	a.waiting.Add(1)
 	defer a.waiting.Add(-1)
 	a.mu.Lock()
+	a.half.recall()
 	last := a.number
 	for {
 		left := a.pendingLocked(last)

@@ -136,8 +136,12 @@ func (b *balancer) stopSending(err error) {
 // chooseLocked lets Send queue messages at the only peer without b.mu. That is decided under the lock of the peer's queue, so that nothing
 // is queued any more once the peer or the socket is leaving.
 func (b *balancer) chooseLocked() {
+	if b.sure != nil {
+		b.recall()
+		return
+	}
 	var sole *pipe
-	if b.err == nil && b.spooler == nil && b.sure == nil && b.ring.Len() == 1 {
+	if b.err == nil && b.spooler == nil && b.ring.Len() == 1 {
 		sole, _ = b.ring.Next()
 	}
 	old := b.sole.Swap(sole)
@@ -169,16 +173,16 @@ func (b *balancer) send(ctx context.Context, frames, given [][]byte) error {
 	if b.spooler != nil {
 		return b.spooler.send(ctx, either(frames, given), size)
 	}
-	if b.sure != nil {
-		return b.sendSure(ctx, frames, given, size)
-	}
 	if p := b.sole.Load(); p != nil && given == nil {
-		if took, flush := p.out.AppendOpen(frames, size); took {
+		if took, flush := b.sendSole(p, frames, size); took {
 			if flush {
 				p.out.Flush()
 			}
 			return nil
 		}
+	}
+	if b.sure != nil {
+		return b.sendSure(ctx, frames, given, size)
 	}
 	for {
 		p, flush, err := b.try(frames, given, size, nil)

@@ -7,12 +7,16 @@ import "github.com/meshmq/meshmq/transport/zmtp"
 func (o *Out) Deliver(frames [][]byte, size int, d Delivery) (ok, flush bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.deliverLocked(frames, size, d)
+}
+
+func (o *Out) deliverLocked(frames [][]byte, size int, d Delivery) (ok, flush bool) {
 	b, start := o.beginLocked(frames, size, d)
 	if b == nil {
 		return false, false
 	}
 	for i, f := range frames {
-		if n := len(f); n < 256 { // the hot path
+		if n := len(f); n < 256 {
 			b.b = append(append(b.b, more(i, frames), byte(n)), f...)
 			continue
 		}
