@@ -75,7 +75,7 @@ func (o *Out) beginLocked(frames [][]byte, size int, d Delivery) (b *block, star
 	b = k.block(smallPart(frames) + k.announce(d))
 	start = len(b.b)
 	b.b = append(b.b, k.scratch...)
-	k.add(d, size, b)
+	k.add(&d, len(frames), size, b)
 	if d.Again {
 		o.total--
 		o.totalB -= uint64(size)
@@ -200,29 +200,33 @@ func (o *Out) progressLocked() {
 	if o.control > 0 {
 		i = 1
 	}
-	for tag := k.landed + 1; i < len(o.flight) && tag < k.next; tag++ {
-		e := k.at(tag)
-		if tag <= k.floor || e.blk == 0 {
+	for m := range k.unsettled {
+		if m.tag <= k.landed {
 			continue
 		}
+		if i == len(o.flight) {
+			return
+		}
+		pos := len(k.blocks[m.blk-1].b) - len(m.rest)
 		s := &o.flight[i]
-		for s.blk == nil || s.blk.id != e.blk || int(e.pos) < s.at || int(e.pos) >= s.at+len(s.b) {
+		for s.blk == nil || s.blk.id != m.blk || pos < s.at || pos >= s.at+len(s.b) {
 			offset += len(s.b)
 			if i++; i == len(o.flight) {
 				return
 			}
 			s = &o.flight[i]
 		}
-		begin := offset + int(e.pos) - s.at
+		begin := offset + pos - s.at
 		if begin >= o.sent {
 			return
 		}
-		k.begun = tag
+		k.begun = m.tag
+		_, wire, _ := extent(m.rest)
 		switch {
-		case begin+k.encoded(e) > o.sent:
-			k.cut = tag
+		case begin+wire > o.sent:
+			k.cut = m.tag
 		case k.Plain: // RFC 37, "Socket Semantics": no message is delivered more than once
-			k.settle(tag, e)
+			k.settle(m.place, m.bit())
 			k.written++
 		}
 	}

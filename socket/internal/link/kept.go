@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// firstRing is how many messages the ring of a new connection has place for.
-	firstRing = 16
-	// maxWindow bounds the ring, 40 MB, when a message is not settled and those behind it are.
+	// firstRing is how many groups the ring of a new connection has place for.
+	firstRing = 8
+	// maxWindow bounds the ring, 60 MB where each message is a group of its own, when a message is not settled and those behind it are.
 	maxWindow = 1 << 20
 	// maxCount is where attempts and failures are no longer counted on a link.
 	maxCount = 1<<16 - 1
@@ -29,88 +29,8 @@ func (k *kept) full(hwm, hwmBytes, size int) bool {
 	return hwmBytes > 0 && k.msgs > 0 && k.bytes+size > hwmBytes
 }
 
-// at returns the entry of a tag above floor and below next.
-func (k *kept) at(tag uint64) *entry { return &k.ring[tag&uint64(len(k.ring)-1)] }
-
-// add enters a message that begins at the end of b.
-func (k *kept) add(d Delivery, size int, b *block) {
-	if k.next-k.floor > uint64(len(k.ring)) {
-		k.grow()
-	}
-	*k.at(k.next) = entry{d.Number, size, b.id, uint32(len(b.b)), d.Incarnation, uint16(min(d.Attempt, maxCount)), uint16(min(d.Failed, maxCount))}
-	if k.msgs == 0 {
-		k.mixed = false
-	}
-	k.mixed = k.mixed || d.Number < k.last
-	k.last, k.alone = d.Number, d.Alone
-	b.refs++
-	k.next++
-	k.msgs++
-	k.bytes += size
-}
-
-func (k *kept) grow() {
-	old := k.ring
-	k.ring = make([]entry, max(firstRing, 2*len(old)))
-	for tag := k.floor + 1; tag < k.next; tag++ {
-		*k.at(tag) = old[tag&uint64(len(old)-1)]
-	}
-}
-
-// settleTo settles all tags up to floor.
-func (k *kept) settleTo(floor uint64) {
-	for tag := k.floor + 1; tag <= floor; tag++ {
-		if e := k.at(tag); e.blk != 0 {
-			k.settle(tag, e)
-		}
-	}
-	k.floor = max(k.floor, floor)
-}
-
-// settle settles one message.
-func (k *kept) settle(tag uint64, e *entry) {
-	if k.Settled != nil {
-		if n := len(k.runs); n > 0 && k.runs[n-1].Last+1 == e.number {
-			k.runs[n-1].Last++
-		} else {
-			k.runs = append(k.runs, zmtp.TagRange{First: e.number, Last: e.number})
-		}
-	}
-	k.release(tag, e)
-}
-
-// release forgets one message.
-func (k *kept) release(tag uint64, e *entry) {
-	k.msgs--
-	k.bytes -= e.size
-	k.settled = true
-	if e.size > largeBody && len(k.bodies) > 0 {
-		k.releaseBodies(tag)
-	}
-	b := k.blocks[e.blk-1]
-	e.blk, e.number = 0, tag+1
-	b.unref()
-}
-
-// past returns the first tag behind one that is settled that is not. What it passes over costs one step the next time: a peer that says the same again and again must not have
-// us look at each message of a long window.
-func (k *kept) past(tag uint64) uint64 {
-	end := tag
-	for end < k.next && k.at(end).blk == 0 {
-		end = k.at(end).number
-	}
-	for tag < end {
-		e := k.at(tag)
-		tag, e.number = e.number, end
-	}
-	return end
-}
-
-// advance moves the floor over what is settled, and forgets the large bodies below it.
-func (k *kept) advance() {
-	for k.floor+1 < k.next && k.at(k.floor+1).blk == 0 {
-		k.floor++
-	}
+// forgetBodies forgets the large bodies up to the floor.
+func (k *kept) forgetBodies() {
 	for k.gone < len(k.bodies) && k.bodies[k.gone].tag <= k.floor {
 		k.gone++
 	}
@@ -144,12 +64,13 @@ func (k *kept) releaseBodies(tag uint64) {
 }
 
 // returned returns a message. Its frames are those of the link.
-func (k *kept) returned(tag uint64, e *entry) Returned {
-	r := Returned{Delivery: Delivery{Number: e.number, Incarnation: e.incarnation, Attempt: int(e.attempt), Failed: int(e.failed)}, Size: e.size}
-	large := k.bodiesOf(tag)
-	for rest, more := k.blocks[e.blk-1].b[e.pos:], true; more; {
+func (k *kept) returned(m placed) Returned {
+	r := Returned{Delivery: Delivery{Number: m.number(), Incarnation: m.incarnation, Attempt: int(m.attempt), Failed: int(m.failed)}}
+	large := k.bodiesOf(m.tag)
+	for rest, more := m.rest, true; more; {
 		flags, n, h, _ := zmtp.ParseHeader(rest)
 		more = flags&zmtp.FlagMore != 0
+		r.Size += int(n)
 		if n > largeBody {
 			r.Frames = append(r.Frames, large[0].blk.b)
 			large, rest = large[1:], rest[h:]
@@ -160,20 +81,6 @@ func (k *kept) returned(tag uint64, e *entry) Returned {
 		rest = rest[end:]
 	}
 	return r
-}
-
-// encoded returns how many bytes a message is on the wire.
-func (k *kept) encoded(e *entry) (size int) {
-	for rest, more := k.blocks[e.blk-1].b[e.pos:], true; more; {
-		flags, n, h, _ := zmtp.ParseHeader(rest)
-		more = flags&zmtp.FlagMore != 0
-		size += h + int(n)
-		rest = rest[h:]
-		if n <= largeBody {
-			rest = rest[n:]
-		}
-	}
-	return size
 }
 
 // land notes that more messages are written: all of the connection's but the greeting.

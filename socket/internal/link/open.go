@@ -69,7 +69,7 @@ func (o *Out) DeliverOpen(frames [][]byte, size int) (ok, flush bool) {
 	d := Delivery{Number: o.kept.last + 1, Attempt: 1}
 	if b := o.kept.shortBlock(size); b != nil && len(frames) == 1 && o.kept.expected(&d) {
 		start := len(b.b)
-		o.kept.add(d, size, b)
+		o.kept.add(&d, 1, size, b)
 		b.b = append(append(b.b, 0, byte(size)), frames[0]...)
 		o.kept.told.Number++
 		o.extend(b, start)

@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -15,7 +16,7 @@ import (
 //	                         | and written                | or queued      |
 //
 // The bytes are in blocks, one behind the other, and the write queue is made of slices of them. The part of a message that is
-// copied (all but large bodies) lies in one block, so that it is found by its entry alone.
+// copied (all but large bodies) lies in one block, and is found by the group that it is in.
 
 // ErrTag is for a peer that settles what it was never sent.
 var ErrTag = errors.New("acknowledgement of a message that was never sent")
@@ -58,7 +59,9 @@ type Retention struct {
 // kept is what an acknowledged link has not settled. Out.mu guards it.
 type kept struct {
 	Retention
-	ring    []entry // of the tags from floor+1 on, at their place modulo its length, a power of two
+	ring    []group // those from first to behind, at their place modulo its length, a power of two
+	first   uint64  // place of the group that tag floor+1 is in, if there is one
+	behind  uint64  // place of the next group
 	floor   uint64
 	next    uint64
 	landed  uint64      // the last tag that is written
@@ -84,17 +87,6 @@ type kept struct {
 	last    uint64          // number of the last message
 	mixed   bool            // a number was lower than the one before it, and something has been unsettled since
 	alone   bool            // the last message is to be alone with the peer
-}
-
-// entry is one message. It is settled when blk is 0; number is then a tag up to which all behind it are settled too: see past. There is no pointer in it, so that the garbage collector has nothing to do with the ring.
-type entry struct {
-	number      uint64
-	size        int    // of its bodies
-	blk         uint32 // it begins in the block of that id, at octet pos
-	pos         uint32
-	incarnation uint32
-	attempt     uint16
-	failed      uint16
 }
 
 // largeBodyOf is a body that is not in its message's block.
@@ -142,12 +134,16 @@ func (o *Out) Oldest() (number uint64, ok bool) {
 	if o.kept == nil {
 		return 0, false
 	}
-	for tag := o.kept.floor + 1; tag < o.kept.next; tag++ {
-		if e := o.kept.at(tag); e.blk != 0 && (!ok || e.number < number) {
-			number, ok = e.number, true
-			if !o.kept.mixed {
-				break
-			}
+	for place := o.kept.first; place < o.kept.behind; place++ {
+		g := o.kept.at(place)
+		if g.open == 0 {
+			continue
+		}
+		if lowest := g.number + uint64(bits.TrailingZeros64(g.open)); !ok || lowest < number {
+			number, ok = lowest, true
+		}
+		if !o.kept.mixed {
+			break
 		}
 	}
 	return number, ok
@@ -186,15 +182,8 @@ func (o *Out) Ack(a zmtp.Ack) (acked, stale int, err error) {
 	k.settleTo(a.Floor)
 	for r, ok := a.Next(); ok; r, ok = a.Next() {
 		stale += int(min(r.Last, k.floor) - min(r.First-1, k.floor))
-		for tag := max(r.First, k.floor+1); tag <= r.Last; {
-			if e := k.at(tag); e.blk != 0 {
-				k.settle(tag, e)
-				tag++
-				continue
-			}
-			past := min(k.past(tag), r.Last+1)
-			stale += int(past - tag)
-			tag = past
+		if r.Last > k.floor {
+			stale += k.settleRange(max(r.First, k.floor+1), r.Last)
 		}
 	}
 	k.advance()
@@ -224,14 +213,14 @@ func (o *Out) Nack(tag uint64) (r Returned, ok bool, err error) {
 	if sent := o.sentLocked(); tag == 0 || tag > sent {
 		return r, false, fmt.Errorf("%w: NACK of tag %d, sent %d", ErrTag, tag, sent)
 	}
-	if tag <= k.floor || k.at(tag).blk == 0 {
+	m, ok := k.message(tag)
+	if !ok {
 		return r, false, nil
 	}
-	e := k.at(tag)
-	r = k.returned(tag, e)
+	r = k.returned(m)
 	r.Begun, r.Again = true, true
 	r.copyFrames()
-	k.release(tag, e)
+	k.release(m.place, m.bit())
 	k.advance()
 	return r, true, nil
 }
@@ -263,18 +252,16 @@ func (o *Out) Return() (all []Returned) {
 	stopped := k.credit == 0 || k.creditB == 0
 	begun, last := 0, 0
 	all = make([]Returned, 0, k.msgs)
-	for tag := k.floor + 1; tag < k.next; tag++ {
-		if e := k.at(tag); e.blk != 0 {
-			r := k.returned(tag, e)
-			r.Again = true
-			r.Begun = tag <= k.landed || tag <= k.begun
-			r.Cut = tag == k.cut
-			r.Lost = r.Begun && !r.Cut && !stopped
-			if r.Begun {
-				begun, last = begun+1, len(all)
-			}
-			all = append(all, r)
+	for m := range k.unsettled {
+		r := k.returned(m)
+		r.Again = true
+		r.Begun = m.tag <= k.landed || m.tag <= k.begun
+		r.Cut = m.tag == k.cut
+		r.Lost = r.Begun && !r.Cut && !stopped
+		if r.Begun {
+			begun, last = begun+1, len(all)
 		}
+		all = append(all, r)
 	}
 	if begun == 1 {
 		all[last].Sole = true
