@@ -24,6 +24,43 @@ func TestOut_AppendOpen(t *testing.T) {
 	require.False(t, q.refused)
 }
 
+// DeliverOpen counts on from the last message's number, which Recall returns, as long as it may and there is room. The peer takes each for what it is.
+func TestOut_DeliverOpen(t *testing.T) {
+	t.Parallel()
+	q := newQueue()
+	require.False(t, first(q.DeliverOpen(bodiesOf("x"), 1)), "not acknowledged")
+	q.Retain(Retention{Stream: [16]byte{7}})
+	s := &sink{room: -1}
+	q.attach(s)
+	defer q.detach(false)
+	q.Grant(5, 1<<20)
+	bodies := [][][]byte{bodiesOf("first"), bodiesOf("short"), {[]byte("two"), []byte("frames")}, {make([]byte, 300)}, {make([]byte, 40_000)}}
+	require.True(t, first(q.Deliver(bodies[0], 5, Delivery{Number: 41, Attempt: 3})))
+	require.False(t, first(q.DeliverOpen(bodies[1], 5)), "not open")
+	q.Open(true)
+	for _, m := range bodies[1:] {
+		require.True(t, first(q.DeliverOpen(m, size(m))))
+	}
+	require.False(t, first(q.DeliverOpen(bodies[1], 5)), "no credit")
+	require.False(t, q.refused)
+	require.EqualValues(t, 45, q.Recall())
+	for len(sentTo(t, s)) < len(bodies) {
+		q.Flush()
+	}
+	for i, a := range sentTo(t, s) {
+		attempt := 1
+		if i == 0 {
+			attempt = 3
+		}
+		require.Equal(t, arrived{number: uint64(41 + i), attempt: attempt, frames: bodies[i]}, a)
+	}
+	_, _, err := q.Ack(ackOf(t, 1, 2, 3, 4, 5))
+	require.NoError(t, err)
+	require.False(t, first(q.DeliverOpen(bodies[1], 5)), "recalled")
+}
+
+func first(ok, _ bool) bool { return ok }
+
 // Vacant counts what has room, by messages and by bytes.
 func TestOut_Vacant(t *testing.T) {
 	t.Parallel()
