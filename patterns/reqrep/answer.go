@@ -77,9 +77,9 @@ func (s *Service) handle(ctx context.Context, r *request, now time.Time) {
 		s.expire(ctx, r)
 		return
 	}
-	ctx = r.begin(ctx)
+	r.begin()
 	r.method, r.streams = m, m.info.Streams && r.flow != nil
-	defer r.cancel()
+	defer r.end()
 	m.meter.begin()
 	o := m.answer(ctx, r)
 	m.meter.end(now, o)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
-	"github.com/meshmq/meshmq/patterns/internal/conf"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -43,7 +42,7 @@ type requestKey struct {
 	tag  uint64
 }
 
-// request is one request from its arrival to its reply, and the context of that: the work's with the envelope.
+// request is one request from its arrival to its reply, and the context of that: the work's with the envelope. See scope.go.
 type request struct {
 	context.Context
 	m        socket.Msg
@@ -59,39 +58,8 @@ type request struct {
 	streams  bool      // it gets one
 	method   *method   // nil until a handler is free, or if there is none
 
-	forsaken atomic.Bool        // nobody waits for the reply
-	begun    atomic.Bool        // cancel is set
-	cancel   context.CancelFunc // ends the handler's context
-}
-
-// forsake has the handler's context end, whether it has begun or not.
-func (r *request) forsake() {
-	r.forsaken.Store(true)
-	if r.begun.Load() {
-		r.cancel()
-	}
-}
-
-// begin returns the handler's context.
-func (r *request) begin(ctx context.Context) context.Context {
-	if r.deadline.IsZero() {
-		ctx, r.cancel = context.WithCancel(ctx)
-	} else {
-		ctx, r.cancel = context.WithDeadline(ctx, r.deadline)
-	}
-	r.begun.Store(true)
-	if r.forsaken.Load() {
-		r.cancel()
-	}
-	return ctx
-}
-
-// Value is that of context.Context.
-func (r *request) Value(key any) any {
-	if key == (conf.EnvelopeKey{}) && r.e != nil {
-		return r.e
-	}
-	return r.Context.Value(key)
+	forsaken atomic.Bool // nobody waits for the reply
+	scope    scope
 }
 
 // open reads the headers of a request.
