@@ -12,7 +12,7 @@ type segment struct {
 }
 
 const (
-	// fullSegment is the size of those of an index that has several. To replace one by two takes some 100 us, and what is known of the segments of
+	// fullSegment is the size of those of an index that has several. To replace one by two takes some 50 us, and what is known of the segments of
 	// 100,000 topics some KiB.
 	fullSegment = 1 << 12
 	// smallSegment is the size of the smallest. All are powers of two.
