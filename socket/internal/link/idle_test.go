@@ -51,16 +51,46 @@ func TestIn_IdlePeersHoldNoBuffer(t *testing.T) {
 		say(ping)
 		assert.Nil(t, in.buf)
 	}
+	hi := []byte("\x00\x02hi")
+	first := say(hi)
+	assert.Nil(t, in.buf, "a word is not much")
 	for range 3 {
-		require.Equal(t, 1, say([]byte("\x00\x02hi")).Msgs)
+		require.Equal(t, 1, say(hi).Msgs)
 		assert.NotNil(t, in.buf)
 	}
+	assert.Equal(t, hi, first.data, "what is given up is not what messages lie in")
 	say(ping)
 	assert.NotNil(t, in.buf, "one command says little")
 	say(ping)
 	assert.Nil(t, in.buf)
 	assert.Equal(t, 5, commands)
-	require.Equal(t, 1, say([]byte("\x00\x02hi")).Msgs)
+	require.Equal(t, 1, say(hi).Msgs)
+	assert.Nil(t, in.buf)
+	say(ping)
+	assert.Nil(t, in.buf)
+}
+
+// What came with the handshake is a first word too, and what follows on its heels is not lost.
+func TestIn_IdleAfterEarlyMessages(t *testing.T) {
+	t.Parallel()
+	for _, early := range []string{"\x00\x02hi", "\x00\x02hi\x00", "\x00", "\x00\x02h"} {
+		near, far := tcpPair(t)
+		in := NewIn(near, []byte(early), 1<<20)
+		rest := ("\x00\x02hi\x00\x02ho")[len(early):]
+		_, err := far.Write([]byte(rest))
+		require.NoError(t, err)
+		var slab Slab
+		var got []string
+		for len(got) < 2 {
+			b, err := in.Fill(true)
+			require.NoError(t, err)
+			for b.Msgs > 0 {
+				frames, _ := b.Next(&slab, 0)
+				got = append(got, string(frames[0]))
+			}
+		}
+		assert.Equal(t, []string{"hi", "ho"}, got, "%q", early)
+	}
 }
 
 // What came in part stays, however idle the peer is.

@@ -76,9 +76,8 @@ type In struct {
 func NewIn(c *Conn, early []byte, max int) *In {
 	in := &In{conn: c, max: max, size: firstChunk, quiet: true, reuse: new(atomic.Bool)}
 	if len(early) > 0 {
-		in.buf = append(make([]byte, 0, firstChunk), early...)
+		in.buf = append(make([]byte, 0, len(early)), early...) // a new one when more comes
 		in.w = len(in.buf)
-		in.buf = in.buf[:cap(in.buf)]
 	}
 	return in
 }
@@ -100,7 +99,7 @@ func (in *In) Fill(block bool) (Batch, error) {
 	for tries := 0; ; tries++ {
 		b, err := in.parse()
 		if err == nil {
-			in.rest(b.Msgs > 0, in.commands != commands)
+			b = in.rest(b, in.commands != commands)
 			in.msgs += uint64(b.Msgs)
 			in.batched = 0
 		}
