@@ -32,7 +32,7 @@ const firstWord = 512
 func (in *In) rest(b Batch, commands bool) Batch {
 	switch {
 	case b.Msgs > 0:
-		if in.quiet && len(b.data) <= firstWord && in.settled() {
+		if in.quiet && len(b.data) > 0 && len(b.data) <= firstWord && in.settled() { // a message that outgrew the buffer has parts in it
 			b.data = in.word(b.data)
 		}
 		in.lent, in.quiet = nil, false // it belongs to the messages

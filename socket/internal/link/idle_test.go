@@ -70,6 +70,34 @@ func TestIn_IdlePeersHoldNoBuffer(t *testing.T) {
 	assert.Nil(t, in.buf)
 }
 
+// A message of several frames, a large one among them, has the others in the buffer.
+func TestIn_IdlePeersSayLargeWords(t *testing.T) {
+	t.Parallel()
+	near, far := tcpPair(t)
+	in := NewIn(near, nil, 1<<20)
+	in.Command = func(_, _ []byte) error { return nil }
+	body := make([]byte, inlineBody+1)
+	octets := append(zmtp.AppendHeader([]byte("\x01\x02hi"), zmtp.FlagMore, len(body)), body...)
+	written := make(chan error, 1)
+	go func() {
+		_, err := far.Write(append(octets, "\x00\x02ho"...))
+		written <- err
+	}()
+	b, err := in.Fill(true)
+	require.NoError(t, err)
+	for b.Msgs == 0 {
+		b, err = in.Fill(true)
+		require.NoError(t, err)
+	}
+	require.NoError(t, <-written)
+	lent := idleChunks.Get().(*[firstChunk]byte)
+	clear(lent[:])
+	idleChunks.Put(lent)
+	var slab Slab
+	frames, _ := b.Next(&slab, 0)
+	assert.Equal(t, [][]byte{[]byte("hi"), body, []byte("ho")}, frames)
+}
+
 // What came with the handshake is a first word too, and what follows on its heels is not lost.
 func TestIn_IdleAfterEarlyMessages(t *testing.T) {
 	t.Parallel()

@@ -65,8 +65,8 @@ func (l *Line) pass() {
 		o.mu.Lock()
 		o.lined = false
 		if o.asleep && !o.stopping {
-			o.place, o.asleep = true, false
-			o.wake.Broadcast()
+			o.place = true
+			o.rouseLocked()
 			o.mu.Unlock()
 			return
 		}

@@ -282,8 +282,18 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 
 func (o *Out) wakeLocked() {
 	if o.asleep && (!o.waitsLocked() || o.joinLocked()) {
-		o.asleep = false
+		o.rouseLocked()
+	}
+}
+
+// rouseLocked wakes the pump, or starts another if it has ended. Detach waits for either.
+func (o *Out) rouseLocked() {
+	o.asleep = false
+	if o.pumping {
 		o.wake.Broadcast()
+	} else if !o.stopping {
+		o.pumping = true
+		go o.Pump()
 	}
 }
 

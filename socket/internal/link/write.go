@@ -17,11 +17,11 @@ func (o *Out) Attach(c *Conn) {
 	}
 	o.ctrl, o.settling = append([]byte(nil), o.First...), 0
 	o.landed = 0
-	o.pumping, o.stopping, o.last = true, false, false
+	o.pumping, o.stopping, o.last, o.asleep = true, false, false, false
 	o.spoke.Store(false)
 }
 
-// Pump writes whatever is queued until Detach. One goroutine runs it for each Attach. An error of the
+// Pump writes whatever is queued until Detach. One goroutine runs it for each Attach; where the line is long it may end earlier, and others follow it. An error of the
 // connection ends the writing side, so that the reading side ends too, once all that had arrived is read.
 func (o *Out) Pump() {
 	o.mu.Lock()
@@ -52,6 +52,10 @@ func (o *Out) Pump() {
 				}
 			}
 			o.asleep = true
+			if o.Line.long() { // of many peers most are idle: it is started again when it is needed
+				o.pumping = false
+				return
+			}
 			o.wake.Wait()
 		}
 		o.asleep = false
@@ -265,6 +269,7 @@ func (o *Out) Detach(keep bool) (lost int) {
 	for o.pumping || o.writing {
 		o.wake.Wait()
 	}
+	o.asleep = false
 	if o.conn != nil && o.Line != nil {
 		o.Line.members.Add(-1)
 	}
