@@ -63,6 +63,7 @@ package socket
 //	its handshake            core.serve             WithHandshakeTimeout, ctx       core.serve
 //	write in a handshake     overlapped.Write       the peer, the end of the connection  overlapped.flush
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
+//	the same, of many peers  link.Out, when needed  that it has nothing to do       link.Out.Detach
 //	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
 //	courier, with WithSpool  the first peer         spooler.close                   spooler.close
 //	the same, of publishers  the first member of a  the last member, archive.close  archive.close
