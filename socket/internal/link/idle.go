@@ -60,6 +60,7 @@ func (in *In) word(data []byte) []byte {
 		data = append(make([]byte, 0, len(data)), data...)
 		in.takeBack()
 	case in.w == len(in.buf):
+		in.leave()
 		in.buf = nil
 	default:
 		return data
