@@ -22,7 +22,7 @@ type Batch struct {
 	lent              atomic.Int64 // what Next has returned of that: bytes, and lentMessage for each message
 }
 
-// RecvBatch is Recv for several messages: it fills b, in which none may be left, with those of one peer that one read brought. Who handles
+// RecvBatch is Recv for several messages: it fills b, of which what is left goes back first as with Return, with those of one peer that one read brought. Who handles
 // one after the other is spared a lock and a look around for each. Those who receive beside get none of them, unless Return gives them back: where
 // several handle messages Recv deals them out better. They count towards the high-water mark until b is filled again, or given back.
 //
@@ -35,7 +35,7 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 	if cfg := &r.c.cfg; cfg.ack || cfg.conflate || r.once != nil {
 		return &Error{Op: "recv", Err: fmt.Errorf("%w: no batches with WithAck, WithWindow or WithConflate: want Recv", ErrOption)}
 	}
-	if b.r != r {
+	if b.r != r || b.rest.batch.Msgs > 0 {
 		b.Return()
 	}
 	for {

@@ -101,6 +101,26 @@ func TestBatch_Return(t *testing.T) {
 	assert.ErrorIs(t, pull.RecvBatch(limit(t), &b), socket.ErrClosed)
 }
 
+// What is left in a batch that is filled again is the next that it is filled with.
+func TestRecvBatch_Again(t *testing.T) {
+	t.Parallel()
+	push, pull := socket.NewPush(), socket.NewPull()
+	join(t, "tcp", pull, push)
+	const n = 1000
+	numbered(t, push, 0, n, 8)
+	var b socket.Batch
+	for i := range n {
+		require.NoError(t, pull.RecvBatch(limit(t), &b))
+		m, ok := b.Next()
+		require.True(t, ok)
+		require.Equal(t, i, ordinalOf(m))
+	}
+	_, more := b.Next()
+	assert.False(t, more)
+	b.Return()
+	assert.EqualValues(t, n, pull.Stats().MessagesIn)
+}
+
 func TestRecvBatch_Errors(t *testing.T) {
 	t.Parallel()
 	var b socket.Batch

@@ -247,7 +247,8 @@ func TestWithReroute(t *testing.T) {
 		other := sockettest.DialRaw(t, endpoint) // reads nothing for now, so that its queue fills
 		other.Handshake("PULL", 1)
 		require.NoError(t, push.WaitPeers(limit(t), 2))
-		waiting := push.Stats().Peers[0].QueueMessages + push.Stats().Peers[1].QueueMessages
+		peers := push.Stats().Peers
+		waiting := peers[0].QueueMessages + peers[1].QueueMessages
 		require.Positive(t, waiting)
 		await := watch(t, push)
 		raw.Close()

@@ -39,7 +39,10 @@ func TestBehaviour27_ReqRelaxedLateReply(t *testing.T) {
 		send(t, req, "first")
 		send(t, req, "second")
 		answer(t, servers[0], "first", "late")
-		eventually(t, func() bool { return req.Stats().Peers[0].MessagesIn+req.Stats().Peers[1].MessagesIn == 1 })
+		eventually(t, func() bool {
+			peers := req.Stats().Peers
+			return peers[0].MessagesIn+peers[1].MessagesIn == 1
+		})
 		answer(t, servers[1], "second", "right")
 		requireRecv(t, req, "right")
 		assert.EqualValues(t, 1, req.Stats().Dropped[socket.DropUnwanted])

@@ -21,6 +21,7 @@ func (in *In) lend() []byte {
 }
 
 func (in *In) takeBack() {
+	in.leave() // no chunk before it may be taken for the buffer, which is another's from now on
 	idleChunks.Put(in.lent)
 	in.lent, in.buf = nil, nil
 }

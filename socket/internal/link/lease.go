@@ -54,6 +54,9 @@ func (l *Lease) Release(frames [][]byte) {
 		return
 	}
 	l.reuse.Store(true)
+	if len(l.bodies) == 0 { // of many messages: others look at it
+		return
+	}
 	for _, buf := range l.bodies {
 		recycleBody(buf)
 	}

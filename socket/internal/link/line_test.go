@@ -3,6 +3,7 @@ package link
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -112,6 +113,33 @@ func TestLine_PassesWhoDoesNotRead(t *testing.T) {
 	assert.NotEmpty(t, stuck.got)
 	held.detach(false)
 	other.detach(false)
+}
+
+// Who is detached while somebody else writes for it takes no place any more, for a pump that would not start.
+func TestLine_DetachLeavesThePlace(t *testing.T) {
+	t.Parallel()
+	line := &Line{Places: 1, From: 1}
+	g := newGate()
+	q := inLine(line, g)
+	<-q.pumped // where the line is long, a pump with nothing to do ends
+	q.Spoke()
+	_, flush := q.Append(nil, [][]byte{[]byte("a")}, 1)
+	require.True(t, flush)
+	var all sync.WaitGroup
+	all.Go(q.Flush)
+	<-g.asked
+	q.send("b")
+	all.Go(func() { q.Detach(false) })
+	for stopping := false; !stopping; runtime.Gosched() {
+		q.mu.Lock()
+		stopping = q.stopping
+		q.mu.Unlock()
+	}
+	g.let <- struct{}{}
+	all.Wait()
+	line.mu.Lock()
+	assert.Zero(t, line.held)
+	line.mu.Unlock()
 }
 
 // Whatever becomes of connections, each queue keeps its messages, all of them in order and once, and the line goes on.

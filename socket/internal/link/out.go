@@ -281,7 +281,7 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 }
 
 func (o *Out) wakeLocked() {
-	if o.asleep && (!o.waitsLocked() || o.joinLocked()) {
+	if o.asleep && !o.stopping && (!o.waitsLocked() || o.joinLocked()) { // who stops could not use a place, and would keep it
 		o.rouseLocked()
 	}
 }

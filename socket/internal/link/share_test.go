@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -173,4 +174,46 @@ func TestShare_MessagesOfAChunkAreGivenBackByManyGoroutines(t *testing.T) {
 	})
 	close(work)
 	wg.Wait()
+}
+
+// The buffer that an idle peer has for a moment is another's afterwards: no message of this one may come to lie in it.
+func TestShare_BuffersOfIdlePeersAreNotChunks(t *testing.T) {
+	t.Parallel()
+	near, far := tcpPair(t)
+	in := NewIn(near, nil, 1<<20)
+	in.Command = func(_, _ []byte) error { return nil }
+	say := func(octets []byte) Batch {
+		for first := range slices.Chunk(octets, 400) {
+			_, err := far.Write(first)
+			require.NoError(t, err)
+			if octets = octets[len(first):]; len(octets) > 0 {
+				require.NoError(t, in.read(true))
+			}
+		}
+		b, err := in.Fill(true)
+		require.NoError(t, err)
+		return b
+	}
+	var slab Slab
+	b := say([]byte("\x00\x02hi"))
+	frames, _ := b.Next(&slab, 0)
+	b.Lease.Release(frames)
+	for range 2 {
+		say(zmtp.AppendPing(nil, 0, nil))
+	}
+	for range 2 { // larger than the buffer
+		say(zmtp.AppendFrame(nil, zmtp.FlagCommand, append([]byte("\x03FOO"), make([]byte, 5000)...)))
+		assert.Nil(t, in.buf)
+	}
+	var kept [][][]byte
+	body := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 600) }
+	for i := range 60 {
+		b := say(zmtp.AppendFrame(nil, 0, body(i)))
+		require.Equal(t, 1, b.Msgs)
+		frames, _ := b.Next(&slab, 0)
+		kept = append(kept, frames)
+	}
+	for i, frames := range kept {
+		assert.Equal(t, body(i), frames[0])
+	}
 }
