@@ -18,7 +18,10 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-const killDir = "MESHMQ_SPOOL_KILL_DIR"
+const (
+	killDir    = "MESHMQ_SPOOL_KILL_DIR"
+	killPolicy = "MESHMQ_SPOOL_KILL_POLICY"
+)
 
 // TestKillChild is the process that TestKill kills: it tells the number of each message that is confirmed.
 func TestKillChild(t *testing.T) {
@@ -26,7 +29,11 @@ func TestKillChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("runs as the child of TestKill")
 	}
-	l, err := spool.Open(dir, small)
+	policy, err := strconv.Atoi(os.Getenv(killPolicy))
+	require.NoError(t, err)
+	o := small
+	o.Policy = spool.Policy(policy)
+	l, err := spool.Open(dir, o)
 	require.NoError(t, err)
 	for from := l.Next(); ; from += 8 {
 		for i := range 8 {
@@ -42,9 +49,19 @@ func TestKillChild(t *testing.T) {
 }
 
 // TestKill ends a process that writes, or that opens the spool, with SIGKILL, again and again, and looks for what
-// it had been promised. MESHMQ_KILLS says how often; 5 times without it.
+// it had been promised: the end of a process takes nothing that the system has, whatever the policy. MESHMQ_KILLS says how often; 5 times without it.
 func TestKill(t *testing.T) {
 	t.Parallel()
+	for _, policy := range []spool.Policy{spool.Always, spool.Interval, spool.OS} {
+		t.Run(policy.String(), func(t *testing.T) {
+			t.Parallel()
+			killAgainAndAgain(t, policy)
+		})
+	}
+}
+
+func killAgainAndAgain(t *testing.T, policy spool.Policy) {
+	t.Helper()
 	kills := 5
 	if n, err := strconv.Atoi(os.Getenv("MESHMQ_KILLS")); err == nil {
 		kills = n
@@ -52,7 +69,7 @@ func TestKill(t *testing.T) {
 	dir, confirmed := filepath.Join(t.TempDir(), "spool"), uint64(0)
 	for i := range kills {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKillChild$")
-		cmd.Env = append(os.Environ(), killDir+"="+dir)
+		cmd.Env = append(os.Environ(), killDir+"="+dir, killPolicy+"="+strconv.Itoa(int(policy)))
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
