@@ -62,7 +62,8 @@ func TestAssured_CutsAndOneWayCuts(t *testing.T) {
 	closing(t, push, pull)
 	chaos := sockettest.NewChaos(t, bind(t, pull, "tcp://127.0.0.1:0"))
 	require.NoError(t, push.Connect(chaos.Endpoint))
-	const messages, rounds = 3000, 60
+	rounds := cuts(60)
+	messages := 50 * rounds
 	l := newLedger(t)
 	l.sole = true
 	received := make(chan struct{})
