@@ -16,11 +16,13 @@ var bodies [largest + 1]sync.Pool
 func newBody(size int) ([]byte, *[]byte) {
 	class := bits.Len(uint(size - 1))
 	if class > largest {
+		heap.spend(size)
 		return make([]byte, 0, size), nil
 	}
 	buf, ok := bodies[class].Get().(*[]byte)
 	if !ok {
 		b := make([]byte, 0, 1<<class)
+		heap.spend(cap(b))
 		buf = &b
 	}
 	return (*buf)[:0], buf

@@ -18,7 +18,10 @@ const (
 	largeBody = 32 << 10
 )
 
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+var chunks = sync.Pool{New: func() any {
+	heap.spend(chunkSize) // within the process the receiver keeps it
+	return new([chunkSize]byte)
+}}
 
 // segment is a run of encoded bytes in a queue.
 type segment struct {
