@@ -88,6 +88,16 @@ func (r *receiver) lentLocked(p *pipe) (msgs, bytes int) {
 	return msgs, bytes
 }
 
+// chargedLocked returns the bytes that an empty inbox of p is charged with, for batches. r.mu is held.
+func (r *receiver) chargedLocked(p *pipe) (bytes int) {
+	for _, b := range r.batches {
+		if b.p == p {
+			bytes += b.bytes
+		}
+	}
+	return bytes
+}
+
 // Return gives the messages that are left back to the socket: they are the next that is received of their peer, even if the socket was closed. It
 // does nothing if there are none.
 func (b *Batch) Return() {
@@ -137,7 +147,7 @@ func (b *Batch) settleLocked() {
 		return
 	}
 	p.inMsgs -= b.msgs
-	p.inBytes = max(p.inBytes-b.bytes, 0) // an inbox that Recv has emptied meanwhile has none
+	p.inBytes -= b.bytes
 	p.inHeld -= b.held
 	r.msgs += uint64(b.msgs)
 	r.bytes += uint64(b.bytes)

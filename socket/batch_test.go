@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 func inboxOf(s interface{ Stats() socket.Stats }) (msgs, bytes int) {
@@ -119,6 +121,26 @@ func TestRecvBatch_Again(t *testing.T) {
 	assert.False(t, more)
 	b.Return()
 	assert.EqualValues(t, n, pull.Stats().MessagesIn)
+}
+
+// What others receive, and what comes, while somebody has a batch leaves the count of waiting bytes right.
+func TestRecvBatch_InboxBytes(t *testing.T) {
+	t.Parallel()
+	push, pull := socket.NewPush(), socket.NewPull()
+	join(t, "inproc", pull, push)
+	var b socket.Batch
+	send(t, push, "one")
+	require.NoError(t, pull.RecvBatch(limit(t), &b))
+	_, ok := b.Next()
+	require.True(t, ok)
+	send(t, push, "and two")
+	assert.Equal(t, "and two", recv(t, pull).String())
+	send(t, push, "and then three")
+	arrived := func() bool { n, _ := inboxOf(pull); return n == 1 }
+	require.Eventually(t, arrived, sockettest.Timeout, time.Millisecond)
+	b.Return()
+	_, bytes := inboxOf(pull)
+	assert.Equal(t, len("and then three"), bytes)
 }
 
 func TestRecvBatch_Errors(t *testing.T) {

@@ -370,6 +370,7 @@ func (r *receiver) sendBackLocked(in *inbound) {
 		}
 		r.acks.counts.ReturnedIn += uint64(a.batch.Msgs)
 		p.inMsgs -= a.batch.Msgs
+		p.inBytes -= a.batch.Left()
 		p.inHeld -= a.held
 		return true
 	})

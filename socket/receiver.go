@@ -231,7 +231,7 @@ func (r *receiver) used(p *pipe) {
 	if cap(p.inbox) > keptInbox {
 		p.inbox = nil
 	}
-	p.inBytes = 0
+	p.inBytes = r.chargedLocked(p)
 	r.fair.Leave(p.seat)
 	if !p.present {
 		r.fair.Remove(p)
