@@ -8,17 +8,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/pushpull"
 )
 
-// What came in one read with a message that a handler is stuck with goes to whoever else handles messages.
-func TestAnotherRunTakesWhatOneIsStuckBefore(t *testing.T) {
-	t.Parallel()
+// filled returns a worker for which n orders have arrived, numbered from 0.
+func filled(t *testing.T, n int) *pushpull.Worker[Order] {
+	t.Helper()
 	p, w := pair(t, nil, nil)
-	const n = 20
 	for i := range n {
 		require.NoError(t, p.Send(within(t), Order{Number: i}))
 	}
 	arrived(t, w, n)
+	return w
+}
+
+// What came in one read with a message that a handler is stuck with goes to whoever else handles messages.
+func TestAnotherRunTakesWhatOneIsStuckBefore(t *testing.T) {
+	t.Parallel()
+	const n = 20
+	w := filled(t, n)
 	stuck, free := make(chan struct{}), make(chan struct{})
 	run(t, w, func(_ context.Context, o Order) error {
 		close(stuck)
@@ -43,12 +51,8 @@ func TestAnotherRunTakesWhatOneIsStuckBefore(t *testing.T) {
 // Whoever stops in the middle of what came in one read leaves the rest where others find it, in order.
 func TestWhatIsLeftOfABatch(t *testing.T) {
 	t.Parallel()
-	p, w := pair(t, nil, nil)
 	const n = 20
-	for i := range n {
-		require.NoError(t, p.Send(within(t), Order{Number: i}))
-	}
-	arrived(t, w, n)
+	w := filled(t, n)
 	next := 0
 	for next < 5 {
 		ctx, stop := context.WithCancel(within(t))
