@@ -22,6 +22,7 @@ type archive struct {
 	names SpoolNames
 	ctx   context.Context
 	stop  context.CancelFunc // ends the couriers
+	found uint64             // the last message that was in the log when it was opened
 
 	settlements settlements
 
@@ -37,6 +38,7 @@ type archive struct {
 type group struct {
 	name    string
 	from    SpoolConsumer
+	before  uint64 // messages up to this number may have been delivered before the socket was made
 	byKey   bool
 	members int
 	courier *courier           // of the members, or of the last ones
@@ -96,6 +98,7 @@ func (a *archive) open() error {
 	}
 	a.in.spool, a.names = log, names
 	a.in.stream, _ = log.Stream()
+	a.found = log.State().Next - 1
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.groups = map[string]*group{}
 	a.c.archive, a.c.keeper = a, a
@@ -194,6 +197,9 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 		return answer, ErrClosed
 	case g == nil:
 		g = &group{name: r.Name, from: from}
+		if !answer.New {
+			g.before = a.found
+		}
 		a.groups[r.Name] = g
 	case g.members > 0 && g.byKey != r.ByKey:
 		return answer, fmt.Errorf("%w: its members are to have WithKeyOrder all, or none", ErrState)
@@ -242,7 +248,7 @@ func startOf(r *zmtp.Resume) spool.Start {
 func (a *archive) startLocked(g *group) {
 	prior := g.courier
 	c := newCourier(g.from, a.c.cfg.retryPolicy(), func(n courierNews) { a.hear(g, n) })
-	c.choosy = true
+	c.choosy, c.before = true, g.before
 	if g.byKey {
 		c.lanes = newLanes(a.c.cfg.messageKey)
 	}

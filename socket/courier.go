@@ -25,10 +25,11 @@ type courier struct {
 	wake  chan struct{}     // a signal that there is work
 	over  chan struct{}     // closed when run has returned
 
+	before uint64 // messages up to this number may have been delivered by a courier before this one, of an earlier process too; set before run
+
 	// Of durable subscriptions; set before run.
 	choosy bool   // members want some of the messages: see member.wants
 	lanes  *lanes // keep the messages of a key in order; nil without WithKeyOrder. Of run
-	before uint64 // messages up to this number may have been delivered by a courier before this one
 
 	mu       sync.Mutex // guards the fields below; members are called with it held
 	ring     route.RoundRobin[*member]

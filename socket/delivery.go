@@ -81,7 +81,8 @@ func (o *origin) lateLocked(op string) error {
 func (m Msg) NeedsAck() bool { return m.from != nil && m.from.in != nil }
 
 // Attempt returns how often the message may have been received, here or elsewhere, this time included: 1 for the first, more if it is sent again because a
-// connection ended or somebody refused it, and for what is received after its connection has ended. It is 1 where messages are not acknowledged, and 0 for a zero Msg.
+// connection ended or somebody refused it, and for what is received after its connection has ended. It is 2 or more for what was in a spool already when its sender was
+// started: that does not know what the one before it sent. It is 1 where messages are not acknowledged, and 0 for a zero Msg.
 func (m Msg) Attempt() int {
 	switch {
 	case m.from == nil:

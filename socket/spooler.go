@@ -54,6 +54,7 @@ func (s *spooler) open(c *core) error {
 	s.stream, _ = log.Stream()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.courier = newCourier(from, c.cfg.retryPolicy(), s.hear)
+	s.courier.before = log.State().Next - 1
 	c.spooler, c.keeper = s, s
 	return nil
 }
