@@ -137,7 +137,7 @@ func (l *Log) put(b []byte) error {
 		return nil
 	}
 	l.header.salt.seal(b, l.synced)
-	if _, err := l.file.WriteAt(b, l.off); err != nil {
+	if err := writeAt(l.file, b, l.off); err != nil {
 		return fmt.Errorf("write %s: %w", segmentName(l.header.ordinal), err)
 	}
 	l.off += int64(len(b))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -162,50 +163,67 @@ func crashAgain(fs *spooltest.Mem, rng *rand.Rand) *spooltest.Mem {
 	return left
 }
 
-// TestErrorAtEveryCall lets each call of a workload fail, once, or from then on.
+// TestErrorAtEveryCall lets each call of a workload fail, once, or from then on; and each write do half, and say so by an error or by the number alone.
 func TestErrorAtEveryCall(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		fault   error
-		forever bool
-	}{"an error": {fault: spooltest.ErrInjected}, "no space": {fault: spooltest.ErrNoSpace}, "no disk": {spooltest.ErrInjected, true}} {
+	for name, c := range map[string]fault{
+		"an error":                   {err: spooltest.ErrInjected},
+		"no space":                   {err: spooltest.ErrNoSpace},
+		"interrupted":                {err: syscall.EINTR},
+		"no disk":                    {err: spooltest.ErrInjected, forever: true},
+		"half, and io.ErrShortWrite": {err: io.ErrShortWrite, only: "write"},
+		"half, and no error":         {err: spooltest.ErrShort, only: "write"},
+		"half, from then on":         {err: spooltest.ErrShort, only: "write", forever: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			errorAtEveryCall(t, c.fault, c.forever)
+			c.atEveryCall(t)
 		})
 	}
 }
 
-func errorAtEveryCall(t *testing.T, fault error, forever bool) {
+// fault is what becomes of a call.
+type fault struct {
+	err     error
+	only    string // calls of this kind, and no others
+	forever bool
+}
+
+func (f fault) atEveryCall(t *testing.T) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
-	for at := int64(1); ; at += every {
+	tried := 0
+	for at := 1; ; at += int(every) {
 		h, disk := newHistory(), spooltest.NewMem()
-		hit := ""
-		var one sync.Mutex
-		fs := &spooltest.Faulty{FS: disk, Before: func(call int64, op, name string) error {
-			if call != at && (!forever || call < at) {
+		hit, calls := "", 0
+		var one sync.Mutex // guards hit and calls
+		h.work(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
+			if f.only != "" && op != f.only {
 				return nil
 			}
 			one.Lock()
 			defer one.Unlock()
+			if calls++; calls != at && (!f.forever || calls < at) {
+				return nil
+			}
 			if hit == "" {
 				hit = op + " " + name
 			}
-			return fault
-		}}
-		h.work(fs, rounds(150, 500))
-		if fs.Calls() < at {
+			return f.err
+		}}, rounds(150, 500))
+		if hit == "" {
 			break
 		}
-		must, tried := h.snapshot()
+		tried++
+		must, sent := h.snapshot()
 		t.Run(hit, func(t *testing.T) {
-			h.check(t, disk.Crash(rng), must, tried)
-			h.check(t, disk.Crash(nil), must, tried)
+			h.check(t, disk.Crash(rng), must, sent)
+			h.check(t, disk.Crash(nil), must, sent)
 			shown := h.shown(t, disk)
-			h.check(t, disk.Crash(rng), shown, tried)
+			h.check(t, disk.Crash(rng), shown, sent)
 		})
 	}
+	assert.Greater(t, tried, 1)
 }
 
 // TestAcksAreOnDiskBeforeTheirSegmentsGo loses power whenever segments have just been removed.

@@ -196,6 +196,9 @@ type clocked struct {
 
 func (c *clocked) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
+// clockJumps are how far ahead clocks are in turn: a year, which they are put right from, and an hour behind.
+var clockJumps = []time.Duration{0, 365 * 24 * time.Hour, -365 * 24 * time.Hour, 0, -time.Hour}
+
 // TestClockJumps sets the clock forth and back by a year: nothing expires before its time, the times of messages do not
 // go back, and a place by time is found.
 func TestClockJumps(t *testing.T) {

@@ -153,7 +153,7 @@ func (w *copier) flush() error {
 		return nil
 	}
 	w.header.salt.seal(w.buf, w.off)
-	if _, err := w.f.WriteAt(w.buf, w.off); err != nil {
+	if err := writeAt(w.f, w.buf, w.off); err != nil {
 		return err
 	}
 	w.off += int64(len(w.buf))

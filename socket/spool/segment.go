@@ -85,8 +85,17 @@ func firstRecords(b []byte, next uint64, now int64, checkpoint []byte) []byte {
 
 // flush writes b at off and syncs.
 func flush(f File, b []byte, off int64) error {
-	if _, err := f.WriteAt(b, off); err != nil {
+	if err := writeAt(f, b, off); err != nil {
 		return err
 	}
 	return f.Sync()
+}
+
+// writeAt writes all of b: a file layer that takes less without an error is not believed.
+func writeAt(f File, b []byte, off int64) error {
+	n, err := f.WriteAt(b, off)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return err
 }

@@ -64,3 +64,31 @@ func TestWindowForgetsByAge(t *testing.T) {
 		require.NoError(t, w.Close())
 	})
 }
+
+// TestClockJumps_Window sets the clock of a window forth and back, also while it is closed: it forgets by the time that has passed while it was open, and nothing earlier.
+func TestClockJumps_Window(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs := &clocked{FS: spooltest.NewMem()}
+		o := spool.WindowOptions{Age: time.Hour, SegmentSize: 64 << 10, Policy: spool.OS}
+		w, err := spool.OpenWindowFS(fs, o)
+		require.NoError(t, err)
+		require.NoError(t, w.Mark(t.Context(), spool.Mark{ID: "a"}))
+		for _, ahead := range clockJumps {
+			fs.ahead.Store(int64(ahead))
+			time.Sleep(time.Minute)
+			assert.True(t, w.Seen(spool.Mark{ID: "a"}), "clock %s ahead", ahead)
+			require.NoError(t, w.Close())
+			w, err = spool.OpenWindowFS(fs, o)
+			require.NoError(t, err)
+			assert.True(t, w.Seen(spool.Mark{ID: "a"}), "opened, clock %s ahead", ahead)
+		}
+		fs.ahead.Store(0)
+		time.Sleep(time.Hour)
+		assert.True(t, w.Seen(spool.Mark{ID: "a"}))
+		fs.ahead.Store(-int64(time.Hour))
+		time.Sleep(time.Millisecond)
+		assert.False(t, w.Seen(spool.Mark{ID: "a"}), "its hour is over, whatever the clock says")
+		require.NoError(t, w.Close())
+	})
+}

@@ -13,6 +13,9 @@ var ErrNoSpace = errors.New("no space left on device")
 // ErrInjected is the error of a call that was told to fail.
 var ErrInjected = errors.New("injected error")
 
+// ErrShort has a write do half and say so by the number alone, which an io.WriterAt must not. Of other calls it is an error.
+var ErrShort = errors.New("injected short write")
+
 // Faulty is a spool.FS that asks before each call.
 type Faulty struct {
 	FS spool.FS
@@ -100,6 +103,9 @@ func (f *faultyFile) ReadAt(b []byte, off int64) (int, error) {
 func (f *faultyFile) WriteAt(b []byte, off int64) (int, error) {
 	if err := f.f.before("write", f.name); err != nil {
 		n, _ := f.file.WriteAt(b[:len(b)/2], off)
+		if errors.Is(err, ErrShort) {
+			err = nil
+		}
 		return n, err
 	}
 	return f.file.WriteAt(b, off)
