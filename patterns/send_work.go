@@ -62,7 +62,8 @@ func WithDelay(d time.Duration) SendOption {
 }
 
 // WithNotBefore has the message sent at that time at the earliest, to the millisecond, by the clock of its Producer, which keeps it until then: in its spool if it
-// has one, else in memory. Other senders have no use for it. Default: at once.
+// has one, else in memory. The clock is looked at when the Producer takes the message, or finds it in its spool: to set it later makes nothing come earlier or
+// later. Other senders have no use for it. Default: at once.
 func WithNotBefore(at time.Time) SendOption {
 	return func(e *codec.Envelope) { setNotBefore(e, at) }
 }

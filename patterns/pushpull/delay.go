@@ -27,6 +27,8 @@ type delay struct {
 	cancel  context.CancelFunc
 	log     *spool.Log // nil without a spool
 	wake    chan struct{}
+	began   time.Time
+	wall    func() time.Time // what dates are compared with; time.Now but in tests
 
 	mu      sync.Mutex // guards the fields below
 	waiting held
@@ -41,7 +43,7 @@ type delay struct {
 type held []holding
 
 type holding struct {
-	due    time.Time
+	due    time.Time // by now
 	number uint64 // in the log, or of those that were kept in memory
 	frame  []byte // without a log
 }
@@ -73,10 +75,16 @@ const (
 )
 
 func newDelay(push *socket.Push, onError func(ctx context.Context, err error)) *delay {
-	d := &delay{push: push, onError: onError, wake: make(chan struct{}, 1)}
+	d := &delay{push: push, onError: onError, wake: make(chan struct{}, 1), began: time.Now(), wall: time.Now}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
+
+// now is the clock that messages wait by: it does not jump when somebody sets the system's.
+func (d *delay) now() time.Time { return d.began.Round(0).Add(time.Since(d.began)) }
+
+// dated is a date by that clock. It is to the millisecond, so that messages of one date keep their order.
+func (d *delay) dated(at time.Time) time.Time { return at.Add(d.now().Sub(d.wall()).Round(time.Millisecond)) }
 
 // keep has messages kept in a spool from now on, and takes up those that are there.
 func (d *delay) keep(s *conf.Spool) error {
@@ -96,7 +104,7 @@ func (d *delay) keep(s *conf.Spool) error {
 			d.begin()
 			return nil
 		case err == nil:
-			d.waiting.Push(holding{due: dueOf(rec), number: rec.Number})
+			d.waiting.Push(holding{due: d.dated(dueOf(rec)), number: rec.Number})
 		default:
 			if gap, ok := errors.AsType[*spool.Gap](err); ok {
 				d.report(gap)
@@ -135,7 +143,7 @@ func (d *delay) startLocked() {
 
 // add keeps a message. The frame is the caller's again after that.
 func (d *delay) add(ctx context.Context, due time.Time, frame []byte) error {
-	h := holding{due: due}
+	h := holding{due: d.dated(due)}
 	if d.log == nil {
 		h.frame = slices.Clone(frame)
 	} else {
@@ -214,7 +222,7 @@ func (d *delay) first() (h holding, pause time.Duration) {
 	if len(d.waiting) == 0 {
 		return h, time.Hour
 	}
-	return d.waiting[0], time.Until(d.waiting[0].due)
+	return d.waiting[0], d.waiting[0].due.Sub(d.now())
 }
 
 // remove forgets a message that was sent.
