@@ -44,6 +44,8 @@ func TestKill_Child(t *testing.T) {
 		push := spooled(t, told[1])
 		say("open", 0, push.Stats().Spool.Next)
 		<-untilInputEnds(t).Done()
+	case "stopped":
+		killStopped(t, told[1])
 	case "terminate":
 		killTerminate(t, told[1], told[2])
 	default:

@@ -44,8 +44,8 @@ type held []holding
 
 type holding struct {
 	due    time.Time // by now
-	number uint64 // in the log, or of those that were kept in memory
-	frame  []byte // without a log
+	number uint64    // in the log, or of those that were kept in memory
+	frame  []byte    // without a log
 }
 
 func (h held) Len() int { return len(h) }
@@ -84,7 +84,9 @@ func newDelay(push *socket.Push, onError func(ctx context.Context, err error)) *
 func (d *delay) now() time.Time { return d.began.Round(0).Add(time.Since(d.began)) }
 
 // dated is a date by that clock. It is to the millisecond, so that messages of one date keep their order.
-func (d *delay) dated(at time.Time) time.Time { return at.Add(d.now().Sub(d.wall()).Round(time.Millisecond)) }
+func (d *delay) dated(at time.Time) time.Time {
+	return at.Add(d.now().Sub(d.wall()).Round(time.Millisecond))
+}
 
 // keep has messages kept in a spool from now on, and takes up those that are there.
 func (d *delay) keep(s *conf.Spool) error {
