@@ -18,7 +18,8 @@ func newSpoolReplay() *cobra.Command {
 		Short: "Put dead letters back into their spool",
 		Long: `replay puts dead letters, all or those of the numbers named, back into the spool, behind all that is in it, and removes them from
 the dead. It prints the number of each letter, a TAB, and the number that its message has now, when that is on disk. They are sent
-when a program opens the spool. A replay that is killed may leave a message in both places, never in neither.`,
+when a program opens the spool. A replay that is killed may leave messages of its
+last moment in both places, never in neither.`,
 		Example: `  meshmq spool replay outbox
   meshmq spool replay outbox 3 7-9 --rate 100`,
 		Args:              wantDir,

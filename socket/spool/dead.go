@@ -124,7 +124,7 @@ func parseLetter(r Record) (Letter, error) {
 func (d *Dead) Len() uint64 { return d.log.Queue().Pending() }
 
 // Replay puts the message of a letter back into the spool, as a new message with the number returned, and purges
-// the letter when that is on disk. After a crash between the two there are both.
+// the letter when that is on disk. After a crash there may be both, of all letters that were replayed within the last moment: see Purge.
 func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
 	n, err := d.l.Append(ctx, letter.Frames...)
 	if err == nil {
@@ -136,5 +136,5 @@ func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
 	return n, d.Purge(letter.Number, letter.Number)
 }
 
-// Purge lets the letters lo to hi go for good.
+// Purge lets the letters lo to hi go for good. That is on disk a moment later (50 ms), or when the log is closed: a crash before brings them back.
 func (d *Dead) Purge(lo, hi uint64) error { return d.log.Queue().Ack(lo, hi) }
