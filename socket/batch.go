@@ -113,6 +113,7 @@ func (b *Batch) Return() {
 		left.held -= b.held
 		p.inbox = slices.Insert(p.inbox, p.next, left)
 		r.enterLocked(p)
+		r.wait.wake()
 	}
 	b.settleLocked()
 }
@@ -167,5 +168,4 @@ func (r *receiver) enterLocked(p *pipe) {
 	} else {
 		r.fair.Enter(p.seat)
 	}
-	r.wait.wake()
 }

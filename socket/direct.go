@@ -51,7 +51,9 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 	b, err := r.fill(ctx, in)
 	switch {
 	case err == nil:
+		p.own = true // nobody else is woken for what this caller takes
 		p.take(b)
+		p.own = false
 		return b.Msgs > 0 || ctx.Err() == nil
 	case errors.Is(err, transport.ErrWouldBlock):
 		return false // ctx has ended

@@ -2,7 +2,7 @@ package socket
 
 import "github.com/meshmq/meshmq/socket/internal/link"
 
-// deliver puts a batch into the peer's inbox and wakes one caller, who wakes the next if more is there.
+// deliver puts a batch into the peer's inbox and wakes one caller, unless it is one who read it, who wakes the next if more is there.
 func (r *receiver) deliver(p *pipe, b link.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,4 +68,7 @@ func (r *receiver) arriveLocked(p *pipe, a arrival) {
 	p.totalIn += uint64(b.Msgs)
 	p.totalInB += uint64(b.Bytes)
 	r.enterLocked(p)
+	if !p.own {
+		r.wait.wake()
+	}
 }

@@ -41,7 +41,7 @@ func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
 		r.ackLocked(a.last)
 	}
 	if r.once == nil && len(r.missed) == 0 { // which recv would do as well, with more locking
-		if m, _, ok := r.pop(); ok {
+		if m, _, ok := r.pop(false); ok {
 			a.last = m.awaited()
 			r.mu.Unlock()
 			return m, nil
@@ -49,7 +49,7 @@ func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
 	}
 	a.asking, a.last = true, nil
 	r.mu.Unlock()
-	m, _, err := r.recv(ctx, nil)
+	m, _, err := r.recv(ctx, nil, false)
 	r.mu.Lock()
 	a.asking, a.last = false, m.awaited()
 	r.mu.Unlock()
@@ -61,7 +61,7 @@ func (r *receiver) messagesNext(ctx context.Context) iter.Seq2[Msg, error] {
 	return func(yield func(Msg, error) bool) {
 		var done *origin
 		messages(ctx, func(ctx context.Context) (Msg, error) {
-			m, _, err := r.recv(ctx, done)
+			m, _, err := r.recv(ctx, done, false)
 			done = m.awaited()
 			return m, err
 		})(yield)

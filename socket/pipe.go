@@ -44,6 +44,7 @@ type pipe struct {
 	reading atomic.Bool   // a caller of Recv reads
 	parked  atomic.Bool   // the pump sleeps until that caller has left
 	directs atomic.Uint64 // reads by callers of Recv
+	own     bool          // what is delivered was read by a caller of Recv, who takes the first of it; guarded by the baton
 
 	// What out has room for, whatever is written meanwhile: see fanout.roomFor. fanout.mu guards them.
 	freeMsgs, freeBytes int

@@ -58,12 +58,12 @@ func (r *receiver) Recv(ctx context.Context) (Msg, error) {
 	if r.acks.onNext {
 		return r.recvNext(ctx)
 	}
-	m, _, err := r.recv(ctx, nil)
+	m, _, err := r.recv(ctx, nil, false)
 	return m, err
 }
 
-// recv is Recv. It acknowledges done first, unless that is nil.
-func (r *receiver) recv(ctx context.Context, done *origin) (Msg, *pipe, error) {
+// recv is Recv. It acknowledges done first, unless that is nil. With hold it is RecvHold.
+func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pipe, error) {
 	if r.c == nil || r.c.bad != nil {
 		return Msg{}, nil, &Error{Op: "recv", Err: r.c.usable()}
 	}
@@ -75,11 +75,12 @@ func (r *receiver) recv(ctx context.Context, done *origin) (Msg, *pipe, error) {
 		}
 		if r.once != nil || len(r.missed) > 0 {
 			if m, p, err := r.firstLocked(); p != nil || err != nil {
+				r.passLocked(hold)
 				r.mu.Unlock()
 				return m, p, err
 			}
 		}
-		if m, p, ok := r.pop(); ok {
+		if m, p, ok := r.pop(hold); ok {
 			r.mu.Unlock()
 			if r.once == nil || r.once.admit(m, p) {
 				return m, p, nil
@@ -129,7 +130,7 @@ func (r *receiver) block(ctx context.Context) error {
 func (r *receiver) ready() bool { return r.turn != nil || r.fair.Active() > 0 || r.once.readyLocked() }
 
 // pop takes the next message from the peer whose turn it is. r.mu is held.
-func (r *receiver) pop() (Msg, *pipe, bool) {
+func (r *receiver) pop(hold bool) (Msg, *pipe, bool) {
 	for {
 		if r.turn == nil {
 			p, ok := r.fair.Next()
@@ -176,10 +177,15 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 		}
 		r.msgs++
 		r.bytes += uint64(size)
-		if r.wait.head != nil && (r.ready() || r.sole.Load() != nil) {
-			r.wait.wake()
-		}
+		r.passLocked(hold)
 		return m, p, true
+	}
+}
+
+// passLocked has another caller, if one waits, take what is left, or else the place of this one in reading, unless that is held. r.mu is held.
+func (r *receiver) passLocked(hold bool) {
+	if r.wait.head != nil && (r.ready() || !hold && r.sole.Load() != nil) {
+		r.wait.wake()
 	}
 }
 
@@ -187,7 +193,7 @@ func (r *receiver) pop() (Msg, *pipe, bool) {
 func (r *receiver) discard(reason DropReason) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p, ok := r.pop(); ok; _, p, ok = r.pop() {
+	for _, p, ok := r.pop(false); ok; _, p, ok = r.pop(false) {
 		r.c.drop(p, reason, 1)
 	}
 }

@@ -70,7 +70,7 @@ func (s *Rep) Recv(ctx context.Context) (Msg, error) {
 		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: the last request awaits its reply: Send first", ErrState)}
 	}
 	for {
-		m, p, err := s.receiver.recv(ctx, nil)
+		m, p, err := s.receiver.recv(ctx, nil, false)
 		if err != nil {
 			return m, err
 		}

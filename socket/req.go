@@ -196,7 +196,7 @@ func (s *Req) Recv(ctx context.Context) (Msg, error) {
 		}
 		s.abandoned = false
 		s.askMu.Unlock()
-		m, p, err := s.receiver.recv(ctx, nil)
+		m, p, err := s.receiver.recv(ctx, nil, false)
 		s.askMu.Lock()
 		done := err != nil && s.failedLocked(err) || err == nil && s.acceptLocked(p, &m)
 		s.askMu.Unlock()

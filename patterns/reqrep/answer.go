@@ -81,8 +81,10 @@ func (s *Service) handle(ctx context.Context, r *request, now time.Time) {
 	r.method, r.streams = m, m.info.Streams && r.flow != nil
 	defer r.end()
 	m.meter.begin()
+	stays := s.relief.begin(m)
 	o := m.answer(ctx, r)
 	m.meter.end(now, o)
+	s.relief.end(stays)
 	s.conclude(ctx, r, o)
 }
 

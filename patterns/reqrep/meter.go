@@ -12,6 +12,7 @@ type meter struct {
 	inHand atomic.Int64
 	most   atomic.Int64 // nanoseconds
 	times  [buckets]atomic.Uint64
+	pace   pace
 }
 
 // A bucket of a meter is an eighth of a power of two of microseconds wide; the last one, from 1.2 hours on, has no end.
@@ -29,6 +30,7 @@ func (m *meter) end(began time.Time, o outcome) {
 		m.errors.Add(1)
 	}
 	m.times[bucketOf(took)].Add(1)
+	m.pace.note(took)
 	for old := m.most.Load(); int64(took) > old && !m.most.CompareAndSwap(old, int64(took)); old = m.most.Load() {
 	}
 }

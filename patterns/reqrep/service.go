@@ -30,6 +30,7 @@ type Service struct {
 	started time.Time
 	err     error // what the options did wrong
 	closed  atomic.Bool
+	relief  *relief
 
 	mu      sync.Mutex // guards the fields below
 	methods map[string]*method
@@ -59,6 +60,7 @@ func NewService(opts ...patterns.Option) *Service {
 		desk:    desk{limit: calls.waiting, inHand: make(map[requestKey]*request)},
 		quiet:   make(chan struct{}),
 	}
+	s.relief = newRelief(s.HandOn)
 	s.loop = intake.New(courteous{s}, c.OnError)
 	return s
 }
@@ -114,7 +116,7 @@ func (s *Service) Close() error { return s.loop.Close() }
 // courteous is a Service's socket that finishes the calls in hand before it shuts down: they need it for their replies.
 type courteous struct{ *Service }
 
-func (c courteous) Recv(ctx context.Context) (socket.Msg, error) { return c.Router.Recv(ctx) }
+func (c courteous) Recv(ctx context.Context) (socket.Msg, error) { return c.Router.RecvHold(ctx) }
 
 func (c courteous) Close() error {
 	c.closed.Store(true)
