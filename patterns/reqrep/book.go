@@ -15,6 +15,7 @@ type book struct {
 	gone      []*instance // not buried yet: what they sent may still be to be received
 	calls     map[codec.ID]*pending
 	tries     int                 // that are in calls
+	open      int                 // of those, not over
 	breakers  map[string]*breaker // by endpoint, so that they outlive connections
 	changes   []BreakerChange     // not told yet
 	turn      uint                // where the search for the next instance begins
@@ -104,7 +105,7 @@ func (b *book) bury(gone []*instance, verdict error) {
 	for _, p := range b.calls {
 		for ; p != nil; p = p.next {
 			if slices.Contains(gone, p.at) {
-				p.finish(result{err: fmt.Errorf("%w: %s", socket.ErrPeerGone, p.at.peer.Address())}, verdict)
+				b.finish(p, result{err: fmt.Errorf("%w: %s", socket.ErrPeerGone, p.at.peer.Address())}, verdict)
 			}
 		}
 	}
@@ -182,6 +183,7 @@ func (b *book) note(id codec.ID, p *pending, at *instance) bool {
 	at.inFlight++
 	at.calls++
 	b.tries++
+	b.open++
 	p.at, p.over, p.next = at, false, b.calls[id]
 	b.calls[id] = p
 	return true
@@ -203,12 +205,13 @@ func (p *pending) means(e *codec.Envelope) bool {
 }
 
 // finish notes the result of an attempt, and reports whether it is the first.
-func (p *pending) finish(r result, verdict error) bool {
+func (b *book) finish(p *pending, r result, verdict error) bool {
 	if p.over {
 		return false
 	}
 	p.judge(verdict)
 	p.over, r.of = true, p
+	b.open--
 	if p.flow != nil {
 		p.flow.end(r.err)
 		return true
@@ -249,13 +252,16 @@ func (b *book) forget(id codec.ID, p *pending, verdict error) {
 	}
 	p.at.inFlight--
 	b.tries--
+	if !p.over {
+		b.open--
+	}
 	p.judge(verdict)
 }
 
 func (b *book) failAll(err error) {
 	for _, p := range b.calls {
 		for ; p != nil; p = p.next {
-			p.finish(result{err: err}, errNeutral)
+			b.finish(p, result{err: err}, errNeutral)
 		}
 	}
 }

@@ -159,6 +159,11 @@ func (c *Client) once(ctx context.Context, q *question, e *codec.Envelope, frame
 	if hedges > 0 {
 		hedge = time.After(q.policy.hedgeAfter)
 	}
+	if late == nil && hedge == nil {
+		c.lead(ctx, q)
+	} else {
+		c.rely()
+	}
 	for waiting := 1; ; {
 		select {
 		case r := <-q.done:

@@ -33,7 +33,9 @@ type Client struct {
 	budget   budget
 	trying   map[string]struct{} // endpoints whose first attempt to connect is under way
 	changed  chan struct{}       // closed and replaced when a call that finds no instance should look again
-	wake     context.CancelFunc  // has receive look at book.gone
+	waiting  context.Context     // of whoever receives
+	wake     context.CancelFunc  // ends it: there is something to look at, in book.gone mostly
+	turn     turn
 	closing  bool
 	telling  bool // somebody calls the hook
 	counts   patterns.Counts
@@ -60,8 +62,10 @@ func NewClient(opts ...patterns.Option) *Client {
 		budget:  budget{ratio: calls.ratio, burst: float64(calls.burst), tokens: float64(calls.burst)},
 		trying:  make(map[string]struct{}),
 		changed: make(chan struct{}),
+		waiting: ended,
 		wake:    func() {},
 	}
+	c.openTurn()
 	events := c.Events(context.Background()) // from here on, so that none is missed
 	c.running.Go(func() { c.watch(events) }) // both end when the socket is closed, and Close waits for them
 	c.running.Go(c.receive)
@@ -262,9 +266,11 @@ func (c *Client) close(ctx context.Context) error {
 	c.closeLocked()
 	c.book.failAll(socket.ErrClosed)
 	c.changedLocked()
+	c.relyLocked() // so that receive sees the end
 	c.unlock()
 	err := c.Router.Shutdown(ctx)
 	c.running.Wait()
+	c.turn.timer.Stop()
 	return err
 }
 

@@ -2,7 +2,6 @@ package reqrep
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
 	"github.com/meshmq/meshmq/codec"
@@ -10,41 +9,6 @@ import (
 	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
 )
-
-// receive hands replies to those who wait for them, and fails the calls at instances that are gone, after all that these
-// had sent.
-func (c *Client) receive() {
-	for {
-		gone, ctx := c.departed()
-		for {
-			m, err := c.Router.Recv(ctx)
-			if errors.Is(err, context.Canceled) {
-				break
-			}
-			if err != nil {
-				return // closed, or never usable
-			}
-			c.open(m)
-		}
-		verdict := c.calls.breaker.verdict(socket.ErrPeerGone)
-		c.mu.Lock()
-		c.book.bury(gone, verdict)
-		c.unlock()
-	}
-}
-
-// departed returns the instances that are gone, and a context for Recv that has ended if there are any, else ends when there are.
-func (c *Client) departed() (gone []*instance, ctx context.Context) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.book.gone) > 0 {
-		gone, c.book.gone = c.book.gone, nil
-		return gone, ended
-	}
-	c.wake() // releases the context before
-	ctx, c.wake = context.WithCancel(context.Background())
-	return nil, ctx
-}
 
 // open handles what a service sent.
 func (c *Client) open(m socket.Msg) {
@@ -76,13 +40,14 @@ func (c *Client) settle(e *codec.Envelope, from *socket.Peer) {
 		return
 	}
 	switch {
-	case p == nil || !p.finish(r, verdict):
+	case p == nil || !c.book.finish(p, r, verdict):
 		c.counts.Unhandled++
 	case r.err != nil:
 		c.counts.Failed++
 	default:
 		c.counts.Handled++
 	}
+	c.turn.noteLocked(c.book.open)
 	c.unlock()
 	if p == nil && e.Header(headerItem) != "" && understands(from) {
 		c.control(from, controlCancel, e.CausationID, e.Header(headerCall), nil) // so that it stops
@@ -96,13 +61,13 @@ func (c *Client) flow(p *pending, e *codec.Envelope, failure, verdict error) {
 	switch {
 	case err != nil:
 		p.astray = true
-		p.finish(result{err: err}, errNeutral)
+		c.book.finish(p, result{err: err}, errNeutral)
 		c.counts.Malformed++
 	case ended && failure != nil:
-		p.finish(result{err: failure}, verdict)
+		c.book.finish(p, result{err: failure}, verdict)
 		c.counts.Failed++
 	case ended:
-		p.finish(result{}, verdict)
+		c.book.finish(p, result{}, verdict)
 		c.counts.Handled++
 	}
 }

@@ -89,6 +89,7 @@ func (c *Client) scatter(ctx context.Context, name string, in any, opts []CallOp
 				return nil
 			}
 		}
+		c.rely()
 		asked := slices.Clone(q.asked)
 		for len(asked) > 0 {
 			select {

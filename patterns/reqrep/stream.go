@@ -47,6 +47,7 @@ func (c *Client) stream(ctx context.Context, name string, in any, opts []CallOpt
 		}
 		verdict := errNeutral
 		defer func() { c.forget(q, verdict) }()
+		c.rely()
 		for {
 			e, err := c.next(ctx, q)
 			if e == nil {
