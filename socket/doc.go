@@ -46,7 +46,8 @@ package socket
 // is acknowledged in the log, and what comes back from them read again.
 //
 // The connection's read pump, or the caller of Recv while there is only one peer, reads a chunk and finds the whole messages in it (link.In).
-// They wait as one batch in the peer's inbox; Recv takes turns over the inboxes and decodes message by message.
+// They wait as one batch in the peer's inbox; Recv takes turns over the inboxes and decodes message by message. A caller who has read takes the first message itself,
+// and wakes another for the next, or to read in its place: the latter not in RecvHold.
 //
 // On an acknowledged link (transport/zmtp/ACK.md) a batch in the inbox knows the tag of its next message, and each message that Recv returns has an origin of
 // its own, cut from a slab: two numbers, and what it has in common with the others of its batch, by which Ack and Nack find the connection (inbound) and the tag. What is settled is a set of tags under receiver.mu;
