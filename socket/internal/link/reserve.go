@@ -64,10 +64,10 @@ func (r *reserve) look() {
 		r.watch()
 		return
 	}
-	switch size := reserveFor(readGoals(), busy); {
+	switch size := reserveFor(readGoals(), len(r.held), busy); {
 	case size == 0:
 		r.held = nil
-	case r.held == nil: // what lives differs from look to look, by what came while the collector ran: one that is there stays
+	case r.held == nil:
 		r.held = make([]byte, size)
 	}
 	if !busy {
@@ -80,7 +80,7 @@ func (r *reserve) look() {
 
 // goals are what the collector goes by.
 type goals struct {
-	live    uint64 // bytes in use at the last collection
+	live    uint64 // bytes in use at the last collection, the reserve among them
 	percent uint64 // GOGC, math.MaxUint64 for off
 	limit   uint64 // GOMEMLIMIT, math.MaxInt64 for none
 }
@@ -91,13 +91,19 @@ func readGoals() goals {
 	return goals{s[0].Value.Uint64(), s[1].Value.Uint64(), s[2].Value.Uint64()}
 }
 
-// reserveFor returns how large the reserve is to be.
-func reserveFor(g goals, busy bool) int {
+// reserveFor returns how large the reserve is to be, where held bytes are there. What lives beside it differs from look to look, by what came while the collector
+// ran, which is much on a busy machine. One that is there therefore stays until twice as much lives as it takes to do without: to give it up and make it again
+// would have the collector run every 4 MB meanwhile, and clear what the reserve then lies on.
+func reserveFor(g goals, held int, busy bool) int {
 	if !busy || g.percent == 0 || g.percent == math.MaxUint64 || g.limit < leastLimit {
 		return 0
 	}
 	heap := collectEvery * 100 / g.percent // of this size is collected once for each collectEvery bytes
-	if g.live >= 2*heap {                  // with the reserve
+	enough := heap
+	if held > 0 {
+		enough = 2*heap + uint64(held)
+	}
+	if g.live >= enough {
 		return 0
 	}
 	return int(heap)

@@ -17,24 +17,27 @@ func TestReserveFor(t *testing.T) {
 	tests := []struct {
 		name string
 		goals
+		held int
 		busy bool
 		want int
 	}{
-		{"of a small heap", goals{4 << 20, 100, none}, true, 16 << 20},
-		{"of a small heap with little to do", goals{4 << 20, 100, none}, false, 0},
-		{"that is there already", goals{(4 + 16) << 20, 100, none}, true, 16 << 20},
-		{"of a large heap", goals{32 << 20, 100, none}, true, 0},
-		{"where the collector runs seldom", goals{1 << 20, 400, none}, true, 4 << 20},
-		{"where it runs often", goals{1 << 20, 50, none}, true, 32 << 20},
-		{"where it does not run", goals{1 << 20, math.MaxUint64, none}, true, 0},
-		{"where it always runs", goals{1 << 20, 0, none}, true, 0},
-		{"under a low memory limit", goals{1 << 20, 100, 255 << 20}, true, 0},
-		{"under a high memory limit", goals{1 << 20, 100, 256 << 20}, true, 16 << 20},
+		{"of a small heap", goals{4 << 20, 100, none}, 0, true, 16 << 20},
+		{"of a small heap with little to do", goals{4 << 20, 100, none}, 0, false, 0},
+		{"that is there already", goals{(4 + 16) << 20, 100, none}, 16 << 20, true, 16 << 20},
+		{"that is there already while the collector lets much live", goals{(31 + 16) << 20, 100, none}, 16 << 20, true, 16 << 20},
+		{"of a heap that has grown large", goals{(32 + 16) << 20, 100, none}, 16 << 20, true, 0},
+		{"of a large heap", goals{16 << 20, 100, none}, 0, true, 0},
+		{"where the collector runs seldom", goals{1 << 20, 400, none}, 0, true, 4 << 20},
+		{"where it runs often", goals{1 << 20, 50, none}, 0, true, 32 << 20},
+		{"where it does not run", goals{1 << 20, math.MaxUint64, none}, 0, true, 0},
+		{"where it always runs", goals{1 << 20, 0, none}, 0, true, 0},
+		{"under a low memory limit", goals{1 << 20, 100, 255 << 20}, 0, true, 0},
+		{"under a high memory limit", goals{1 << 20, 100, 256 << 20}, 0, true, 16 << 20},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			assert.Equal(t, tt.want, reserveFor(tt.goals, tt.busy))
+			assert.Equal(t, tt.want, reserveFor(tt.goals, tt.held, tt.busy))
 		})
 	}
 }
@@ -52,7 +55,7 @@ func TestReserve_IsThereWhileBusy(t *testing.T) {
 	assert.False(t, r.watching.Load(), "before anything is worth a look")
 	g := readGoals()
 	g.live = 0
-	if reserveFor(g, true) == 0 {
+	if reserveFor(g, 0, true) == 0 {
 		t.Skip("GOGC or GOMEMLIMIT leave no room for a reserve")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
