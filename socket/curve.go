@@ -1,12 +1,12 @@
 package socket
 
 import (
+	"crypto/ecdh"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-
-	"golang.org/x/crypto/curve25519"
+	"sync"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -66,21 +66,32 @@ func (k SecretKey) Pair() KeyPair { return KeyPair{Public: zmtp.CurvePublic(k), 
 // Format keeps the key out of logs, whatever the verb.
 func (k SecretKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(secret key)") }
 
-// check returns why the pair is none.
-func (k KeyPair) check() error {
-	switch {
-	case k.Secret == SecretKey{}:
-		return errors.New("the secret key is missing")
-	case k.Public != k.Secret.Pair().Public:
-		return fmt.Errorf("the public key %s is not that of the secret key", k.Public)
+// prepare returns the pair as handshakes want it, or why it is none.
+func (k KeyPair) prepare() (zmtp.CurveKeys, error) {
+	if k.Secret == (SecretKey{}) {
+		return zmtp.CurveKeys{}, errors.New("the secret key is missing")
 	}
-	return nil
+	keys := zmtp.NewCurveKeys(k.Secret)
+	if k.Public != keys.Public {
+		return zmtp.CurveKeys{}, fmt.Errorf("the public key %s is not that of the secret key", k.Public)
+	}
+	return keys, nil
 }
+
+// probe is the key that public keys are tried with.
+var probe = sync.OnceValues(func() (*ecdh.PrivateKey, error) { return ecdh.X25519().NewPrivateKey(append(make([]byte, 31), 1)) })
 
 // check returns why the key is none: with a few, anybody would know what is said to its owner.
 func (k PublicKey) check() error {
-	probe := SecretKey{1}
-	if _, err := curve25519.X25519(probe[:], k[:]); err != nil {
+	secret, err := probe()
+	if err != nil {
+		return err
+	}
+	public, err := ecdh.X25519().NewPublicKey(k[:])
+	if err == nil {
+		_, err = secret.ECDH(public)
+	}
+	if err != nil {
 		return errors.New("this is no public key: it is zero, or of low order")
 	}
 	return nil

@@ -133,7 +133,8 @@ func (c *CurveCertificate) complete() error {
 	case secret && c.Public == PublicKey{}:
 		c.Public = c.Secret.Pair().Public
 	case secret:
-		return pair.check()
+		_, err := pair.prepare()
+		return err
 	}
 	return c.Public.check()
 }

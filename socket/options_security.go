@@ -34,11 +34,12 @@ func secured(option, name string, make func() (zmtp.Mechanism, error)) Option {
 // libzmq: ZMQ_CURVE_SERVER, ZMQ_CURVE_SECRETKEY.
 func WithCurveServer(keys KeyPair) Option {
 	return func(c *config) error {
-		if err := keys.check(); err != nil {
+		prepared, err := keys.prepare()
+		if err != nil {
 			return fmt.Errorf("%w: WithCurveServer: %w", ErrOption, err)
 		}
 		return secured("WithCurveServer", "CURVE", func() (zmtp.Mechanism, error) {
-			return zmtp.CurveServer(curveKeys(keys), rand.Reader), nil
+			return zmtp.CurveServer(prepared, rand.Reader), nil
 		})(c)
 	}
 }
@@ -48,19 +49,18 @@ func WithCurveServer(keys KeyPair) Option {
 // libzmq: ZMQ_CURVE_SERVERKEY, ZMQ_CURVE_PUBLICKEY, ZMQ_CURVE_SECRETKEY.
 func WithCurveClient(keys KeyPair, server PublicKey) Option {
 	return func(c *config) error {
-		if err := keys.check(); err != nil {
+		prepared, err := keys.prepare()
+		if err != nil {
 			return fmt.Errorf("%w: WithCurveClient: %w", ErrOption, err)
 		}
 		if err := server.check(); err != nil {
 			return fmt.Errorf("%w: WithCurveClient: server key: %w", ErrOption, err)
 		}
 		return secured("WithCurveClient", "CURVE", func() (zmtp.Mechanism, error) {
-			return zmtp.CurveClient(curveKeys(keys), server, rand.Reader)
+			return zmtp.CurveClient(prepared, server, rand.Reader)
 		})(c)
 	}
 }
-
-func curveKeys(k KeyPair) zmtp.CurveKeys { return zmtp.CurveKeys{Public: k.Public, Secret: k.Secret} }
 
 // WithPlainServer makes this side the server of PLAIN (RFC 24) on all connections: peers show a user and a password, which the authenticator checks;
 // without one all are refused. Nothing is encrypted: it is for networks that are, such as ipc or a tunnel.

@@ -1,12 +1,12 @@
 package zmtp
 
 import (
+	"crypto/ecdh"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
 	"io"
 
-	"golang.org/x/crypto/curve25519"
 	"golang.org/x/crypto/nacl/box"
 	"golang.org/x/crypto/nacl/secretbox"
 )
@@ -50,18 +50,41 @@ const (
 const curve = "CURVE"
 
 // CurveKeys are the long-term keys of one side.
-type CurveKeys struct{ Public, Secret [32]byte }
+type CurveKeys struct {
+	Public, Secret [32]byte
+	private        *ecdh.PrivateKey // of NewCurveKeys; nil: each handshake makes it of Secret
+}
+
+// NewCurveKeys returns both keys of a secret one, with what each handshake would make of it again. It fails for none.
+func NewCurveKeys(secret [32]byte) CurveKeys {
+	private := privateOf(secret)
+	return CurveKeys{Public: [32]byte(private.PublicKey().Bytes()), Secret: secret, private: private}
+}
+
+// prepared are the keys with private.
+func (k CurveKeys) prepared() CurveKeys {
+	if k.private == nil {
+		k.private = privateOf(k.Secret)
+	}
+	return k
+}
+
+// privateOf is a secret key as crypto/ecdh has it, which works out the public one: as much work as to agree with a peer, so it is made once.
+func privateOf(secret [32]byte) *ecdh.PrivateKey {
+	k, err := ecdh.X25519().NewPrivateKey(secret[:])
+	if err != nil {
+		panic("zmtp: no CURVE where crypto/ecdh has no X25519: " + err.Error()) // GODEBUG=fips140=only
+	}
+	return k
+}
 
 // CurvePublic returns the public key of a secret one. It fails for none.
-func CurvePublic(secret [32]byte) (public [32]byte) {
-	curve25519.ScalarBaseMult(&public, &secret)
-	return public
-}
+func CurvePublic(secret [32]byte) [32]byte { return NewCurveKeys(secret).Public }
 
 // CurveClient is the client's side of CURVE (RFC 25), for one handshake with the server whose public key is server: no other can read what it
 // says. random is where the keys of the connection come from: crypto/rand.Reader, but in tests.
 func CurveClient(keys CurveKeys, server [32]byte, random io.Reader) (Mechanism, error) {
-	c := &curveClient{keys: keys, server: server}
+	c := &curveClient{keys: keys.prepared(), server: server}
 	c.random = random
 	if err := c.generate(); err != nil {
 		return nil, err
@@ -72,27 +95,31 @@ func CurveClient(keys CurveKeys, server [32]byte, random io.Reader) (Mechanism, 
 // CurveServer is the server's side of CURVE (RFC 25), for one handshake: Handshake.Pending returns the client's key, which has proved to have
 // its secret, for this server and this connection. random is as for CurveClient.
 func CurveServer(keys CurveKeys, random io.Reader) Mechanism {
-	s := &curveServer{keys: keys}
+	s := &curveServer{keys: keys.prepared()}
 	s.random = random
 	return s
 }
 
 // session is what both sides of CURVE have: the keys of the connection, and the nonces.
 type session struct {
-	random         io.Reader
-	public, secret [32]byte // ours for the connection: C', c' or S', s'
-	shared         [32]byte // made of c' and S'
-	sent           uint64   // our last short nonce
-	received       uint64   // the peer's
-	ready          bool
+	random   io.Reader
+	secret   *ecdh.PrivateKey // ours for the connection: c' or s'
+	public   [32]byte         // C' or S'
+	shared   [32]byte         // made of c' and S'
+	sent     uint64           // our last short nonce
+	received uint64           // the peer's
+	ready    bool
 }
 
 // generate makes the keys of the connection.
 func (s *session) generate() error {
-	if _, err := io.ReadFull(s.random, s.secret[:]); err != nil {
+	var secret [32]byte
+	defer clear(secret[:])
+	if _, err := io.ReadFull(s.random, secret[:]); err != nil {
 		return fmt.Errorf("zmtp: random octets for the keys of the connection: %w", err)
 	}
-	s.public = CurvePublic(s.secret)
+	keys := NewCurveKeys(secret)
+	s.secret, s.public = keys.private, keys.Public
 	return nil
 }
 
@@ -131,8 +158,12 @@ func (s *session) fresh(b []byte) error {
 
 // agree makes the key that two parties share, as box.Precompute does, but refuses the few public keys with which anybody would
 // know it.
-func agree(key *[32]byte, secret, public *[32]byte) error {
-	shared, err := curve25519.X25519(secret[:], public[:])
+func agree(key *[32]byte, secret *ecdh.PrivateKey, public *[32]byte) error {
+	theirs, err := ecdh.X25519().NewPublicKey(public[:])
+	if err != nil {
+		return refuse(BadKey, "a public key that is none: %v", err)
+	}
+	shared, err := secret.ECDH(theirs)
 	if err != nil {
 		return refuse(BadKey, "a public key of low order")
 	}
@@ -142,7 +173,7 @@ func agree(key *[32]byte, secret, public *[32]byte) error {
 }
 
 // sealTo appends a box that is sealed with a key made of two others.
-func sealTo(dst, message []byte, nonce [24]byte, secret, public *[32]byte) ([]byte, error) {
+func sealTo(dst, message []byte, nonce [24]byte, secret *ecdh.PrivateKey, public *[32]byte) ([]byte, error) {
 	var key [32]byte
 	defer clear(key[:])
 	if err := agree(&key, secret, public); err != nil {
@@ -152,7 +183,7 @@ func sealTo(dst, message []byte, nonce [24]byte, secret, public *[32]byte) ([]by
 }
 
 // openFrom opens a box of that kind; what names the box when it does not open.
-func openFrom(sealed []byte, nonce [24]byte, secret, public *[32]byte, what string) ([]byte, error) {
+func openFrom(sealed []byte, nonce [24]byte, secret *ecdh.PrivateKey, public *[32]byte, what string) ([]byte, error) {
 	var key [32]byte
 	defer clear(key[:])
 	if err := agree(&key, secret, public); err != nil {
@@ -185,9 +216,9 @@ func (s *session) openShort(command, prefix string, data []byte) ([]byte, error)
 	return openWith(data[shortNonce:], nonceOf(prefix, nonce), &s.shared, command)
 }
 
-// forget wipes what would open what was said.
+// forget wipes what would open what was said, and leaves what crypto/ecdh made of the secret key to the garbage collector.
 func (s *session) forget() {
-	clear(s.secret[:])
+	s.secret = nil
 	clear(s.shared[:])
 }
 

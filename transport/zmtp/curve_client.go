@@ -5,6 +5,7 @@ type curveClient struct {
 	session
 	keys     CurveKeys
 	server   [32]byte // its public key, S
+	hello    [32]byte // made of c' and S, for HELLO and WELCOME both
 	welcomed bool
 }
 
@@ -23,11 +24,11 @@ func (c *curveClient) closed() error {
 }
 
 func (c *curveClient) start(h *Handshake) error {
-	nonce := c.short(helloNonce)
-	proof, err := sealTo(nil, make([]byte, helloProof), nonce, &c.secret, &c.server)
-	if err != nil {
+	if err := agree(&c.hello, c.secret, &c.server); err != nil {
 		return err
 	}
+	nonce := c.short(helloNonce)
+	proof := sealWith(make([]byte, helloProof), nonce, &c.hello)
 	h.out = AppendCommand(h.out, CommandHello, []byte{1, 0}, make([]byte, helloPadding), c.public[:], nonce[16:], proof)
 	return nil
 }
@@ -50,13 +51,14 @@ func (c *curveClient) takeWelcome(h *Handshake, data []byte) error {
 	if len(data) != welcomeSize {
 		return wrongSize(CommandWelcome, len(data), "160")
 	}
-	inside, err := openFrom(data[longNonce:], nonceOf(welcomeNonce, data[:longNonce]), &c.secret, &c.server, "WELCOME")
+	inside, err := openWith(data[longNonce:], nonceOf(welcomeNonce, data[:longNonce]), &c.hello, "WELCOME")
+	clear(c.hello[:])
 	if err != nil {
 		return err
 	}
 	c.welcomed = true
 	theirs, cookie := [32]byte(inside), inside[keySize:]
-	if err := agree(&c.shared, &c.secret, &theirs); err != nil {
+	if err := agree(&c.shared, c.secret, &theirs); err != nil {
 		return err
 	}
 	if err := h.admitted(); err != nil {
@@ -71,7 +73,7 @@ func (c *curveClient) initiate(h *Handshake, theirs *[32]byte, cookie []byte) er
 	if err != nil {
 		return err
 	}
-	vouch, err := sealTo(nil, append(c.public[:len(c.public):len(c.public)], c.server[:]...), vouched, &c.keys.Secret, theirs)
+	vouch, err := sealTo(nil, append(c.public[:len(c.public):len(c.public)], c.server[:]...), vouched, c.keys.private, theirs)
 	if err != nil {
 		return err
 	}
@@ -107,5 +109,6 @@ func (c *curveClient) traffic() (*Sealer, *Opener) {
 // forget wipes the keys.
 func (c *curveClient) forget() {
 	c.session.forget()
-	clear(c.keys.Secret[:])
+	c.keys = CurveKeys{}
+	clear(c.hello[:])
 }

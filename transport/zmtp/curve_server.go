@@ -53,7 +53,7 @@ func (s *curveServer) takeHello(h *Handshake, data []byte) error {
 	}
 	var key [32]byte // for HELLO and WELCOME both
 	defer clear(key[:])
-	if err := agree(&key, &s.keys.Secret, &theirs); err != nil {
+	if err := agree(&key, s.keys.private, &theirs); err != nil {
 		return err
 	}
 	proof, err := openWith(sealed, nonceOf(helloNonce, nonce), &key, "HELLO")
@@ -82,13 +82,15 @@ func (s *curveServer) welcome(h *Handshake, theirs, key *[32]byte) error {
 	if err != nil {
 		return err
 	}
-	remembered := append(theirs[:len(theirs):len(theirs)], s.secret[:]...)
+	secret := s.secret.Bytes()
+	remembered := append(theirs[:len(theirs):len(theirs)], secret...)
 	inside := append([]byte(nil), s.public[:]...)
 	inside = append(inside, baked[len(cookieNonce):]...)
 	inside = secretbox.Seal(inside, remembered, &baked, &s.cookieKey)
 	h.out = AppendCommand(h.out, CommandWelcome, nonce[len(welcomeNonce):], secretbox.Seal(nil, inside, &nonce, key))
 	clear(remembered)
-	clear(s.secret[:])
+	clear(secret)
+	s.secret = nil
 	s.welcomed = true
 	return nil
 }
@@ -103,9 +105,9 @@ func (s *curveServer) takeInitiate(h *Handshake, data []byte) error {
 	if err != nil {
 		return err
 	}
-	s.theirs, s.secret = [32]byte(remembered), [32]byte(remembered[keySize:])
+	s.theirs, s.secret = [32]byte(remembered), privateOf([32]byte(remembered[keySize:]))
 	clear(remembered)
-	if err := agree(&s.shared, &s.secret, &s.theirs); err != nil {
+	if err := agree(&s.shared, s.secret, &s.theirs); err != nil {
 		return err
 	}
 	inside, err := s.openShort(CommandInitiate, initiateNonce, rest)
@@ -127,7 +129,7 @@ func (s *curveServer) takeInitiate(h *Handshake, data []byte) error {
 // checkVouch makes sure that the owner of the client's long-term key is behind this connection, and means us: with a vouch for another
 // server, that one could pose as the client here. libzmq does not look at the second.
 func (s *curveServer) checkVouch(vouch []byte, public *[32]byte) error {
-	vouched, err := openFrom(vouch[longNonce:], nonceOf(vouchNonce, vouch[:longNonce]), &s.secret, public, "the vouch of INITIATE")
+	vouched, err := openFrom(vouch[longNonce:], nonceOf(vouchNonce, vouch[:longNonce]), s.secret, public, "the vouch of INITIATE")
 	if err != nil {
 		return err
 	}
@@ -161,6 +163,6 @@ func (s *curveServer) traffic() (*Sealer, *Opener) {
 // forget wipes the keys.
 func (s *curveServer) forget() {
 	s.session.forget()
-	clear(s.keys.Secret[:])
+	s.keys = CurveKeys{}
 	clear(s.cookieKey[:])
 }

@@ -240,7 +240,7 @@ func TestCurve_Vouch(t *testing.T) {
 		"another server":     {func(c *curveClient) { c.server = elsewhere.Public }, "wrong key: the vouch of INITIATE is for another server"},
 		"another connection": {func(c *curveClient) { c.public = elsewhere.Public }, "wrong key: the vouch of INITIATE is for another connection"},
 		"another's key":      {func(c *curveClient) { c.keys.Public = elsewhere.Public }, "wrong key: the vouch of INITIATE does not open"},
-		"another's secret":   {func(c *curveClient) { c.keys.Secret = elsewhere.Secret }, "wrong key: the vouch of INITIATE does not open"},
+		"another's secret":   {func(c *curveClient) { c.keys.private = privateOf(elsewhere.Secret) }, "wrong key: the vouch of INITIATE does not open"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -252,7 +252,7 @@ func TestCurve_Vouch(t *testing.T) {
 					require.NoError(t, inner.takeWelcome(&Handshake{mechanism: m, metadata: client.metadata, maxCommand: 4096}, s.octets[10:]))
 					tc.change(m)
 					h := &Handshake{metadata: client.metadata}
-					opened, err := openFrom(s.octets[10+longNonce:], nonceOf(welcomeNonce, s.octets[10:10+longNonce]), &inner.secret, &inner.server, "")
+					opened, err := openFrom(s.octets[10+longNonce:], nonceOf(welcomeNonce, s.octets[10:10+longNonce]), inner.secret, &inner.server, "")
 					require.NoError(t, err)
 					theirs := [32]byte(opened)
 					m.shared, m.sent = inner.shared, 1
