@@ -231,14 +231,26 @@ func (r *receiver) originLocked(a *arrival, size int) *origin {
 		a.source = s
 	}
 	o.source, o.nth, o.size = s, a.nth, uint32(min(size, math.MaxUint32))
-	for a.run < len(s.runs) && s.runs[a.run].tag <= o.tag() {
-		a.run++
+	if a.nth >= a.until {
+		a.enter()
 	}
-	if s.late || a.run > 0 && s.runs[a.run-1].attempt > 1 {
+	if a.again || s.late {
 		acks.counts.RedeliveredIn++ // as attempt says
 	}
 	a.nth++
 	return o
+}
+
+// enter finds out which of the runs the next message is part of.
+func (a *arrival) enter() {
+	s := a.source
+	for a.run < len(s.runs) && s.runs[a.run].tag <= s.tag+uint64(a.nth) {
+		a.run++
+	}
+	a.until, a.again = math.MaxUint32, a.run > 0 && s.runs[a.run-1].attempt > 1
+	if a.run < len(s.runs) {
+		a.until = uint32(s.runs[a.run].tag - s.tag)
+	}
 }
 
 // ackLocked takes what the application acknowledges. r.mu is held.
@@ -253,6 +265,10 @@ func (r *receiver) ackLocked(o *origin) {
 // settleLocked acknowledges a message, unless it is settled or its connection is gone. r.mu is held.
 func (r *receiver) settleLocked(o *origin) {
 	in := o.in
+	if in.open && in.owing && in.state.Next(o.tag(), int(o.size)) { // as most are: in order, with others to be told of
+		r.acks.counts.AckedIn++
+		return
+	}
 	if !in.open || !in.state.Settle(o.tag(), int(o.size)) {
 		return
 	}

@@ -87,6 +87,8 @@ type arrival struct {
 	from   *origin // of all messages in batch, nil where each gets its own
 	nth    uint32  // which of source the next is
 	run    int     // and how many of its runs have begun
+	until  uint32  // which of source the next run begins with, as far as is known
+	again  bool    // the attempt of the run is not the first
 }
 
 // maxCuts is how many connections in a row may end within the same message. It is then taken for one that the peer refuses, such as one

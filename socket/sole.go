@@ -19,7 +19,7 @@ func (b *balancer) sendSole(p *pipe, frames [][]byte, size int) (took, flush boo
 	case p.refuses(size) != nil:
 		return false, false
 	}
-	return p.out.DeliverOpen(frames, size)
+	return p.out.DeliverOpen(frames, size, p.peer.Load().takes)
 }
 
 // recall has Send take b.mu again, which is held, and enters in the books what was sent without.

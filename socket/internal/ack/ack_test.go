@@ -212,3 +212,43 @@ func TestSequence_AllocatesNothing(t *testing.T) {
 	}))
 	assert.Zero(t, s.Open())
 }
+
+// Next does what Settle does, for the message above the floor, and leaves to it whatever makes an ACK due.
+func TestReceiver_NextIsSettle(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 26))
+		var quick, slow Receiver
+		both := func(do func(r *Receiver) any) {
+			require.Equal(t, do(&slow), do(&quick), "seed %d", seed)
+		}
+		both(func(r *Receiver) any { r.Grant(100, 5000); return nil })
+		nexts := 0
+		for range 2000 {
+			n, tag, size := uint64(1+rng.IntN(20)), 1+rng.Uint64N(slow.got+2), rng.IntN(100)
+			if rng.IntN(3) > 0 {
+				tag = slow.settled.floor + 1
+			}
+			switch rng.IntN(12) {
+			case 0, 1:
+				both(func(r *Receiver) any { _, err := r.Deliver(n); return err == nil })
+			case 2:
+				both(func(r *Receiver) any { return r.Refuse(tag) })
+			case 3:
+				both(func(r *Receiver) any { return r.Append(nil) })
+			case 4:
+				both(func(r *Receiver) any { r.Grant(50+n, 3000+100*n); return nil })
+			default:
+				taken := quick.Next(tag, size)
+				if taken {
+					nexts++
+					require.False(t, quick.Due(), "seed %d", seed)
+				}
+				require.Equal(t, slow.Settle(tag, size), taken || quick.Settle(tag, size), "seed %d", seed)
+			}
+			both(func(r *Receiver) any { return [3]any{r.Due(), r.Pending(), r.Open()} })
+			both(func(r *Receiver) any { return []any{r.settled, r.fresh, r.size, r.told} })
+		}
+		require.NotZero(t, nexts)
+	}
+}

@@ -2,6 +2,7 @@ package ack
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -21,11 +22,14 @@ type Receiver struct {
 	messages uint64 // granted
 	bytes    uint64
 	most     uint64 // the most messages that were ever granted: a smaller grant may not have arrived
+
+	undue     uint64 // Next may settle the tags below, as far as it concerns their number; 0 where that is not known
+	undueSize int    // and while size is below
 }
 
 // Grant sets the credit, which the caller tells the peer: how many messages, and bytes in them, may be unsettled.
 func (r *Receiver) Grant(messages, bytes uint64) {
-	r.messages, r.bytes = messages, bytes
+	r.messages, r.bytes, r.undue = messages, bytes, 0
 	r.most = max(r.most, messages)
 }
 
@@ -40,6 +44,26 @@ func (r *Receiver) Deliver(n uint64) (first uint64, err error) {
 	return first, nil
 }
 
+// Next is Settle of the message above the floor, where that is news and nothing is due after it; else it does nothing and returns false. It may do so as well where it need not:
+// Settle follows then.
+func (r *Receiver) Next(tag uint64, size int) bool {
+	if tag != r.settled.floor+1 || tag >= r.undue || r.size+size >= r.undueSize {
+		return false
+	}
+	r.settled.floor = tag
+	r.done++
+	r.size += size
+	return true
+}
+
+// foresee finds out how far Next may go.
+func (r *Receiver) foresee() {
+	r.undue, r.undueSize = 0, int(min(r.bytes/2, math.MaxInt))
+	if told, half := r.done-r.told, r.messages/2; len(r.settled.ranges) == 0 && told < half {
+		r.undue = r.settled.floor + min(half-told, r.got-r.settled.floor+1)
+	}
+}
+
 // Settle notes that a message of size bytes is handled, and whether that is news: it is not when it was settled before.
 func (r *Receiver) Settle(tag uint64, size int) (fresh bool) {
 	if tag > r.got || !r.settled.add(tag) {
@@ -52,6 +76,7 @@ func (r *Receiver) Settle(tag uint64, size int) (fresh bool) {
 		s.add(tag)
 		r.fresh = s.ranges
 	}
+	r.foresee()
 	return true
 }
 
@@ -62,6 +87,7 @@ func (r *Receiver) Refuse(tag uint64) (fresh bool) {
 	}
 	r.done++
 	r.told++
+	r.undue = 0
 	return true
 }
 
@@ -101,6 +127,7 @@ func (r *Receiver) Append(dst []byte) []byte {
 		}
 	}
 	r.told, r.size, r.fresh = r.done, 0, r.fresh[:0]
+	r.undue = 0
 	return dst
 }
 

@@ -59,34 +59,19 @@ func (o *Out) Vacant(size int) (msgs, bytes int) {
 	return msgs, bytes
 }
 
-// DeliverOpen is AppendOpen on an acknowledged link: Deliver of a message that has the number behind the last one's, for the first time.
-func (o *Out) DeliverOpen(frames [][]byte, size int) (ok, flush bool) {
+// DeliverOpen is AppendOpen on an acknowledged link: Deliver of a message that has the number behind the last one's, for the first time. Those behind it may be added by
+// AppendRow, as far as no frame is larger than the peer takes, 0 for any size.
+func (o *Out) DeliverOpen(frames [][]byte, size, takes int) (ok, flush bool) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !o.open || o.kept == nil || o.fullLocked(size) {
-		o.mu.Unlock()
 		return false, false
 	}
-	d := Delivery{Number: o.kept.last + 1, Attempt: 1}
-	if b := o.kept.shortBlock(size); b != nil && len(frames) == 1 && o.kept.expected(&d) {
-		start := len(b.b)
-		o.kept.add(&d, 1, size, b)
-		b.b = append(append(b.b, 0, byte(size)), frames[0]...)
-		o.kept.told.Number++
-		o.extend(b, start)
-		ok, flush = true, o.queuedLocked(size)
-	} else {
-		ok, flush = o.deliverLocked(frames, size, d)
+	ok, flush = o.deliverLocked(frames, size, Delivery{Number: o.kept.last + 1, Attempt: 1})
+	if ok && !flush {
+		o.beginRowLocked(takes)
 	}
-	o.mu.Unlock()
 	return ok, flush
-}
-
-// shortBlock returns the open block if it has room for a frame of one short message.
-func (k *kept) shortBlock(size int) *block {
-	if b := k.open; b != nil && size < 256 && cap(b.b)-len(b.b) >= size+2 {
-		return b
-	}
-	return nil
 }
 
 // expected reports whether the peer takes the next message for what it is.

@@ -28,7 +28,7 @@ func TestOut_AppendOpen(t *testing.T) {
 func TestOut_DeliverOpen(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
-	require.False(t, first(q.DeliverOpen(bodiesOf("x"), 1)), "not acknowledged")
+	require.False(t, first(q.DeliverOpen(bodiesOf("x"), 1, 0)), "not acknowledged")
 	q.Retain(Retention{Stream: [16]byte{7}})
 	s := &sink{room: -1}
 	q.attach(s)
@@ -36,12 +36,12 @@ func TestOut_DeliverOpen(t *testing.T) {
 	q.Grant(5, 1<<20)
 	bodies := [][][]byte{bodiesOf("first"), bodiesOf("short"), {[]byte("two"), []byte("frames")}, {make([]byte, 300)}, {make([]byte, 40_000)}}
 	require.True(t, first(q.Deliver(bodies[0], 5, Delivery{Number: 41, Attempt: 3})))
-	require.False(t, first(q.DeliverOpen(bodies[1], 5)), "not open")
+	require.False(t, first(q.DeliverOpen(bodies[1], 5, 0)), "not open")
 	q.Open(true)
 	for _, m := range bodies[1:] {
-		require.True(t, first(q.DeliverOpen(m, size(m))))
+		require.True(t, first(q.DeliverOpen(m, size(m), 0)))
 	}
-	require.False(t, first(q.DeliverOpen(bodies[1], 5)), "no credit")
+	require.False(t, first(q.DeliverOpen(bodies[1], 5, 0)), "no credit")
 	require.False(t, q.refused)
 	require.EqualValues(t, 45, q.Recall())
 	for len(sentTo(t, s)) < len(bodies) {
@@ -56,7 +56,7 @@ func TestOut_DeliverOpen(t *testing.T) {
 	}
 	_, _, err := q.Ack(ackOf(t, 1, 2, 3, 4, 5))
 	require.NoError(t, err)
-	require.False(t, first(q.DeliverOpen(bodies[1], 5)), "recalled")
+	require.False(t, first(q.DeliverOpen(bodies[1], 5, 0)), "recalled")
 }
 
 func first(ok, _ bool) bool { return ok }

@@ -39,7 +39,7 @@ type Out struct {
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
 
-	mu        sync.Mutex  // guards the fields below
+	mu        queueLock   // guards the fields below
 	wake      sync.Cond   // the pump sleeps here, Detach waits here
 	conn      *Conn       // nil while there is no connection
 	err       error       // why conn cannot be written any more

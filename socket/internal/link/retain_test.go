@@ -107,14 +107,17 @@ type world struct {
 	tags   map[uint64]bool // settled on this connection
 	next   uint64
 	skips  int // one of how many messages has not the number behind the one before
+	credit uint64
+	rows   bool // new messages are followed by some of DeliverOpen
+	inRow  int  // messages that AppendRow took
 }
 
 // Whatever is acknowledged, refused and cut, a link never loses or garbles a message, and knows of each what became of it.
 func TestRetain_Model(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	for seed := range uint64(12) {
 		w := &world{t: t, r: rand.New(rand.NewPCG(seed, 9)), q: newQueue(), bodies: map[uint64][][]byte{}, open: map[uint64]Delivery{},
-			told: map[uint64]bool{}, want: map[uint64]bool{}, next: 1, skips: 3 + 30*int(seed%2)}
+			told: map[uint64]bool{}, want: map[uint64]bool{}, next: 1, skips: 3 + 30*int(seed%2), credit: 30 + 200*(seed/4%2), rows: seed >= 4}
 		for conn := range 4 {
 			w.connect(conn == 3)
 			for range 60 {
@@ -131,6 +134,7 @@ func TestRetain_Model(t *testing.T) {
 			w.disconnect()
 		}
 		require.Equal(t, w.want, w.told, "seed %d", seed)
+		require.Equal(t, w.rows, w.inRow > 0, "seed %d", seed)
 	}
 }
 
@@ -147,7 +151,7 @@ func (w *world) connect(whole bool) {
 		}
 	}})
 	w.q.attach(w.s)
-	w.q.Grant(30, 3<<20)
+	w.q.Grant(w.credit, 3<<20)
 }
 
 func (w *world) step() {
@@ -165,6 +169,9 @@ func (w *world) step() {
 
 func (w *world) send() {
 	d := Delivery{Number: w.next, Incarnation: uint32(w.next / 100), Attempt: 1}
+	if w.rows {
+		d.Incarnation = 0
+	}
 	if len(w.back) > 0 {
 		d = w.back[0]
 	} else if w.r.IntN(w.skips) == 0 {
@@ -188,9 +195,41 @@ func (w *world) send() {
 	w.bodies[d.Number], w.open[d.Number] = m, d
 	if len(w.back) > 0 {
 		w.back = w.back[1:]
-	} else {
-		w.next = d.Number + 1
+		return
 	}
+	w.next = d.Number + 1
+	if w.rows {
+		w.sendOpen()
+	}
+}
+
+// sendOpen queues messages behind one that has just been queued, in rows where that is possible.
+func (w *world) sendOpen() {
+	w.q.Open(true)
+	before, _ := w.q.Totals()
+	first := w.next
+	for range w.r.IntN(100) {
+		m := bodiesOf(fmt.Sprint("message ", w.next))
+		if w.r.IntN(20) == 0 {
+			m = message(w.r, int(w.next))
+		}
+		row, flush := w.q.AppendRow(m), false
+		if row {
+			w.inRow++
+		} else if row, flush = w.q.DeliverOpen(m, size(m), 0); !row {
+			break
+		}
+		if flush {
+			w.q.Flush()
+		}
+		w.bodies[w.next], w.open[w.next] = m, Delivery{Number: w.next, Attempt: 1}
+		w.next++
+	}
+	require.Equal(w.t, w.next-1, w.q.Recall())
+	msgs, _ := w.q.Outstanding()
+	require.Equal(w.t, len(w.open), msgs)
+	after, _ := w.q.Totals()
+	require.Equal(w.t, w.next-first, after-before)
 }
 
 // landed is what arrived so far, checked.

@@ -1,0 +1,118 @@
+package link
+
+import (
+	"math"
+	"sync"
+)
+
+// queueLock is the lock of an Out. Under the embedded Mutex alone short messages are added in a row, with nothing but their bytes and a count; whoever takes the
+// lock by Lock finds them entered in the books, and the row ended.
+type queueLock struct {
+	sync.Mutex
+	row row
+}
+
+// Lock takes the lock.
+func (l *queueLock) Lock() {
+	l.Mutex.Lock()
+	if l.row.buf != nil {
+		l.row.end()
+	}
+}
+
+// row is a place on an acknowledged link for more messages of the kind that the last one was: of one short frame, with the next number, in the same group, block and segment. Until it is
+// used up nothing is to be decided about them: not whether there is room or credit, nor who writes.
+type row struct {
+	left    int    // how many more it takes
+	longest int    // how long a frame may be
+	pos     int    // where the next begins, in buf
+	buf     []byte // what is left of the block, as far as it may be used; nil when there is no row
+	most    int    // how many it took at first
+	o       *Out
+}
+
+// AppendRow is DeliverOpen for a message that is one more in a row. It refuses where there is no row that has room, and only then is anything to be decided.
+func (o *Out) AppendRow(frames [][]byte) bool {
+	if len(frames) != 1 {
+		return false
+	}
+	o.mu.Mutex.Lock()
+	r, n := &o.mu.row, len(frames[0])
+	end := r.pos + 2 + n
+	if r.left == 0 || n > r.longest || end > len(r.buf) {
+		o.mu.Unlock()
+		return false
+	}
+	to := r.buf[r.pos:end]
+	to[0], to[1] = 0, byte(n)
+	copy(to[2:], frames[0])
+	r.left--
+	r.pos = end
+	o.mu.Unlock()
+	return true
+}
+
+// beginRowLocked begins a row behind a message that DeliverOpen has just queued, and that needs no flush. Its frames may have as many bytes as the peer takes, 0 for any number.
+func (o *Out) beginRowLocked(takes int) {
+	k := o.kept
+	b, g, s := k.open, k.at(k.behind-1), &o.segs[len(o.segs)-1]
+	if b == nil || s.blk != b || !k.expected(&Delivery{Number: k.last + 1, Attempt: 1}) {
+		return
+	}
+	n, room := min(64-int(k.next-g.tag), math.MaxUint8-int(g.frames)), cap(b.b)-len(b.b)
+	n, room = level(n, k.credit, k.msgs+k.greeted), level(room, k.creditB, k.bytes)
+	n = level(n, maxWindow, int(k.next-k.floor))
+	if o.HWM > 0 {
+		n = level(n, uint64(o.HWM), max(k.msgs, o.msgs))
+	}
+	if o.HWMBytes > 0 {
+		room = level(room, uint64(o.HWMBytes), k.bytes)
+	}
+	if !o.writing && o.conn != nil && o.conn.try != nil && len(o.flight) == 0 { // as queuedLocked
+		room = level(room, flushBytes, o.bytes)
+	}
+	if n <= 0 || room <= 0 {
+		return
+	}
+	longest := math.MaxUint8
+	if takes > 0 {
+		longest = min(longest, takes)
+	}
+	o.mu.row = row{left: n, longest: longest, buf: b.b[len(b.b) : len(b.b)+room], most: n, o: o}
+}
+
+// level returns how much of n can be used without reaching a bound, of which so much is used.
+func level(n int, bound uint64, used int) int {
+	if bound <= uint64(used)+1 {
+		return 0
+	}
+	return int(min(uint64(n), bound-uint64(used)-1))
+}
+
+// end enters what was added. The lock is held.
+func (r *row) end() {
+	n, pos, o := r.most-r.left, r.pos, r.o
+	*r = row{}
+	if n == 0 {
+		return
+	}
+	size := pos - 2*n
+	k := o.kept
+	g, b, s := k.at(k.behind-1), k.open, &o.segs[len(o.segs)-1]
+	g.open |= (1<<n - 1) << (k.next - g.tag)
+	g.size += size
+	g.frames += uint8(n)
+	k.next += uint64(n)
+	k.last += uint64(n)
+	k.told.Number += uint64(n)
+	k.msgs += n
+	k.bytes += size
+	b.b = b.b[:len(b.b)+pos]
+	s.b = s.b[:len(s.b)+pos]
+	s.msgs += n
+	s.size += size
+	o.msgs += n
+	o.bytes += size
+	o.total += uint64(n)
+	o.totalB += uint64(size)
+}
