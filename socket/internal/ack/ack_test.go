@@ -216,7 +216,7 @@ func TestSequence_AllocatesNothing(t *testing.T) {
 // Next does what Settle does, for the message above the floor, and leaves to it whatever makes an ACK due.
 func TestReceiver_NextIsSettle(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	for seed := range uint64(4) {
 		rng := rand.New(rand.NewPCG(seed, 26))
 		var quick, slow Receiver
 		both := func(do func(r *Receiver) any) {
@@ -224,19 +224,19 @@ func TestReceiver_NextIsSettle(t *testing.T) {
 		}
 		both(func(r *Receiver) any { r.Grant(100, 5000); return nil })
 		nexts := 0
-		for range 2000 {
-			n, tag, size := uint64(1+rng.IntN(20)), 1+rng.Uint64N(slow.got+2), rng.IntN(100)
-			if rng.IntN(3) > 0 {
-				tag = slow.settled.floor + 1
+		for range 500 {
+			n, tag, size := uint64(1+rng.IntN(20)), slow.settled.floor+1, rng.IntN(100)
+			if rng.IntN(10) == 0 {
+				tag = 1 + rng.Uint64N(slow.got+2)
 			}
-			switch rng.IntN(12) {
-			case 0, 1:
+			switch rng.IntN(40) {
+			case 0, 1, 2, 3:
 				both(func(r *Receiver) any { _, err := r.Deliver(n); return err == nil })
-			case 2:
-				both(func(r *Receiver) any { return r.Refuse(tag) })
-			case 3:
-				both(func(r *Receiver) any { return r.Append(nil) })
 			case 4:
+				both(func(r *Receiver) any { return r.Refuse(tag) })
+			case 5:
+				both(func(r *Receiver) any { return r.Append(nil) })
+			case 6:
 				both(func(r *Receiver) any { r.Grant(50+n, 3000+100*n); return nil })
 			default:
 				taken := quick.Next(tag, size)
@@ -249,6 +249,6 @@ func TestReceiver_NextIsSettle(t *testing.T) {
 			both(func(r *Receiver) any { return [3]any{r.Due(), r.Pending(), r.Open()} })
 			both(func(r *Receiver) any { return []any{r.settled, r.fresh, r.size, r.told} })
 		}
-		require.NotZero(t, nexts)
+		require.Greater(t, nexts, 50)
 	}
 }
