@@ -21,15 +21,18 @@ import (
 // connect to some endpoint is under way does it wait for the outcome. WaitPeers waits for longer. If the breakers of all
 // instances are open it fails at once with ErrOpen. A request that is larger than the service takes is not sent: socket.ErrTooLarge. Options say whether it may ask again, and ask several: WithRetries, WithHedge.
 func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts ...CallOption) (Out, error) {
-	var out Out
-	e, err := c.call(ctx, name, &in, opts)
+	v := &struct { // one object
+		in  In
+		out Out
+	}{in: in}
+	e, err := c.call(ctx, name, &v.in, opts)
 	if err == nil {
-		err = c.decode(e, &out)
+		err = c.decode(e, &v.out)
 	}
 	if err != nil {
 		return *new(Out), &asked{"call", name, err}
 	}
-	return out, nil
+	return v.out, nil
 }
 
 // question is a call from its first attempt to its end. It belongs to the goroutine that calls.
@@ -49,9 +52,13 @@ type question struct {
 	first  pending // what most calls need, so that it comes with the question
 	place  [1]*instance
 	single [1]*pending
+	room   [4]codec.Header
 	window string
 	plain  bool // one attempt, however long it takes
 	sent   bool // the attempt was, by a middleware
+
+	line  wire.Line // of a call
+	reply *codec.Envelope
 }
 
 // ask returns a question, unless it can be seen that it cannot be asked.
@@ -64,7 +71,11 @@ func (c *Client) ask(ctx context.Context, name string, in any, opts []CallOption
 	case ctx.Err() != nil:
 		return nil, expired(ctx)
 	}
-	q := &question{name: name, in: in, policy: &c.calls.policy}
+	q := c.spare.Swap(nil)
+	if q == nil {
+		q = new(question)
+	}
+	q.name, q.in, q.policy = name, in, &c.calls.policy
 	q.asked, q.open = q.place[:0], q.single[:0]
 	if len(opts) > 0 {
 		changed, err := c.calls.policy.with(opts)
@@ -81,18 +92,13 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []CallOptio
 	if err != nil {
 		return nil, err
 	}
-	q.done = make(chan result, 1+q.hedges())
+	c.prepare(q)
 	var fate error // of the last attempt that was sent
 	for {
 		sent := len(q.asked)
-		var reply *codec.Envelope
-		err := c.attempt(ctx, q, func(ctx context.Context, o *patterns.Outgoing, frame []byte) (err error) {
-			reply, err = c.once(ctx, q, o.Envelope, frame)
-			o.Reply = reply
-			return err
-		})
+		err := c.attempt(ctx, q, q.line)
 		if err == nil {
-			return reply, nil
+			return c.answered(q), nil
 		}
 		if len(q.asked) > sent || fate == nil {
 			fate = err
@@ -101,6 +107,30 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []CallOptio
 			return nil, fate
 		}
 	}
+}
+
+// prepare makes what a question needs to be a call, unless it was one before.
+func (c *Client) prepare(q *question) {
+	if hedges := q.hedges(); cap(q.done) != 1+hedges {
+		q.done = make(chan result, 1+hedges)
+	}
+	if q.line == nil {
+		q.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) (err error) {
+			q.reply, err = c.once(ctx, q, o.Envelope, frame)
+			o.Reply = q.reply
+			return err
+		}
+	}
+}
+
+// answered returns the reply to q, which is out of the book, and keeps q for the next call if nobody else can have it.
+func (c *Client) answered(q *question) *codec.Envelope {
+	reply := q.reply
+	if c.sealer.Around == nil && cap(q.done) == 1 && len(q.done) == 0 {
+		*q = question{done: q.done, line: q.line}
+		c.spare.Store(q)
+	}
+	return reply
 }
 
 func (q *question) hedges() int {
@@ -120,7 +150,11 @@ func (c *Client) attempt(ctx context.Context, q *question, line wire.Line) error
 		}
 		q.address(ctx, e)
 	}
-	e := codec.Envelope{ID: q.id, Headers: valueHeader(make([]codec.Header, 0, 4), c.conf.Schemas, q.in)}
+	room := q.room[:0]
+	if c.sealer.Around != nil { // it may keep what it sees
+		room = make([]codec.Header, 0, len(q.room))
+	}
+	e := codec.Envelope{ID: q.id, Headers: valueHeader(room, c.conf.Schemas, q.in)}
 	return c.sealer.Seal(ctx, "", &e, q.in, []patterns.SendOption{complete}, c.afresh(q, line))
 }
 

@@ -23,7 +23,8 @@ type Client struct {
 	err    error // what the options did wrong
 
 	calls *clientConfig
-	tags  atomic.Uint64 // the last tag of an attempt
+	tags  atomic.Uint64            // the last tag of an attempt
+	spare atomic.Pointer[question] // of the last call, for the next
 
 	running sync.WaitGroup // receive and watch
 	ending  chan struct{}  // closed when closing
