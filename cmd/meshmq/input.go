@@ -58,7 +58,7 @@ func (in *input) given() bool { return len(in.messages) > 0 }
 func (in *input) all(ctx context.Context, stdin io.Reader, count int) iter.Seq2[[][]byte, error] {
 	return func(yield func([][]byte, error) bool) {
 		if !in.given() {
-			in.lines = readLines(stdin)
+			in.lines = readLines(stdin, maxLine)
 		}
 		for n := 0; count == 0 || n < count; n++ {
 			if n > 0 && in.interval > 0 && !pause(ctx, in.interval) {
@@ -116,19 +116,22 @@ const readAhead = 256
 // maxLine is the largest message a socket sends by default.
 const maxLine = 64 << 20
 
-// readLines yields the lines of r without their line feed and ends with an error, io.EOF if there was none.
+// readLines yields the lines of r, of at most longest bytes, without their line feed and ends with an error, io.EOF if there was none.
 // It reads on a goroutine because nothing can wake a read of standard input.
-func readLines(r io.Reader) <-chan line {
+func readLines(r io.Reader, longest int) <-chan line {
 	lines := make(chan line, readAhead)
 	go func() { // ends with r; nobody can wait for that, see the table in main.go
 		s := bufio.NewScanner(r)
-		s.Buffer(make([]byte, 64<<10), maxLine)
+		s.Buffer(make([]byte, min(64<<10, longest)), longest+1) // and the line feed
 		s.Split(splitLine)
 		for s.Scan() {
 			lines <- line{text: bytes.Clone(s.Bytes())}
 		}
 		err := io.EOF
-		if s.Err() != nil {
+		switch {
+		case errors.Is(s.Err(), bufio.ErrTooLong):
+			err = fmt.Errorf("standard input: a line is longer than %d bytes, which is the largest message", longest)
+		case s.Err() != nil:
 			err = fmt.Errorf("standard input: %w", s.Err())
 		}
 		lines <- line{err: err}

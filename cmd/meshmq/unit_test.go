@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"runtime/debug"
 	"strings"
@@ -41,8 +42,27 @@ func TestInputErrors(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, all)
 	_, err = collect(in.all(t.Context(), iotest.ErrReader(broken), 0))
 	assert.ErrorIs(t, err, broken)
-	_, err = collect(in.all(t.Context(), strings.NewReader(strings.Repeat("x", maxLine+1)), 0))
-	assert.ErrorContains(t, err, "token too long")
+}
+
+// zeros is an endless line.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// TestInputLongestLine: a line may be as long as a message, without its line feed; the error for a longer one says so.
+func TestInputLongestLine(t *testing.T) {
+	t.Parallel()
+	const longest = 100000
+	lines := readLines(io.MultiReader(io.LimitReader(zeros{}, longest), strings.NewReader("\nnext\n")), longest)
+	l := <-lines
+	assert.NoError(t, l.err)
+	assert.Len(t, l.text, longest)
+	assert.Equal(t, "next", string((<-lines).text))
+	assert.Equal(t, io.EOF, (<-lines).err)
+	assert.ErrorContains(t, (<-readLines(zeros{}, longest)).err, "a line is longer than 100000 bytes")
 }
 
 // TestInputInterval: messages are spaced, and repeated until ctx ends.
