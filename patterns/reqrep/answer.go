@@ -84,8 +84,8 @@ func (s *Service) handle(ctx context.Context, r *request, now time.Time) {
 	stays := s.relief.begin(m)
 	o := m.answer(ctx, r)
 	m.meter.end(now, o)
-	s.relief.end(stays)
 	s.conclude(ctx, r, o)
+	s.relief.end(m, stays, now)
 }
 
 // expire answers a request whose time was up before a handler was free.

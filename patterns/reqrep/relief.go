@@ -62,11 +62,15 @@ func (r *relief) begin(m *method) (stays bool) {
 	return true
 }
 
-// end says that the caller will receive again.
-func (r *relief) end(stayed bool) {
-	if stayed {
-		r.inside.Add(-1)
-		r.calls.Add(1)
+// end says that the caller, who began then, has replied and will receive again. Where that took long it counts as a handler that did: a reply may be large.
+func (r *relief) end(m *method, stayed bool, began time.Time) {
+	if !stayed {
+		return
+	}
+	r.inside.Add(-1)
+	r.calls.Add(1)
+	if took := time.Since(began); took > overdue {
+		m.meter.pace.note(took)
 	}
 }
 

@@ -61,8 +61,14 @@ func NewService(opts ...patterns.Option) *Service {
 		quiet:   make(chan struct{}),
 	}
 	s.relief = newRelief(s.HandOn)
-	s.loop = intake.New(courteous{s}, c.OnError)
+	s.loop = intake.New(courteous{s}, s.tell)
 	return s
+}
+
+// tell calls the hook, while others receive: it may take its time.
+func (s *Service) tell(ctx context.Context, err error) {
+	s.HandOn()
+	s.conf.OnError(ctx, err)
 }
 
 // Run answers calls, as many at a time as WithConcurrency says, until ctx ends, Shutdown or Close. It returns when all handlers have
