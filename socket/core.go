@@ -65,6 +65,7 @@ type core struct {
 
 	mu        sync.Mutex // guards the fields below
 	ending    bool       // Shutdown or Close began
+	complete  bool       // and no peer is to come in any more
 	listeners map[string]*listener
 	dialers   map[string]*dialer
 	pipes     map[*pipe]struct{}

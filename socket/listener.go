@@ -76,14 +76,14 @@ func (l *listener) accept(conn net.Conn) {
 	}()
 }
 
-// begin has Close wait for what is about to be started, unless it has begun already.
+// begin has Close wait for the connection that is about to be served, unless none is to come in any more.
 func (c *core) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.ending {
+	if !c.complete {
 		c.wg.Add(1)
 	}
-	return !c.ending
+	return !c.complete
 }
 
 // stop releases the address and returns when no more connections come in.

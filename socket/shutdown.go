@@ -21,7 +21,8 @@ func (c *core) Close() error {
 
 // Shutdown is Close with the caller's limit in place of the linger period. It returns nil when all
 // messages went out and the systems of the peers have taken them, also of peers that are behind with reading; else an error
-// that says how much was left, and wraps the context's. A peer that is there gets 1.5 seconds beyond the limit. While
+// that says how much was left, and wraps the context's. A peer that is there gets 1.5 seconds beyond the limit. With WithAck or WithSpool receivers whose connection ends
+// meanwhile may come back, so addresses stay bound until all is settled. While
 // another Shutdown or Close is under way it waits for that one, which the limit that strikes first ends.
 func (c *core) Shutdown(ctx context.Context) error {
 	if c.pat == nil {
@@ -42,13 +43,25 @@ func (c *core) shutdown(ctx context.Context, op string) error {
 	if !first {
 		return c.awaitClosed(ctx, op)
 	}
-	for _, l := range listeners {
-		l.stop()
+	if keeps := c.sure != nil || c.spooler != nil; !keeps { // else receivers that have lost their connection are to come back for what is kept
+		c.stopListening(listeners)
+		listeners = nil
 	}
 	c.pat.stopSending(ErrClosed)
 	err := c.drain(ctx, op != "close")
+	c.stopListening(listeners)
 	c.end(ctx)
 	return c.unsent(op, err)
+}
+
+// stopListening has no more connections come in.
+func (c *core) stopListening(listeners map[string]*listener) {
+	c.mu.Lock()
+	c.complete = true
+	c.mu.Unlock()
+	for _, l := range listeners {
+		l.stop()
+	}
 }
 
 // awaitClosed waits for the end of a shutdown that another call began.
