@@ -58,8 +58,7 @@ func (d *dialer) run() {
 			attempt = -1
 			continue
 		}
-		// A connection that ended soon may be one of many that will.
-		if connected && time.Since(start) > d.c.cfg.reconnectMax {
+		if connected && d.lasted(time.Since(start)) {
 			attempt = 0
 		}
 		var pause time.Duration
@@ -75,6 +74,15 @@ func (d *dialer) run() {
 			return
 		}
 	}
+}
+
+// lasted reports whether a connection that lived so long says that the next pause may be short again: one that ended sooner may be the first of many that will.
+// It takes longer where the peer may have ended it in favour of another of our identity, which would end that one in turn.
+func (d *dialer) lasted(lived time.Duration) bool {
+	if len(d.c.cfg.identity) > 0 {
+		return lived > d.c.cfg.reconnectMax
+	}
+	return lived > d.c.cfg.reconnectMin
 }
 
 // try makes one attempt and serves the connection while it lasts.

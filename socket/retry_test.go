@@ -35,3 +35,23 @@ func TestRFC37_RetryPause(t *testing.T) {
 	}
 	assert.Equal(t, lo/2, retryPause(lo, lo, 9, false, 0.5), "min and max may be the same")
 }
+
+// A peer that is restarted often is found again at once each time. A socket with an identity comes back ever more slowly, as another of that identity may.
+func TestRetry_AfterAConnectionThatLasted(t *testing.T) {
+	t.Parallel()
+	const lo, hi = 100 * time.Millisecond, 5 * time.Second
+	for _, tc := range []struct {
+		identity string
+		lived    time.Duration
+		want     bool
+	}{
+		{"", lo, false},
+		{"", lo + 1, true},
+		{"one", lo + 1, false},
+		{"one", hi, false},
+		{"one", hi + 1, true},
+	} {
+		d := &dialer{c: &core{cfg: config{identity: []byte(tc.identity), reconnectMin: lo, reconnectMax: hi}}}
+		assert.Equal(t, tc.want, d.lasted(tc.lived), "%+v", tc)
+	}
+}
