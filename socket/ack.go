@@ -35,6 +35,7 @@ func (c *config) offer() (o zmtp.AckOffer, some bool) {
 		o.Max = c.maxMessageSize
 	}
 	o.Send = c.ack && slices.Contains(sendAckTypes, c.typ) || c.openSpool != nil
+	o.Stream, o.Life = c.stream, c.life
 	return o, o.Receive || o.Send
 }
 

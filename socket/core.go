@@ -62,6 +62,7 @@ type core struct {
 	hurry    context.CancelFunc // ends the wait for queues to become empty
 	closed   chan struct{}      // closed when the socket is
 	line     link.Line          // of the peers that are to be written to
+	lives    lives
 
 	mu        sync.Mutex // guards the fields below
 	ending    bool       // Shutdown or Close began

@@ -33,7 +33,7 @@ var (
 	ErrMissed = errors.New("messages were missed")
 	// ErrWindow: the window of WithWindow has failed, so that nothing can be marked and acknowledged any more.
 	ErrWindow = errors.New("the window of handled messages has failed: close the socket and make another")
-	// ErrStream: two senders send different messages in one place of one stream, as one and a copy of its spool do.
+	// ErrStream: two senders have one stream at a time, as one and a copy of its spool do, or send different messages in one place of it.
 	ErrStream = errors.New("another sender has this stream: was its spool copied?")
 	// ErrOption: an option has an impossible value.
 	ErrOption = errors.New("invalid option")

@@ -176,6 +176,13 @@ func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
 		err = errNoAck
 	case c.cfg.durable != nil && !c.cfg.keepsLog(who):
 		err = errNoLog
+	default:
+		if of, drawn, some := c.cfg.lifeOf(who.Metadata, who.UserID); some {
+			certain, conflict := c.lives.check(of, drawn)
+			if err = conflict; err != nil && !certain {
+				return "", err // without a word it soon asks again
+			}
+		}
 	}
 	if _, ours := who.Metadata.Get(meshProperty); ours && err != nil {
 		tell = err.Error()

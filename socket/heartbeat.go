@@ -52,6 +52,15 @@ func (h *heart) stop() {
 	}
 }
 
+// ask sends a PING that nothing else asks for.
+func (h *heart) ask() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended {
+		h.beatLocked(time.Now())
+	}
+}
+
 func (h *heart) tick() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,6 +11,10 @@ import (
 // spoolConfig is what options set about spools.
 type spoolConfig struct {
 	openSpool func() (Spool, error) // nil: the socket has none
+
+	// Of the spool once it is open; life is zero if it does not say.
+	stream spool.ID
+	life   uint64
 }
 
 // spoolTypes are the types of sockets that can send from a spool. Others answer a peer that is there, or leave it to each peer what it gets.
@@ -69,6 +73,14 @@ func WithSpoolOn(s Spool) Option {
 			return bad("WithSpoolOn", "nil", "want a Spool")
 		}
 		return only("WithSpoolOn", func(c *config) { c.openSpool = func() (Spool, error) { return s, nil } }, spoolTypes...)(c)
+	}
+}
+
+// announce has peers told which stream the spool is, and since when it is open, if it says that. One with an owner of its own making sees to copies itself.
+func (c *config) announce(s Spool) {
+	if lives, ok := s.(interface{ Life() uint64 }); ok {
+		c.stream, _ = s.Stream()
+		c.life = lives.Life()
 	}
 }
 

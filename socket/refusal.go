@@ -38,7 +38,7 @@ const (
 	RefusedForbidden                     // it did what an authorizer forbids (WithDisconnectForbidden)
 	RefusedSlow                          // it read too slowly (WithDropPolicy(Disconnect))
 	RefusedAck                           // it broke the rules of acknowledged links: more messages than it had credit for, or words about some never sent
-	RefusedStream                        // it sends other messages in the place of those that another sender of its stream sent (WithWindow)
+	RefusedStream                        // it sends a stream that another sender, which is connected, sends as well, or (WithWindow) other messages in the place of those
 	refusals
 )
 

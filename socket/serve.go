@@ -97,6 +97,9 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 		defer close(pumped)
 		p.out.Pump()
 	}()
+	if err := p.c.lives.enter(p); err != nil {
+		return pumped, err
+	}
 	if err := p.c.pat.attach(p); err != nil {
 		return pumped, err
 	}
@@ -216,6 +219,7 @@ func (p *pipe) detach(pumped chan struct{}, by int) {
 	in.Baton.Lock() // a caller of Recv that reads was woken by Close and has delivered what it has
 	defer in.Baton.Unlock()
 	p.live.Store(false)
+	p.c.lives.leave(p)
 	keep := p.queues() && p.dialer.ctx.Err() == nil
 	lost := p.out.Detach(keep || p.c.cfg.reroute)
 	<-pumped

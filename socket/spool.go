@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/meshmq/meshmq/socket/spool"
@@ -97,10 +98,16 @@ func flushAtEnd(s Spool) error {
 }
 
 // SpoolOf returns a log as a Spool. Whoever is given the Spool closes the log with it; until then the log may be looked at as well.
-func SpoolOf(log *spool.Log) Spool { return diskSpool{log} }
+func SpoolOf(log *spool.Log) Spool { return diskSpool{log, rand.Uint64() | 1} }
 
 // diskSpool is the log on disk.
-type diskSpool struct{ *spool.Log }
+type diskSpool struct {
+	*spool.Log
+	life uint64 // drawn when it was opened; never zero
+}
+
+// Life tells one opening of the log from others, and from those of its copies.
+func (d diskSpool) Life() uint64 { return d.life }
 
 func (d diskSpool) Stream() (spool.ID, uint32) { return d.ID(), d.Incarnation() }
 

@@ -2,6 +2,7 @@ package zmtp
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"strconv"
@@ -37,9 +38,16 @@ type AckOffer struct {
 	Send    bool // messages that it sends may be acknowledged
 	Receive bool // it acknowledges messages that it receives
 	Max     int  // bytes in the frames of the largest message that it receives; zero if it does not say
+
+	// The stream that it sends, and a number drawn when its memory of that was opened, which tells it from its copies; zero if it does not say.
+	Stream [StreamIDSize]byte
+	Life   uint64
 }
 
-const maxWord = "max="
+const (
+	maxWord    = "max="
+	streamWord = "stream="
+)
 
 // AppendAckOffer appends the value of PropertyAck.
 func AppendAckOffer(dst []byte, o AckOffer) []byte {
@@ -52,6 +60,9 @@ func AppendAckOffer(dst []byte, o AckOffer) []byte {
 	}
 	if o.Max > 0 {
 		dst = strconv.AppendInt(append(dst, " "+maxWord...), int64(o.Max), 10)
+	}
+	if o.Life > 0 {
+		dst = fmt.Appendf(dst, " %s%x-%016x", streamWord, o.Stream, o.Life)
 	}
 	return dst
 }
@@ -71,8 +82,25 @@ func ParseAckOffer(value []byte) (o AckOffer) {
 				o.Max = n
 			}
 		}
+		if name, ok := strings.CutPrefix(w, streamWord); ok {
+			o.Stream, o.Life = parseLife(name)
+		}
 	}
 	return o
+}
+
+// parseLife reads an id and a number, in hexadecimal with a dash between. Both are zero if they are anything else.
+func parseLife(name string) (id [StreamIDSize]byte, life uint64) {
+	stream, drawn, _ := strings.Cut(name, "-")
+	b, err := hex.DecodeString(stream + drawn)
+	if err != nil || len(stream) != 2*StreamIDSize || len(b) != StreamIDSize+8 {
+		return id, 0
+	}
+	life = binary.BigEndian.Uint64(b[StreamIDSize:])
+	if life > 0 {
+		copy(id[:], b)
+	}
+	return id, life
 }
 
 // Stream is the data of a STREAM command: where in its sender's stream the next message stands.

@@ -17,11 +17,17 @@ func (s *script) runAck(verb, args string) {
 	words := strings.Fields(args)
 	switch verb {
 	case "offer": // offer OCTETS
-		s.printf("%+v", ParseAckOffer(s.octets(args)))
-	case "append-offer": // append-offer [send] [receive] [max=BYTES]
+		o := ParseAckOffer(s.octets(args))
+		s.printf("{Send:%t Receive:%t Max:%d} %x %x", o.Send, o.Receive, o.Max, o.Stream, o.Life)
+	case "append-offer": // append-offer [send] [receive] [max=BYTES] [stream=ID-LIFE]
 		o := AckOffer{Send: strings.Contains(args, "send"), Receive: strings.Contains(args, "receive")}
-		if _, digits, limited := strings.Cut(args, "max="); limited {
-			o.Max = int(s.number(digits))
+		for _, w := range words {
+			if digits, limited := strings.CutPrefix(w, "max="); limited {
+				o.Max = int(s.number(digits))
+			}
+			if name, says := strings.CutPrefix(w, "stream="); says {
+				o.Stream, o.Life = parseLife(name)
+			}
 		}
 		s.printf("%s", show(AppendAckOffer(nil, o)))
 	case "ack":

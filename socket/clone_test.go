@@ -1,0 +1,130 @@
+package socket_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+)
+
+// Row 23 of the fault plan, where the receiver has no window: a copy of a spool is at work beside it. The one that comes second is refused, with
+// an event and the reason to it, as long as the first is connected; nothing of the first is lost or held up.
+func TestClone_SecondIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ev := &events{}
+	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0), ev.option())
+	at := bind(t, pull, "tcp://127.0.0.1:0")
+	original := spooled(t, filepath.Join(dir, "spool"), socket.WithAck())
+	send(t, original, "both have it")
+	require.NoError(t, original.Flush(limit(t)))
+	require.NoError(t, os.CopyFS(filepath.Join(dir, "copy"), os.DirFS(filepath.Join(dir, "spool"))))
+	told := &events{}
+	clone := spooled(t, filepath.Join(dir, "copy"), socket.WithAck(), swift(), told.option())
+	send(t, clone, "the clone's")
+	closing(t, pull, original, clone)
+
+	take := func(want string) {
+		t.Helper()
+		m := recv(t, pull)
+		requireMsg(t, m, want)
+		require.NoError(t, m.Ack())
+	}
+	require.NoError(t, original.Connect(at))
+	require.NoError(t, original.Connect(bind(t, pull, fresh(t, "inproc"))))
+	require.NoError(t, original.WaitPeers(limit(t), 2), "more connections of one sender are no copies")
+	take("both have it")
+	require.NoError(t, clone.Connect(at))
+	require.Eventually(t, func() bool {
+		all := append(told.of(socket.HandshakeFailed), told.of(socket.Disconnected)...) // by how far its handshake was
+		return slices.ContainsFunc(all, func(e socket.Event) bool {
+			return e.Err != nil && tells(e.Err.Error())
+		})
+	}, sockettest.Timeout, time.Millisecond, "the clone is told")
+	for _, e := range ev.of(socket.HandshakeFailed) {
+		require.ErrorIs(t, e.Err, socket.ErrStream)
+		require.Equal(t, socket.RefusedStream, e.Refusal)
+	}
+	assert.GreaterOrEqual(t, pull.Stats().Refused[socket.RefusedStream], uint64(2))
+	send(t, original, "the original's")
+	take("the original's")
+	assert.Empty(t, ev.of(socket.Disconnected))
+
+	require.NoError(t, original.WaitAcked(limit(t)))
+	require.NoError(t, original.Close())
+	take("both have it") // nothing tells the receiver that it is the same: for that there are windows
+	take("the clone's")
+	require.NoError(t, clone.WaitAcked(limit(t)))
+}
+
+// tells reports whether a peer is told why: in an ERROR command there are no spaces.
+func tells(s string) bool {
+	return strings.Contains(strings.ReplaceAll(s, "_", " "), socket.ErrStream.Error())
+}
+
+const (
+	oneLife     = "1 send stream=000102030405060708090a0b0c0d0e0f-0000000000000001"
+	anotherLife = "1 send stream=000102030405060708090a0b0c0d0e0f-0000000000000002"
+)
+
+// A sender that began anew while its old connection is not known to have ended gets in when that has been silent for a while; if it answers, that was no old connection, and
+// the sender is told so.
+func TestClone_OldConnectionsOfOneThatBeganAnew(t *testing.T) {
+	for name, answers := range map[string]bool{"gone": false, "there": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ev := &events{}
+				pull := socket.NewPull(socket.WithAck(), socket.WithHeartbeat(0, 0), ev.option())
+				defer pull.Close()
+				endpoint, err := pull.Bind("inproc://" + t.Name())
+				require.NoError(t, err)
+				enter := func(offer string) *sockettest.RawPeer {
+					raw := dialInproc(t, endpoint)
+					raw.SendGreeting(1, "NULL")
+					raw.ReadGreeting()
+					raw.SendReady(sockettest.Property{Name: "Socket-Type", Value: "PUSH"}, sockettest.Property{Name: "X-Mesh", Value: "1"},
+						sockettest.Property{Name: "X-Mesh-Ack", Value: offer})
+					synctest.Wait()
+					return raw
+				}
+				old := enter(oneLife)
+				require.Len(t, ev.of(socket.Connected), 1)
+				enter(oneLife).Close()
+				synctest.Wait()
+				require.Len(t, ev.of(socket.Connected), 2, "a second connection of one life")
+
+				assert.NotContains(t, string(enter(anotherLife).ExpectClosed()), "ERROR", "not a word, so that it comes back soon")
+				old.ReadReady()
+				old.ExpectCommand("CREDIT")
+				old.ExpectCommand("PING")
+				if answers {
+					old.SendCommand("PONG", nil)
+				}
+				after(11 * time.Second)
+				second := enter(anotherLife)
+				if answers {
+					assert.True(t, tells(string(second.ExpectClosed())))
+					assert.Len(t, ev.of(socket.Disconnected), 1, "the old one is there")
+					old.Close()
+				} else {
+					assert.NotContains(t, string(second.ExpectClosed()), "ERROR")
+					assert.Len(t, ev.of(socket.Disconnected), 2, "the old one is not")
+				}
+				synctest.Wait()
+				enter(anotherLife).Close()
+				synctest.Wait()
+				assert.Len(t, ev.of(socket.Connected), 3)
+				assert.EqualValues(t, 2, pull.Stats().Refused[socket.RefusedStream])
+			})
+		})
+	}
+}
