@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 	"net"
+	"os"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +28,14 @@ func soon(t *testing.T) context.Context { return sockettest.Soon(t) }
 
 // swift makes sockets reconnect without keeping a test waiting.
 func swift() socket.Option { return socket.WithReconnect(time.Millisecond, 5*time.Millisecond) }
+
+// soakSeed is what SEED says, or another one each time.
+func soakSeed() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+		return n
+	}
+	return uint64(time.Now().UnixNano())
+}
 
 func text(s string) []byte { return []byte(s) }
 

@@ -40,10 +40,7 @@ func TestSoakSpool(t *testing.T) {
 	if err != nil {
 		t.Skip("runs as make soak-spool")
 	}
-	seed := uint64(time.Now().UnixNano())
-	if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
-		seed = n
-	}
+	seed := soakSeed()
 	t.Logf("seed %d", seed)
 	r, l := rand.New(rand.NewPCG(seed, 43)), newSpoolLink(t)
 	const warm = 20 // rounds after which all buffers have their size
