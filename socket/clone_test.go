@@ -128,3 +128,38 @@ func TestClone_OldConnectionsOfOneThatBeganAnew(t *testing.T) {
 		})
 	}
 }
+
+// That a sender was there when it was asked says nothing of later: it, too, may begin anew and leave an old connection behind.
+func TestClone_WasThereOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ev := &events{}
+		pull := socket.NewPull(socket.WithAck(), socket.WithHeartbeat(0, 0), ev.option())
+		defer pull.Close()
+		endpoint, err := pull.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		enter := func(offer string) *sockettest.RawPeer {
+			raw := dialInproc(t, endpoint)
+			raw.SendGreeting(1, "NULL")
+			raw.ReadGreeting()
+			raw.SendReady(sockettest.Property{Name: "Socket-Type", Value: "PUSH"}, sockettest.Property{Name: "X-Mesh", Value: "1"},
+				sockettest.Property{Name: "X-Mesh-Ack", Value: offer})
+			synctest.Wait()
+			return raw
+		}
+		old := enter(oneLife)
+		enter(anotherLife).Close()
+		old.ReadReady()
+		old.ExpectCommand("CREDIT")
+		old.ExpectCommand("PING")
+		old.SendCommand("PONG", nil)
+		after(time.Hour)
+		for range 2 { // it is asked again, and ended
+			require.Len(t, ev.of(socket.Connected), 1)
+			enter(anotherLife).Close()
+			after(11 * time.Second)
+		}
+		enter(anotherLife).Close()
+		synctest.Wait()
+		require.Len(t, ev.of(socket.Connected), 2)
+	})
+}

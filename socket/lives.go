@@ -49,7 +49,7 @@ func (c *config) lifeOf(metadata zmtp.Metadata, user string) (of claim, drawn ui
 	return claim{theirs.Stream, user}, theirs.Life, theirs.Send && theirs.Life != 0
 }
 
-// check returns ErrStream if a stream has another life. It is certain once those that are connected have given a sign of life since they were doubted first.
+// check returns ErrStream if a stream has another life. It is certain if one that is connected has given a sign of life since it was asked for the last time.
 func (l *lives) check(of claim, drawn uint64) (certain bool, err error) {
 	l.mu.Lock()
 	known := l.known[of]
@@ -62,11 +62,10 @@ func (l *lives) check(of claim, drawn uint64) (certain bool, err error) {
 	for p, d := range known.pipes {
 		seq := p.in.Load().Seq()
 		switch {
-		case d.since.IsZero():
-			d.since, d.seq = now, seq
+		case d.since.IsZero() || seq != d.seq || p.paused.Load(): // while the inbox is full nothing is read, so silence means nothing
+			certain = certain || !d.since.IsZero() && seq != d.seq
+			d.since, d.seq = now, seq // what it said proves nothing later on: it is asked again
 			ask = append(ask, p)
-		case seq != d.seq || p.paused.Load(): // while the inbox is full nothing is read, so silence means nothing
-			certain = true
 		case now.Sub(d.since) >= doubtLimit:
 			dead = append(dead, p)
 		}
