@@ -55,6 +55,11 @@ func slowBesideQuick(t *testing.T, keep socket.Option, credit int) {
 		return unsettled, given
 	}
 	settled := 0
+	settle := func() {
+		takeBody(slow)
+		settled++
+		slow.Write(zmtp.AppendAck(nil, uint64(settled), nil))
+	}
 	for i := range messages {
 		require.NoError(t, push.Send(limit(t), ordinal(i, 8)))
 		if i%100 != 0 {
@@ -62,10 +67,12 @@ func slowBesideQuick(t *testing.T, keep socket.Option, credit int) {
 		}
 		assert.LessOrEqual(t, push.Stats().Acks.UnackedOut, mark+credit+quickCredit)
 		if _, given := has(); given > settled && i%500 == 0 {
-			takeBody(slow)
-			settled++
-			slow.Write(zmtp.AppendAck(nil, uint64(settled), nil))
+			settle()
 		}
+	}
+	if credit > 0 && settled == 0 { // all was in the spool before the first of it was sent
+		require.Eventually(t, func() bool { _, given := has(); return given > 0 }, sockettest.Timeout, time.Millisecond)
+		settle()
 	}
 	held := func() int { // by the sender, in memory or in its spool
 		s := push.Stats()
@@ -78,9 +85,6 @@ func slowBesideQuick(t *testing.T, keep socket.Option, credit int) {
 		n, given := has()
 		return held() == n && given-n == settled
 	}, sockettest.Timeout, time.Millisecond, "all but what the slow one has is with the other")
-	if credit > 0 {
-		assert.Positive(t, settled)
-	}
 	slow.Close()
 	require.NoError(t, push.WaitAcked(limit(t)))
 	require.NoError(t, quick.Close())
