@@ -10,6 +10,7 @@ import (
 // Durable subscriptions as subscribers see them: transport/zmtp/DURABLE.md. What publishers do is in archive.go.
 
 // MissedError says which messages a durable subscription will never get, as far as anybody knows: how many of them it was subscribed to cannot be told. It is an ErrMissed.
+// Of several members of a name each is told, and again when the publisher was started anew.
 type MissedError struct {
 	Name     string // of the subscription
 	Peer     *Peer  // the publisher

@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -72,6 +73,19 @@ func cuts(few int) int {
 	return few
 }
 
+// apart returns how long the network stays as bad as it is: some moments of up to few, since any moment will do for what comes next, or up to
+// MESHMQ_PAUSE: as often 10 to 100 ms as 100 ms to a second, and so on.
+func apart(t *testing.T, r *rand.Rand, few time.Duration) time.Duration {
+	longest := os.Getenv("MESHMQ_PAUSE")
+	if longest == "" {
+		return time.Duration(r.Int64N(int64(few)))
+	}
+	most, err := time.ParseDuration(longest)
+	require.NoError(t, err)
+	const least = 10 * time.Millisecond
+	return time.Duration(float64(least) * math.Pow(float64(most)/float64(least), r.Float64()))
+}
+
 // Row 18 of the fault plan, with a spool: either direction, or both, is cut or swallowed at random places while messages are sent.
 func TestSpool_CutsAndOneWayCuts(t *testing.T) {
 	t.Parallel()
@@ -94,7 +108,7 @@ func TestSpool_CutsAndOneWayCuts(t *testing.T) {
 	for range rounds {
 		l.chaos.Next(fate(), fate())
 		l.chaos.Cut()
-		<-time.After(time.Duration(r.IntN(10)) * time.Millisecond) // any moment will do
+		<-time.After(apart(t, r, 10*time.Millisecond))
 	}
 	l.chaos.Next(sockettest.Fate{}, sockettest.Fate{})
 	l.chaos.Cut()

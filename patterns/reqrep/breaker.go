@@ -90,7 +90,7 @@ func orElse[T int | time.Duration](v, otherwise T) T {
 }
 
 // WithOnBreaker has f called with each change of a breaker's state: one at a time, in the order of the changes, by the goroutine of some
-// call. f may ask the Client for anything; calls wait for it.
+// call. f may ask the Client for anything but calls, which wait for it.
 func WithOnBreaker(f func(BreakerChange)) patterns.Option {
 	return clientOption("WithOnBreaker", func(c *clientConfig) error {
 		if f == nil {
