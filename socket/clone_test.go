@@ -76,6 +76,17 @@ const (
 	anotherLife = "1 send stream=000102030405060708090a0b0c0d0e0f-0000000000000002"
 )
 
+// rawSender is a PUSH that connects within a bubble and offers this in READY.
+func rawSender(t *testing.T, endpoint, offer string) *sockettest.RawPeer {
+	raw := dialInproc(t, endpoint)
+	raw.SendGreeting(1, "NULL")
+	raw.ReadGreeting()
+	raw.SendReady(sockettest.Property{Name: "Socket-Type", Value: "PUSH"}, sockettest.Property{Name: "X-Mesh", Value: "1"},
+		sockettest.Property{Name: "X-Mesh-Ack", Value: offer})
+	synctest.Wait()
+	return raw
+}
+
 // A sender that began anew while its old connection is not known to have ended gets in when that has been silent for a while; if it answers, that was no old connection, and
 // the sender is told so.
 func TestClone_OldConnectionsOfOneThatBeganAnew(t *testing.T) {
@@ -87,15 +98,7 @@ func TestClone_OldConnectionsOfOneThatBeganAnew(t *testing.T) {
 				defer pull.Close()
 				endpoint, err := pull.Bind("inproc://" + t.Name())
 				require.NoError(t, err)
-				enter := func(offer string) *sockettest.RawPeer {
-					raw := dialInproc(t, endpoint)
-					raw.SendGreeting(1, "NULL")
-					raw.ReadGreeting()
-					raw.SendReady(sockettest.Property{Name: "Socket-Type", Value: "PUSH"}, sockettest.Property{Name: "X-Mesh", Value: "1"},
-						sockettest.Property{Name: "X-Mesh-Ack", Value: offer})
-					synctest.Wait()
-					return raw
-				}
+				enter := func(offer string) *sockettest.RawPeer { return rawSender(t, endpoint, offer) }
 				old := enter(oneLife)
 				require.Len(t, ev.of(socket.Connected), 1)
 				enter(oneLife).Close()
@@ -137,15 +140,7 @@ func TestClone_WasThereOnce(t *testing.T) {
 		defer pull.Close()
 		endpoint, err := pull.Bind("inproc://" + t.Name())
 		require.NoError(t, err)
-		enter := func(offer string) *sockettest.RawPeer {
-			raw := dialInproc(t, endpoint)
-			raw.SendGreeting(1, "NULL")
-			raw.ReadGreeting()
-			raw.SendReady(sockettest.Property{Name: "Socket-Type", Value: "PUSH"}, sockettest.Property{Name: "X-Mesh", Value: "1"},
-				sockettest.Property{Name: "X-Mesh-Ack", Value: offer})
-			synctest.Wait()
-			return raw
-		}
+		enter := func(offer string) *sockettest.RawPeer { return rawSender(t, endpoint, offer) }
 		old := enter(oneLife)
 		enter(anotherLife).Close()
 		old.ReadReady()

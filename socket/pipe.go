@@ -79,18 +79,6 @@ type pipe struct {
 	number uint32 // routing id of SERVER, PEER and STREAM, guarded by numbered.seatMu
 }
 
-// arrival is a batch with its sender, who may be gone and followed by another on the same pipe.
-type arrival struct {
-	batch  link.Batch
-	held   int
-	source *source
-	from   *origin // of all messages in batch, nil where each gets its own
-	nth    uint32  // which of source the next is
-	run    int     // and how many of its runs have begun
-	until  uint32  // which of source the next run begins with, as far as is known
-	again  bool    // the attempt of the run is not the first
-}
-
 // maxCuts is how many connections in a row may end within the same message. It is then taken for one that the peer refuses, such as one
 // that is too large for it, which would keep all others from getting there.
 const maxCuts = 5

@@ -121,7 +121,7 @@ func (s *soaked) live(t *testing.T, fault bool) {
 	}
 	left := s.disk.Crash(after)
 	if push != nil {
-		_ = push.Close()
+		_ = push.Close() // that its disk has failed, or that messages stay, is what is tried here
 	}
 	s.disk = left
 }
