@@ -2,7 +2,7 @@
 //
 // Out is the write end. Append encodes a message's frames into a queue of byte segments under the
 // queue's lock; whoever holds the right to write (the writing flag) takes all that is queued to one
-// write call. That is the caller of Append, through Flush, when the peer spoke last or a good
+// write call. That is the caller of Append, through Flush, when the peer spoke last, and one answer was enough the last time, or a good
 // deal is queued and the kernel takes it without blocking; else it is the pump goroutine, which
 // Append wakes only when it sleeps.
 //

@@ -16,7 +16,7 @@ func (o *Out) Attach(c *Conn) {
 		o.Line.members.Add(1)
 	}
 	o.ctrl, o.settling = append([]byte(nil), o.First...), 0
-	o.landed = 0
+	o.landed, o.turn = 0, o.total
 	o.pumping, o.stopping, o.last, o.asleep = true, false, false, false
 	o.spoke.Store(false)
 }
