@@ -20,29 +20,30 @@ import (
 // row is one thing to measure.
 type row struct {
 	name, pattern, transport string
-	size, peers              int
+	size, peers, inFlight    int
 }
 
 var rows = []row{
-	{"PUSH/PULL, 16 B", "throughput", "tcp", 16, 1},
-	{"PUSH/PULL, 100 B", "throughput", "tcp", 100, 1},
-	{"PUSH/PULL, 1 KiB", "throughput", "tcp", 1 << 10, 1},
-	{"PUSH/PULL, 16 KiB", "throughput", "tcp", 16 << 10, 1},
-	{"PUSH/PULL, 256 KiB", "throughput", "tcp", 256 << 10, 1},
-	{"PUSH/PULL, 1 MiB", "throughput", "tcp", 1 << 20, 1},
-	{"PUSH/PULL with CURVE, 100 B", "throughput", "curve", 100, 1},
-	{"PUSH/PULL with CURVE, 1 KiB", "throughput", "curve", 1 << 10, 1},
-	{"PUSH/PULL with CURVE, 64 KiB", "throughput", "curve", 64 << 10, 1},
-	{"REQ/REP, 8 B, one requester", "requests", "tcp", 8, 1},
-	{"REQ/REP, 1 KiB, one requester", "requests", "tcp", 1 << 10, 1},
-	{"REQ/REP, 8 B, 8 requesters", "requests", "tcp", 8, 8},
-	{"1,000 DEALER, one ROUTER, 100 B", "router", "tcp", 100, 1000},
-	{"8 PUSH, one PULL, 100 B", "fanin", "tcp", 100, 8},
-	{"PUB/SUB, 100 B, 1 subscriber", "fanout", "tcp", 100, 1},
-	{"PUB/SUB, 100 B, 8 subscribers", "fanout", "tcp", 100, 8},
-	{"PUB/SUB, 1 KiB, 200 subscribers", "fanout", "tcp", 1 << 10, 200},
-	{"PUSH/PULL in one process, 16 B", "throughput", "inproc", 16, 1},
-	{"PUSH/PULL in one process, 1 KiB", "throughput", "inproc", 1 << 10, 1},
+	{"PUSH/PULL, 16 B", "throughput", "tcp", 16, 1, 1},
+	{"PUSH/PULL, 100 B", "throughput", "tcp", 100, 1, 1},
+	{"PUSH/PULL, 1 KiB", "throughput", "tcp", 1 << 10, 1, 1},
+	{"PUSH/PULL, 16 KiB", "throughput", "tcp", 16 << 10, 1, 1},
+	{"PUSH/PULL, 256 KiB", "throughput", "tcp", 256 << 10, 1, 1},
+	{"PUSH/PULL, 1 MiB", "throughput", "tcp", 1 << 20, 1, 1},
+	{"PUSH/PULL with CURVE, 100 B", "throughput", "curve", 100, 1, 1},
+	{"PUSH/PULL with CURVE, 1 KiB", "throughput", "curve", 1 << 10, 1, 1},
+	{"PUSH/PULL with CURVE, 64 KiB", "throughput", "curve", 64 << 10, 1, 1},
+	{"REQ/REP, 8 B, one requester", "requests", "tcp", 8, 1, 1},
+	{"REQ/REP, 1 KiB, one requester", "requests", "tcp", 1 << 10, 1, 1},
+	{"REQ/REP, 8 B, 8 requesters", "requests", "tcp", 8, 8, 1},
+	{"1,000 DEALER, one ROUTER, 100 B", "router", "tcp", 100, 1000, 1},
+	{"1,000 DEALER, one ROUTER, 100 B, 16 in flight each", "router", "tcp", 100, 1000, 16},
+	{"8 PUSH, one PULL, 100 B", "fanin", "tcp", 100, 8, 1},
+	{"PUB/SUB, 100 B, 1 subscriber", "fanout", "tcp", 100, 1, 1},
+	{"PUB/SUB, 100 B, 8 subscribers", "fanout", "tcp", 100, 8, 1},
+	{"PUB/SUB, 1 KiB, 200 subscribers", "fanout", "tcp", 1 << 10, 200, 1},
+	{"PUSH/PULL in one process, 16 B", "throughput", "inproc", 16, 1, 1},
+	{"PUSH/PULL in one process, 1 KiB", "throughput", "inproc", 1 << 10, 1, 1},
 }
 
 // contender is something to measure. Its command is nil for what it does not do.
@@ -102,10 +103,10 @@ func build(dir string) []contender {
 				how = []string{"--curve"}
 			}
 			return append([]string{at("meshmq"), "bench", r.pattern, "--json", "--rounds", "1", "--size", strconv.Itoa(r.size),
-				"--peers", strconv.Itoa(r.peers), "--duration", number(s) + "s"}, how...)
+				"--peers", strconv.Itoa(r.peers), "--in-flight", strconv.Itoa(r.inFlight), "--duration", number(s) + "s"}, how...)
 		}},
 		{"libzmq", func(r row, s float64) []string {
-			return []string{at("zmqbench"), r.pattern, r.transport, strconv.Itoa(r.size), strconv.Itoa(r.peers), number(s)}
+			return []string{at("zmqbench"), r.pattern, r.transport, strconv.Itoa(r.size), strconv.Itoa(r.peers), number(s), strconv.Itoa(r.inFlight)}
 		}},
 		{"go-zeromq", func(r row, s float64) []string {
 			if r.transport != "tcp" || r.peers > 1 || r.pattern != "throughput" && r.pattern != "requests" {
@@ -122,6 +123,8 @@ func build(dir string) []contender {
 		{"limit", func(r row, s float64) []string {
 			pattern := r.pattern
 			switch {
+			case r.inFlight > 1:
+				return nil
 			case pattern == "router":
 				return []string{at("raw"), pattern, strconv.Itoa(r.size), number(s), strconv.Itoa(r.peers)}
 			case r.peers > 1 || r.transport == "curve" || pattern == "fanout":

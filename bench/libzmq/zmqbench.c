@@ -2,12 +2,12 @@
  * with inproc as TRANSPORT both are threads of one process, with curve it is TCP sealed with CURVE. Prints one JSON object like those of `meshmq bench --json`.
  *
  *   cc -O2 -o zmqbench zmqbench.c -lzmq -lpthread
- *   zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS
+ *   zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS [IN_FLIGHT]
  *
  *   throughput, fanin   PEERS PUSH to one PULL: messages received
  *   fanout              one XPUB that drops nothing to PEERS SUB: messages received by all together
  *   requests            PEERS REQ to one REP: requests answered
- *   router              PEERS DEALER to one echoing ROUTER: messages echoed
+ *   router              PEERS DEALER to one echoing ROUTER: messages echoed, IN_FLIGHT of each at a time
  */
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +22,7 @@
 
 static const char *pattern, *transport;
 static size_t size;
-static int peers;
+static int peers, in_flight = 1;
 static double seconds;
 static char endpoint[256];
 static void *context;
@@ -138,10 +138,10 @@ static void *dealers(void *share) {
 	for (int i = 0; i < n; i++)
 		s[i] = socket_of(ZMQ_DEALER, 0);
 	for (;;) {
-		for (int i = 0; i < n; i++)
-			send_one(s[i]);
-		for (int i = 0; i < n; i++)
-			receive_one(s[i]);
+		for (int i = 0; i < n * in_flight; i++)
+			send_one(s[i / in_flight]);
+		for (int i = 0; i < n * in_flight; i++)
+			receive_one(s[i / in_flight]);
 	}
 	return NULL;
 }
@@ -234,12 +234,14 @@ static void publish(void *s, int report) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 6) {
-		fprintf(stderr, "usage: zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS\n");
+	if (argc < 6 || argc > 7) {
+		fprintf(stderr, "usage: zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS [IN_FLIGHT]\n");
 		return 2;
 	}
 	pattern = argv[1], transport = argv[2];
 	size = strtoul(argv[3], NULL, 10), peers = atoi(argv[4]), seconds = atof(argv[5]);
+	if (argc == 7)
+		in_flight = atoi(argv[6]);
 	int inproc = strcmp(transport, "inproc") == 0, report[2], address[2];
 	must(pipe(report) == 0 && pipe(address) == 0, "pipe");
 	if (strcmp(transport, "curve") == 0) {
@@ -270,7 +272,7 @@ int main(int argc, char **argv) {
 	if (type == ZMQ_XPUB) {
 		publish(s, report[0]);
 	} else {
-		served(s, seconds / 10, 2 * peers);
+		served(s, seconds / 10, 2 * peers * in_flight);
 		print(served(s, seconds, 0));
 	}
 	fflush(stdout);

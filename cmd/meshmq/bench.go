@@ -71,6 +71,7 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 	flags.IntSliceVar(&cfg.Peers, "peers", []int{8}, "`N` peers of the patterns that have many")
 	flags.IntSliceVar(&cfg.Subscriptions, "subscriptions", []int{1000}, "`N` subscriptions for topics, of 32 bytes each")
 	flags.IntVar(&cfg.Rate, "rate", 1000, "`N` requests a second for latency")
+	flags.IntVar(&cfg.InFlight, "in-flight", 1, "`N` messages that each DEALER of router has on its way")
 	flags.BoolVar(&cfg.Curve, "curve", false, "seal everything with CURVE")
 	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process")
 	flags.BoolVar(&out.markdown, "markdown", false, "print the table as Markdown")

@@ -42,7 +42,7 @@ func TestParseSize(t *testing.T) {
 func quick() *Config {
 	return &Config{
 		Patterns: Patterns, Transport: "inproc", Sizes: []int{0, 100}, Frames: []int{2}, Peers: []int{3}, Subscriptions: []int{100},
-		Duration: 10 * time.Millisecond, Rounds: 1, Rate: 1000,
+		Duration: 10 * time.Millisecond, Rounds: 1, Rate: 1000, InFlight: 2,
 	}
 }
 
@@ -59,6 +59,7 @@ func TestCheck(t *testing.T) {
 		"peers: 1, want at least 2 for stalled":              func(c *Config) { c.Peers = []int{1} },
 		"frames: none, want at least 1":                      func(c *Config) { c.Frames = nil },
 		"subscriptions: 0, want at least 1":                  func(c *Config) { c.Subscriptions = []int{0} },
+		"in-flight: 0, want at least 1":                      func(c *Config) { c.InFlight = 0 },
 		"rate: 0, want at least 1":                           func(c *Config) { c.Rate = 0 },
 		"sizes: 0, want at least 1":                          func(c *Config) { c.Sizes = nil },
 		"duration: 1ms, want at least 10ms":                  func(c *Config) { c.Duration = time.Millisecond },

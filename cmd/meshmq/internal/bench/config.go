@@ -45,6 +45,7 @@ type Config struct {
 	Duration      time.Duration // of each measurement, after a tenth of it to warm up
 	Rounds        int           // measurements of each kind; they take turns
 	Rate          int           // requests a second of latency
+	InFlight      int           // messages that each DEALER of router has on their way
 	Curve         bool          // seal everything with CURVE
 	OneProcess    bool          // both sides in this process, as always over inproc
 
@@ -78,7 +79,7 @@ func (c *Config) Check() error {
 		name string
 		of   []int
 	}{
-		{"rounds", []int{c.Rounds}}, {"rate", []int{c.Rate}}, {"patterns", []int{len(c.Patterns)}}, {"sizes", []int{len(c.Sizes)}},
+		{"rounds", []int{c.Rounds}}, {"rate", []int{c.Rate}}, {"in-flight", []int{c.InFlight}}, {"patterns", []int{len(c.Patterns)}}, {"sizes", []int{len(c.Sizes)}},
 		{"frames", c.Frames}, {"peers", c.Peers}, {"subscriptions", c.Subscriptions},
 	} {
 		if len(least.of) == 0 {

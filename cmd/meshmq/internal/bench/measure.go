@@ -146,7 +146,7 @@ func (c *Config) serve(ctx context.Context, r *Result) error {
 	})
 }
 
-// route echoes what dealers send, each when it has its answer, and counts the echoes.
+// route echoes what dealers send, each when it has its answers, and counts the echoes.
 func (c *Config) route(ctx context.Context, r *Result) error {
 	router := socket.NewRouter(c.near()...)
 	return c.count(ctx, r, router, kindDeal, func() error {
@@ -170,7 +170,7 @@ func checkMessage(m socket.Msg, r *Result, before int) error {
 // count lets the far side work, and finds how often one succeeds in a second.
 func (c *Config) count(ctx context.Context, r *Result, near bound, kind string, one func() error) (err error) {
 	defer near.Close()
-	other, end, err := c.meet(ctx, near, Peer{Kind: kind, Load: r.Load})
+	other, end, err := c.meet(ctx, near, Peer{Kind: kind, Load: r.Load, InFlight: c.InFlight})
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,8 @@ type Peer struct {
 	Kind     string
 	Endpoint string // to connect to
 	Load
-	Curve bool
+	InFlight int // of each DEALER
+	Curve    bool
 }
 
 // worker is a far side at work.
@@ -234,7 +235,7 @@ func (p Peer) workers() int {
 	return max(1, p.Peers)
 }
 
-// deal has its share of the DEALERs send, all in turn, and then receive what comes back.
+// deal has its share of the DEALERs send as much as they have in flight, all in turn, and then receive what comes back.
 func (w *worker) deal(ctx context.Context, i int) error {
 	dealers := make([]*socket.Dealer, (max(1, w.Peers)+i)/w.workers())
 	for i := range dealers {
@@ -247,18 +248,33 @@ func (w *worker) deal(ctx context.Context, i int) error {
 	}
 	for body := w.body(); ; {
 		for _, s := range dealers {
-			if err := s.Send(context.Background(), body...); err != nil {
+			if err := times(w.InFlight, func() error { return s.Send(context.Background(), body...) }); err != nil {
 				return err
 			}
 		}
 		for _, s := range dealers {
-			m, err := s.Recv(context.Background())
-			if err != nil {
+			if err := times(w.InFlight, func() error { return discard(s) }); err != nil {
 				return err
 			}
-			m.Release()
 		}
 	}
+}
+
+// times does something n times, unless it fails.
+func times(n int, do func() error) error {
+	for range n {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard receives a message.
+func discard(s talker) error {
+	m, err := s.Recv(context.Background())
+	m.Release()
+	return err
 }
 
 // pingPong sends the next message when the one before has come back.
