@@ -93,8 +93,8 @@ func (a *archive) open() error {
 	if !ok {
 		return errors.Join(errNoNames, log.Close())
 	}
-	if k, ok := log.(interface{ Kind() spool.Kind }); ok && k.Kind() != spool.Topic {
-		return errors.Join(fmt.Errorf("a %s lets go of what is acknowledged: use spool.Topic", k.Kind()), log.Close())
+	if err := a.c.cfg.checkKind(log); err != nil {
+		return errors.Join(err, log.Close())
 	}
 	a.in.spool, a.names = log, names
 	a.in.stream, _ = log.Stream()

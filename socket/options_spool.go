@@ -48,14 +48,13 @@ func (c *config) publishes() bool { return c.typ == zmtp.Pub || c.typ == zmtp.XP
 // Default: off.
 func WithSpool(dir string, options spool.Options) Option {
 	return only("WithSpool", func(c *config) {
-		publishes := c.publishes()
 		c.openSpool = func() (Spool, error) {
 			options := options
-			if options.Kind == 0 && publishes {
+			if options.Kind == 0 && c.publishes() {
 				options.Kind = spool.Topic
 			}
-			if !publishes && options.Kind != 0 && options.Kind != spool.Queue {
-				return nil, fmt.Errorf("a %s keeps what is acknowledged: use spool.Queue", options.Kind)
+			if err := c.suits(options.Kind); err != nil {
+				return nil, err
 			}
 			log, err := spool.Open(dir, options)
 			if err != nil {
@@ -82,6 +81,25 @@ func (c *config) announce(s Spool) {
 		c.stream, _ = s.Stream()
 		c.life = lives.Life()
 	}
+}
+
+// checkKind finds a spool of the wrong kind, if it says what it is.
+func (c *config) checkKind(s Spool) error {
+	if k, ok := s.(interface{ Kind() spool.Kind }); ok {
+		return c.suits(k.Kind())
+	}
+	return nil
+}
+
+// suits finds out whether a spool of a kind, 0 being the default, can be that of the socket.
+func (c *config) suits(k spool.Kind) error {
+	switch {
+	case c.publishes() && k != spool.Topic:
+		return fmt.Errorf("a %s lets go of what is acknowledged: use spool.Topic", k)
+	case !c.publishes() && k != spool.Queue && k != 0:
+		return fmt.Errorf("a %s keeps what is acknowledged: use spool.Queue", k)
+	}
+	return nil
 }
 
 var errSpoolOnly = errors.New("messages stay in the spool until they are settled")

@@ -46,6 +46,9 @@ func (s *spooler) open(c *core) error {
 	if err != nil {
 		return err
 	}
+	if err := c.cfg.checkKind(log); err != nil {
+		return errors.Join(err, log.Close())
+	}
 	from, err := log.Consumer("", spool.Beginning())
 	if err != nil {
 		return errors.Join(err, log.Close())

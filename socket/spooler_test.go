@@ -74,11 +74,18 @@ func TestSpool_RefusesWhatCannotBe(t *testing.T) {
 	with := func(o ...socket.Option) []socket.Option {
 		return append(o, socket.WithSpool(filepath.Join(dir, "unused"), smallSpool))
 	}
+	on := func(kind spool.Kind) socket.Option {
+		log, err := spool.Open(filepath.Join(dir, kind.String()), spool.Options{Kind: kind})
+		require.NoError(t, err)
+		return socket.WithSpoolOn(socket.SpoolOf(log))
+	}
 	for name, c := range map[string]struct {
 		s    interface{ Connect(string) error }
 		want error
 		text string
 	}{
+		"PUSH":      {socket.NewPush(on(spool.Topic)), socket.ErrOption, "a topic keeps what is acknowledged: use spool.Queue"},
+		"PUB":       {socket.NewPub(on(spool.Queue)), socket.ErrOption, "a queue lets go of what is acknowledged: use spool.Topic"},
 		"a file":    {spooled(t, file), spool.ErrNotDirectory, file},
 		"in use":    {spooled(t, taken), spool.ErrInUse, fmt.Sprintf("by process %d", os.Getpid())},
 		"a topic":   {socket.NewPush(socket.WithSpool(dir, spool.Options{Kind: spool.Topic})), socket.ErrOption, "use spool.Queue"},

@@ -41,7 +41,7 @@ type kit struct {
 func Run(t *testing.T, b Backend) {
 	for name, test := range map[string]func(*kit){
 		"numbers": numbers, "readers": readers, "together": together, "acknowledgements": acknowledgements, "failures": failures,
-		"letters": letters, "consumers": consumers, "refusals": refusals, "one at a time": oneAtATime,
+		"letters": letters, "consumers": consumers, "names": names, "refusals": refusals, "one at a time": oneAtATime,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -299,35 +299,6 @@ func letters(k *kit) {
 	assert.Equal(k, "1 1 it is bad head body", fmt.Sprintf("%d %d %s %s %s", l.Origin, l.Attempts, l.Reason, l.Frames[0], l.Frames[1]))
 	assert.Equal(k, incarnation, l.Incarnation)
 	assert.True(k, rec.Time.Equal(l.Time))
-}
-
-// consumers begin where they are told, and do not affect each other.
-func consumers(k *kit) {
-	require.NoError(k, k.s.Close())
-	k.kind, k.open, k.s = spool.Topic, k.b.Place(k.T), nil
-	k.reopen()
-	k.fill(10)
-	first := k.consumer("first", spool.Beginning())
-	k.position(first, 0, 10)
-	k.position(k.consumer("end", spool.End()), 10, 0)
-	k.position(k.consumer("at", spool.At(4)), 3, 7)
-	k.position(k.consumer("beyond", spool.At(1000)), 10, 0)
-	k.position(k.consumer("old", spool.Since(time.Now().Add(-time.Hour))), 0, 10)
-	k.position(k.consumer("new", spool.Since(time.Now().Add(time.Hour))), 10, 0)
-	require.NoError(k, first.Ack(1, 8))
-	k.position(k.consumer("first", spool.End()), 8, 2)
-	k.position(k.consumer("with.dots", spool.At(2)), 1, 9)
-	k.fill(1)
-	k.reopen()
-	k.position(k.consumer("end", spool.Beginning()), 10, 1)
-	k.position(k.consumer("with.dots", spool.Beginning()), 1, 10)
-	k.position(k.consumer("first", spool.Beginning()), 8, 3)
-	assert.Equal(k, upTo(9, 11), k.read(k.consumer("first", spool.Beginning()).Reader(0)))
-	assert.Equal(k, upTo(1, 11), k.read(k.consumer("late", spool.Beginning()).Reader(0)))
-	for _, name := range []string{"../x", "a/b", ".hidden", "a b", "a\x00", "*", ">", "ä"} {
-		_, err := k.s.Consumer(name, spool.Beginning())
-		assert.ErrorIs(k, err, spool.ErrName, name)
-	}
 }
 
 // refusals: what cannot be is an error that says so, and changes nothing.

@@ -25,6 +25,7 @@ type consumer struct {
 	changes uint64 // counts
 	written uint64 // what of changes is stored
 	floor   uint64 // that is stored
+	gone    bool   // it was removed
 
 	revision uint64 // of the keeper: sequence in the state stream
 }
@@ -107,13 +108,24 @@ func tokenOf(name string) string {
 	return strings.ReplaceAll(name, ".", "%")
 }
 
+// nameOf is the opposite of tokenOf.
+func nameOf(token string) string {
+	if token == "%" {
+		return ""
+	}
+	return strings.ReplaceAll(token, "%", ".")
+}
+
+// subject is where the position is stored.
+func (c *consumer) subject() string { return stateSubject(c.s.name, "at."+c.token) }
+
 // Reader returns a reader of what is not acknowledged, from message n on, or from the first if n is 0.
 func (c *consumer) Reader(n uint64) socket.SpoolReader {
 	return &reader{c: c, number: max(n, 1)}
 }
 
 // Ack acknowledges messages lo to hi. It is written within 50 ms. Errors leave everything as it was: spool.ErrNumber for numbers that no message
-// has; ErrFull when 32768 ranges lie apart from each other; ErrClosed, ErrFailed.
+// has; ErrFull when 32768 ranges lie apart from each other; ErrNoConsumer, ErrClosed, ErrFailed.
 func (c *consumer) Ack(lo, hi uint64) error {
 	if err := c.s.err(); err != nil {
 		return err
@@ -123,6 +135,9 @@ func (c *consumer) Ack(lo, hi uint64) error {
 	}
 	c.s.at.Lock()
 	defer c.s.at.Unlock()
+	if c.gone {
+		return fmt.Errorf("acknowledge %d to %d: %w", lo, hi, spool.ErrNoConsumer)
+	}
 	if !c.p.fits(lo, hi) {
 		return fmt.Errorf("acknowledge %d to %d: %d ranges lie apart: %w", lo, hi, len(c.p.ranges), spool.ErrFull)
 	}
@@ -148,6 +163,9 @@ func (c *consumer) Fail(n uint64) (int, error) {
 	}
 	c.s.at.Lock()
 	defer c.s.at.Unlock()
+	if c.gone {
+		return 0, fmt.Errorf("fail %d: %w", n, spool.ErrNoConsumer)
+	}
 	count := c.p.fail(n)
 	c.changedLocked()
 	return count, nil
@@ -285,10 +303,10 @@ func (r *reader) Close() error {
 }
 
 // Bury writes a dead letter, which Letters returns, and acknowledges the message once the servers have confirmed it; doing it twice makes
-// one letter. It waits for the servers no longer than Options.Patience.
+// one letter, while each consumer makes its own. It waits for the servers no longer than Options.Patience.
 func (c *consumer) Bury(ctx context.Context, r spool.Record, reason string) error {
 	m := pack(r.Frames)
-	m.Subject = stateSubject(c.s.name, fmt.Sprintf("dead.%d.%d", r.Incarnation, r.Number))
+	m.Subject = stateSubject(c.s.name, fmt.Sprintf("dead.%s.%d.%d", c.token, r.Incarnation, r.Number))
 	c.s.at.Lock()
 	failures := c.p.failures[r.Number]
 	c.s.at.Unlock()

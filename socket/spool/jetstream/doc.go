@@ -5,15 +5,17 @@
 //	s, err := jetstream.Open(ctx, nc, "orders", jetstream.Options{Replicas: 3})
 //	push := socket.NewPush(socket.WithSpoolOn(s))
 //
+// With Options.Kind spool.Topic it is the log of a PUB, with durable subscriptions.
+//
 // It needs nats-server 2.11 or later. Nothing else of this module links nats.go.
 //
 // # Streams
 //
-//	stream        subject                              holds
-//	NAME          meshmq.spool.NAME.INCARNATION        the messages: number and stream sequence are the same
-//	NAME_state    meshmq.state.NAME.owner              the incarnation that may write
-//	              meshmq.state.NAME.at.CONSUMER        position.go: what a consumer has acknowledged, and failures
-//	              meshmq.state.NAME.dead.INC.NUMBER    a dead letter
+//	stream        subject                                     holds
+//	NAME          meshmq.spool.NAME.INCARNATION               the messages: number and stream sequence are the same
+//	NAME_state    meshmq.state.NAME.owner                     the incarnation that may write
+//	              meshmq.state.NAME.at.CONSUMER               position.go: what a consumer has acknowledged, and failures
+//	              meshmq.state.NAME.dead.CONSUMER.INC.NUMBER  a dead letter of that consumer
 //
 // The state stream keeps the last message of each subject. A message of one frame is its body; of others the header
 // Mesh-Frames has the lengths. Everybody may read the streams, but nobody else may write to them.

@@ -63,6 +63,9 @@ func (s *Spool) stateGone(times *int) bool {
 
 // store writes the positions that have changed.
 func (s *Spool) store() error {
+	if err := s.erase(); err != nil {
+		return err
+	}
 	s.at.Lock()
 	var changed []*consumer
 	for _, c := range s.positions {
@@ -84,12 +87,12 @@ func (s *Spool) storeOne(c *consumer) error {
 	defer cancel()
 	s.at.Lock()
 	changes, floor := c.changes, c.p.floor
-	m := &nats.Msg{Subject: stateSubject(s.name, "at."+c.token), Data: c.p.encode(), Header: nats.Header{}}
+	m := &nats.Msg{Subject: c.subject(), Data: c.p.encode(), Header: nats.Header{}}
 	s.at.Unlock()
 	m.Header.Set(headerIncarnation, strconv.FormatUint(uint64(s.incarnation), 10))
 	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(c.revision))
 	if outdated(err) {
-		return s.catchUp(ctx, c, m.Subject, err)
+		return s.catchUp(ctx, c, err)
 	}
 	if err != nil {
 		return err
@@ -102,8 +105,8 @@ func (s *Spool) storeOne(c *consumer) error {
 }
 
 // catchUp finds out who wrote a position: this spool, whose answer got lost, a former owner, or the next one.
-func (s *Spool) catchUp(ctx context.Context, c *consumer, subject string, cause error) error {
-	last, err := s.state.GetLastMsgForSubject(ctx, subject)
+func (s *Spool) catchUp(ctx context.Context, c *consumer, cause error) error {
+	last, err := s.state.GetLastMsgForSubject(ctx, c.subject())
 	switch {
 	case missing(err):
 		c.revision = 0
@@ -125,6 +128,9 @@ func (s *Spool) flushPositions(ctx context.Context) error {
 	want := make(map[*consumer]uint64)
 	for _, c := range s.positions {
 		want[c] = c.changes
+	}
+	for _, c := range s.removed {
+		want[c] = never
 	}
 	for c, changes := range want {
 		for c.written < changes {

@@ -54,6 +54,7 @@ type Spool struct {
 
 	at        sync.Mutex // guards the fields below, and what consumers hold
 	positions map[string]*consumer
+	removed   []*consumer   // whose positions the servers still have
 	stored    chan struct{} // closed when positions have been written, or have not; nil while nobody waits
 	storing   error         // why they have not
 }
