@@ -15,15 +15,22 @@ import (
 // keep writes positions that have changed, and then lets go of the messages that all consumers of a queue have acknowledged.
 func (s *Spool) keep() {
 	defer s.finished.Done()
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var due time.Time // when the timer fires
+	set := func(d time.Duration) {
+		due = time.Now().Add(d)
+		timer.Reset(d)
+	}
 	var pause backoff
 	purge := purging{at: time.Now()}
 	gone := 0
 	for {
 		select {
-		case <-s.soon:
-			timer.Reset(min(syncDelay, s.options.Patience))
+		case <-s.soon: // more that follows changes nothing: else it would put the timer off for ever
+			if d := min(syncDelay, s.options.Patience); pause == 0 && time.Until(due) > d {
+				set(d)
+			}
 			continue
 		case <-s.hurry:
 		case <-timer.C:
@@ -39,12 +46,12 @@ func (s *Spool) keep() {
 		case err == nil:
 			pause.reset()
 			gone = 0
-			timer.Reset(s.tidy(&purge))
+			set(s.tidy(&purge))
 		case s.stateGone(&gone):
 			s.fail(errGone)
 			return
 		default:
-			timer.Reset(pause.next())
+			set(pause.next())
 		}
 	}
 }
