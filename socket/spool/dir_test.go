@@ -54,6 +54,31 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestOtherOwnersAreRefused: a spool, or a segment, of another user is left as it is.
+func TestOtherOwnersAreRefused(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away; TestCheckOwner has the rule")
+	}
+	for _, name := range []string{".", "00000000000000000001.seg"} {
+		dir := filepath.Join(t.TempDir(), "spool")
+		l, err := spool.Open(dir, small)
+		require.NoError(t, err)
+		fill(t, l, 1, 10)
+		require.NoError(t, l.Close())
+		given := filepath.Join(dir, name)
+		require.NoError(t, os.Chown(given, 12345, -1))
+		_, err = spool.Open(dir, small)
+		require.ErrorIs(t, err, spool.ErrOwner)
+		assert.ErrorContains(t, err, "owned by user 12345")
+		require.NoError(t, os.Chown(given, 0, -1))
+		l, err = spool.Open(dir, small)
+		require.NoError(t, err)
+		assert.Equal(t, uint64(2), l.Next())
+		require.NoError(t, l.Close())
+	}
+}
+
 func TestPathsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
