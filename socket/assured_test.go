@@ -47,5 +47,28 @@ func TestAssured_Outcomes(t *testing.T) {
 	})
 }
 
+// A message that nobody takes is dropped at the limit where nothing is told of dead letters: that is counted, by reason, and an event.
+func TestAssured_DropsAtTheLimitWithoutDeadLetters(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		push := socket.NewPush(socket.WithAck(), swiftRetry(), socket.WithAttempts(3))
+		pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
+		await := watch(t, push)
+		join(t, transport, pull, push)
+		send(t, push, "poison")
+		for attempt := range 3 {
+			m := recv(t, pull)
+			require.Equal(t, attempt+1, m.Attempt())
+			require.NoError(t, m.Nack(socket.Nack{Reason: "busy"}))
+		}
+		e := await(socket.Dropped)
+		require.Equal(t, socket.DropDead, e.Reason)
+		require.EqualValues(t, 1, e.Count)
+		require.NoError(t, push.WaitAcked(limit(t)))
+		s := push.Stats()
+		require.Equal(t, map[socket.DropReason]uint64{socket.DropDead: 1}, s.Dropped)
+		require.EqualValues(t, 1, s.Acks.DeadLettered)
+	})
+}
+
 // swiftRetry has refused messages tried again without keeping a test waiting.
 func swiftRetry() socket.Option { return socket.WithRetry(1, 1000) }

@@ -90,6 +90,26 @@ func TestDurable_GetsWhatItMissed(t *testing.T) {
 	assert.Equal(t, uint64(22), pub.Durables()[0].Position)
 }
 
+// TestDurable_OthersMissWhatTheyMissed: the log is for those with a name; others get what is published while they are there.
+func TestDurable_OthersMissWhatTheyMissed(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	defer pub.Close()
+	publish(t, pub, 0, 3)
+	for next := 3; next < 9; next += 3 {
+		sub := socket.NewSub()
+		require.NoError(t, sub.Subscribe("t"))
+		require.NoError(t, sub.Connect(endpoint))
+		require.NoError(t, pub.WaitSubscribers(limit(t), "t", 1))
+		publish(t, pub, next, next+1)
+		requireOrdinals(t, sub, next, next+1)
+		require.NoError(t, sub.Close())
+		require.Eventually(t, func() bool { return errors.Is(pub.WaitSubscribers(try(), "t", 1), context.Canceled) }, time.Minute, time.Millisecond)
+		publish(t, pub, next+1, next+3)
+	}
+	assert.Equal(t, uint64(10), pub.Stats().Spool.Next, "all are in the log")
+}
+
 func TestDurable_BeginsWhereItIsTold(t *testing.T) {
 	t.Parallel()
 	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))

@@ -68,9 +68,9 @@ func await(t *testing.T, pub *socket.Pub, name string, n uint64) {
 	}, time.Minute, time.Millisecond)
 }
 
-// TestDurable: a PUB whose log is in JetStream serves durable subscriptions as one on disk does: each begins where it is told, and goes on where it was, though the
+// TestTopic: a PUB whose log is in JetStream serves durable subscriptions as one on disk does: each begins where it is told, and goes on where it was, though the
 // subscriber, the publisher and the server went meanwhile. A name that was removed begins anew.
-func TestDurable(t *testing.T) {
+func TestTopic(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
 	pub, at := publisher(t, n)
@@ -119,8 +119,8 @@ func members(pub *socket.Pub, name string) int {
 	return -1
 }
 
-// TestDurable_SharesAmongMembers: three share a name. One ends in the middle, and then the server goes and comes again; all messages are handled, by one of them each unless they are marked.
-func TestDurable_SharesAmongMembers(t *testing.T) {
+// TestTopic_SharesAmongMembers: three share a name. One ends in the middle, and then the server goes and comes again; all messages are handled, by one of them each unless they are marked.
+func TestTopic_SharesAmongMembers(t *testing.T) {
 	t.Parallel()
 	const count = 600
 	n := startNode(t, nil)
@@ -168,8 +168,8 @@ func TestDurable_SharesAmongMembers(t *testing.T) {
 	await(t, pub, "team", count)
 }
 
-// TestDurable_Letters: a message that two names refuse is two dead letters, and one that neither handles again.
-func TestDurable_Letters(t *testing.T) {
+// TestTopic_Letters: a message that two names refuse is two dead letters, and one that neither handles again.
+func TestTopic_Letters(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
 	log := open(t, connect(t, n), "events", topic)
@@ -197,8 +197,8 @@ func TestDurable_Letters(t *testing.T) {
 	assert.ElementsMatch(t, []string{"1 not for one", "1 not for two"}, reasons)
 }
 
-// TestDurable_Refusals: a publisher's log is a topic, and a PUSH has a queue.
-func TestDurable_Refusals(t *testing.T) {
+// TestTopic_Refusals: a publisher's log is a topic, and a PUSH has a queue.
+func TestTopic_Refusals(t *testing.T) {
 	t.Parallel()
 	nc := connect(t, startNode(t, nil))
 	_, err := socket.NewPub(socket.WithSpoolOn(open(t, nc, "queue", quick))).Bind("tcp://127.0.0.1:0")
