@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
 
-// handshakeGrace is how long a handshake is not given up for another of the same address: longer than an honest one takes around the world.
+// handshakeGrace is for how long a peer may keep us waiting before its handshake is given up for another of the same address: longer than an honest one takes around the world.
 // Without it many peers that come at once would push each other out, and none would finish.
 const handshakeGrace = time.Second
 
@@ -24,7 +25,8 @@ var (
 // that does not finish can hold is a place at the door, until others need that.
 //
 // Who gives way is the oldest handshake of the address that has the most under way. So whoever fills all places from one address, or a few, keeps
-// nobody else out; and a newcomer of that address itself gets in as soon as an old one has had its grace.
+// nobody else out; and a newcomer of that address itself gets in as soon as an old one has had its grace. Where it is our turn, as when this process has no time for its peers, none
+// is late: what a peer has sent behind its handshake would be lost.
 type door struct {
 	cfg *limitConfig
 
@@ -42,8 +44,10 @@ type guest struct {
 	came time.Time
 
 	// The fields below are guarded by door.mu.
-	inside bool // its handshake is done
-	out    bool // it was pushed out, and is no guest any more
+	asked  time.Time // when we first waited for it to say something; zero before
+	silent bool      // we wait for that
+	inside bool      // its handshake is done
+	out    bool      // it was pushed out, and is no guest any more
 }
 
 // originOf is what connections are counted by: the address, or for IPv6 the network of 64 bits, which is what a host has at least. Those
@@ -103,7 +107,7 @@ func (d *door) roomLocked(g *guest) (gone *guest, err error) {
 		}
 	}
 	if len(most) > len(mine)+1 {
-		return most[0], nil
+		return most[max(0, slices.IndexFunc(most, (*guest).owes))], nil
 	}
 	return old(most, g.came, errTooManyHandshakes)
 }
@@ -122,12 +126,29 @@ func (d *door) fullLocked(from netip.Prefix) bool {
 
 func reached(n, limit int) bool { return limit > 0 && n >= limit }
 
-// old is the oldest of some guests, if it has had its grace.
+// old is the oldest of some guests that has had its grace and owes us something.
 func old(guests []*guest, now time.Time, otherwise error) (*guest, error) {
-	if len(guests) == 0 || now.Sub(guests[0].came) < handshakeGrace {
-		return nil, otherwise
+	for _, g := range guests {
+		if !g.asked.IsZero() && now.Sub(g.asked) >= handshakeGrace && g.owes() {
+			return g, nil
+		}
 	}
-	return guests[0], nil
+	return nil, otherwise
+}
+
+// owes reports whether we wait for the guest, and it for nothing.
+func (g *guest) owes() bool { return g.silent && unread(g.conn) == 0 }
+
+// listen notes whether we wait for a guest, nil for who is none, to say something.
+func (d *door) listen(g *guest, waits bool) {
+	if g == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g.silent = waits; g.asked.IsZero() {
+		g.asked = time.Now()
+	}
 }
 
 // pass is called when the handshake of a guest has ended, well or with an error. It returns why it is refused, if it is.

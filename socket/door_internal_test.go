@@ -3,11 +3,14 @@ package socket
 import (
 	"errors"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
 // comer is a connection from an address.
@@ -20,7 +23,11 @@ func (c comer) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.fro
 
 // knock has somebody come at a time.
 func knock(d *door, from string, second float64) (g, gone *guest, err error) {
-	return d.enter(comer{from: from}, time.Unix(0, int64(second*1e9)))
+	now := time.Unix(0, int64(second*1e9))
+	if g, gone, err = d.enter(comer{from: from}, now); err == nil {
+		g.asked, g.silent = now, true
+	}
+	return g, gone, err
 }
 
 func TestDoor_OneAddressKeepsNobodyOut(t *testing.T) {
@@ -66,6 +73,56 @@ func TestDoor_HonestCrowd(t *testing.T) {
 	_, gone, err = knock(d, "10.0.0.5", 1)
 	require.NoError(t, err)
 	require.Same(t, in[0], gone, "a second is enough for an honest one")
+}
+
+// Whose turn it is not is never late: it may have said what would be lost.
+func TestDoor_OursIsTheTurn(t *testing.T) {
+	t.Parallel()
+	d := &door{cfg: &limitConfig{maxHandshakes: 3}}
+	var in []*guest
+	for range 3 {
+		g, _, err := knock(d, "10.0.0.1", 0)
+		require.NoError(t, err)
+		in = append(in, g)
+	}
+	in[0].asked, in[0].silent = time.Time{}, false // we have not come to listen to it yet
+	d.listen(in[1], false)
+	last, gone, err := knock(d, "10.0.0.1", 10)
+	require.NoError(t, err)
+	assert.Same(t, in[2], gone, "the one that we wait for")
+	d.listen(last, false)
+	_, _, err = knock(d, "10.0.0.1", 20)
+	require.ErrorIs(t, err, errTooManyHandshakes, "we are behind with all")
+	d.listen(last, true)
+	_, gone, err = knock(d, "10.0.0.1", 20)
+	require.NoError(t, err)
+	assert.Same(t, last, gone)
+	d.listen(nil, true) // who connected to us is no guest
+}
+
+// What a peer has said is heard, however late.
+func TestDoor_UnreadIsNoSilence(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux is asked what is unread")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	theirs, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	defer theirs.Close()
+	ours, err := ln.Accept()
+	require.NoError(t, err)
+	defer ours.Close()
+	g := &guest{conn: ours, silent: true}
+	assert.True(t, g.owes())
+	_, err = theirs.Write([]byte("READY"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !g.owes() }, sockettest.Timeout, time.Millisecond)
+	_, err = ours.Read(make([]byte, 5))
+	require.NoError(t, err)
+	assert.True(t, g.owes())
 }
 
 func TestDoor_Addresses(t *testing.T) {

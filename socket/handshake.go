@@ -86,7 +86,7 @@ func (c *core) handshake(ctx context.Context, nc net.Conn, p *pipe) (h *zmtp.Han
 	_ = nc.SetDeadline(deadline)
 	early, err = meet(nc, &answering{h, func(who zmtp.Credentials) Verdict {
 		return c.authenticated(ctx, nc, p.endpoint, who)
-	}}, deadline)
+	}, func(waits bool) { c.door.listen(p.guest, waits) }}, deadline)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = overdue(h)
 	}
@@ -218,7 +218,9 @@ func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err err
 			until = rest
 		}
 		_ = nc.SetReadDeadline(until)
+		h.listen(true)
 		n, err := nc.Read(buf)
+		h.listen(false)
 		var used int
 		var out []byte
 		switch {

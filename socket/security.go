@@ -82,7 +82,8 @@ func (c *core) unasked(who zmtp.Credentials) Verdict {
 // answering is a handshake with somebody to ask about the peer.
 type answering struct {
 	*zmtp.Handshake
-	ask func(zmtp.Credentials) Verdict
+	ask    func(zmtp.Credentials) Verdict
+	listen func(waits bool) // for the peer to say something
 }
 
 // Step is Handshake.Step that goes on behind the questions.
