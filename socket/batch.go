@@ -98,6 +98,10 @@ func (r *receiver) chargedLocked(p *pipe) (bytes int) {
 	return bytes
 }
 
+// Release gives the memory of all messages that Next has returned since b was filled back, as Msg.Release does for one: none of them, nor any of their frames, may be
+// used afterwards. It does nothing while some are left, or when they were given back by Return.
+func (b *Batch) Release() { b.rest.batch.Release() }
+
 // Return gives the messages that are left back to the socket: they are the next that is received of their peer, even if the socket was closed. It
 // does nothing if there are none.
 func (b *Batch) Return() {
@@ -109,6 +113,7 @@ func (b *Batch) Return() {
 	defer r.mu.Unlock()
 	if b.rest.batch.Msgs > 0 {
 		left, bytes := b.rest, b.rest.batch.Left()
+		left.batch.Lease = nil // of what Next has returned, too
 		b.msgs, b.bytes, b.held = b.msgs-left.batch.Msgs, b.bytes-bytes, b.held-left.batch.Held()
 		left.held -= b.held
 		p.inbox = slices.Insert(p.inbox, p.next, left)

@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -158,4 +159,49 @@ func TestRecvBatch_Errors(t *testing.T) {
 	}
 	assert.ErrorIs(t, socket.NewPull(socket.WithRecvHWM(-1)).RecvBatch(try(), &b), socket.ErrOption)
 	assert.Error(t, new(socket.Pull).RecvBatch(try(), &b), "a zero Pull")
+}
+
+// A batch that is given back makes room for what comes, one that is not stays as it is; nor does one of which a part went back to the socket.
+func TestBatch_Release(t *testing.T) {
+	eachTransport(t, func(t *testing.T, transport string) {
+		push, pull := socket.NewPush(), socket.NewPull()
+		join(t, transport, pull, push)
+		const n = 20_000
+		go numbered(t, push, 0, n, 300)
+		var b socket.Batch
+		var kept []socket.Msg
+		over, again := map[*byte]bool{}, 0 // where frames lay that were given back; having them here keeps others from getting the memory
+		for i, batches := 0, 0; i < n; batches++ {
+			require.NoError(t, pull.RecvBatch(limit(t), &b))
+			b.Release() // nothing, while some are left
+			var frames [][]byte
+			for m, ok := b.Next(); ok; m, ok = b.Next() {
+				require.Equal(t, i, ordinalOf(m))
+				if over[&m.Frames[0][0]] {
+					again++
+				}
+				frames = append(frames, m.Frames[0])
+				if i++; i%5000 == 0 {
+					b.Return()
+				}
+			}
+			if batches%64 == 63 || i%5000 == 0 {
+				kept = append(kept, socket.Msg{Frames: frames})
+				continue
+			}
+			for _, f := range frames {
+				over[&f[0]] = true
+				clear(f)
+			}
+			b.Release()
+			b.Release()
+		}
+		for _, m := range kept {
+			first := ordinalOf(m)
+			for i, f := range m.Frames {
+				require.True(t, bytes.Equal(ordinal(first+i, 300), f))
+			}
+		}
+		assert.Positive(t, again, "messages that lay where others had")
+	})
 }

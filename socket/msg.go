@@ -13,7 +13,7 @@ type Msg struct {
 // Release gives the memory of the message back, for messages to come: a receiver that calls it when it is done with each message spares the garbage collector
 // nearly all of its work, and reads into memory that the processor's cache has. Neither m nor a copy of it, nor any of its frames, may be used
 // afterwards. Calling it is never necessary, and calling it again, also on a copy, does nothing. Small messages share memory, which is used again when all of those in it
-// were released; that of a Rep's requests, and of what came by RecvBatch, is not.
+// were released; that of a Rep's requests is not, and that of what came by RecvBatch when Batch.Release is called.
 func (m *Msg) Release() {
 	if m.from != nil {
 		m.from.lease.Release(m.Frames)

@@ -94,8 +94,16 @@ func (b *Batch) NextSole(frame *[]byte) bool {
 	return true
 }
 
-// Unshare has the memory of the messages not used again, which only those of a socket that are taken one at a time can have.
+// Unshare has the memory of the messages used again when all of them were given back together, by Batch.Release, and not one by one.
 func (b *Batch) Unshare() { b.share = nil }
+
+// Release gives the memory of all messages back that were taken since Unshare, if none is left. Only the first call does.
+func (b *Batch) Release() {
+	if b.Msgs == 0 && b.share == nil {
+		b.Lease.releaseAll()
+		b.Lease = nil
+	}
+}
 
 // Left returns the size of the bodies that are left in the batch.
 func (b *Batch) Left() (bytes int) {

@@ -65,6 +65,15 @@ func (l *Lease) Release(frames [][]byte) {
 	l.bodies = nil
 }
 
+// releaseAll is Release for a batch whose messages have no slots.
+func (l *Lease) releaseAll() {
+	if l != nil && l.share != nil {
+		l.share.taken.Add(1)
+		return
+	}
+	l.Release(nil)
+}
+
 // HasBodies reports whether there are large bodies of a single message.
 func (l *Lease) HasBodies() bool { return l != nil && len(l.bodies) > 0 }
 
