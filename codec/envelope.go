@@ -38,7 +38,7 @@ type Header struct{ Key, Value string }
 // copy shares Headers and Body with the original.
 type Envelope struct {
 	ID            ID        // of this message
-	CorrelationID ID        // of the first message of the conversation
+	CorrelationID ID        // of the first message of the conversation; zero in that one: see Conversation
 	CausationID   ID        // of the message whose handling sent this one
 	Time          time.Time // when it was made, to the nanosecond, in UTC once decoded
 	SchemaVersion uint32    // of Type; how Body is to be read
@@ -58,8 +58,7 @@ func (e *Envelope) Stamp() {
 	}
 }
 
-// Conversation returns the id of the conversation that e is part of: the CorrelationID, or the ID if there is none. Who knows no conversations may have
-// begun it.
+// Conversation returns the id of the conversation that e is part of: the CorrelationID, or in the first message, which has none, the ID.
 func (e *Envelope) Conversation() ID {
 	if e.CorrelationID.IsZero() {
 		return e.ID

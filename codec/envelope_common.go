@@ -43,9 +43,8 @@ func commonID(data []byte, at int, id *ID) int {
 
 func commonTime(data []byte, at int, t *time.Time) int {
 	if rest := data[at:]; len(rest) >= 10 && rest[0] == codeFixExt8 && rest[1] == extTimestamp {
-		n := binary.BigEndian.Uint64(rest[2:])
-		if nanos := n >> timestamp64Secs; nanos < 1e9 {
-			*t = time.Unix(int64(n&(1<<timestamp64Secs-1)), int64(nanos)).UTC()
+		if stamp := binary.BigEndian.Uint64(rest[2:]); stamp>>timestamp64Secs < 1e9 {
+			*t = timeOf(stamp)
 			return at + 10
 		}
 	} else if len(rest) > 0 && rest[0] == codeNil {
@@ -53,6 +52,11 @@ func commonTime(data []byte, at int, t *time.Time) int {
 		return at + 1
 	}
 	return len(data)
+}
+
+// timeOf returns the time of a timestamp of 8 bytes.
+func timeOf(stamp uint64) time.Time {
+	return time.Unix(int64(stamp&(1<<timestamp64Secs-1)), int64(stamp>>timestamp64Secs)).UTC()
 }
 
 // commonString returns where a string lies, and the end of the data for what has another form.

@@ -20,8 +20,9 @@ func ExampleNewStencil() {
 
 	decoder := codec.NewDecoder(codec.Msgpack, reflect.TypeFor[order]())
 	var got order
-	if body, known := stencil.Body(data); known {
-		fmt.Println(decoder.Unmarshal(body, &got), got)
+	var head codec.Head
+	if body, known := stencil.Read(data, &head); known {
+		fmt.Println(decoder.Unmarshal(body, &got), got, stencil.Envelope(&head).Source)
 	}
-	// Output: <nil> {tea 2}
+	// Output: <nil> {tea 2} shop
 }

@@ -104,9 +104,11 @@ var plainStencil, _ = StencilOf(&Envelope{})
 // requireStencilAgrees fails where a Stencil takes what Decode did not, or otherwise.
 func requireStencilAgrees(t *testing.T, e *Envelope, data []byte, err error) {
 	t.Helper()
-	if body, ok := plainStencil.Body(data); ok {
+	var h Head
+	if body, ok := plainStencil.Read(data, &h); ok {
 		require.NoError(t, err)
 		require.Equal(t, e.Body, body)
+		requireSameHead(t, e, plainStencil.Envelope(&h))
 		require.Equal(t, Envelope{ID: e.ID, CorrelationID: e.CorrelationID, CausationID: e.CausationID, Time: e.Time, Body: body, Headers: e.Headers[:0]}, *e)
 	}
 	if err != nil {
@@ -114,9 +116,19 @@ func requireStencilAgrees(t *testing.T, e *Envelope, data []byte, err error) {
 	}
 	own, err := StencilOf(e)
 	require.NoError(t, err, "what Decode accepts has a Stencil")
-	if body, ok := own.Body(data); ok {
+	if body, ok := own.Read(data, &h); ok {
 		require.Equal(t, e.Body, body)
+		requireSameHead(t, e, own.Envelope(&h))
 	}
+}
+
+// requireSameHead fails unless head is e without its body.
+func requireSameHead(t *testing.T, e, head *Envelope) {
+	t.Helper()
+	want, got := *e, *head
+	require.Nil(t, got.Body)
+	got.Body = want.Body
+	requireSameEnvelope(t, want, got)
 }
 
 func FuzzEnvelopeRoundTrip(f *testing.F) {

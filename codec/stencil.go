@@ -12,10 +12,17 @@ import (
 // them when they come, at a fraction of what others cost. It never changes, and is safe for use by any number of goroutines. The zero
 // Stencil knows no envelope.
 type Stencil struct {
-	middle string // the elements from the schema version to the headers, as they are on the wire
-	first  string // all but the body of one that begins a conversation, ids and time left blank
+	middle string   // the elements from the schema version to the headers, as they are on the wire
+	first  string   // all but the body of one that begins a conversation, id and time left blank
+	like   Envelope // without what is each one's own
 	codec  Codec
 	bound  binding
+}
+
+// Head is what an envelope has of its own beside what a Stencil knows and the body.
+type Head struct {
+	id, correlation, causation ID
+	stamp                      uint64 // that of the timestamp
 }
 
 // NewStencil returns the Stencil of envelopes with the SchemaVersion, Type, Source and Headers of e, and with bodies that c writes, mostly of values of type t or
@@ -34,15 +41,15 @@ func newStencil(e *Envelope, c Codec, t reflect.Type) (Stencil, error) {
 		return Stencil{}, err
 	}
 	s := Stencil{middle: string(e.appendMiddle(nil)), codec: c, bound: bind(c, t)}
-	blank := ID{1} // any but zero, which is shorter
-	s.first = string(s.appendStart(nil, blank, blank, ID{}, 0))
+	s.like = Envelope{SchemaVersion: e.SchemaVersion, Type: e.Type, Source: e.Source, Codec: e.Codec, Headers: slices.Clone(e.Headers)}
+	s.first = string(s.appendStart(nil, &Head{id: ID{1}})) // any but zero, which is shorter
 	return s, nil
 }
 
 // IsZero reports whether s is the zero Stencil.
 func (s *Stencil) IsZero() bool { return s.middle == "" }
 
-// Append appends an envelope with a new ID, the time it is now, and v as body. A correlation of zero stands for the new ID: it begins a conversation. It is for
+// Append appends an envelope with a new ID, the time it is now, and v as body. Without a correlation it begins a conversation. It is for
 // Stencils that NewStencil has returned. When the codec fails the error is its own, and dst is returned as it was.
 func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, error) {
 	out := s.begin(dst, correlation, causation)
@@ -84,11 +91,8 @@ func (s *Stencil) begin(dst []byte, correlation, causation ID) []byte {
 		return s.beginFirst(dst)
 	}
 	now := nanos()
-	id := newID(now)
-	if correlation.IsZero() {
-		correlation = id
-	}
-	return s.appendStart(slices.Grow(dst, maxBefore+len(s.middle)), id, correlation, causation, stamp(now))
+	head := Head{newID(now), correlation, causation, stamp(now)}
+	return s.appendStart(slices.Grow(dst, maxBefore+len(s.middle)), &head)
 }
 
 // beginFirst is begin for what begins a conversation, as most messages do. It is written in one piece.
@@ -98,7 +102,6 @@ func (s *Stencil) beginFirst(dst []byte) []byte {
 	now := nanos()
 	id := newID(now)
 	copy(blank[firstID:], id[:])
-	copy(blank[firstCorrelation:], id[:])
 	binary.BigEndian.PutUint64(blank[firstTime:], stamp(now))
 	return out
 }
@@ -108,18 +111,17 @@ func stamp(now int64) uint64 { return uint64(now%1e9)<<timestamp64Secs | uint64(
 
 // Where in Stencil.first the blanks are.
 const (
-	firstID          = 2 + 2
-	firstCorrelation = firstID + 16 + 2
-	firstTime        = firstCorrelation + 16 + 1 + 2
+	firstID   = 2 + 2
+	firstTime = firstID + 16 + 1 + 1 + 2
 )
 
-func (s *Stencil) appendStart(out []byte, id, correlation, causation ID, stamp uint64) []byte {
+func (s *Stencil) appendStart(out []byte, h *Head) []byte {
 	out = append(out, fixedArray|elemCount, envelopeVersion)
-	out = appendID(out, id)
-	out = appendID(out, correlation)
-	out = appendID(out, causation)
+	out = appendID(out, h.id)
+	out = appendID(out, h.correlation)
+	out = appendID(out, h.causation)
 	out = append(out, codeFixExt8, extTimestamp)
-	out = binary.BigEndian.AppendUint64(out, stamp)
+	out = binary.BigEndian.AppendUint64(out, h.stamp)
 	out = append(out, s.middle...)
 	return append(out, codeBin8, 0)
 }
@@ -149,33 +151,30 @@ func closeBin(dst, out []byte, from int) ([]byte, error) {
 	return out, nil
 }
 
-// Body returns the body of an envelope that was written with this Stencil, a part of data. It reports false for any other, which may
-// be as good, and for what is no envelope: both are for Decode.
-func (s *Stencil) Body(data []byte) (body []byte, ok bool) {
+// Read reads an envelope that was written with this Stencil into h, and returns its body, a part of data. It reports false for any other, which may
+// be as good, and for what is no envelope: both are for Decode, and h is then in between.
+func (s *Stencil) Read(data []byte, h *Head) (body []byte, ok bool) {
 	if len(data) < 2 || data[0] != fixedArray|elemCount || data[1] != envelopeVersion {
 		return nil, false
 	}
-	at := 2
-	for range 3 {
-		at = skipID(data, at)
-	}
-	if rest := data[at:]; len(rest) < 10 || rest[0] != codeFixExt8 || rest[1] != extTimestamp || binary.BigEndian.Uint64(rest[2:])>>timestamp64Secs >= 1e9 {
+	at := commonID(data, 2, &h.id)
+	at = commonID(data, at, &h.correlation)
+	at = commonID(data, at, &h.causation)
+	if rest := data[at:]; len(rest) < 10 || rest[0] != codeFixExt8 || rest[1] != extTimestamp {
 		return nil, false
 	}
+	h.stamp = binary.BigEndian.Uint64(data[at+2:])
 	at += 10
 	end := at + len(s.middle)
-	if end == at || end > len(data) || string(data[at:end]) != s.middle {
+	if h.stamp>>timestamp64Secs >= 1e9 || end == at || end > len(data) || string(data[at:end]) != s.middle {
 		return nil, false
 	}
 	return lastBin(data, end)
 }
 
-// skipID returns where the id at data[at:] ends, the end of the data for what has another form.
-func skipID(data []byte, at int) int {
-	if rest := data[at:]; len(rest) >= 18 && rest[0] == codeBin8 && rest[1] == 16 {
-		return at + 18
-	} else if len(rest) > 0 && rest[0] == codeNil {
-		return at + 1
-	}
-	return len(data)
+// Envelope returns the envelope that Read has read, without its body. Its Headers are the Stencil's, and not to be changed.
+func (s *Stencil) Envelope(h *Head) *Envelope {
+	e := s.like
+	e.ID, e.CorrelationID, e.CausationID, e.Time = h.id, h.correlation, h.causation, timeOf(h.stamp)
+	return &e
 }

@@ -36,9 +36,12 @@ func TestStencilWritesEnvelopes(t *testing.T) {
 				want := like
 				want.ID, want.CorrelationID, want.CausationID, want.Time, want.Codec, want.Body = e.ID, ID{1}, ID{2}, e.Time, c.Name(), e.Body
 				require.Equal(t, want, e)
-				body, known := s.Body(data)
+				var h Head
+				body, known := s.Read(data, &h)
 				require.True(t, known)
 				require.Equal(t, e.Body, body)
+				want.Body = nil
+				require.Equal(t, &want, s.Envelope(&h))
 				require.Equal(t, len(body), cap(body))
 				var out blob
 				require.NoError(t, c.Unmarshal(body, &out))
@@ -58,8 +61,12 @@ func TestStencilStamps(t *testing.T) {
 		data, err := s.Append(nil, ID{}, ID{}, []byte("body"))
 		require.NoError(t, err)
 		require.NoError(t, into.Decode(data))
-		assert.Equal(t, into.ID, into.CorrelationID)
+		assert.Zero(t, into.CorrelationID)
 		assert.Zero(t, into.CausationID)
+		var h Head
+		_, known := s.Read(data, &h)
+		require.True(t, known)
+		assert.Equal(t, []any{into.ID, into.Time}, []any{s.Envelope(&h).ID, s.Envelope(&h).Time})
 		assert.WithinDuration(t, time.Now(), into.Time, time.Minute)
 		assert.Equal(t, byte(0x70), into.ID[6]&0xf0)
 	}
@@ -80,7 +87,7 @@ func TestStencilAppendsValues(t *testing.T) {
 			require.True(t, ok)
 			var e Envelope
 			require.NoError(t, e.Decode(data[len("before"):]))
-			want := Envelope{Type: "blob", Codec: "msgpack", ID: e.ID, CorrelationID: e.ID, Time: e.Time, Body: e.Body}
+			want := Envelope{Type: "blob", Codec: "msgpack", ID: e.ID, Time: e.Time, Body: e.Body}
 			if p != nil {
 				want.CorrelationID, want.CausationID = p.Conversation(), p.ID
 			}
@@ -130,19 +137,19 @@ func TestStencilRefuses(t *testing.T) {
 	sound, err := s.Append(nil, ID{1}, ID{2}, &blob{[]byte("data")})
 	require.NoError(t, err)
 	var none Stencil
-	_, known := none.Body(sound)
+	_, known := none.Read(sound, new(Head))
 	assert.False(t, known)
 	assert.True(t, none.IsZero())
 	for cut := range sound {
-		_, known := s.Body(sound[:cut:cut])
+		_, known := s.Read(sound[:cut:cut], new(Head))
 		assert.False(t, known, "cut to %d bytes", cut)
 	}
-	_, known = s.Body(append(sound[:len(sound):len(sound)], 0))
+	_, known = s.Read(append(sound[:len(sound):len(sound)], 0), new(Head))
 	assert.False(t, known, "a byte too many")
 	late := bytes.Clone(sound)
 	at := bytes.Index(late, []byte{codeFixExt8, extTimestamp})
 	copy(late[at+2:], "\xff\xff\xff\xff")
-	_, known = s.Body(late)
+	_, known = s.Read(late, new(Head))
 	assert.False(t, known, "more nanoseconds than a second has")
 	for name, e := range map[string]Envelope{"type": {Type: "blot"}, "source": {Type: "blob", Source: "x"}, "codec": {Type: "blob", Codec: "raw"},
 		"schema": {Type: "blob", SchemaVersion: 1}, "headers": {Type: "blob", Headers: []Header{{"k", ""}}}} {
@@ -152,7 +159,7 @@ func TestStencilRefuses(t *testing.T) {
 		e.Time = time.Unix(1, 0)
 		data, err := e.Append(nil)
 		require.NoError(t, err)
-		_, known := s.Body(data)
+		_, known := s.Read(data, new(Head))
 		assert.False(t, known, name)
 	}
 }
@@ -213,10 +220,11 @@ func BenchmarkStencil(b *testing.B) {
 		}
 		require.Zero(b, testing.AllocsPerRun(100, func() { data, _ = s.Append(data[:0], ID{}, ID{}, in) }))
 	})
-	b.Run("body", func(b *testing.B) {
+	b.Run("read", func(b *testing.B) {
+		var h Head
 		for b.Loop() {
-			_, _ = s.Body(data)
+			_, _ = s.Read(data, &h)
 		}
-		require.Zero(b, testing.AllocsPerRun(100, func() { _, _ = s.Body(data) }))
+		require.Zero(b, testing.AllocsPerRun(100, func() { _, _ = s.Read(data, &h) }))
 	})
 }

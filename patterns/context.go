@@ -14,7 +14,7 @@ func NewContext(ctx context.Context, e *codec.Envelope) context.Context {
 }
 
 // FromContext returns the envelope of the message being handled, nil if there is none. It is shared by all who
-// have the context: not to be changed.
+// have the context: not to be changed. It may be without Body, of which there is the value.
 func FromContext(ctx context.Context) *codec.Envelope {
 	e, _ := ctx.Value(conf.EnvelopeKey{}).(*codec.Envelope)
 	return e

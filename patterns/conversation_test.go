@@ -52,12 +52,12 @@ type diary struct {
 	at map[string][]note
 }
 
-type note struct{ id, correlationID, causationID codec.ID }
+type note struct{ id, conversation, causationID codec.ID }
 
 func (d *diary) write(where string, e *codec.Envelope) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.at[where] = append(d.at[where], note{e.ID, e.CorrelationID, e.CausationID})
+	d.at[where] = append(d.at[where], note{e.ID, e.Conversation(), e.CausationID})
 }
 
 func (d *diary) received(where string) patterns.Option {

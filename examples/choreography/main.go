@@ -50,7 +50,7 @@ func main() {
 	}
 	ended := make(chan codec.ID)
 	defer listen(ctx, addrs, "order.closed.*", func(ctx context.Context, _ string, _ Order) error { // the customer
-		ended <- patterns.FromContext(ctx).CorrelationID
+		ended <- patterns.FromContext(ctx).Conversation()
 		return nil
 	})()
 	for _, p := range news {

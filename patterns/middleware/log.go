@@ -82,8 +82,8 @@ func identify(attrs []slog.Attr, e *codec.Envelope) []slog.Attr {
 		return attrs
 	}
 	attrs = append(attrs, slog.String("id", e.ID.String()))
-	if !e.CorrelationID.IsZero() {
-		attrs = append(attrs, slog.String("correlation", e.CorrelationID.String()))
+	if id := e.Conversation(); !id.IsZero() {
+		attrs = append(attrs, slog.String("correlation", id.String()))
 	}
 	if e.Source != "" {
 		attrs = append(attrs, slog.String("source", e.Source))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/middleware"
 	"github.com/meshmq/meshmq/patterns/reqrep"
@@ -321,16 +322,16 @@ func TestLog(t *testing.T) {
 	for range 4 {
 		_ = handle(t.Context(), d)
 	}
-	d.Duplicate, d.Envelope.CorrelationID = true, d.Envelope.ID
+	d.Duplicate, d.Envelope.CorrelationID = true, codec.ID{1}
 	require.NoError(t, handle(t.Context(), d))
 	o := patterns.NewOutgoing(func(context.Context) error { return errBroken })
 	o.Kind, o.Name, o.Envelope = patterns.Event, "orders.new", d.Envelope
 	assert.Equal(t, errBroken, patterns.Around(middleware.LogSends(logger))(t.Context(), o))
-	assert.Equal(t, `level=DEBUG msg=handled kind=work name=Order source=shop attempt=1
-level=WARN msg=handled kind=work name=Order source=shop attempt=1 error=broken
-level=ERROR msg=handled kind=work name=Order source=shop attempt=1 error=broken
-level=ERROR msg=handled kind=work name=Order source=shop attempt=1 error="handler panicked: at sea"
-level=DEBUG msg=handled kind=work name=Order correlation=ID source=shop attempt=1 duplicate=true
-level=WARN msg=sent kind=event name=orders.new correlation=ID source=shop error=broken
+	assert.Equal(t, `level=DEBUG msg=handled kind=work name=Order correlation=ID source=shop attempt=1
+level=WARN msg=handled kind=work name=Order correlation=ID source=shop attempt=1 error=broken
+level=ERROR msg=handled kind=work name=Order correlation=ID source=shop attempt=1 error=broken
+level=ERROR msg=handled kind=work name=Order correlation=ID source=shop attempt=1 error="handler panicked: at sea"
+level=DEBUG msg=handled kind=work name=Order correlation=01000000-0000-0000-0000-000000000000 source=shop attempt=1 duplicate=true
+level=WARN msg=sent kind=event name=orders.new correlation=01000000-0000-0000-0000-000000000000 source=shop error=broken
 `, string(bytes.ReplaceAll(out.Bytes(), []byte(d.Envelope.ID.String()), []byte("ID"))))
 }

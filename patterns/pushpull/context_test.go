@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -60,6 +61,59 @@ func TestWhatHandlersKeepStays(t *testing.T) {
 		for _, e := range seen {
 			assert.Same(t, seen[0], e, "it is one envelope, whoever asks")
 		}
+	}
+}
+
+// So do they when what they came in has been used again for others.
+func TestWhatHandlersKeepStaysBeyondTheMemoryOfMessages(t *testing.T) {
+	t.Parallel()
+	const n, every = 20_000, 50
+	type letter struct {
+		Number int
+		Body   []byte
+	}
+	p, w := pushpull.NewProducer[letter](), pushpull.NewWorker[letter]()
+	addr, err := w.Bind("tcp://127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, p.Connect(addr))
+	parent := &codec.Envelope{ID: codec.NewID(), CorrelationID: codec.NewID()}
+	caused := patterns.NewContext(within(t), parent)
+	var contexts []context.Context
+	var bodies [][]byte
+	done, ended := make(chan struct{}), make(chan error, 1)
+	go func() { // ended and awaited in the cleanup
+		ended <- w.Run(context.Background(), func(ctx context.Context, v letter) error {
+			if v.Number%every == 0 {
+				contexts, bodies = append(contexts, ctx), append(bodies, v.Body)
+			}
+			if v.Number == n-1 {
+				close(done)
+			}
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		assert.NoError(t, errors.Join(p.Close(), w.Close(), <-ended))
+	})
+	idOf := func(i int) codec.ID { return codec.ID{1, byte(i), byte(i >> 8)} }
+	for i := range n {
+		ctx := caused
+		if i%(2*every) == 0 {
+			ctx = within(t)
+		}
+		require.NoError(t, p.Send(ctx, letter{i, fmt.Append(nil, i)}, patterns.WithID(idOf(i))))
+	}
+	<-done
+	for k, ctx := range contexts {
+		want := codec.Envelope{ID: idOf(k * every), Type: "letter", Codec: "msgpack"}
+		if k%2 == 1 {
+			want.CausationID, want.CorrelationID = parent.ID, parent.CorrelationID
+		}
+		got := *patterns.FromContext(ctx)
+		assert.WithinDuration(t, time.Now(), got.Time, time.Minute)
+		got.Time, got.Body = time.Time{}, nil
+		require.Equal(t, want, got)
+		assert.Equal(t, fmt.Sprint(k*every), string(bodies[k]))
 	}
 }
 

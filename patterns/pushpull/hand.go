@@ -11,66 +11,92 @@ import (
 )
 
 // hand handles one message after the other in the same memory, where no middleware is to see them. Nobody but the handler does, so what it may keep is
-// all that is new with each: a context, which reads the envelope if somebody asks for it, and what the value refers to.
+// all that is new with each: a context, which has what the envelope is made of, and what the value refers to.
 type hand[T any] struct {
 	w       *Worker[T]
 	handler func(ctx context.Context, v T) error
 	value   T
 	decoder *codec.Decoder
-	scopes  intake.Scopes
-	known   codec.Stencil // of a message whose type and codec suit
-	unknown uint          // messages that it did not know
+	scopes  intake.KnownScopes
+	known   []*intake.Known // of messages whose type and codec suit
+	unknown int             // messages that none of these knew
 }
 
-// learnEvery is how many messages that it does not know a hand looks at the next of more closely: where they come from many sources, it is not to learn
-// each again and again.
-const learnEvery = 16
+const (
+	// maxKnown is how many kinds of message a hand knows: those of as many senders, if they give their names.
+	maxKnown = 4
+	// learnEvery is how many messages that it does not know a hand looks at the next of more closely: where they come from many sources, it is not to learn
+	// each again and again.
+	learnEvery = 16
+)
 
 func newHand[T any](w *Worker[T], handler func(ctx context.Context, v T) error) *hand[T] {
 	return &hand[T]{w: w, handler: handler, decoder: codec.NewDecoder(w.conf.Codec, reflect.TypeFor[T]())}
 }
 
-func (h *hand[T]) handle(ctx context.Context, m socket.Msg) {
+// handle is an intake.Handler. Nothing refers to a message that it knew and that was handled well.
+func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
 	err := soleFrame(m)
-	var frame []byte
 	if err == nil {
-		frame = m.Frames[0]
-		err = h.read(frame)
+		frame, scope := m.Frames[0], h.scopes.Next()
+		for _, k := range h.known {
+			if body, ok := k.Read(frame, &scope.Head); ok {
+				scope.Known = k
+				h.scopes.Use()
+				return h.finish(scope, m, wire.Unmarshal(h.decoder, body, &h.value))
+			}
+		}
+		var e *codec.Envelope
+		if e, err = wire.Open(frame); err == nil {
+			err = h.read(ctx, e, frame)
+			ctx = &intake.Scope{Context: ctx, Envelope: e}
+		}
 	}
-	scope := h.scopes.Next(ctx, frame)
-	if err != nil {
-		h.w.loop.Refuse(scope, m, envelopeOf(m.Frames), err)
-	} else if err = h.attempt(scope); err != nil {
-		h.w.loop.Settle(scope, m, envelopeOf(m.Frames), err)
+	h.finish(ctx, m, err)
+	return false
+}
+
+// read reads a message that it did not know into h.value.
+func (h *hand[T]) read(ctx context.Context, e *codec.Envelope, frame []byte) error {
+	if err := intake.Fit(e, h.w.typeName); err != nil {
+		return err
+	}
+	own := h.w.conf.Codec
+	if h.unknown++; h.unknown%learnEvery == 1 && len(e.Headers) == 0 && (e.Codec == "" || e.Codec == own.Name()) {
+		h.learn(ctx, e, frame)
+	}
+	return wire.DecodeBody(e, own, &h.value)
+}
+
+// learn has messages like this one known.
+func (h *hand[T]) learn(ctx context.Context, e *codec.Envelope, frame []byte) {
+	stencil, err := codec.StencilOf(e)
+	if _, ok := stencil.Read(frame, new(codec.Head)); err != nil || !ok { // of another form
+		return
+	}
+	k := &intake.Known{Context: ctx, Stencil: stencil}
+	if len(h.known) < maxKnown {
+		h.known = append(h.known, k)
 	} else {
-		h.w.loop.Settle(scope, m, nil, nil)
+		h.known[h.unknown/learnEvery%maxKnown] = k
+	}
+}
+
+// finish has the handler called, unless err says that there is no value for it, and reports whether all went well.
+func (h *hand[T]) finish(ctx context.Context, m socket.Msg, err error) (well bool) {
+	if err != nil {
+		h.w.loop.Refuse(ctx, m, envelopeOf(m.Frames), err)
+	} else if err = h.attempt(ctx); err != nil {
+		h.w.loop.Settle(ctx, m, envelopeOf(m.Frames), err)
+	} else {
+		h.w.loop.Settle(ctx, m, nil, nil)
 	}
 	h.w.loop.Answer(m, err)
 	h.value = *new(T)
+	return err == nil
 }
 
-// read reads a message into h.value.
-func (h *hand[T]) read(frame []byte) error {
-	if body, ok := h.known.Body(frame); ok {
-		return wire.Unmarshal(h.decoder, body, &h.value)
-	}
-	own := h.w.conf.Codec
-	var e codec.Envelope // stays on the stack, where the garbage collector has no work with it
-	if err := wire.OpenInto(&e, frame); err != nil {
-		return err
-	}
-	if err := intake.Fit(&e, h.w.typeName); err != nil {
-		return err
-	}
-	if h.unknown++; h.unknown%learnEvery == 1 && len(e.Headers) == 0 && (e.Codec == "" || e.Codec == own.Name()) {
-		if known, err := codec.StencilOf(&e); err == nil {
-			h.known = known
-		}
-	}
-	return wire.DecodeBody(&e, own, &h.value)
-}
-
-func (h *hand[T]) attempt(scope *intake.Scope) (err error) {
+func (h *hand[T]) attempt(ctx context.Context) (err error) {
 	defer intake.Recover(&err)
-	return h.handler(scope, h.value)
+	return h.handler(ctx, h.value)
 }

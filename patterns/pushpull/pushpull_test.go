@@ -75,7 +75,7 @@ func TestValuesArriveInOrder(t *testing.T) {
 			}
 			require.NotNil(t, envelope)
 			assert.Equal(t, id, envelope.ID)
-			assert.Equal(t, id, envelope.CorrelationID, "it began the conversation")
+			assert.Zero(t, envelope.CorrelationID, "it began the conversation")
 			assert.Zero(t, envelope.CausationID)
 			assert.Equal(t, "Order", envelope.Type)
 			assert.Equal(t, "desk", envelope.Source)

@@ -331,7 +331,7 @@ func TestConversationGoesOnThroughCalls(t *testing.T) {
 	_, err := ask(t, dial(t, nil, frontAddr), "seen", "x")
 	require.NoError(t, err)
 	one, two := <-seen, <-seen
-	assert.Equal(t, one.CorrelationID, two.CorrelationID)
+	assert.Equal(t, one.Conversation(), two.Conversation())
 	assert.Equal(t, one.ID, two.CausationID)
 }
 

@@ -74,7 +74,7 @@ func (r *Runner[T]) Start(ctx context.Context, id string, v T) error {
 		err = r.encode(rec, &v)
 	}
 	if parent := patterns.FromContext(ctx); parent != nil {
-		rec.CausationID, rec.CorrelationID = parent.ID, parent.CorrelationID
+		rec.CausationID, rec.CorrelationID = parent.ID, parent.Conversation()
 	}
 	if rec.CorrelationID.IsZero() {
 		rec.CorrelationID = codec.NewID()

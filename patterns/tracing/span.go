@@ -104,8 +104,8 @@ func describe(kind patterns.Kind, e *codec.Envelope) []attribute.KeyValue {
 	}
 	attributes := append(make([]attribute.KeyValue, 0, 3),
 		semconv.MessagingMessageID(e.ID.String()), semconv.MessagingMessageBodySize(len(e.Body)))
-	if !e.CorrelationID.IsZero() {
-		attributes = append(attributes, semconv.MessagingMessageConversationID(e.CorrelationID.String()))
+	if id := e.Conversation(); !id.IsZero() {
+		attributes = append(attributes, semconv.MessagingMessageConversationID(id.String()))
 	}
 	return attributes
 }

@@ -20,6 +20,7 @@ type batched struct {
 
 	mu     sync.Mutex // guards the fields below, but for batch while it is filled
 	batch  socket.Batch
+	kept   bool // something refers to messages of the batch; it is the handling goroutine's
 	owned  bool // somebody is in receiveBatches
 	filled bool
 	busy   bool // a handler has a message of the batch
@@ -40,7 +41,9 @@ func (l *Loop) receiveBatches(receiving context.Context, r *run, handle Handler,
 	l.handleHeld(receiving, r, handle)
 	for receiving.Err() == nil && r.intake.Err() == nil {
 		if m, ok := b.next(); ok {
-			handle(r.work, m)
+			if !handle(r.work, m) {
+				b.kept = true
+			}
 			continue
 		}
 		again, err := b.fill(receiving)
@@ -85,6 +88,10 @@ func (b *batched) fill(ctx context.Context) (ok bool, err error) {
 	if shared {
 		return false, nil
 	}
+	if !b.kept {
+		b.batch.Release()
+	}
+	b.kept = false
 	err = b.sock.RecvBatch(ctx, &b.batch)
 	b.mu.Lock()
 	defer b.mu.Unlock()

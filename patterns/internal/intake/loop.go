@@ -21,8 +21,8 @@ type Socket interface {
 	Close() error
 }
 
-// Handler handles one message. It returns when that is done.
-type Handler func(ctx context.Context, m socket.Msg)
+// Handler handles one message, all that it gets in the same ctx. It returns when that is done, and reports whether nothing refers to the message's frames any more.
+type Handler func(ctx context.Context, m socket.Msg) (over bool)
 
 // Loop runs handlers. Make one with New.
 type Loop struct {
@@ -47,8 +47,12 @@ type Loop struct {
 	left bool          // the senders were, so what is to be acknowledged goes to others
 }
 
-// Alike returns what hires a Handler that is the same for all.
-func Alike(h Handler) (hire func() Handler) { return func() Handler { return h } }
+// Alike returns what hires a Handler that is the same for all, and after which messages may be referred to for ever.
+func Alike(h func(ctx context.Context, m socket.Msg)) (hire func() Handler) {
+	return func() Handler {
+		return func(ctx context.Context, m socket.Msg) bool { h(ctx, m); return false }
+	}
+}
 
 // New returns a Loop over sock, which it owns from now on. What goes wrong is reported to onError.
 func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
@@ -141,9 +145,7 @@ func (l *Loop) receive(receiving context.Context, r *run, handle Handler, ready 
 		case err == nil && receiving.Err() != nil && l.gate.isShut(): // Recv was slow to see it
 			l.holdBack(m)
 		case err == nil:
-			l.inHand.Add(1)
-			handle(r.work, m)
-			l.inHand.Add(-1)
+			l.handle(r, m, handle)
 		default:
 			return l.ended(receiving, err)
 		}
@@ -169,10 +171,16 @@ func (l *Loop) handleHeld(receiving context.Context, r *run, handle Handler) {
 		if !some {
 			break
 		}
-		l.inHand.Add(1)
-		handle(r.work, m)
-		l.inHand.Add(-1)
+		l.handle(r, m, handle)
 	}
+}
+
+func (l *Loop) handle(r *run, m socket.Msg, handle Handler) {
+	l.inHand.Add(1)
+	if handle(r.work, m) {
+		m.Release()
+	}
+	l.inHand.Add(-1)
 }
 
 // holdBack keeps a message for later.

@@ -1,31 +1,53 @@
 package intake
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
 
-// Scopes are those of one message after the other, several of them in one piece of memory. It is for one goroutine.
-type Scopes struct {
-	slab *[slabScopes]Scope
+	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/patterns/internal/conf"
+)
+
+// Known is what the contexts share of messages that a Stencil knows.
+type Known struct {
+	context.Context // that of the work
+	codec.Stencil
+}
+
+// KnownScope is the Scope of such a message. It refers to nothing that was received, and makes the envelope, without a body, when somebody asks for it.
+type KnownScope struct {
+	*Known
+	Head     codec.Head
+	envelope atomic.Pointer[codec.Envelope]
+}
+
+// Value is that of context.Context.
+func (s *KnownScope) Value(key any) any {
+	if key != (conf.EnvelopeKey{}) {
+		return s.Known.Value(key)
+	}
+	if s.envelope.Load() == nil {
+		s.envelope.CompareAndSwap(nil, s.Envelope(&s.Head)) // unless another was faster
+	}
+	return s.envelope.Load()
+}
+
+// KnownScopes makes those of one message after the other, several of them in one piece of memory. It is for one goroutine.
+type KnownScopes struct {
+	slab *[slabScopes]KnownScope
 	used int
 }
 
-const (
-	// slabScopes is how many share their memory: enough that taking it is rare, few enough that a handler which keeps its context holds little more than
-	// what the message came in, a read of up to 256 KiB.
-	slabScopes = 16
-	// sharedFrame is how long the frame may be that a Scope in a slab refers to: sixteen of them are 64 KiB.
-	sharedFrame = 4 << 10
-)
+// slabScopes is how many share their memory: enough that taking it is rare, few enough that a handler which keeps its context holds little.
+const slabScopes = 16
 
-// Next returns the Scope of the next message, of that frame, to be handled in ctx.
-func (s *Scopes) Next(ctx context.Context, frame []byte) *Scope {
-	if len(frame) > sharedFrame {
-		return &Scope{Context: ctx, Frame: frame}
-	}
+// Next returns a scope that has nothing in it yet. It returns the same again until Use.
+func (s *KnownScopes) Next() *KnownScope {
 	if s.slab == nil || s.used == slabScopes {
-		s.slab, s.used = new([slabScopes]Scope), 0
+		s.slab, s.used = new([slabScopes]KnownScope), 0
 	}
-	scope := &s.slab[s.used]
-	s.used++
-	scope.Context, scope.Frame = ctx, frame
-	return scope
+	return &s.slab[s.used]
 }
+
+// Use says that the scope that Next returned is one of a message.
+func (s *KnownScopes) Use() { s.used++ }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
@@ -29,22 +28,13 @@ type Task struct {
 type Scope struct {
 	context.Context // that of the work
 
-	Frame    []byte // that the envelope is read from when somebody asks for it; nil where there is none
-	envelope atomic.Pointer[codec.Envelope]
+	Envelope *codec.Envelope // nil where there is none
 }
 
 // Value is that of context.Context.
 func (s *Scope) Value(key any) any {
-	if key != (conf.EnvelopeKey{}) {
-		return s.Context.Value(key)
-	}
-	if s.envelope.Load() == nil && s.Frame != nil {
-		if e, err := wire.Open(s.Frame); err == nil {
-			s.envelope.CompareAndSwap(nil, e) // else another was faster
-		}
-	}
-	if e := s.envelope.Load(); e != nil {
-		return e
+	if key == (conf.EnvelopeKey{}) && s.Envelope != nil {
+		return s.Envelope
 	}
 	return s.Context.Value(key)
 }
@@ -55,7 +45,7 @@ func (t *Task) Open(kind patterns.Kind, frame []byte) error {
 	if err := wire.OpenInto(e, frame); err != nil {
 		return err
 	}
-	t.Scope.envelope.Store(e)
+	t.Scope.Envelope = e
 	t.Delivery = patterns.Delivery{Kind: kind, Name: e.Type, Envelope: e, Peer: t.Msg.Peer(), Attempt: t.Msg.Attempt()}
 	return nil
 }

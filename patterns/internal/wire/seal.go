@@ -71,9 +71,6 @@ func (s *Sealer) Seal(ctx context.Context, name string, e *codec.Envelope, v any
 	for _, opt := range opts {
 		opt(&d.envelope)
 	}
-	if d.envelope.CorrelationID.IsZero() { // the first message of its conversation
-		d.envelope.CorrelationID = d.envelope.ID
-	}
 	if name == "" {
 		name = d.envelope.Type
 	}
@@ -138,9 +135,6 @@ func (s *Sealer) FrameWith(ctx context.Context, b *Buffer, typeName string, head
 	var e codec.Envelope
 	e.Type, e.Headers = typeName, headers
 	s.fill(ctx, &e)
-	if e.CorrelationID.IsZero() {
-		e.CorrelationID = e.ID
-	}
 	if b.body, err = s.Codec.Append(b.body[:0], v); err != nil {
 		return nil, err
 	}

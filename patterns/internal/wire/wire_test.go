@@ -49,7 +49,8 @@ func TestSeal(t *testing.T) {
 	t.Parallel()
 	e := seal(t.Context(), t, codec.Envelope{Type: "thing"}, thing{1})
 	assert.False(t, e.ID.IsZero())
-	assert.Equal(t, e.ID, e.CorrelationID)
+	assert.Equal(t, e.ID, e.Conversation())
+	assert.Zero(t, e.CorrelationID)
 	assert.Zero(t, e.CausationID)
 	assert.Equal(t, "here", e.Source)
 	assert.Equal(t, "json", e.Codec)
@@ -81,7 +82,7 @@ func TestSealContinuesAConversation(t *testing.T) {
 
 	parent.CorrelationID = codec.ID{}
 	e = seal(ctx, t, codec.Envelope{}, thing{})
-	assert.Equal(t, parent.ID, e.CorrelationID, "its sender knew no conversations")
+	assert.Equal(t, parent.ID, e.CorrelationID, "it began the conversation")
 }
 
 func TestSealReturnsTheErrorOfSend(t *testing.T) {
