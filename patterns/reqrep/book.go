@@ -100,7 +100,7 @@ func (b *book) admit(p *socket.Peer, endpoint string) *instance {
 	return at
 }
 
-// bury fails the calls at instances from which nothing more will come. verdict is what that says of them.
+// bury fails the calls at instances from which nothing more will come, the first of b.gone. verdict is what that says of them.
 func (b *book) bury(gone []*instance, verdict error) {
 	for _, p := range b.calls {
 		for ; p != nil; p = p.next {
@@ -109,6 +109,7 @@ func (b *book) bury(gone []*instance, verdict error) {
 			}
 		}
 	}
+	b.gone = slices.Delete(b.gone, 0, len(gone))
 }
 
 // assign notes an attempt at the instance that choose picks. It returns nil if there is none.

@@ -166,21 +166,26 @@ func (c *Client) assign(ctx context.Context, q *question, p *pending, others boo
 
 // unlock unlocks mu, and tells the hook of what changed meanwhile, unless another does already: it then tells this too.
 func (c *Client) unlock() {
-	if c.telling {
-		c.mu.Unlock()
-		return
-	}
-	for len(c.book.changes) > 0 {
+	for !c.telling && len(c.book.changes) > 0 {
 		changes := c.book.changes
 		c.book.changes, c.telling = nil, true
 		c.mu.Unlock()
-		for _, change := range changes {
-			c.calls.onChange(change)
-		}
+		c.tell(changes)
 		c.mu.Lock()
-		c.telling = false
 	}
 	c.mu.Unlock()
+}
+
+// tell calls the hook, which has others told of what comes even if it panics.
+func (c *Client) tell(changes []BreakerChange) {
+	defer func() {
+		c.mu.Lock()
+		c.telling = false
+		c.mu.Unlock()
+	}()
+	for _, change := range changes {
+		c.calls.onChange(change)
+	}
 }
 
 // forget takes the attempts of a call out of the book, and tells those who still work at it that nobody waits. verdict

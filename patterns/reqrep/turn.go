@@ -212,8 +212,7 @@ func (c *Client) departed() (gone []*instance, ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.book.gone) > 0 {
-		gone, c.book.gone = c.book.gone, nil
-		return gone, ended
+		return c.book.gone, ended // they are in the book until bury, for others if a hook panics before
 	}
 	if c.waiting.Err() != nil {
 		c.waiting, c.wake = context.WithCancel(context.Background())

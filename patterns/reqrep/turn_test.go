@@ -177,3 +177,45 @@ func TestTurn_HookPanics(t *testing.T) {
 		p.free(t)
 	})
 }
+
+// If it does so before the calls at an instance that is gone are failed, they are failed still.
+func TestTurn_HookPanicsBeforeABurial(t *testing.T) {
+	alone(t, func(t *testing.T, p *pairing) {
+		take := func(taken bool) {
+			p.client.mu.Lock()
+			p.client.turn.taken = taken
+			p.client.mu.Unlock()
+		}
+		take(true) // so that all is there when somebody receives
+		called := p.begin(t.Context(), "gate")
+		id := []byte(p.service.Stats().Peers[0].Peer.RoutingID())
+		require.NoError(t, p.service.Router.Send(t.Context(), id, []byte("no envelope")))
+		synctest.Wait()
+		require.NoError(t, p.service.Close())
+		synctest.Wait()
+		take(false)
+		assert.PanicsWithValue(t, "told of an error", func() { p.client.lead(t.Context(), new(question)) })
+		assert.ErrorIs(t, <-called, socket.ErrPeerGone)
+	})
+}
+
+// The hook of breakers is told of what comes after a change at which it panicked.
+func TestHookOfBreakersPanics(t *testing.T) {
+	t.Parallel()
+	var told []string
+	c := NewClient(WithOnBreaker(func(change BreakerChange) {
+		told = append(told, change.Endpoint)
+		if len(told) == 1 {
+			panic("told of a change")
+		}
+	}))
+	change := func(endpoint string) {
+		c.mu.Lock()
+		c.book.changes = append(c.book.changes, BreakerChange{Endpoint: endpoint})
+		c.unlock()
+	}
+	assert.PanicsWithValue(t, "told of a change", func() { change("one") })
+	change("two")
+	assert.Equal(t, []string{"one", "two"}, told)
+	require.NoError(t, c.Close())
+}
