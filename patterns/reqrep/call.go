@@ -188,19 +188,13 @@ func (c *Client) once(ctx context.Context, q *question, e *codec.Envelope, frame
 	}
 	verdict := errNeutral
 	defer func() { c.forget(q, verdict) }()
+	giveUp, askOthers, first := q.due()
+	c.lead(ctx, q, first)
 	var late, hedge <-chan time.Time
-	if q.policy.patience > 0 && q.policy.idempotent {
-		late = time.After(q.policy.patience)
+	if len(q.done) == 0 {
+		late, hedge = reached(giveUp), reached(askOthers)
 	}
 	hedges := q.hedges()
-	if hedges > 0 {
-		hedge = time.After(q.policy.hedgeAfter)
-	}
-	if late == nil && hedge == nil {
-		c.lead(ctx, q)
-	} else {
-		c.rely()
-	}
 	for waiting := 1; ; {
 		select {
 		case r := <-q.done:
@@ -224,6 +218,34 @@ func (c *Client) once(ctx context.Context, q *question, e *codec.Envelope, frame
 			return nil, err
 		}
 	}
+}
+
+// due returns when an attempt that begins now is given up, and when others are asked as well, and the first of these: zero for never.
+func (q *question) due() (giveUp, askOthers, first time.Time) {
+	p := q.policy
+	if !p.idempotent || p.patience == 0 && p.hedges == 0 {
+		return
+	}
+	now := time.Now()
+	if p.patience > 0 {
+		giveUp = now.Add(p.patience)
+		first = giveUp
+	}
+	if p.hedges > 0 {
+		askOthers = now.Add(p.hedgeAfter)
+		if p.patience == 0 || askOthers.Before(giveUp) {
+			first = askOthers
+		}
+	}
+	return giveUp, askOthers, first
+}
+
+// reached returns a channel that takes something at that time, nil for zero.
+func reached(t time.Time) <-chan time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return time.After(time.Until(t))
 }
 
 // hedge asks another instance as well, if there is one and the budget allows it.

@@ -62,8 +62,8 @@
 // waits. The one that is left over puts requests where they wait, and sees to controls. While one handles a request of a method whose handlers take a few
 // microseconds, no other receives in its place, unless that takes a millisecond or two.
 //
-// A Call that waits for one attempt receives the reply itself if nobody receives for the client, and replies to others with it; hooks are then called by
-// it. Client.receive receives for others, and when no caller has for a while.
+// A Call receives the reply itself if nobody receives for the client, and replies to others with it, until it is to ask another instance as well or to try
+// anew; hooks are then called by it. Client.receive receives for others, and when no caller has for a while.
 //
 // Locks: Client.mu is held while the socket is asked for its Stats, and otherwise neither it nor Service.mu during a call of
 // socket, codec, handler or hook. Within them are those of breakers.

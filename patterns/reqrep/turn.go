@@ -73,8 +73,8 @@ func (c *Client) stay() bool {
 	return false
 }
 
-// lead has the caller receive until its call is over, if nobody else does.
-func (c *Client) lead(ctx context.Context, q *question) {
+// lead has the caller receive until its call is over, or due unless that is zero, if nobody else does.
+func (c *Client) lead(ctx context.Context, q *question, due time.Time) {
 	c.mu.Lock()
 	taken := c.turn.taken
 	c.turn.taken = true
@@ -85,7 +85,10 @@ func (c *Client) lead(ctx context.Context, q *question) {
 	closed := true // or a hook panicked: Client.receive will see
 	defer func() { c.yield(closed) }()
 	c.heed(ctx)
-	closed = c.receiveUntil(func() bool { return len(q.done) > 0 || ctx.Err() != nil })
+	if !due.IsZero() {
+		defer time.AfterFunc(time.Until(due), c.nudge).Stop()
+	}
+	closed = c.receiveUntil(func() bool { return len(q.done) > 0 || ctx.Err() != nil || !due.IsZero() && !time.Now().Before(due) })
 }
 
 // rely has somebody receive.

@@ -130,6 +130,42 @@ func TestTurn_CallerLeaves(t *testing.T) {
 	})
 }
 
+// A caller that receives itself looks after its attempt all the same.
+func TestTurn_AttemptIsLate(t *testing.T) {
+	alone(t, func(t *testing.T, p *pairing) {
+		began := time.Now()
+		_, err := Call[string, string](t.Context(), p.client, "gate", "", Idempotent(), WithAttemptTimeout(time.Second))
+		require.ErrorIs(t, err, socket.ErrTimeout)
+		assert.Equal(t, time.Second, time.Since(began))
+		p.open <- struct{}{}
+		p.free(t)
+
+		quick := NewService()
+		for _, method := range []string{"echo", "gate"} {
+			require.NoError(t, Handle(quick, method, func(_ context.Context, in string) (string, error) { return in, nil }))
+		}
+		endpoint, err := quick.Bind("inproc://quick")
+		require.NoError(t, err)
+		ended := make(chan error, 1)
+		go func() { ended <- quick.Run(context.Background()) }() // ended below
+		require.NoError(t, p.client.Connect(endpoint))
+		require.NoError(t, p.client.WaitPeers(t.Context(), 2))
+		hedged := 0
+		for range 4 { // each is asked first in its turn
+			p.free(t)
+			began = time.Now()
+			_, err = Call[string, string](t.Context(), p.client, "gate", "", Idempotent(), WithAttemptTimeout(time.Minute), WithHedge(time.Second, 1))
+			require.NoError(t, err)
+			if time.Since(began) == time.Second {
+				hedged++
+			}
+		}
+		assert.Positive(t, hedged)
+		require.NoError(t, quick.Close())
+		require.NoError(t, <-ended)
+	})
+}
+
 func TestTurn_ServiceDies(t *testing.T) {
 	alone(t, func(t *testing.T, p *pairing) {
 		called, other := p.begin(t.Context(), "gate"), p.begin(t.Context(), "gate")
@@ -194,7 +230,7 @@ func TestTurn_HookPanicsBeforeABurial(t *testing.T) {
 		require.NoError(t, p.service.Close())
 		synctest.Wait()
 		take(false)
-		assert.PanicsWithValue(t, "told of an error", func() { p.client.lead(t.Context(), new(question)) })
+		assert.PanicsWithValue(t, "told of an error", func() { p.client.lead(t.Context(), new(question), time.Time{}) })
 		assert.ErrorIs(t, <-called, socket.ErrPeerGone)
 	})
 }
