@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/sockettest"
-	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // child is a process that is to be killed. It tells what it does in lines of a word and numbers.
@@ -219,18 +218,4 @@ func (o *oracle) check(duplicates, displaced int) {
 	assert.LessOrEqual(o.t, again, duplicates, "duplicates")
 	assert.LessOrEqual(o.t, o.displaced, displaced, "first deliveries out of order")
 	o.t.Logf("%d messages promised and handled, %d again (at most %d), %d out of order (at most %d)", o.promised, again, duplicates, o.displaced, displaced)
-}
-
-// requireDrained: nothing is left in a spool that nobody uses, nothing is damaged, and it takes two segments.
-func requireDrained(t *testing.T, dir string) {
-	t.Helper()
-	report, err := spool.Verify(dir)
-	require.NoError(t, err)
-	assert.Empty(t, report.Damage)
-	log, err := spool.Open(dir, smallSpool)
-	require.NoError(t, err)
-	defer log.Close()
-	assert.Equal(t, log.Next()-1, log.Queue().Floor())
-	assert.Zero(t, log.Queue().Pending())
-	require.Eventually(t, func() bool { return log.Stats().Bytes <= 2*smallSpool.SegmentSize }, sockettest.Timeout, time.Millisecond)
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,22 +20,14 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-// What the processes of the tests here do. From credit and killStride follows how many messages may come twice.
-const (
-	killCredit = 50
-	killBatch  = 16  // messages to a receipt
-	killStride = 256 // messages after which a sender waits until all are settled, durably
-	unsettled  = killStride + killBatch
-)
-
 // TestKill_Child is the process that the tests here kill.
 func TestKill_Child(t *testing.T) {
 	told := strings.Split(os.Getenv(childEnv), "|")
 	switch told[0] {
-	case "push":
-		killPush(t, told[1], told[2], told[3])
-	case "pull":
-		killPull(t, told[1], told[2], told[3])
+	case "send":
+		killSend(t, ways[told[1]], told[2], told[3], told[4])
+	case "receive":
+		killReceive(t, ways[told[1]], told[2], told[3], told[4])
 	case "victim":
 		killVictim(t, told[1])
 	case "open":
@@ -53,156 +44,91 @@ func TestKill_Child(t *testing.T) {
 	}
 }
 
-// killPush sends letters from a spool until its input ends, and then waits until all are settled. Every other batch ends with Send, the
-// others with WaitSpooled.
-func killPush(t *testing.T, dir, endpoint, life string) {
-	ctx := untilInputEnds(t)
-	whose, err := strconv.ParseUint(life, 10, 64)
-	require.NoError(t, err)
-	log, err := spool.Open(dir, smallSpool)
-	require.NoError(t, err)
-	require.Empty(t, log.Recovery().Damage)
-	say("open", log.Queue().Floor(), log.Next())
-	n := log.Next()
-	push := socket.NewPush(socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithAck(), socket.WithAttempts(0), swiftRetry(), swift())
-	require.NoError(t, push.Connect(endpoint))
-	for batch := 0; ctx.Err() == nil; batch++ {
-		for range killBatch - 1 {
-			number, err := push.Enqueue(t.Context(), letter(n, whose))
-			require.NoError(t, err)
-			require.Equal(t, n, number)
-			n++
-		}
-		require.NoError(t, push.WaitSpooled(t.Context(), n-1))
-		require.NoError(t, push.Send(t.Context(), letter(n, whose)))
-		say("receipt", n)
-		n++
-		if (batch+1)%(killStride/killBatch) == 0 && push.WaitAcked(ctx) == nil {
-			require.NoError(t, push.Flush(t.Context()))
-			say("settled", n-1)
-		}
-	}
-	require.NoError(t, push.WaitAcked(limit(t))) // with a receiver that may be about to start
-	require.NoError(t, push.Shutdown(limit(t)))
-}
-
-// killPull handles letters, which is to tell of them, until its input ends. It does not ask for the next when it has handled as many as it is told.
-func killPull(t *testing.T, way, endpoint, enough string) {
-	ctx := untilInputEnds(t)
-	stop, err := strconv.Atoi(enough)
-	require.NoError(t, err)
-	pull := socket.NewPull(socket.WithAck(), socket.WithAckCredit(killCredit, 1<<20), swift())
-	if way == "bind" {
-		_, err = rebind(pull, endpoint)
-	} else {
-		err = pull.Connect(endpoint)
-	}
-	require.NoError(t, err)
-	for m, err := range pull.Messages(ctx) {
-		if err != nil {
-			break
-		}
-		number, life, whole := openLetter(m.Bytes())
-		if mark, ok := m.Mark(); !whole || !ok || mark.Number != number {
-			say("broken")
-		}
-		say("handled", number, life)
-		if stop--; stop == 0 {
-			<-t.Context().Done() // it is killed here: after the handler, before the acknowledgement
-		}
-	}
-	require.NoError(t, pull.Close())
-}
-
-// steady handles what comes until the test ends.
-func (o *oracle) steady(pull *socket.Pull) {
-	for m := range pull.Messages(o.t.Context()) {
-		number, life, whole := openLetter(m.Bytes())
-		mark, ok := m.Mark()
-		assert.True(o.t, whole && ok && mark.Number == number, "message %d", number)
-		o.handle(number, life)
-	}
-}
-
 // Row 1 of the fault plan: a sender is killed while it sends. What it was promised arrives, in order; again come at most those that were not known to be
 // handled.
 func TestKill_Sender(t *testing.T) {
 	t.Parallel()
-	dir, o, n := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(4)
-	pull := socket.NewPull(socket.WithAck(), socket.WithAckCredit(killCredit, 1<<20))
-	closing(t, pull)
-	endpoint := bind(t, pull, "tcp://127.0.0.1:0")
-	go o.steady(pull) // ends with the test, or Close
-	for i := range n {
-		push := startChild(t, "push", dir, endpoint, fmt.Sprint(i))
-		push.until(t, "receipt", 1+i*7%40, o.hear)
-		push.kill(t, o.hear)
-	}
-	push := startChild(t, "push", dir, endpoint, fmt.Sprint(n))
-	push.until(t, "receipt", 1, o.hear)
-	push.end(t, o.hear)
-	o.check(n*unsettled, 0)
-	requireDrained(t, dir)
+	eachWay(t, func(t *testing.T, name string, w way) {
+		dir, o, n := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(4)
+		receiver := w.receiver(socket.WithAckCredit(killCredit, 1<<20))
+		closing(t, receiver)
+		endpoint := bind(t, receiver, "tcp://127.0.0.1:0")
+		go o.steady(receiver) // ends with the test, or Close
+		for i := range n {
+			sender := startChild(t, "send", name, dir, endpoint, fmt.Sprint(i))
+			sender.until(t, "receipt", 1+i*7%40, o.hear)
+			sender.kill(t, o.hear)
+		}
+		sender := startChild(t, "send", name, dir, endpoint, fmt.Sprint(n))
+		sender.until(t, "receipt", 1, o.hear)
+		sender.end(t, o.hear)
+		o.check(n*unsettled, 0)
+		w.requireDrained(t, dir)
+	})
 }
 
 // Row 2: a receiver is killed when it has handled messages, before they are acknowledged, or at any moment. Others get them; each kill costs no more
 // duplicates than the credit, and puts one message out of its order at most: the one that was on its way in part.
 func TestKill_Receiver(t *testing.T) {
 	t.Parallel()
-	dir, o, n := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(4)
-	push := spooled(t, dir, socket.WithAck(), socket.WithAttempts(0), swiftRetry())
-	closing(t, push)
-	endpoint := bind(t, push, "tcp://127.0.0.1:0")
-	number := uint64(0)
-	for i := range n {
-		for range 60 {
-			number++
-			require.NoError(t, push.Send(limit(t), letter(number, 0)))
-			o.hear(line{"receipt", []uint64{number}})
+	eachWay(t, func(t *testing.T, name string, w way) {
+		dir, o, n := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(4)
+		sender := w.open(t, dir)
+		closing(t, sender)
+		endpoint := bind(t, sender, "tcp://127.0.0.1:0")
+		number := uint64(0)
+		for i := range n {
+			for range 60 {
+				number++
+				require.NoError(t, sender.Send(limit(t), letter(number, 0)))
+				o.hear(line{"receipt", []uint64{number}})
+			}
+			handle := 1 + i*17%60
+			stop := handle * (i % 2) // 0: it goes on
+			receiver := startChild(t, "receive", name, "connect", endpoint, fmt.Sprint(stop))
+			receiver.until(t, "handled", handle, o.hear)
+			receiver.kill(t, o.hear)
 		}
-		handle := 1 + i*17%60
-		stop := handle * (i % 2) // 0: it goes on
-		pull := startChild(t, "pull", "connect", endpoint, fmt.Sprint(stop))
-		pull.until(t, "handled", handle, o.hear)
-		pull.kill(t, o.hear)
-	}
-	pull := startChild(t, "pull", "connect", endpoint, "0")
-	told := pull.listen(o.hear)
-	require.NoError(t, push.WaitAcked(limit(t)))
-	pull.end(t, o.hear)
-	<-told
-	o.check(n*killCredit, n)
-	require.NoError(t, push.Shutdown(limit(t)))
-	requireDrained(t, dir)
+		receiver := startChild(t, "receive", name, "connect", endpoint, "0")
+		told := receiver.listen(o.hear)
+		require.NoError(t, sender.waitSettled(limit(t), number))
+		receiver.end(t, o.hear)
+		<-told
+		o.check(n*killCredit, n)
+		require.NoError(t, sender.Shutdown(limit(t)))
+		w.requireDrained(t, dir)
+	})
 }
 
 // Row 3: sender, receiver or both are killed at any moment.
 func TestKill_Both(t *testing.T) {
 	t.Parallel()
-	dir, o, n, endpoint := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(5), unused(t)
-	startPush := func(i int) *child { return startChild(t, "push", dir, endpoint, fmt.Sprint(i)) }
-	startPull := func() *child { return startChild(t, "pull", "bind", endpoint, "0") }
-	push, pull, senders, receivers := startPush(0), startPull(), 0, 0
-	for i := range n {
-		pull.until(t, "handled", 20+i*31%200, o.hear)
-		if i%3 != 1 {
-			senders++
-			push.kill(t, o.hear)
-			push = startPush(senders)
+	eachWay(t, func(t *testing.T, name string, w way) {
+		dir, o, n, endpoint := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(5), unused(t)
+		startSender := func(i int) *child { return startChild(t, "send", name, dir, endpoint, fmt.Sprint(i)) }
+		startReceiver := func() *child { return startChild(t, "receive", name, "bind", endpoint, "0") }
+		sender, receiver, senders, receivers := startSender(0), startReceiver(), 0, 0
+		for i := range n {
+			receiver.until(t, "handled", 20+i*31%200, o.hear)
+			if i%3 != 1 {
+				senders++
+				sender.kill(t, o.hear)
+				sender = startSender(senders)
+			}
+			if i%3 != 0 {
+				receivers++
+				receiver.kill(t, o.hear)
+				receiver = startReceiver()
+			}
 		}
-		if i%3 != 0 {
-			receivers++
-			pull.kill(t, o.hear)
-			pull = startPull()
-		}
-	}
-	push.until(t, "receipt", 1, o.hear)
-	told := pull.listen(o.hear)
-	push.end(t, o.hear)
-	pull.end(t, o.hear)
-	<-told
-	o.check(senders*unsettled+receivers*killCredit, senders+receivers)
-	requireDrained(t, dir)
+		sender.until(t, "receipt", 1, o.hear)
+		told := receiver.listen(o.hear)
+		sender.end(t, o.hear)
+		receiver.end(t, o.hear)
+		<-told
+		o.check(senders*unsettled+receivers*killCredit, senders+receivers)
+		w.requireDrained(t, dir)
+	})
 }
 
 // Row 4: a sender is killed, and the next ones while they open its spool. Whoever opens it in the end finds what the first would have found.

@@ -73,7 +73,7 @@ func TestSoakFaults(t *testing.T) {
 }
 
 func (s *soaked) startPull(t *testing.T, endpoint string) {
-	s.pull = startChild(t, "pull", "bind", endpoint, "0")
+	s.pull = startChild(t, "receive", "PUSH", "bind", endpoint, "0")
 	s.handle = s.pull.listen(s.o.hear)
 }
 
