@@ -98,6 +98,18 @@ func (c *child) until(t *testing.T, word string, n int, hear func(line)) {
 	}
 }
 
+// says reports whether the child's next line, which is to have this word, comes within a time.
+func (c *child) says(t *testing.T, word string, within time.Duration) bool {
+	t.Helper()
+	select {
+	case l, ok := <-c.lines:
+		require.True(t, ok && l.word == word, "%+v %s", l, strings.Join(c.other, "\n"))
+		return true
+	case <-time.After(within):
+		return false
+	}
+}
+
 // listen passes on all that the child tells from now on, so that it need not wait for who reads. The channel is closed when it has ended.
 func (c *child) listen(hear func(line)) (ended <-chan struct{}) {
 	over := make(chan struct{})

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,10 +30,7 @@ func TestKill_Child(t *testing.T) {
 	case "victim":
 		killVictim(t, told[1])
 	case "open":
-		say("opening")
-		push := spooled(t, told[1])
-		say("open", 0, push.Stats().Spool.Next)
-		<-untilInputEnds(t).Done()
+		killOpen(t, told[1], told[2])
 	case "stopped":
 		killStopped(t, told[1])
 	case "terminate":
@@ -129,68 +125,6 @@ func TestKill_Both(t *testing.T) {
 		o.check(senders*unsettled+receivers*killCredit, senders+receivers)
 		w.requireDrained(t, dir)
 	})
-}
-
-// Row 4: a sender is killed, and the next ones while they open its spool. Whoever opens it in the end finds what the first would have found.
-func TestKill_InRecovery(t *testing.T) {
-	t.Parallel()
-	dir, within := filepath.Join(t.TempDir(), "spool"), 0
-	n, took, next := kills(3), time.Duration(0), uint64(0)
-	o := newOracle(t)
-	for i := 0; i < n; {
-		push := startChild(t, "push", dir, "tcp://127.0.0.1:1", fmt.Sprint(i)) // where nobody is
-		push.until(t, "receipt", 1+i%15, o.hear)
-		push.kill(t, o.hear)
-		copied := filepath.Join(t.TempDir(), "copy")
-		require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
-		for ; i < n && (i%3 != 2 || took == 0); i++ {
-			opening := startChild(t, "open", dir)
-			opening.until(t, "opening", 1, func(line) {})
-			begun, opened := time.Now(), false
-			if took == 0 { // the first one is not killed: it shows how long that takes
-				opening.until(t, "open", 1, func(line) {})
-				took, opened = time.Since(begun), true
-			}
-			<-time.After(took * time.Duration(i*5%16) / 16) // any moment will do
-			opening.kill(t, func(l line) { opened = opened || l.word == "open" })
-			if !opened {
-				within++
-			}
-		}
-		i++
-		next = requireSame(t, copied, dir)
-		require.Greater(t, next, o.promised)
-	}
-	t.Logf("%d of %d were killed before they had opened the spool, which took %s; %d messages", within, n, took, next-1)
-}
-
-// requireSame opens two spools and compares what is in them.
-func requireSame(t *testing.T, want, got string) (next uint64) {
-	t.Helper()
-	var all [2][][]byte
-	for i, dir := range []string{want, got} {
-		log, err := spool.Open(dir, smallSpool)
-		require.NoError(t, err)
-		require.Empty(t, log.Recovery().Damage)
-		require.Zero(t, log.Queue().Floor())
-		r := log.Queue().Reader()
-		for n := uint64(1); ; n++ {
-			record, err := r.TryNext()
-			if n == log.Next() {
-				break
-			}
-			require.NoError(t, err)
-			require.Equal(t, n, record.Number)
-			number, _, whole := openLetter(record.Frames[0])
-			require.True(t, whole && number == n)
-			all[i] = append(all[i], append([]byte(nil), record.Frames[0]...))
-		}
-		next = log.Next()
-		require.NoError(t, r.Close())
-		require.NoError(t, log.Close())
-	}
-	require.Equal(t, all[0], all[1])
-	return next
 }
 
 // Row 41: SIGTERM under load, with less time to drain than that takes. The process ends in order, and what it was promised is handled or in the spool.
