@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -18,7 +19,8 @@ type ledger struct {
 	mu     sync.Mutex
 	seen   map[int]int // how often each was returned
 	done   map[int]bool
-	first  map[int]bool // came as first attempts
+	first  map[int]bool         // came as first attempts
+	again  map[*socket.Peer]int // by connection, those that had been seen before
 	last   int
 	sole   bool // there is one receiver
 	over   bool
@@ -27,11 +29,11 @@ type ledger struct {
 }
 
 func newLedger(t *testing.T) *ledger {
-	return &ledger{t: t, seen: map[int]int{}, done: map[int]bool{}, first: map[int]bool{}}
+	return &ledger{t: t, seen: map[int]int{}, done: map[int]bool{}, first: map[int]bool{}, again: map[*socket.Peer]int{}}
 }
 
 // came notes a message. A first attempt comes to one receiver, once; another may well return a later attempt before it, whose connection was cut
-// while the message waited for Recv. To a sole receiver first attempts come in order.
+// while the message waited for Recv. To a sole receiver first attempts that no later one is before come in order.
 func (l *ledger) came(m socket.Msg) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,22 +45,24 @@ func (l *ledger) came(m socket.Msg) {
 	if m.Attempt() == 1 {
 		assert.False(l.t, l.first[n], "message %d twice as a first attempt", n)
 		l.first[n] = true
-		if l.sole {
+		if l.sole && l.seen[n] == 0 {
 			assert.Greater(l.t, n, l.last, "first attempts out of order")
 		}
-		l.last = n
+		l.last = max(l.last, n)
 	} else {
 		l.marked++
 	}
-	l.seen[n]++
+	if l.seen[n]++; l.seen[n] > 1 {
+		l.again[m.Peer()]++
+	}
 }
 
-// Wherever either direction of a connection is cut, or what goes one way is swallowed, every message arrives, first attempts in order, and nothing comes
+// Row 18 of the fault plan: wherever either direction of a connection is cut, or what goes one way is swallowed, every message arrives, first attempts in order, and nothing comes
 // twice but for what was not acknowledged when a connection ended.
 func TestAssured_CutsAndOneWayCuts(t *testing.T) {
 	t.Parallel()
 	push := socket.NewPush(socket.WithAck(), socket.WithAttempts(0), swift(), socket.WithSendHWM(50))
-	pull := socket.NewPull(socket.WithAck(), socket.WithAckDelay(time.Millisecond))
+	pull := socket.NewPull(socket.WithAck(), socket.WithAckDelay(time.Millisecond), socket.WithAckCredit(chaosCredit, 1<<20))
 	closing(t, push, pull)
 	chaos := sockettest.NewChaos(t, bind(t, pull, "tcp://127.0.0.1:0"))
 	require.NoError(t, push.Connect(chaos.Endpoint))
@@ -101,10 +105,55 @@ func TestAssured_CutsAndOneWayCuts(t *testing.T) {
 	}
 	require.EqualValues(t, messages, s.Acks.AckedOut)
 	require.LessOrEqual(t, uint64(again), s.Acks.RedeliveredOut)
+	requireFewAgain(t, l.again)
 	require.Zero(t, s.Acks.DeadLettered)
 	require.Zero(t, s.Acks.UnackedOut)
 	require.EqualValues(t, messages, s.MessagesOut)
 	require.Empty(t, s.Dropped)
+}
+
+// Row 18, cut by cut: exactly the messages that are in flight come again, once each.
+func TestAssured_ACutCostsWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		push := socket.NewPush(keep, socket.WithAttempts(0), swift(), swiftRetry())
+		pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0), socket.WithAckCredit(chaosCredit, 1<<20))
+		closing(t, pull, push)
+		chaos := sockettest.NewChaos(t, bind(t, pull, "tcp://127.0.0.1:0"))
+		require.NoError(t, push.Connect(chaos.Endpoint))
+		r := rand.New(rand.NewPCG(18, 18))
+		sent, held := 0, []socket.Msg(nil)
+		for range cuts(30) {
+			for range 1 + r.IntN(chaosCredit-len(held)) {
+				require.NoError(t, push.Send(limit(t), ordinal(sent, 8)))
+				m := recv(t, pull)
+				require.Equal(t, [2]int{sent, 1}, [2]int{ordinalOf(m), m.Attempt()}, "none comes again that was not in flight")
+				held = append(held, m)
+				sent++
+			}
+			r.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
+			for keep := 1 + r.IntN(min(len(held), chaosCredit-1)); len(held) > keep; held = held[1:] {
+				require.NoError(t, held[0].Ack())
+			}
+			require.Eventually(t, func() bool { return heldBy(push) == len(held) }, sockettest.Timeout, time.Millisecond)
+			inFlight := map[int]bool{}
+			for _, m := range held {
+				inFlight[ordinalOf(m)] = true
+			}
+			chaos.Cut()
+			for i := range held {
+				held[i] = recv(t, pull)
+				require.True(t, held[i].Redelivered() && inFlight[ordinalOf(held[i])], "message %d", ordinalOf(held[i]))
+				delete(inFlight, ordinalOf(held[i]))
+			}
+		}
+		for _, m := range held {
+			require.NoError(t, m.Ack())
+		}
+		require.NoError(t, push.WaitAcked(limit(t)))
+		_, err := pull.Recv(try())
+		require.ErrorIs(t, err, context.Canceled, "there is none")
+	})
 }
 
 // Several receivers acknowledge, refuse and lose their connections at random: each message is handled by one of them, and none that was acknowledged comes again.

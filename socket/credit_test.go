@@ -74,16 +74,9 @@ func slowBesideQuick(t *testing.T, keep socket.Option, credit int) {
 		require.Eventually(t, func() bool { _, given := has(); return given > 0 }, sockettest.Timeout, time.Millisecond)
 		settle()
 	}
-	held := func() int { // by the sender, in memory or in its spool
-		s := push.Stats()
-		if s.Spool != nil {
-			return int(s.Spool.Messages)
-		}
-		return s.Acks.UnackedOut
-	}
 	require.Eventually(t, func() bool {
 		n, given := has()
-		return held() == n && given-n == settled
+		return heldBy(push) == n && given-n == settled
 	}, sockettest.Timeout, time.Millisecond, "all but what the slow one has is with the other")
 	slow.Close()
 	require.NoError(t, push.WaitAcked(limit(t)))
@@ -95,4 +88,13 @@ func slowBesideQuick(t *testing.T, keep socket.Option, credit int) {
 		missing += 1 - n
 	}
 	assert.Equal(t, settled, missing, "what the slow one has settled")
+}
+
+// heldBy is how many messages a sender holds that are not settled, in memory or in its spool.
+func heldBy(push *socket.Push) int {
+	s := push.Stats()
+	if s.Spool != nil {
+		return int(s.Spool.Messages)
+	}
+	return s.Acks.UnackedOut
 }
