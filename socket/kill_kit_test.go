@@ -39,7 +39,7 @@ const childEnv = "MESHMQ_KILL_CHILD"
 
 func startChild(t *testing.T, told ...string) *child {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestKill_Child$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill_Child$") // its end kills what the test has not waited for
 	cmd.Env = append(os.Environ(), childEnv+"="+strings.Join(told, "|"))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -47,7 +47,6 @@ func startChild(t *testing.T, told ...string) *child {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	c := &child{cmd: cmd, in: in, lines: make(chan line, 1<<10)}
 	go func() { // ends with the process: kill and end read to its end
 		defer close(c.lines)
@@ -170,6 +169,7 @@ type oracle struct {
 	mu                    sync.Mutex // guards the fields below
 	promised              uint64     // Send returned nil for all messages up to this one
 	settled               uint64     // and these were known to be handled, durably
+	forgotten             uint64     // messages up to this one were handled long ago
 	handled               map[uint64]uint64
 	last                  uint64 // the highest handled
 	deliveries, displaced int
@@ -200,11 +200,17 @@ func (o *oracle) hear(l line) {
 	}
 }
 
+// remembered bounds the messages whose handling is known one by one: more than are ever under way, and little memory.
+const remembered = 1 << 16
+
 // handle notes a message before it is acknowledged.
 func (o *oracle) handle(number, life uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.deliveries++
+	if number <= o.forgotten {
+		return
+	}
 	whose, again := o.handled[number]
 	if again {
 		assert.Equal(o.t, whose, life, "message %d is another one now", number)
@@ -215,6 +221,12 @@ func (o *oracle) handle(number, life uint64) {
 		o.displaced++
 	}
 	o.last = max(o.last, number)
+	if len(o.handled) > remembered {
+		o.forgotten++
+		_, known := o.handled[o.forgotten]
+		assert.True(o.t, known, "message %d is lost", o.forgotten)
+		delete(o.handled, o.forgotten)
+	}
 }
 
 // check is the verdict in the end: all that was promised was handled, with no more duplicates and out of their order than said.
@@ -222,11 +234,11 @@ func (o *oracle) check(duplicates, displaced int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	require.NotZero(o.t, o.promised)
-	for n := uint64(1); n <= o.promised; n++ {
+	for n := o.forgotten + 1; n <= o.promised; n++ {
 		_, ok := o.handled[n] // require.Contains would look at all of them each time
 		require.True(o.t, ok, "message %d of %d promised is lost", n, o.promised)
 	}
-	again := o.deliveries - len(o.handled)
+	again := o.deliveries - int(o.forgotten) - len(o.handled)
 	assert.LessOrEqual(o.t, again, duplicates, "duplicates")
 	assert.LessOrEqual(o.t, o.displaced, displaced, "first deliveries out of order")
 	o.t.Logf("%d messages promised and handled, %d again (at most %d), %d out of order (at most %d)", o.promised, again, duplicates, o.displaced, displaced)

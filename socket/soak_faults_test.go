@@ -35,7 +35,7 @@ type soaked struct {
 }
 
 // TestSoakFaults: row 43 of the fault plan: calls of the disk fail, power is lost, receivers are killed and connections cut, all at random, as a seed has it, which
-// is printed and may be given (SEED). A few seconds, or as long as SOAK says (make soak-spool). What was promised is handled, with the bytes it was sent with, and in the end nothing is left.
+// is printed and may be given (SEED). A few seconds, or as long as SOAK says (make soak). What was promised is handled, with the bytes it was sent with, and in the end nothing is left.
 func TestSoakFaults(t *testing.T) {
 	t.Parallel()
 	length, err := time.ParseDuration(os.Getenv("SOAK"))
@@ -50,26 +50,42 @@ func TestSoakFaults(t *testing.T) {
 			s.tally.kills++
 			require.NoError(t, s.pull.cmd.Process.Kill())
 			<-s.handle
+			require.Error(t, s.pull.cmd.Wait())
 			s.startPull(t, endpoint)
 		}
 		s.live(t, s.r.IntN(2) == 0)
+		if s.life%calmEvery == 0 {
+			s.calm(t)
+		}
 	}
-	s.chaos.Next(sockettest.Fate{}, sockettest.Fate{})
-	s.chaos.Cut()
-	push, log := s.open(t, s.disk)
-	require.NoError(t, push.Send(limit(t), letter(log.Next(), s.life)))
-	require.NoError(t, push.WaitAcked(limit(t)))
-	require.NoError(t, push.Shutdown(limit(t)))
+	s.calm(t)
 	require.NoError(t, s.pull.in.Close())
 	<-s.handle
+	require.NoError(t, s.pull.cmd.Wait())
 	s.o.check(math.MaxInt, math.MaxInt) // what bounds those are rows 1 to 3
-	log, err = spool.OpenFS(s.disk, smallSpool)
+	t.Logf("%d lives, %+v", s.life, s.tally)
+}
+
+// calmEvery is after how many lives all that was sent is given the time to arrive. Else it becomes more and more.
+const calmEvery = 20
+
+// calm is a life without faults, in which all that was promised is settled, and the disk given back.
+func (s *soaked) calm(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), sockettest.Timeout)
+	defer cancel()
+	s.chaos.Next(sockettest.Fate{}, sockettest.Fate{})
+	s.chaos.Cut()
+	s.life++
+	push, log := s.open(t, s.disk)
+	require.NoError(t, push.Send(ctx, letter(log.Next(), s.life)))
+	require.NoError(t, push.WaitAcked(ctx))
+	require.NoError(t, push.Shutdown(ctx))
+	log, err := spool.OpenFS(s.disk, smallSpool)
 	require.NoError(t, err)
-	defer log.Close()
 	assert.Empty(t, log.Recovery().Damage)
 	assert.Equal(t, log.Next()-1, log.Queue().Floor())
 	require.Eventually(t, func() bool { return log.Stats().Bytes <= 2*smallSpool.SegmentSize }, sockettest.Timeout, time.Millisecond)
-	t.Logf("%d lives, %+v", s.life, s.tally)
+	require.NoError(t, log.Close())
 }
 
 func (s *soaked) startPull(t *testing.T, endpoint string) {
@@ -112,6 +128,9 @@ func (s *soaked) live(t *testing.T, fault bool) {
 		return nil
 	}})
 	if push != nil {
+		if s.r.IntN(2) == 0 {
+			s.chaos.Next(sockettest.Fate{}, sockettest.Fate{})
+		}
 		s.work(t, push, log)
 	}
 	var after *rand.Rand // nil: what the system was given is there
