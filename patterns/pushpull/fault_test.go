@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -122,7 +123,8 @@ func TestFault28_RetriesBackOffAndSpread(t *testing.T) {
 				assert.LessOrEqual(t, pause, bound, "pause %d", i+1)
 				bound = min(2*bound, highest)
 			}
-			assert.Len(t, pauses, 10)
+			require.Len(t, pauses, 10)
+			assert.Greater(t, slices.Max(pauses), lowest, "it doubles")
 		}
 		alone()
 		alone() // from the beginning
