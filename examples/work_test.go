@@ -35,16 +35,17 @@ func TestWork(t *testing.T) {
 	}
 }
 
-// How well retries are spread is a matter of time, which the example shows in numbers; that all come again is not.
+// Retries are spread evenly, a tenth in each tenth of the pause; as a machine that is busy may hold some up, half of them at once is taken for a storm.
 func TestRetryStorm(t *testing.T) {
 	t.Parallel()
 	lines := run(t, "retry-storm")
 	counts := strings.TrimSuffix(with(lines, "retries in each tenth of the pause: [")[0], "]")
-	sum := 0
+	sum, most := 0, 0
 	for count := range strings.FieldsSeq(counts) {
 		n, err := strconv.Atoi(count)
 		require.NoError(t, err)
-		sum += n
+		sum, most = sum+n, max(most, n)
 	}
 	assert.Equal(t, 1000, sum)
+	assert.Less(t, most, 500, counts)
 }

@@ -2,9 +2,15 @@ package pushpull_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,6 +20,7 @@ import (
 	"github.com/meshmq/meshmq/patterns/pushpull"
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
 )
 
 // Refund is another type than Order, in the same spool.
@@ -142,4 +149,125 @@ func spoil(t *testing.T, dir, text string) {
 		}
 	}
 	require.Positive(t, spoilt)
+}
+
+// Row 30 of the fault plan: while the disk refuses dead letters, messages that are given up stay in the spool, others go on, and each is a letter once the disk is mended: at once, or
+// where a sync has failed, after which nothing may be trusted, when the spool is opened anew.
+func TestFault30_DeadLettersCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	const many = 10
+	for op, c := range map[string]struct {
+		err   error
+		stays bool // until the spool is opened anew
+	}{
+		"open":  {err: spooltest.ErrInjected},
+		"write": {err: spooltest.ErrNoSpace},
+		"sync":  {err: spooltest.ErrInjected, stays: true},
+	} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var broken atomic.Bool
+				disk := &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, did, name string) error {
+					if broken.Load() && did == op && strings.HasPrefix(name, "dead") {
+						return c.err
+					}
+					return nil
+				}}
+				died, dead := graves()
+				begin := func(name string) (*pushpull.Producer[Order], *atomic.Int64) {
+					log, err := spool.OpenFS(disk, spool.Options{SegmentSize: 64 << 10})
+					require.NoError(t, err)
+					p, w := bubbleAt(t, name, []patterns.Option{died, patterns.WithSocketOptions(socket.WithSpoolOn(socket.SpoolOf(log)))}, []patterns.Option{assured, silent})
+					handled := new(atomic.Int64)
+					run(t, w, func(_ context.Context, o Order) error {
+						if o.Item == "bad" {
+							return patterns.Permanent(errors.New("no such account"))
+						}
+						handled.Add(1)
+						return nil
+					})
+					return p, handled
+				}
+				p, handled := begin("first")
+				if c.stays {
+					require.NoError(t, p.Send(t.Context(), Order{Number: many, Item: "bad"}))
+					assert.Equal(t, "no such account", (<-dead).Reason, "there are letters already")
+				}
+				broken.Store(true)
+				for i := range many {
+					require.NoError(t, p.Send(t.Context(), Order{Number: i, Item: "bad"}))
+					require.NoError(t, p.Send(t.Context(), Order{Number: i, Item: "good"}))
+				}
+				<-time.After(time.Minute)
+				assert.EqualValues(t, many, handled.Load(), "the others go on")
+				assert.Empty(t, dead)
+				assert.EqualValues(t, many, p.Stats().Spool.Messages, "they stay")
+
+				broken.Store(false)
+				if c.stays {
+					<-time.After(time.Minute)
+					assert.Empty(t, dead)
+					require.ErrorIs(t, p.Close(), socket.ErrSpooled)
+					p, _ = begin("second")
+				}
+				require.NoError(t, p.WaitAcked(t.Context()))
+				require.Len(t, dead, many)
+				seen := map[int]int{}
+				for range many {
+					var o Order
+					require.NoError(t, codec.Msgpack.Unmarshal((<-dead).Envelope.Body, &o))
+					seen[o.Number]++
+				}
+				assert.Len(t, seen, many, "each once")
+			})
+		})
+	}
+}
+
+// Replay sends as many a second as it is told, until its context ends; what it has not sent by then stays dead.
+func TestReplay_KeepsToItsRate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		died, dead := graves()
+		p, w := bubble(t, []patterns.Option{patterns.WithSpool(dir, small), died}, []patterns.Option{assured, silent})
+		var mended atomic.Bool
+		begin := time.Now()
+		at := make(chan time.Duration, 100)
+		run(t, w, func(context.Context, Order) error {
+			if !mended.Load() {
+				return patterns.Permanent(errors.New("no such account"))
+			}
+			at <- time.Since(begin).Truncate(100 * time.Millisecond)
+			return nil
+		})
+		for i := range 6 {
+			require.NoError(t, p.Send(t.Context(), Order{Number: i}))
+			<-dead
+		}
+		mended.Store(true)
+		for _, rate := range []float64{0, -1} {
+			_, err := p.Replay(t.Context(), rate, nil)
+			assert.ErrorContains(t, err, "want more than 0")
+		}
+		begin = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		defer cancel()
+		n, err := p.Replay(ctx, 10, nil)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 2, n)
+		for _, want := range []time.Duration{0, 100 * time.Millisecond} {
+			assert.Equal(t, want, <-at)
+		}
+		begin = time.Now()
+		n, err = p.Replay(t.Context(), 10, nil)
+		require.NoError(t, err)
+		assert.Equal(t, 4, n)
+		for i := range 4 {
+			assert.Equal(t, time.Duration(i)*100*time.Millisecond, <-at, "letter %d", i)
+		}
+		require.NoError(t, p.WaitAcked(t.Context()))
+		assert.Empty(t, at)
+	})
 }

@@ -2,7 +2,9 @@ package saga_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -24,17 +26,24 @@ func memory(*testing.T) (saga.Store, func() saga.Store) {
 
 var swift = saga.JournalOptions{Spool: spool.Options{SegmentSize: 64 << 10, Policy: spool.OS}}
 
+// journal is a Journal whose process is killed: the next one finds the files as they are at that moment.
 func journal(t *testing.T) (saga.Store, func() saga.Store) {
-	dir := filepath.Join(t.TempDir(), "journal")
+	all := t.TempDir()
+	dir := filepath.Join(all, "0")
 	open := func() *saga.Journal {
 		j, err := saga.OpenJournal(dir, swift)
 		require.NoError(t, err)
 		return j
 	}
-	j := open()
+	j, kills := open(), 0
 	t.Cleanup(func() { assert.NoError(t, j.Close()) })
 	return j, func() saga.Store {
+		kills++
+		left := filepath.Join(all, strconv.Itoa(kills))
+		require.NoError(t, os.CopyFS(left, os.DirFS(dir)))
 		require.NoError(t, j.Close())
+		require.NoError(t, os.RemoveAll(dir))
+		dir = left
 		j = open()
 		return j
 	}
