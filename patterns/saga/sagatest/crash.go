@@ -64,6 +64,34 @@ type world struct {
 	calls   map[string]int
 	effects []string // in their order
 	known   map[string]bool
+	kept    progress // what the store has confirmed
+}
+
+// progress is how far a saga is.
+type progress struct {
+	state         saga.State
+	step, attempt int
+}
+
+// keep does what has a store keep a record, and notes that it has.
+func (w *world) keep(r *saga.Record, put func() error) error {
+	is := progress{r.State, r.Step, r.Attempt}
+	err := put()
+	if err == nil {
+		w.mu.Lock()
+		w.kept = is
+		w.mu.Unlock()
+	}
+	return err
+}
+
+// recall checks that a store has what it confirmed before the process died.
+func (w *world) recall(t *testing.T, store saga.Store) saga.Store {
+	t.Helper()
+	r, err := store.Get(t.Context(), "1")
+	require.NoError(t, err)
+	require.Equal(t, w.kept, progress{r.State, r.Step, r.Attempt}, "what the store has kept")
+	return store
 }
 
 // call is one call by a step: it has its effect once for a key. at is called before and after that.
@@ -123,6 +151,7 @@ func (w *world) check(t *testing.T, state saga.State, v Trip) {
 // life is a process: it dies at the point that it is told, counted from 1.
 type life struct {
 	saga.Store
+	w     *world
 	mu    sync.Mutex // guards the fields below
 	left  int
 	ended bool
@@ -167,12 +196,16 @@ func (l *life) Save(ctx context.Context, r *saga.Record, lease, pause time.Durat
 	if err := l.at(); err != nil {
 		return err
 	}
-	return errors.Join(l.Store.Save(ctx, r, lease, pause), l.at())
+	return errors.Join(l.w.keep(r, func() error { return l.Store.Save(ctx, r, lease, pause) }), l.at())
+}
+
+func (l *life) Create(ctx context.Context, r *saga.Record) error {
+	return l.w.keep(r, func() error { return l.Store.Create(ctx, r) })
 }
 
 // live runs a runner of trips until the saga has ended, or it dies at a point. It says which.
 func live(t *testing.T, store saga.Store, w *world, point int) (died bool) {
-	l := &life{Store: store, left: point, dead: make(chan struct{})}
+	l := &life{Store: store, w: w, left: point, dead: make(chan struct{})}
 	var list []saga.Step[Trip]
 	for _, name := range steps {
 		s := saga.Step[Trip]{Name: name, RetryMin: time.Nanosecond, RetryMax: 2 * time.Nanosecond}
@@ -217,7 +250,7 @@ func live(t *testing.T, store saga.Store, w *world, point int) (died bool) {
 }
 
 // Crash has the process of a runner die at each point at which it may: before and after each call of the store and each effect of a step or compensation; and the next one again, at the points
-// that twice names (0 for none). Each saga ends all done, or all undone in reverse order, each effect once.
+// that twice names (0 for none). The next process finds what the store has confirmed. Each saga ends all done, or all undone in reverse order, each effect once.
 func Crash(t *testing.T, fixture Fixture, twice ...int) {
 	for _, p := range plans {
 		t.Run(p.name, func(t *testing.T) {
@@ -228,9 +261,9 @@ func Crash(t *testing.T, fixture Fixture, twice ...int) {
 					store, crash := fixture(t)
 					w := &world{plan: p, calls: map[string]int{}, known: map[string]bool{}}
 					if died = live(t, store, w, points+1); died {
-						store = crash()
+						store = w.recall(t, crash())
 						if live(t, store, w, second) {
-							store = crash()
+							store = w.recall(t, crash())
 							require.False(t, live(t, store, w, 0))
 						}
 					}
