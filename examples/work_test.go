@@ -23,7 +23,7 @@ func TestWork(t *testing.T) {
 		},
 		"back-pressure":      {"accepted before anything was done: 20", "done: 500", "never more than the prefetch on the way: true"},
 		"order-by-key":       {"made: map[anna:50 ben:50 carl:50]", "tried again: 15", "in order: true"},
-		"idempotent-handler": {"paid: 2000", "duplicates dropped: 20"},
+		"idempotent-handler": {"paid: 2000", "delivered again and dropped: true", "sent again and dropped: 20"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

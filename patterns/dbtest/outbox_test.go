@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -301,6 +302,40 @@ func TestOutbox_OrderUnderConcurrentWriters(t *testing.T) {
 		last[m.Key]++
 	}
 	assert.Equal(t, writers*each, last["a"]+last["b"])
+}
+
+// Of two relays one publishes, and the other when the first has ended, again and again: nothing twice, and nothing out of order.
+func TestOutbox_OneOfTwoRelaysLeads(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, dialect outbox.Dialect, db *sql.DB) {
+		const rounds, each = 4, 10
+		box := newOutbox(t, dialect, db)
+		b := newBook()
+		type relay struct {
+			*outbox.Relay
+			stop func()
+		}
+		begin := func() relay {
+			r := outbox.NewRelay(box, db, b, quick()...)
+			return relay{r, run(t, r)}
+		}
+		pair := []relay{begin(), begin()}
+		var want []int
+		for round := range rounds {
+			for i := range each {
+				want = append(want, round*each+i)
+			}
+			add(t, box, db, "a", want[round*each:]...)
+			require.Equal(t, want, b.wait(t, len(want)))
+			leader := slices.IndexFunc(pair, func(r relay) bool { return r.Stats().Leads })
+			require.GreaterOrEqual(t, leader, 0)
+			assert.False(t, pair[1-leader].Stats().Leads, "one leads")
+			pair[leader].stop()
+			assert.EqualValues(t, each, pair[leader].Stats().Published)
+			assert.Zero(t, pair[1-leader].Stats().Published)
+			pair[leader] = begin()
+		}
+	})
 }
 
 // addThenCount adds a message and returns its place among those of the key that committed.

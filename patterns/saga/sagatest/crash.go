@@ -73,18 +73,6 @@ type progress struct {
 	step, attempt int
 }
 
-// keep does what has a store keep a record, and notes that it has.
-func (w *world) keep(r *saga.Record, put func() error) error {
-	is := progress{r.State, r.Step, r.Attempt}
-	err := put()
-	if err == nil {
-		w.mu.Lock()
-		w.kept = is
-		w.mu.Unlock()
-	}
-	return err
-}
-
 // recall checks that a store has what it confirmed before the process died.
 func (w *world) recall(t *testing.T, store saga.Store) saga.Store {
 	t.Helper()
@@ -196,11 +184,14 @@ func (l *life) Save(ctx context.Context, r *saga.Record, lease, pause time.Durat
 	if err := l.at(); err != nil {
 		return err
 	}
-	return errors.Join(l.w.keep(r, func() error { return l.Store.Save(ctx, r, lease, pause) }), l.at())
-}
-
-func (l *life) Create(ctx context.Context, r *saga.Record) error {
-	return l.w.keep(r, func() error { return l.Store.Create(ctx, r) })
+	is := progress{r.State, r.Step, r.Attempt}
+	err := l.Store.Save(ctx, r, lease, pause)
+	if err == nil {
+		l.w.mu.Lock()
+		l.w.kept = is
+		l.w.mu.Unlock()
+	}
+	return errors.Join(err, l.at())
 }
 
 // live runs a runner of trips until the saga has ended, or it dies at a point. It says which.
@@ -259,7 +250,7 @@ func Crash(t *testing.T, fixture Fixture, twice ...int) {
 				points := 0
 				for died := true; died; points++ {
 					store, crash := fixture(t)
-					w := &world{plan: p, calls: map[string]int{}, known: map[string]bool{}}
+					w := &world{plan: p, calls: map[string]int{}, known: map[string]bool{}, kept: progress{state: saga.Running}}
 					if died = live(t, store, w, points+1); died {
 						store = w.recall(t, crash())
 						if live(t, store, w, second) {
