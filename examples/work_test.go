@@ -22,7 +22,7 @@ func TestWork(t *testing.T) {
 			"because: 3 deliveries failed, the last one: handler panicked: runtime error: index out of range [0] with length 0",
 		},
 		"back-pressure":      {"accepted before anything was done: 20", "done: 500", "never more than the prefetch on the way: true"},
-		"order-by-key":       {"made: map[anna:50 ben:50 carl:50]", "tried again: 15", "in order: true"},
+		"order-by-key":       {"made: map[anna:50 ben:50 carl:50]", "by worker: map[anna:0 ben:1 carl:1]", "tried again: 15", "in order: true"},
 		"idempotent-handler": {"paid: 2000", "delivered again and dropped: true", "sent again and dropped: 20"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Order by key: bookings of one account are made one after the other, in the order they were sent, also when one has to be tried again. Accounts do not wait
-// for each other: eight handlers run at the same time.
+// for each other: eight handlers run at the same time in each of two workers, over which the accounts are split.
 //
 //	go run ./examples/order-by-key
 package main
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/exchange"
 	"github.com/meshmq/meshmq/patterns/pushpull"
 )
 
@@ -24,42 +25,56 @@ type Booking struct {
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	producer := pushpull.NewProducer[Booking](patterns.WithAtLeastOnce())
-	defer producer.Close()
-	worker := pushpull.NewWorker[Booking](
-		patterns.WithAtLeastOnce(),
-		patterns.WithConcurrency(8),
-		patterns.WithKeyOrder(patterns.KeyOrder{Attempts: 5, Min: time.Millisecond, Max: 10 * time.Millisecond}),
-		patterns.WithOnError(func(context.Context, error) {}),
-	)
-	addr, err := worker.Bind("tcp://127.0.0.1:0")
-	check(err)
-	check(producer.Connect(addr))
-
 	var mu sync.Mutex
-	made, refused := map[string]int{}, map[Booking]bool{}
+	made, by, refused := map[string]int{}, map[string]int{}, map[Booking]bool{}
 	ordered := true
-	go func() { // ended by Shutdown
-		check(worker.Run(ctx, func(_ context.Context, b Booking) error {
+	book := func(worker int) func(context.Context, Booking) error {
+		return func(_ context.Context, b Booking) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if b.Number%10 == 3 && !refused[b] {
 				refused[b] = true
 				return errors.New("deadlock detected, try again")
 			}
-			ordered = ordered && b.Number == made[b.Account]
+			ordered = ordered && b.Number == made[b.Account] && (b.Number == 0 || by[b.Account] == worker)
 			made[b.Account]++
+			by[b.Account] = worker
 			return nil
-		}))
-	}()
-	for i := range 50 {
-		for _, account := range []string{"anna", "ben", "carl"} {
-			check(producer.Send(ctx, Booking{account, i}, patterns.WithKey(account)))
 		}
 	}
-	check(producer.WaitAcked(ctx))
-	check(worker.Shutdown(ctx))
+	var producers []*pushpull.Producer[Booking]
+	var stop []func(context.Context) error
+	var parts []exchange.Part
+	for i := range 2 { // a worker orders what comes to it: so each has a producer, and each account one of those
+		producer := pushpull.NewProducer[Booking](patterns.WithAtLeastOnce())
+		defer producer.Close()
+		worker := pushpull.NewWorker[Booking](
+			patterns.WithAtLeastOnce(),
+			patterns.WithConcurrency(8),
+			patterns.WithKeyOrder(patterns.KeyOrder{Attempts: 5, Min: time.Millisecond, Max: 10 * time.Millisecond}),
+			patterns.WithOnError(func(context.Context, error) {}),
+		)
+		addr, err := worker.Bind("tcp://127.0.0.1:0")
+		check(err)
+		check(producer.Connect(addr))
+		go func() { check(worker.Run(ctx, book(i))) }() // ended by Shutdown
+		producers, stop = append(producers, producer), append(stop, worker.Shutdown)
+		parts = append(parts, exchange.Part{To: exchange.ToProducer(fmt.Sprint("worker ", i), producer), Weight: 1})
+	}
+	all, err := exchange.Split("bookings", parts...)
+	check(err)
+	router := exchange.New(exchange.Alternate(all))
+	for i := range 50 {
+		for _, account := range []string{"anna", "ben", "carl"} {
+			check(router.Route(ctx, &exchange.Message{Key: account, Value: Booking{account, i}}))
+		}
+	}
+	for i := range producers {
+		check(producers[i].WaitAcked(ctx))
+		check(stop[i](ctx))
+	}
 	fmt.Println("made:", made)
+	fmt.Println("by worker:", by)
 	fmt.Println("tried again:", len(refused))
 	fmt.Println("in order:", ordered)
 	if !ordered {
