@@ -183,11 +183,11 @@ var (
 	readmeBlock   = regexp.MustCompile("(?ms)^(?:<!-- example: ([a-z-]+) -->\n+)?```go\n(.*?)^```$")
 )
 
-// snippets returns the marked code of all files here, by name.
+// snippets returns the marked code of all files here, and of the programs with databases, by name.
 func snippets(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
-	for _, pattern := range []string{"*.go", "*/*.go"} {
+	for _, pattern := range []string{"*.go", "*/*.go", "../patterns/dbtest/*/*.go"} {
 		paths, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, path := range paths {

@@ -70,7 +70,7 @@ type KeyOrder struct {
 // WithKeyOrder has a worker handle the messages of one key ([WithKey]) one after the other, in the order they came, whatever the concurrency; those
 // of different keys, and those without, run at the same time. One that fails is tried again here, not handed back to its sender, and those behind it wait
 // for it; after order.Attempts it is given up, and they go on. What waits takes of the prefetch. It orders what one worker handles: to have one worker
-// handle all of a key, send it to that one. Default: off.
+// handle all of a key, send it to that one, as exchange.Split does. Default: off.
 func WithKeyOrder(order KeyOrder) Option {
 	return func(cfg *conf.Config) error {
 		o := conf.KeyOrder{Attempts: cmp.Or(order.Attempts, 10), Min: cmp.Or(order.Min, 100*time.Millisecond), Max: cmp.Or(order.Max, 30*time.Second)}

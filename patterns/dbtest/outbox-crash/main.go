@@ -1,5 +1,5 @@
 // Outbox-crash: a shop takes orders, and dies right after it has committed one. The message about it was committed with it, so the shop that starts next publishes it;
-// the order that was rolled back is never told of.
+// the order that the database refuses is never told of.
 //
 //	go run -C patterns/dbtest ./outbox-crash      (that module has the driver for SQLite)
 package main
@@ -24,7 +24,7 @@ import (
 )
 
 // Order is what the messages are about.
-type Order struct{ Number int }
+type Order struct{ Number, Count int }
 
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -61,8 +61,15 @@ func shop(ctx context.Context, life, path, workers string) {
 	box := outbox.New(outbox.SQLite)
 	check(box.Migrate(ctx, db))
 	if life == "dies" {
-		take(ctx, db, box, Order{1}, true)
-		take(ctx, db, box, Order{2}, false)
+		_, err := db.ExecContext(ctx, "CREATE TABLE orders (number INTEGER PRIMARY KEY, count INTEGER CHECK (count > 0))")
+		check(err)
+		for _, o := range []Order{{1, 3}, {2, 0}} {
+			became := "committed"
+			if place(ctx, db, box, o) != nil {
+				became = "rolled back"
+			}
+			fmt.Println("shop: order", o.Number, "is", became)
+		}
 		fmt.Println("shop: dies before it has told anybody")
 		self, _ := os.FindProcess(os.Getpid())
 		_ = self.Kill()
@@ -71,9 +78,12 @@ func shop(ctx context.Context, life, path, workers string) {
 	producer := pushpull.NewProducer[Order](patterns.WithSocketOptions(socket.WithAck()))
 	defer producer.Close()
 	check(producer.Connect(workers))
-	relay := outbox.NewRelay(box, db, outbox.ToPush(producer.Push), outbox.WithHook(func(context.Context, outbox.Event) {}))
 	done := make(chan error, 1)
+	quiet := outbox.WithHook(func(context.Context, outbox.Event) {})
+	// [outbox-relay]
+	relay := outbox.NewRelay(box, db, outbox.ToPush(producer.Push), quiet) // of any number of relays one leads
 	go func() { done <- relay.Run(ctx) }()
+	// [/outbox-relay]
 	for range time.Tick(10 * time.Millisecond) {
 		n, err := box.Pending(ctx, db)
 		if check(err); n == 0 {
@@ -84,19 +94,22 @@ func shop(ctx context.Context, life, path, workers string) {
 	check(<-done)
 }
 
-// take commits an order with the message about it, or neither.
-func take(ctx context.Context, db *sql.DB, box *outbox.Outbox, o Order, commit bool) {
+// place commits an order with the message about it, or neither.
+func place(ctx context.Context, db *sql.DB, box *outbox.Outbox, o Order) error {
+	// [outbox]
 	tx, err := db.BeginTx(ctx, nil)
-	check(err)
-	defer tx.Rollback()
-	_, err = box.Add(ctx, tx, "orders.placed", o) // next to INSERT INTO orders ...
-	check(err)
-	if !commit {
-		fmt.Println("shop: order", o.Number, "is rolled back")
-		return
+	if err != nil {
+		return err
 	}
-	check(tx.Commit())
-	fmt.Println("shop: order", o.Number, "is committed")
+	defer tx.Rollback() // after Commit it does nothing
+	if _, err := box.Add(ctx, tx, "orders.placed", o, outbox.WithKey(fmt.Sprint(o.Number))); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (number, count) VALUES ($1, $2)", o.Number, o.Count); err != nil {
+		return err // and nobody is told
+	}
+	return tx.Commit()
+	// [/outbox]
 }
 
 func check(err error) {
