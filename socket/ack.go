@@ -32,7 +32,7 @@ type AckStats struct {
 func (c *config) offer() (o zmtp.AckOffer, some bool) {
 	o.Receive = c.ack && c.typ != zmtp.Push
 	if o.Receive {
-		o.Max = c.maxMessageSize
+		o.Max, o.Frame = c.maxMessageSize, c.maxFrameSize
 	}
 	o.Send = c.ack && slices.Contains(sendAckTypes, c.typ) || c.openSpool != nil
 	o.Stream, o.Life = c.stream, c.life
@@ -40,15 +40,15 @@ func (c *config) offer() (o zmtp.AckOffer, some bool) {
 }
 
 // acknowledged reports in which directions the link to the peer is acknowledged.
-// With out, takes is the largest message that the peer takes, zero if it does not say.
-func (c *config) acknowledged(who *Peer) (in, out bool, takes int) {
+// With out, takes is what the peer takes.
+func (c *config) acknowledged(who *Peer) (in, out bool, takes extent) {
 	mine, some := c.offer()
 	value, offered := who.metadata.Get(zmtp.PropertyAck)
 	if !some || !offered {
-		return false, false, 0
+		return false, false, takes
 	}
 	theirs := zmtp.ParseAckOffer(value)
-	return mine.Receive && theirs.Send, mine.Send && theirs.Receive, theirs.Max
+	return mine.Receive && theirs.Send, mine.Send && theirs.Receive, extent{theirs.Max, theirs.Frame}
 }
 
 var errNoAck = errors.New("the peer does not acknowledge messages, and WithAckRequired asks for that")

@@ -38,14 +38,15 @@ type assured struct {
 	timer   *time.Timer
 	waiters waitq // callers of WaitAcked
 	closed  bool
-	picky   bool // a message waits for a peer that takes its size, while others have room that do not
 }
 
 // sendingHalf is what assured needs to know of the half that it is part of. The calls are made with its lock held.
 type sendingHalf interface {
-	// next returns who may get a message of size bytes for the routing id to, which is empty where nobody is addressed. It is one that refuses
-	// the size only where all that have room do.
-	next(to string, size int) (p *pipe, ok bool)
+	// next returns who may get such a message for the routing id to, which is empty where nobody is addressed. It is one that refuses
+	// the message only where all that have room do.
+	next(to string, e extent) (p *pipe, ok bool)
+	// elsewhere reports whether a peer takes such a message, and is to be waited for, though the one that next returned refuses it.
+	elsewhere(e extent) bool
 	// full says that p, which next returned, has no room. It reports whether next may know another.
 	full(p *pipe) bool
 	// recall ends whatever is sent without the lock.
@@ -122,7 +123,7 @@ func (b *balancer) takeLocked(frames, given [][]byte, size int) (p *pipe, flush 
 		return a.takeLocked("", frames, given, size)
 	}
 	p, _ = b.ring.Next()
-	if p.refuses(size) != nil {
+	if p.refuses(extentOf(frames, size)) != nil {
 		return a.takeLocked("", frames, given, size)
 	}
 	took, flush := p.out.Deliver(frames, size, link.Delivery{Number: a.number + 1, Attempt: 1})
@@ -158,13 +159,17 @@ func (b *balancer) full(p *pipe) bool {
 // place queues a message at a peer, nil if none has room that takes it. The error says that it is too large for all that are connected.
 func (a *assured) place(to string, frames, given [][]byte, size int, d link.Delivery) (p *pipe, flush bool, err error) {
 	d.Alone = a.retry.spent(d.Failed)
+	e := extentOf(either(frames, given), size)
 	for {
-		p, ok := a.half.next(to, size)
+		p, ok := a.half.next(to, e)
 		if !ok {
 			return nil, false, nil
 		}
-		if err := p.refuses(size); err != nil {
-			return nil, false, a.elsewhereLocked(to, size, err)
+		if err := p.refuses(e); err != nil {
+			if a.half.elsewhere(e) {
+				err = nil
+			}
+			return nil, false, err
 		}
 		var took bool
 		if given != nil {

@@ -15,11 +15,14 @@ type balancer struct {
 	spooler *spooler             // nil without WithSpool: it does all the sending then
 	sole    atomic.Pointer[pipe] // the only peer while it has room, for which Send need not ask: see chooseLocked
 
-	mu   sync.Mutex // guards the fields below
-	ring route.RoundRobin[*pipe]
-	wait waitq
-	err  error    // the socket is closed
-	sure *assured // nil where nothing is acknowledged; never changes
+	heeds bool // peers say what they take; set before the first is there
+
+	mu    sync.Mutex // guards the fields below
+	ring  route.RoundRobin[*pipe]
+	wait  waitq
+	picky bool     // a message waits for a peer that takes it, while others have room that do not
+	err   error    // the socket is closed
+	sure  *assured // nil where nothing is acknowledged; never changes
 }
 
 func (b *balancer) init(c *core) {
@@ -28,6 +31,7 @@ func (b *balancer) init(c *core) {
 		b.sure = newAssured(c, b, &b.mu, &b.wait)
 		c.keeper, c.sure = b.sure, b.sure
 	}
+	b.heeds = b.sure != nil || c.cfg.peerLimits
 }
 
 // enroll takes in an endpoint of Connect, which has a queue before it has a connection.
@@ -104,6 +108,9 @@ func (b *balancer) forget(p *pipe) {
 	b.mu.Lock()
 	b.ring.Remove(p)
 	b.chooseLocked()
+	if b.picky { // p may have been the last that takes what somebody waits to send
+		b.wakeLocked()
+	}
 	b.mu.Unlock()
 }
 
@@ -219,10 +226,20 @@ func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]by
 		b.mu.Unlock()
 		return nil, false, err
 	}
+	e := extentOf(either(frames, given), size)
 	for {
-		p, ok := b.next("", 0)
+		p, ok := b.next("", e)
 		if !ok {
 			return nil, false, nil
+		}
+		if b.heeds {
+			if err := p.refuses(e); err != nil {
+				if b.elsewhere(e) {
+					return nil, false, nil
+				}
+				b.mu.Unlock()
+				return nil, false, err
+			}
 		}
 		var envelope [][]byte
 		if head != nil {
@@ -247,18 +264,19 @@ func (b *balancer) try(frames, given [][]byte, size int, head func(*pipe) [][]by
 const scanned = 32
 
 // next returns whose turn it is. b.mu is held.
-func (b *balancer) next(_ string, size int) (*pipe, bool) {
+func (b *balancer) next(_ string, e extent) (p *pipe, ok bool) {
 	switch {
 	case b.sure != nil && b.ring.Active() > 1:
-		p, ok := b.ring.Least(scanned, (*pipe).outstanding)
-		if p.refuses(size) != nil {
-			p = b.fittingLocked(p, size)
-		}
-		return p, ok
+		p, ok = b.ring.Least(scanned, (*pipe).outstanding)
 	case b.c.cfg.leastOutstanding:
-		return b.ring.Least(scanned, queued)
+		p, ok = b.ring.Least(scanned, queued)
+	default:
+		p, ok = b.ring.Next()
 	}
-	return b.ring.Next()
+	if b.heeds && b.ring.Active() > 1 && p.refuses(e) != nil {
+		p = b.fittingLocked(p, e)
+	}
+	return p, ok
 }
 
 // queued returns how many messages wait to be written to p.

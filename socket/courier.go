@@ -97,8 +97,8 @@ type delivery struct {
 	failed      int  // how many of those before failed
 	alone       bool // nothing else may be on its way to the member: see retryPolicy.spent
 	frames      [][]byte
-	size        int
-	written     time.Time
+	extent
+	written time.Time
 }
 
 // reading is a place in the spool: a reader and the message it stands at.
@@ -300,7 +300,7 @@ func (r *reading) read() error {
 	r.rec, r.held, r.at = rec, true, rec.Number+1
 	r.d = delivery{
 		number: rec.Number, incarnation: rec.Incarnation, attempt: rec.Attempts + 1, failed: rec.Attempts,
-		frames: rec.Frames, size: Msg{Frames: rec.Frames}.Size(), written: rec.Time,
+		frames: rec.Frames, extent: extentOf(rec.Frames, Msg{Frames: rec.Frames}.Size()), written: rec.Time,
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (c *courier) hand(d *delivery) error {
 			}
 			return err
 		}
-		if err := m.to.refuses(d.size); err != nil {
+		if err := m.to.refuses(d.extent); err != nil {
 			c.mu.Unlock()
 			c.fail(retry{number: d.number, attempt: d.attempt, reason: err.Error()}, 0)
 			return errRefused
@@ -70,7 +70,7 @@ func (c *courier) pickLocked(d *delivery, only *member) (*member, error) {
 	}
 	if !c.choosy {
 		m, _ := c.ring.Least(scanned, outstanding)
-		if m.to.refuses(d.size) == nil {
+		if m.to.refuses(d.extent) == nil {
 			return m, nil
 		}
 	}
@@ -84,7 +84,7 @@ func (c *courier) pickLocked(d *delivery, only *member) (*member, error) {
 		switch {
 		case only != nil && m != only || !wanted(m):
 			return never
-		case only == nil && m.to.refuses(d.size) != nil:
+		case only == nil && m.to.refuses(d.extent) != nil:
 			return never - 1
 		}
 		return min(outstanding(m), never-2)
@@ -98,7 +98,7 @@ func (c *courier) pickLocked(d *delivery, only *member) (*member, error) {
 	for other := range c.crew {
 		if wanted(other) {
 			found = true
-			if !refused || other.to.refuses(d.size) == nil {
+			if !refused || other.to.refuses(d.extent) == nil {
 				return nil, errNoRoom // it has none, or is not the one
 			}
 		}

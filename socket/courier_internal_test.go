@@ -45,7 +45,7 @@ func newChoosyPeer(c *courier, credit int, letter byte) *peerOf {
 	return p
 }
 
-func (p *peerOf) refuses(int) error { return nil }
+func (p *peerOf) refuses(extent) error { return nil }
 
 func (p *peerOf) deliver(d *delivery) (ok, flush bool) {
 	p.mu.Lock()

@@ -8,8 +8,8 @@ type carrier interface {
 	// the caller calls flush as soon as it holds no lock. deliver is called with the courier's lock held.
 	deliver(d *delivery) (ok, flush bool)
 	flush()
-	// refuses returns why the peer would not take a message of that size. It is called with the courier's lock held.
-	refuses(size int) error
+	// refuses returns why the peer would not take such a message. It is called with the courier's lock held.
+	refuses(e extent) error
 	// outstanding is how many messages are not settled.
 	outstanding() int
 }

@@ -60,7 +60,7 @@ const (
 	DropUnroutable                         // sent to a routing id that is not connected (ROUTER with WithMandatory(false))
 	DropForbidden                          // the peer may not send it to us (WithPublishAuthorizer)
 	DropDead                               // a dead letter that nobody takes: see WithDeadLetter
-	DropRefused                            // the connection ended within it again and again: too large for the peer, most likely
+	DropRefused                            // too large for the peer, as it said (WithPeerLimits) or as the connection that ended within it again and again has it
 	DropQuota                              // the spool was full, and is to drop the oldest (WithSpool)
 	DropDamaged                            // what the spool held of it could not be read any more (WithSpool)
 	dropReasons

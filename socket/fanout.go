@@ -25,6 +25,7 @@ type fanout struct {
 	peers   map[*Peer]*pipe     // connected
 	greeted map[*pipe]struct{}  // with WithWelcomeMessage: the peers that had it
 	wait    waitq               // Send where the policy is to block
+	least   int                 // bytes of a message that any peer takes; zero for all
 	matched []*pipe             // reused by each Send, as are parts and small
 	parts   [][]byte
 	small   []byte
@@ -49,6 +50,7 @@ func (f *fanout) attach(p *pipe) {
 	}
 	f.mu.Lock()
 	f.peers[peer] = p
+	f.least = extent{f.least, peer.takesAny}.least()
 	p.freeMsgs = 0
 	p.setPolicy(policy)
 	f.mu.Unlock()
@@ -115,7 +117,7 @@ func (f *fanout) spread(ctx context.Context, frames, given [][]byte, size int) e
 		}
 	}
 	var flush [inlineFlushes]*pipe
-	n := f.distribute(frames, given, size, &flush)
+	n := f.distribute(frames, given, extentOf(either(frames, given), size), &flush)
 	if f.last != nil {
 		f.last.keepLocked(either(frames, given), size)
 	}
@@ -146,6 +148,11 @@ func (f *fanout) liveLocked() {
 	})
 }
 
+// refusesLocked reports whether p said that it does not take such a message.
+func (f *fanout) refusesLocked(p *pipe, e extent) bool {
+	return f.least > 0 && e.size > f.least && p.refuses(e) != nil
+}
+
 var errFromLog = fmt.Errorf("%w: the peer has a durable subscription, and gets what is in the log", ErrState)
 
 // sendTo is SendTo of PUB and XPUB.
@@ -167,6 +174,10 @@ func (f *fanout) sendTo(ctx context.Context, peer *Peer, frames [][]byte) error 
 		if p.durable.Load() != nil {
 			f.mu.Unlock()
 			return &Error{Op: "send", Peer: peer.address, Err: errFromLog}
+		}
+		if err := p.refuses(extentOf(frames, size)); err != nil {
+			f.mu.Unlock()
+			return &Error{Op: "send", Peer: peer.address, Err: err}
 		}
 		took, flush := p.queueBeside(frames, size)
 		if took {
@@ -260,7 +271,7 @@ func (p *pipe) roomFor(size int) bool {
 }
 
 // distribute queues the message at every matched subscriber and returns those to be written to by the caller.
-func (f *fanout) distribute(frames, given [][]byte, size int, flush *[inlineFlushes]*pipe) (n int) {
+func (f *fanout) distribute(frames, given [][]byte, e extent, flush *[inlineFlushes]*pipe) (n int) {
 	single := len(f.matched) == 1
 	if !single && len(f.matched) > 0 {
 		if given != nil {
@@ -270,11 +281,15 @@ func (f *fanout) distribute(frames, given [][]byte, size int, flush *[inlineFlus
 		}
 	}
 	for _, p := range f.matched {
+		if f.refusesLocked(p, e) {
+			f.c.drop(p, DropRefused, 1)
+			continue
+		}
 		var took, full bool
 		if single {
-			took, full = p.queue(nil, frames, given, size)
+			took, full = p.queue(nil, frames, given, e.size)
 		} else {
-			took, full = p.out.AppendEncoded(f.parts, size)
+			took, full = p.out.AppendEncoded(f.parts, e.size)
 		}
 		switch {
 		case !took:

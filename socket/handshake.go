@@ -48,6 +48,7 @@ func (c *core) meet(ctx context.Context, nc net.Conn, p *pipe) (conn *link.Conn,
 	if c.cfg.peerLimits {
 		who.learnLimits()
 	}
+	who.takesAny = who.takes.least()
 	if seal, open := h.Traffic(); seal != nil {
 		return link.NewSealedConn(nc, seal, open, early, c.maxMessage()), nil, who, nil
 	}

@@ -207,17 +207,24 @@ func (l *lastValues) payLocked(p *pipe) {
 	if len(owed) == 0 {
 		return
 	}
-	for len(owed) > 0 {
-		v := owed[0]
-		if v.clock != 0 {
-			if took, _ := p.queueBeside(v.frames, len(v.memory)); !took {
-				break // room is called once there is some
-			}
-		}
+	for len(owed) > 0 && l.paidLocked(p, owed[0]) {
 		owed = owed[1:]
 	}
 	if l.owed[p] = owed; len(owed) == 0 {
 		delete(l.owed, p)
 	}
 	p.out.Wake()
+}
+
+// paidLocked reports whether p is not owed v any more; if it is, room is called once there is some.
+func (l *lastValues) paidLocked(p *pipe, v *lastValue) bool {
+	switch {
+	case v.clock == 0:
+		return true
+	case l.f.refusesLocked(p, extentOf(v.frames, len(v.memory))):
+		l.f.c.drop(p, DropRefused, 1)
+		return true
+	}
+	took, _ := p.queueBeside(v.frames, len(v.memory))
+	return took
 }

@@ -169,7 +169,7 @@ func WithMaxPeersPerAddress(n int) Option {
 }
 
 // WithMaxMessageSize bounds one message, all frames together: Send refuses a larger one with
-// ErrTooLarge, a peer that sends a larger one is disconnected (ZMQ_MAXMSGSIZE, which counts a frame). With WithAck peers of ours know the bound of who receives: Send
+// ErrTooLarge, a peer that sends a larger one is disconnected (ZMQ_MAXMSGSIZE, which counts a frame). With WithAck or WithPeerLimits peers of ours know the bound of who receives: Send
 // is ErrTooLarge for what nobody takes that is connected, and what is in a spool fails there (WithAttempts). Default 64 MiB; zero means 2^48 (2^30 on 32-bit
 // systems).
 func WithMaxMessageSize(bytes int) Option {

@@ -48,11 +48,13 @@ func WithMandatory(mandatory bool) Option {
 	return only("WithMandatory", func(c *config) { c.mandatory = mandatory }, zmtp.Router)
 }
 
-// WithPeerLimits has a ROUTER tell its peers in the handshake how large a message and a frame it takes (WithMaxMessageSize, WithMaxFrameSize), and heed what they tell: a
-// message that its peer does not take is ErrTooLarge, in place of one that ends the connection. Both ends need it. Default: off, since it lets a peer make Send to it fail; on acknowledged
-// links the size of messages is told, and heeded, without it.
+// WithPeerLimits has peers told in the handshake how large a message and a frame this socket takes (WithMaxMessageSize, WithMaxFrameSize), and what they tell heeded: a
+// message that would end the connection is not sent. Send is ErrTooLarge for one that its peer does not take, that of PUSH and DEALER where nobody takes it who is connected; PUB
+// and XPUB drop it for that subscriber, and count that as DropRefused. Both ends need it. What is queued before the peer is known goes out whatever its size. Default: off, since
+// it lets a peer make Send to it fail; on acknowledged links sizes are told, and heeded, without it.
 func WithPeerLimits() Option {
-	return only("WithPeerLimits", func(c *config) { c.peerLimits = true }, zmtp.Router)
+	return only("WithPeerLimits", func(c *config) { c.peerLimits = true },
+		zmtp.Push, zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Pub, zmtp.XPub, zmtp.Sub, zmtp.XSub)
 }
 
 // WithHandover says who keeps an identity that two peers of a ROUTER announce (ZMQ_ROUTER_HANDOVER). True, the default: the newcomer, since

@@ -20,10 +20,10 @@ type Peer struct {
 	major      byte
 	minor      byte
 	metadata   zmtp.Metadata
-	ackIn      bool // its messages are acknowledged
-	ackOut     bool // it acknowledges ours
-	takes      int  // bytes of a message at most, with ackOut or WithPeerLimits; zero if it does not say
-	takesFrame int  // bytes of a frame at most, with WithPeerLimits; zero if it does not say
+	ackIn      bool   // its messages are acknowledged
+	ackOut     bool   // it acknowledges ours
+	takes      extent // at most, with ackOut or WithPeerLimits; zero where it does not say
+	takesAny   int    // how large a message may be, whatever its frames; zero where it does not say
 
 	credentials *Credentials
 	mechanism   string

@@ -203,7 +203,7 @@ func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 			return s.unroutable(id)
 		}
 		if s.sure != nil || s.cfg.peerLimits {
-			if err := p.refusesFrames(either(frames, given), size); err != nil {
+			if err := p.refuses(extentOf(either(frames, given), size)); err != nil {
 				s.tableMu.Unlock()
 				return &Error{Op: "send", Err: err}
 			}
@@ -236,14 +236,16 @@ func (s *Router) queueLocked(p *pipe, frames, given [][]byte, size int) (took, f
 	return to != nil, flush
 }
 
-// next and full are those of a sendingHalf.
-func (s *Router) next(id string, _ int) (*pipe, bool) {
+// next, elsewhere and full are those of a sendingHalf.
+func (s *Router) next(id string, _ extent) (*pipe, bool) {
 	p, ok := s.table.Get([]byte(id))
 	if ok {
 		_, ok = s.sure.pipes[p] // one of ConnectAs is in the table before it is connected
 	}
 	return p, ok
 }
+
+func (s *Router) elsewhere(extent) bool { return false }
 
 func (s *Router) full(*pipe) bool { return false }
 

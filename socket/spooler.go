@@ -171,7 +171,7 @@ func (w spoolWay) deliver(d *delivery) (ok, flush bool) {
 
 func (w spoolWay) flush() { w.p.out.Flush() }
 
-func (w spoolWay) refuses(size int) error { return w.p.refuses(size) }
+func (w spoolWay) refuses(e extent) error { return w.p.refuses(e) }
 
 func (w spoolWay) outstanding() int {
 	msgs, _ := w.p.out.Outstanding()

@@ -7,16 +7,48 @@ import (
 	"strings"
 )
 
-// What peers take that acknowledge messages. A message above that ends the connection, and all that was on its way comes back, it as well; sent again and again, it would
-// keep everything behind it from getting anywhere. So it is not sent there: its sender is told, or it counts as a failed delivery.
+// What peers take that acknowledge messages, or have WithPeerLimits. A message above that ends the connection. What else was on it is lost, or comes back where it is acknowledged, the message as
+// well; sent again and again, it would keep everything behind it from getting anywhere. So it is not sent there: its sender is told, or it counts as a failed delivery.
 
-// refuses returns why the peer would not take a message of that size, as far as it is known.
-func (p *pipe) refuses(size int) error {
-	peer := p.peer.Load()
-	if peer == nil || peer.takes == 0 || size <= peer.takes {
-		return nil
+// extent is how large a message is, or may be: the bytes of its frames together, and those of the largest of them.
+type extent struct{ size, frame int }
+
+// extentOf is for a message whose size is known.
+func extentOf(frames [][]byte, size int) extent {
+	if len(frames) == 1 {
+		return extent{size, size}
 	}
-	return fmt.Errorf("%w: %d bytes, %s takes at most %d", ErrTooLarge, size, peer.address, peer.takes)
+	e := extent{size: size}
+	for _, f := range frames {
+		e.frame = max(e.frame, len(f))
+	}
+	return e
+}
+
+// least returns the smaller bound of the two, where zero is none.
+func (e extent) least() int {
+	if e.size == 0 || e.frame > 0 && e.frame < e.size {
+		return e.frame
+	}
+	return e.size
+}
+
+// refuses returns why the peer would not take such a message, as far as it is known: what it said on the connection, or on the last one.
+func (p *pipe) refuses(e extent) error {
+	if peer := p.peer.Load(); peer != nil && peer.takesAny > 0 && e.size > peer.takesAny {
+		return peer.refuses(e)
+	}
+	return nil
+}
+
+func (p *Peer) refuses(e extent) error {
+	switch {
+	case p.takes.size > 0 && e.size > p.takes.size:
+		return fmt.Errorf("%w: %d bytes, %s takes at most %d", ErrTooLarge, e.size, p.address, p.takes.size)
+	case p.takes.frame > 0 && e.frame > p.takes.frame:
+		return fmt.Errorf("%w: a frame of %d bytes, %s takes at most %d", ErrTooLarge, e.frame, p.address, p.takes.frame)
+	}
+	return nil
 }
 
 // limitsProperty is the property in READY by which a socket with WithPeerLimits says what it takes: the bytes of a message and of a frame at most, as two decimal
@@ -31,7 +63,7 @@ func (c *config) appendLimits(dst []byte) []byte {
 func (p *Peer) learnLimits() {
 	value, _ := p.metadata.Get(limitsProperty)
 	words := strings.Fields(string(value))
-	for i, limit := range []*int{&p.takes, &p.takesFrame} {
+	for i, limit := range []*int{&p.takes.size, &p.takes.frame} {
 		if i < len(words) {
 			if n, err := strconv.Atoi(words[i]); err == nil && n > 0 {
 				*limit = n
@@ -40,57 +72,40 @@ func (p *Peer) learnLimits() {
 	}
 }
 
-// refusesFrames is refuses for each of the frames of a message, too.
-func (p *pipe) refusesFrames(frames [][]byte, size int) error {
-	if err := p.refuses(size); err != nil {
-		return err
+// elsewhere reports whether there is a peer that takes such a message, which is then waited for, though others have room.
+func (b *balancer) elsewhere(e extent) bool {
+	if !b.ring.Any(func(p *pipe) bool { return p.refuses(e) == nil }) {
+		return false
 	}
-	peer := p.peer.Load()
-	if peer == nil || peer.takesFrame == 0 {
-		return nil
+	if !b.picky {
+		b.picky = true
+		b.wait.wakeAll() // others may be content with the room that there is, of which only one was told
 	}
-	for _, f := range frames {
-		if len(f) > peer.takesFrame {
-			return fmt.Errorf("%w: a frame of %d bytes, %s takes at most %d", ErrTooLarge, len(f), peer.address, peer.takesFrame)
-		}
-	}
-	return nil
-}
-
-// elsewhereLocked returns nil if a peer is connected that takes a message of that size, which is then waited for, though others have room; else why.
-func (a *assured) elsewhereLocked(to string, size int, why error) error {
-	if to != "" {
-		return why
-	}
-	for p := range a.pipes {
-		if p.refuses(size) == nil {
-			if !a.picky {
-				a.picky = true
-				a.wait.wakeAll() // others may be content with the room that there is, of which only one was told
-			}
-			return nil
-		}
-	}
-	return why
+	return true
 }
 
 // wakeLocked has a caller of Send look again, since there is room, or all of them where it may not do for the first.
 func (b *balancer) wakeLocked() {
-	if b.sure != nil && b.sure.picky {
-		b.sure.picky = false
+	if b.picky {
+		b.picky = false
 		b.wait.wakeAll()
 		return
 	}
 	b.wait.wake()
 }
 
-// fittingLocked returns a peer that has room and takes a message of that size, else p.
-func (b *balancer) fittingLocked(p *pipe, size int) *pipe {
+// fittingLocked returns a peer that has room and takes such a message, else p.
+func (b *balancer) fittingLocked(p *pipe, e extent) *pipe {
 	load := func(p *pipe) int {
-		if p.refuses(size) != nil {
+		switch {
+		case p.refuses(e) != nil:
 			return math.MaxInt
+		case b.sure != nil:
+			return p.outstanding()
+		case b.c.cfg.leastOutstanding:
+			return queued(p)
 		}
-		return p.outstanding()
+		return 0
 	}
 	if other, _ := b.ring.Least(b.ring.Active(), load); load(other) < math.MaxInt {
 		return other

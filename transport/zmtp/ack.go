@@ -38,6 +38,7 @@ type AckOffer struct {
 	Send    bool // messages that it sends may be acknowledged
 	Receive bool // it acknowledges messages that it receives
 	Max     int  // bytes in the frames of the largest message that it receives; zero if it does not say
+	Frame   int  // bytes of the largest frame that it receives; zero if it does not say
 
 	// The stream that it sends, and a number drawn when its memory of that was opened, which tells it from its copies; zero if it does not say.
 	Stream [StreamIDSize]byte
@@ -46,6 +47,7 @@ type AckOffer struct {
 
 const (
 	maxWord    = "max="
+	frameWord  = "frame="
 	streamWord = "stream="
 )
 
@@ -60,6 +62,9 @@ func AppendAckOffer(dst []byte, o AckOffer) []byte {
 	}
 	if o.Max > 0 {
 		dst = strconv.AppendInt(append(dst, " "+maxWord...), int64(o.Max), 10)
+	}
+	if o.Frame > 0 {
+		dst = strconv.AppendInt(append(dst, " "+frameWord...), int64(o.Frame), 10)
 	}
 	if o.Life > 0 {
 		dst = fmt.Appendf(dst, " %s%x-%016x", streamWord, o.Stream, o.Life)
@@ -77,16 +82,22 @@ func ParseAckOffer(value []byte) (o AckOffer) {
 	for _, w := range words[1:] {
 		o.Send = o.Send || w == "send"
 		o.Receive = o.Receive || w == "receive"
-		if digits, ok := strings.CutPrefix(w, maxWord); ok {
-			if n, err := strconv.Atoi(digits); err == nil && n > 0 {
-				o.Max = n
-			}
-		}
+		parseBound(&o.Max, w, maxWord)
+		parseBound(&o.Frame, w, frameWord)
 		if name, ok := strings.CutPrefix(w, streamWord); ok {
 			o.Stream, o.Life = parseLife(name)
 		}
 	}
 	return o
+}
+
+// parseBound reads a number of octets, if that is what the word says.
+func parseBound(bound *int, word, name string) {
+	if digits, ok := strings.CutPrefix(word, name); ok {
+		if n, err := strconv.Atoi(digits); err == nil && n > 0 {
+			*bound = n
+		}
+	}
 }
 
 // parseLife reads an id and a number, in hexadecimal with a dash between. Both are zero if they are anything else.

@@ -123,6 +123,16 @@ func (r *RoundRobin[P]) Least(most int, load func(P) int) (p P, ok bool) {
 	return best.pipe, true
 }
 
+// Any reports whether any pipe is attached that is as asked, active or not.
+func (r *ring[P]) Any(as func(P) bool) bool {
+	for p := range r.seats {
+		if as(p) {
+			return true
+		}
+	}
+	return false
+}
+
 // Len returns how many pipes are attached.
 func (r *ring[P]) Len() int { return len(r.seats) }
 
