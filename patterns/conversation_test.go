@@ -18,6 +18,7 @@ import (
 	"github.com/meshmq/meshmq/patterns/reqrep"
 	"github.com/meshmq/meshmq/patterns/schema"
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 type order struct{ Item string }
@@ -260,4 +261,55 @@ func TestUnknownVersionsAreDeadLetters(t *testing.T) {
 	}
 	_, err = reqrep.Call[orderV2, orderV2](ctx, client, "make", orderV2{"tea", "large"})
 	assert.ErrorIs(t, err, patterns.ErrVersion)
+}
+
+// Of events it is the subscriber that says so; where they are kept, the event is a dead letter of the publisher's, too.
+func TestUnknownVersionsOfEventsAreTold(t *testing.T) {
+	t.Parallel()
+	newer, err := schema.New(schema.Version[orderV2]("Order", 2))
+	require.NoError(t, err)
+	older, err := schema.New(schema.Version[order]("Order", 1))
+	require.NoError(t, err)
+	for _, durable := range []bool{false, true} {
+		t.Run(map[bool]string{false: "plain", true: "durable"}[durable], func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), patient)
+			defer cancel()
+			dead, told := make(chan socket.DeadLetter, 1), make(chan error, 1)
+			publishing := []patterns.Option{patterns.WithSchemas(newer)}
+			subscribing := []patterns.Option{patterns.WithSchemas(older), patterns.WithOnError(func(_ context.Context, err error) { told <- err })}
+			if durable {
+				publishing = append(publishing, pubsub.WithLog(t.TempDir(), spool.Options{Policy: spool.OS}),
+					patterns.WithSocketOptions(socket.WithDeadLetter(func(d socket.DeadLetter) { dead <- d })))
+				subscribing = append(subscribing, pubsub.WithDurable("board", spool.Beginning()))
+			}
+			news, board := pubsub.NewPublisher(publishing...), pubsub.NewSubscriber(subscribing...)
+			t.Cleanup(func() { assert.NoError(t, news.Close()) })
+			_, err := pubsub.Subscribe(board, "orders", func(context.Context, string, order) error {
+				t.Error("it cannot be read")
+				return nil
+			})
+			require.NoError(t, err)
+			join(t, news, board)
+			running(t, board.Run, board.Close)
+			require.NoError(t, news.WaitSubscribers(ctx, "orders", 1))
+			require.NoError(t, news.Publish(ctx, "orders", orderV2{"tea", "large"}))
+			select {
+			case err := <-told:
+				require.ErrorIs(t, err, patterns.ErrVersion)
+			case <-ctx.Done():
+				t.Fatal("nobody is told")
+			}
+			assert.EqualValues(t, 1, board.Counts().Malformed)
+			if !durable {
+				return
+			}
+			select {
+			case letter := <-dead:
+				assert.Contains(t, letter.Reason, "unknown schema version 2 of Order: want one of 1")
+			case <-ctx.Done():
+				t.Fatal("no dead letter")
+			}
+		})
+	}
 }

@@ -71,7 +71,7 @@ func (v *verdict) Is(target error) bool { return v.permanent && target == ErrPer
 
 // Error says what could not be done with a received message, and why. It is what hooks get.
 type Error struct {
-	Op   string   // "decode", "expire", "handle", "reply" or "delay"
+	Op   string   // "receive", "decode", "expire", "handle", "reply", "delay" or "subscribe"
 	ID   codec.ID // of the message; zero if it has none that could be read
 	Type string   // of the message
 	Peer string   // address of the peer that sent it

@@ -54,7 +54,7 @@ func WithConcurrency(n int) Option {
 
 // WithOnError has f called with each *Error. The context is the handler's; it has the envelope if there
 // is one. f is called on the goroutine that took the message, which takes no other meanwhile, hence by
-// several at a time; it must not panic. Default: LogError.
+// several at a time, and on others for what no message came of; it must not panic. Default: LogError.
 func WithOnError(f func(ctx context.Context, err error)) Option {
 	return func(cfg *conf.Config) error {
 		if f == nil {

@@ -9,7 +9,7 @@
 // # What may be relied on
 //
 // Publish does not wait for subscribers: one that is not connected yet, or not any more, misses the event, and one
-// that is too slow loses what does not fit its queue, which the publisher's Stats and Events tell; WithSlowSubscribers has others say.
+// that is too slow loses what does not fit its queue, which the publisher's Stats and Events tell, as they do of one that is larger than the subscriber takes (socket.WithMaxMessageSize); WithSlowSubscribers has others say.
 // WaitSubscribers waits for those who must not miss the first, and WithLastValues tells newcomers the last event of each topic. A subscriber gets the events of
 // one publisher in order, each at most once.
 //
@@ -29,7 +29,7 @@
 // # Errors
 //
 // Topics and patterns that are malformed are ErrTopic where they are used. What is reported to WithOnError: events that do not decode (ErrMalformed), are of another type (ErrType) or version,
-// have expired (ErrExpired), whose handler failed or panicked; gaps (ErrGap, socket.ErrMissed); publishers that lack WithExactTopics (ErrInexact). Each is counted: Counts, Gaps, Stats.
+// have expired (ErrExpired), whose handler failed or panicked; events of publishers other than these that are too large, which end the connection (socket.ErrTooLarge); gaps (ErrGap, socket.ErrMissed); publishers that lack WithExactTopics (ErrInexact). Each is counted: Counts, Gaps, Stats.
 //
 // # Wire
 //
@@ -39,6 +39,6 @@
 //
 // WithExactTopics ends the topic with a zero octet, WithSequence adds a third frame. Subscribers take all forms.
 //
-// Goroutines: Subscriber.Run has its caller's and concurrency-1 more, one more with patterns.WithKeyOrder and one WithExactTopics, which end before it returns; a timer of WithGapDetection
+// Goroutines: Subscriber.Run has its caller's and concurrency-1 more, one more with patterns.WithKeyOrder and one WithExactTopics, and one that reports events that are too large, which end before it returns; a timer of WithGapDetection
 // reports gaps, and is awaited by Run.
 package pubsub

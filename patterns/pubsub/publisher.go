@@ -25,7 +25,8 @@ type Publisher struct {
 
 // NewPublisher returns a Publisher. It uses nothing but the directory of its log until Bind or Connect; Close it in the end.
 func NewPublisher(opts ...patterns.Option) *Publisher {
-	c, err := configure("NewPublisher", conf.Source|conf.SendMiddleware|conf.DeadLetters|conf.Publishing, conf.Config{Codec: codec.Msgpack}, opts)
+	c, err := configure("NewPublisher", conf.Source|conf.SendMiddleware|conf.DeadLetters|conf.Publishing,
+		conf.Config{Codec: codec.Msgpack, Socket: []socket.Option{socket.WithPeerLimits()}}, opts)
 	if c.Events.Exact {
 		c.Socket = append(c.Socket, socket.WithProperty(topicsProperty, exactTopics))
 	}

@@ -77,6 +77,7 @@ func TestEventsReachThoseWhoWantThem(t *testing.T) {
 	require.NoError(t, p.Publish(ctx, "orders.eu.created.again", Created{3}))
 	require.NoError(t, p.Publish(ctx, "orders.eu.cancelled", Cancelled{"late"}))
 	require.NoError(t, p.Publish(ctx, "orders.us.created", &Created{4}))
+	require.NoError(t, p.Publish(ctx, "invoices.eu.created", Created{5}))
 	require.NoError(t, p.Publish(ctx, "ending", "not this"))
 	require.NoError(t, p.Publish(ctx, "end", "this"))
 	assert.Equal(t, "end", <-ends)
@@ -88,6 +89,7 @@ func TestEventsReachThoseWhoWantThem(t *testing.T) {
 	assert.Empty(t, created)
 	require.NoError(t, s.Shutdown(ctx))
 	assert.Equal(t, patterns.Counts{Handled: 4}, s.Counts())
+	assert.EqualValues(t, 7, s.Stats().MessagesIn, "what begins otherwise is not sent")
 }
 
 func TestSeveralSubscriptionsForOneEvent(t *testing.T) {
@@ -122,12 +124,14 @@ func TestEnvelopeOfAnEvent(t *testing.T) {
 	require.NoError(t, err)
 	run(t, s)
 	require.NoError(t, p.WaitSubscribers(within(t), "a.b", 1))
+	happened := time.Date(2020, 2, 29, 23, 59, 59, 123456789, time.UTC)
 	cause := &codec.Envelope{ID: codec.NewID(), CorrelationID: codec.NewID()}
-	require.NoError(t, p.Publish(patterns.NewContext(within(t), cause), "a.b", Created{}, patterns.WithHeader("k", "v")))
+	require.NoError(t, p.Publish(patterns.NewContext(within(t), cause), "a.b", Created{}, patterns.WithHeader("k", "v"), patterns.WithTime(happened)))
 	e := <-got
 	assert.Equal(t, "Created", e.Type)
 	assert.Equal(t, "desk", e.Source)
 	assert.Equal(t, "v", e.Header("k"))
+	assert.Equal(t, happened, e.Time)
 	assert.Equal(t, cause.CorrelationID, e.CorrelationID)
 	assert.Equal(t, cause.ID, e.CausationID)
 }

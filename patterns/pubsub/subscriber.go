@@ -51,7 +51,8 @@ const (
 
 // NewSubscriber returns a Subscriber. It uses nothing until Bind or Connect; end it with Shutdown or Close.
 func NewSubscriber(opts ...patterns.Option) *Subscriber {
-	c, err := configure("NewSubscriber", subscriberUses, conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
+	c, err := configure("NewSubscriber", subscriberUses,
+		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError, Socket: []socket.Option{socket.WithPeerLimits()}}, opts)
 	s := &Subscriber{Sub: socket.NewSub(subscribingOptions(&c)...), conf: c, err: err}
 	s.loop = intake.New(source{s}, c.OnError)
 	if c.Events.Durable {

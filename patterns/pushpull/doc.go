@@ -13,6 +13,9 @@
 // the endpoint, if it connected there, until that is back; otherwise it is dropped, counted and reported.
 // To lose nothing, let the producers leave first: see Worker.Drain.
 //
+// Workers tell producers what they take at most (socket.WithPeerLimits): Send is socket.ErrTooLarge for what no connected worker does. A message above that from others, or
+// queued before the worker was known, ends the connection; the worker reports it to WithOnError and counts it as malformed.
+//
 // # With acknowledgements
 //
 // patterns.WithAtLeastOnce at both ends has the handler's result decide: nil acknowledges, an error has the message sent again after a pause with
@@ -33,6 +36,6 @@
 //	| envelope |    one frame, see codec.Envelope; type: the name of the value's type
 //	+----------+
 //
-// Goroutines: Worker.Run has its caller's and concurrency-1 more, or with an order of its own as many as the concurrency, which end before it returns. A
+// Goroutines: Worker.Run has its caller's and concurrency-1 more, or with an order of its own as many as the concurrency, and one that reports what is too large, which end before it returns. A
 // Producer that delays messages has one, which Close and Shutdown end and await.
 package pushpull

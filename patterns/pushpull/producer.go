@@ -43,7 +43,8 @@ const producerUses = conf.Source | conf.SendMiddleware | conf.OnError | conf.AtL
 
 // NewProducer returns a Producer. It uses nothing but the directory of a spool until Bind or Connect; end it with Shutdown or Close.
 func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
-	c, err := conf.Make("NewProducer", producerUses, conf.Config{Codec: codec.Msgpack, OnError: patterns.LogError}, opts)
+	c, err := conf.Make("NewProducer", producerUses,
+		conf.Config{Codec: codec.Msgpack, OnError: patterns.LogError, Socket: []socket.Option{socket.WithPeerLimits()}}, opts)
 	p := &Producer[T]{typeName: wire.NameOf(c.Schemas, reflect.TypeFor[T]())}
 	p.boxes.New = func() any { return new(box[T]) }
 	if c.Spool != nil && err == nil {
@@ -100,8 +101,8 @@ func envelopeOf(frames [][]byte) *codec.Envelope {
 
 // Send hands v to one worker. It blocks while no worker is connected or all queues are full, until ctx ends: the error
 // is then socket.ErrNoPeer or socket.ErrFull, and socket.ErrTimeout if a deadline passed. With a
-// context that has ended already it is a try. Nil means that the message is queued; v is not
-// referred to any more.
+// context that has ended already it is a try. What is larger than any worker takes that is connected is socket.ErrTooLarge. Nil means
+// that the message is queued; v is not referred to any more.
 //
 // With patterns.WithSpool nil means that it is as safe as the spool's policy says, and no worker need be there. With patterns.WithDelay and
 // WithNotBefore nil means that it is kept until then, and sent as if Send were called then, by a context that does not end; in

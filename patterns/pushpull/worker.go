@@ -37,7 +37,7 @@ const workerUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middlew
 // NewWorker returns a Worker. It uses nothing but the directory of a window until Bind or Connect; end it with Shutdown or Close.
 func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 	c, err := conf.Make("NewWorker", workerUses,
-		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError}, opts)
+		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError, Socket: []socket.Option{socket.WithPeerLimits()}}, opts)
 	w := &Worker[T]{Pull: socket.NewPull(pulling(&c, err)...), conf: c, err: err}
 	w.loop = intake.New(w.Pull, c.OnError)
 	if c.AtLeastOnce {

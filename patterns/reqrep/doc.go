@@ -56,9 +56,9 @@
 //	who             started by    ended by                  awaited by
 //	Client.receive  NewClient     Client.Close, Shutdown    the same
 //	Client.watch    NewClient     Client.Close, Shutdown    the same
-//	Service.Run     its caller, and concurrency+1 more, which end before it returns
+//	Service.Run     its caller, and concurrency+2 more, which end before it returns
 //
-// One goroutine of Run follows who goes. The others each receive a message, and handle it if fewer than concurrency are doing so; then they handle what
+// One goroutine of Run follows who goes, another reports requests that are too large, from peers that do not ask what is taken. The others each receive a message, and handle it if fewer than concurrency are doing so; then they handle what
 // waits. The one that is left over puts requests where they wait, and sees to controls. While one handles a request of a method whose handlers take a few
 // microseconds, no other receives in its place, unless that takes a millisecond or two.
 //

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,7 @@ import (
 // Socket is what a Loop needs of a socket.
 type Socket interface {
 	Recv(ctx context.Context) (socket.Msg, error)
+	Events(ctx context.Context) iter.Seq[socket.Event]
 	Shutdown(ctx context.Context) error
 	Close() error
 }
@@ -43,6 +45,7 @@ type Loop struct {
 	mu   sync.Mutex // guards the fields below
 	runs int
 	idle chan struct{} // closed while runs is 0
+	rest func()        // what ends with the last run: see watch
 	held []socket.Msg  // came while the gate was being shut, and wait for it to open
 	left bool          // the senders were, so what is to be acknowledged goes to others
 }
@@ -217,6 +220,7 @@ func (l *Loop) enter() {
 	defer l.mu.Unlock()
 	if l.runs == 0 {
 		l.idle = make(chan struct{})
+		l.rest = l.watch()
 	}
 	l.runs++
 	l.batched.share(l.runs > 1)
@@ -224,11 +228,14 @@ func (l *Loop) enter() {
 
 func (l *Loop) leave() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	rest := func() {}
 	if l.runs--; l.runs == 0 {
 		close(l.idle)
+		rest = l.rest
 	}
 	l.batched.share(l.runs > 1)
+	l.mu.Unlock()
+	rest()
 }
 
 // Shutdown closes the socket, so that no more comes in, and waits until all that had arrived was handled. When ctx ends before, it

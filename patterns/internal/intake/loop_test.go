@@ -3,6 +3,7 @@ package intake_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -47,6 +48,10 @@ func (b *inbox) Recv(ctx context.Context) (socket.Msg, error) {
 	case <-ctx.Done():
 		return socket.Msg{}, ctx.Err()
 	}
+}
+
+func (b *inbox) Events(context.Context) iter.Seq[socket.Event] {
+	return func(func(socket.Event) bool) {}
 }
 
 func (b *inbox) Shutdown(context.Context) error { return b.Close() }
