@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -247,4 +248,40 @@ func TestReplay(t *testing.T) {
 	assert.EqualValues(t, 12, next)
 	_, err = replay(spool.Beginning(), "a..b")
 	assert.ErrorIs(t, err, pubsub.ErrTopic)
+}
+
+// A name that is new begins where its first subscriber says.
+func TestDurableSubscriberBeginsWhereItIsTold(t *testing.T) {
+	t.Parallel()
+	p, addr := logged(t, filepath.Join(t.TempDir(), "log"))
+	publish := func(n int) { require.NoError(t, p.Publish(within(t), "orders", Created{n})) }
+	publish(1)
+	publish(2)
+	middle := time.Now().Add(time.Millisecond)
+	require.Eventually(t, func() bool { return time.Now().After(middle) }, time.Minute, time.Millisecond)
+	publish(3)
+	publish(4)
+	begins := map[string]struct {
+		from  spool.Start
+		first int
+	}{
+		"beginning": {spool.Beginning(), 1}, "end": {spool.End(), 5}, "number": {spool.At(2), 2}, "time": {spool.Since(middle), 3},
+	}
+	seen := map[string]<-chan Created{}
+	for name, c := range begins {
+		s := pubsub.NewSubscriber(pubsub.WithDurable(name, c.from))
+		_, _, seen[name] = subscribe[Created](t, s, "orders")
+		require.NoError(t, s.Connect(addr))
+		run(t, s)
+		require.Eventually(t, func() bool {
+			return slices.ContainsFunc(p.Durables(), func(d socket.DurableStats) bool { return d.Name == name })
+		}, time.Minute, time.Millisecond)
+	}
+	publish(5)
+	for name, c := range begins {
+		for n := c.first; n <= 5; n++ {
+			assert.Equal(t, Created{n}, <-seen[name], name)
+		}
+		drained(t, p, name)
+	}
 }
