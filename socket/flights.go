@@ -5,7 +5,7 @@ import "github.com/meshmq/meshmq/socket/spool"
 // flight is a message from when Recv returns it until what became of it is known, and marked.
 type flight struct {
 	mark   spool.Mark
-	owner  *origin // of the copy that Recv returned, or is about to
+	owner  *origin // of the copy that Recv returned, or is about to; nil when it is over
 	state  flightState
 	copies []held
 }

@@ -175,28 +175,32 @@ func (q *once) refuseLocked(h held, mark spool.Mark) error {
 	return fmt.Errorf("%w: stream %x, incarnation %d, message %d", ErrStream, mark.Stream, mark.Incarnation, mark.Number)
 }
 
-// endLocked takes a flight out of the books; its copies are of a message that is marked.
+// endLocked ends a flight whose message is marked, and so its copies are duplicates.
 func (q *once) endLocked(f *flight) {
-	q.flights.remove(f)
-	f.state = over
-	for _, h := range f.copies {
+	for _, h := range q.overLocked(f) {
 		q.dropLocked(h)
 	}
+}
+
+// overLocked takes a flight out of the books, and returns its copies. It lets go of its owner, which would keep the origins beside it in memory, and through their
+// flights all that came before.
+func (q *once) overLocked(f *flight) (copies []held) {
+	q.flights.remove(f)
 	delete(q.waiting, f)
-	f.copies = nil
+	copies = f.copies
+	f.state, f.owner, f.copies = over, nil, nil
+	return copies
 }
 
 // passLocked ends a flight whose message was not handled, in favour of its next copy.
 func (q *once) passLocked(f *flight) {
-	q.flights.remove(f)
-	delete(q.waiting, f)
-	f.state = over
-	if len(f.copies) == 0 {
+	copies := q.overLocked(f)
+	if len(copies) == 0 {
 		return
 	}
-	h := f.copies[0]
-	next := &flight{mark: f.mark, owner: h.m.from, copies: f.copies[1:]}
-	h.m.from.flights[h.m.from.nth], f.copies = next, nil
+	h := copies[0]
+	next := &flight{mark: f.mark, owner: h.m.from, copies: copies[1:]}
+	h.m.from.flights[h.m.from.nth] = next
 	q.flights.add(next)
 	if len(next.copies) > 0 {
 		q.waiting[next] = struct{}{}
