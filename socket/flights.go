@@ -20,8 +20,9 @@ const (
 
 // held is a message that was taken from the inbox and is not returned.
 type held struct {
-	m Msg
-	p *pipe
+	m    Msg
+	p    *pipe
+	mark spool.Mark
 }
 
 // place is a mark's name but for its id.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ func goldenKinds() map[string][]byte {
 		return b
 	}
 	mark := append(bytes.Repeat([]byte{7}, 16), 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
+	told := slices.Clone(mark)
+	told[20], told[27] = 10, 0x80 // with sums behind it
+	told = append(told, 0xef, 0xbe, 0xad, 0xde, 1, 2, 3, 4)
 	letter := binary.AppendUvarint([]byte{42, 3}, at) // number, incarnation, time, attempts, reason
 	letter = append(append(letter, 5), "poison"...)
 	frames := binary.AppendUvarint(nil, uint64(len(letter)))
@@ -42,7 +46,8 @@ func goldenKinds() map[string][]byte {
 			return appendRecord(b, recordMessage, 2, at+3, []byte("second"))
 		}),
 		"window/" + name: seg(segmentHeader{kind: kindWindow, base: 1}, func(b []byte) []byte {
-			return appendRecord(b, recordMessage, 1, at+1, append(mark, "order-1"...))
+			b = appendRecord(b, recordMessage, 1, at+1, append(slices.Clone(mark), "order-1"...))
+			return appendRecord(b, recordMessage, 2, at+2, append(told, "order-2"...))
 		}),
 		"dead/" + name: seg(segmentHeader{kind: Queue, base: 40, flags: flagCompacted, until: 45}, func(b []byte) []byte {
 			b = appendRecord(b, recordMessage, 41, at+1, []byte("stuck"))
@@ -89,6 +94,10 @@ func TestGoldenKinds(t *testing.T) {
 	stream := ID(bytes.Repeat([]byte{7}, 16))
 	assert.True(t, w.Seen(Mark{Stream: stream, Incarnation: 2, Number: 9}))
 	assert.False(t, w.Seen(Mark{Stream: stream, Incarnation: 1, Number: 9}))
+	place, id := w.Clash(Mark{Stream: stream, Incarnation: 2, Number: 10, Sum: 0xdeadbeef, ID: "order-2", Body: 1})
+	assert.False(t, place || id)
+	_, id = w.Clash(Mark{Stream: stream, Incarnation: 2, Number: 11, ID: "order-2", Body: 0x4030201})
+	assert.False(t, id)
 
 	report, err := Verify(filepath.Join(dir, "dead"))
 	require.NoError(t, err)
