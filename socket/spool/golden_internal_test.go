@@ -34,8 +34,8 @@ func goldenKinds() map[string][]byte {
 	told := slices.Clone(mark)
 	told[20], told[27] = 10, 0x80 // with sums behind it
 	told = append(told, 0xef, 0xbe, 0xad, 0xde, 1, 2, 3, 4)
-	letter := binary.AppendUvarint([]byte{42, 3}, at) // number, incarnation, time, attempts, reason
-	letter = append(append(letter, 5), "poison"...)
+	letter := binary.AppendUvarint([]byte{42, 3}, at) // number, incarnation, time, attempts, consumer, reason
+	letter = append(append(letter, 5), "\x07billingpoison"...)
 	frames := binary.AppendUvarint(nil, uint64(len(letter)))
 	frames = append(append(frames, letter...), "\x06header\x04body"...)
 	const name = "00000000000000000001.seg"
@@ -51,7 +51,8 @@ func goldenKinds() map[string][]byte {
 		}),
 		"dead/" + name: seg(segmentHeader{kind: Queue, base: 40, flags: flagCompacted, until: 45}, func(b []byte) []byte {
 			b = appendRecord(b, recordMessage, 41, at+1, []byte("stuck"))
-			b = appendRecord(b, recordState, 46, at+2, []byte{opAck, 0, 2, 40, 0, 2, 3})
+			b = appendRecord(b, recordReplayed, 45, at+1, []byte("\x02\x07\x02\x04back"))
+			b = appendRecord(b, recordState, 46, at+2, []byte{opAck, 0, 2, 40, 0, 2, 2})
 			return appendRecord(b, recordEnd, 46, at+3, turned)
 		}),
 		"dead/dead/" + name: seg(segmentHeader{kind: kindDead, base: 1}, func(b []byte) []byte {
@@ -105,7 +106,10 @@ func TestGoldenKinds(t *testing.T) {
 	queue, err := Open(filepath.Join(dir, "dead"), Options{})
 	require.NoError(t, err)
 	defer queue.Close()
-	assert.Equal(t, []string{"stuck"}, texts(t, queue.Queue().Reader()))
+	assert.Equal(t, []string{"stuck", "back"}, texts(t, queue.Queue().Reader()))
+	replayed, err := queue.Reader(At(45)).TryNext()
+	require.NoError(t, err)
+	assert.Equal(t, Record{Number: 45, Origin: 7, Incarnation: 2, Time: time.Unix(1_700_000_000, 1), Frames: [][]byte{[]byte("back")}}, replayed)
 	assert.Equal(t, uint64(46), queue.Next())
 	dead, err := queue.Dead()
 	require.NoError(t, err)
@@ -113,7 +117,7 @@ func TestGoldenKinds(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, Letter{
 			Number: 1, Origin: 42, Incarnation: 3, Time: time.Unix(1_700_000_000, 0), Buried: time.Unix(1_700_000_000, 1),
-			Attempts: 5, Reason: "poison", Frames: [][]byte{[]byte("header"), []byte("body")},
+			Attempts: 5, Consumer: "billing", Reason: "poison", Frames: [][]byte{[]byte("header"), []byte("body")},
 		}, letter)
 	}
 	assert.Equal(t, uint64(1), dead.Len())
