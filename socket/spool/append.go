@@ -171,23 +171,23 @@ func measure(frames [][]byte) (n int, sum uint32) {
 }
 
 // parse takes a message's payload apart; frames is room for its frames.
-func (m *Record) parse(frames [][]byte, r record) error {
-	if r.kind == recordMessage {
-		m.Frames = append(frames, r.payload)
+func (r *Record) parse(frames [][]byte, from record) error {
+	if from.kind == recordMessage {
+		r.Frames = append(frames, from.payload)
 		return nil
 	}
-	d := decoder{b: r.payload}
-	if r.kind == recordReplayed {
+	d := decoder{b: from.payload}
+	if from.kind == recordReplayed {
 		at := decoder{b: d.bytes()}
-		m.Origin, m.Incarnation = at.uvarint(), uint32(at.uvarint())
-		if d.err = cmp.Or(d.err, at.err); d.err == nil && !isPlace(m.Origin) {
+		r.Origin, r.Incarnation = at.uvarint(), uint32(at.uvarint())
+		if d.err = cmp.Or(d.err, at.err); d.err == nil && !isPlace(r.Origin) {
 			d.err = errState
 		}
 	}
 	for len(d.b) > 0 && d.err == nil {
 		frames = append(frames, d.bytes())
 	}
-	m.Frames = frames
+	r.Frames = frames
 	return d.err
 }
 
