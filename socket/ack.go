@@ -17,6 +17,7 @@ type AckStats struct {
 	RedeliveredIn uint64 // Recv returned with an Attempt above 1
 	ReturnedIn    uint64 // came, and were left to other receivers when we ended the connection, before Recv returned them
 	DuplicatesIn  uint64 // came again after they were marked as handled, and were acknowledged again (WithWindow)
+	ConflictsIn   uint64 // had the id of another message that was marked as handled, and were refused for good (WithMessageID)
 	UnackedIn     int    // came on connections that are there, and are neither acknowledged nor refused yet
 
 	AckedOut       uint64 // we sent, and a peer acknowledged

@@ -287,6 +287,7 @@ func (a *archive) hear(g *group, n courierNews) {
 		a.c.missed.Add(count)
 		a.c.hub.emit(Event{Kind: Missed, Name: g.name, From: n.gap.From, To: n.gap.To, Count: count, Err: n.gap})
 	case n.dead != nil:
+		n.dead.Name = g.name
 		a.c.bury(*n.dead)
 	case n.trouble != nil:
 		a.c.hub.emit(Event{Kind: SpoolTrouble, Name: g.name, Err: n.trouble})

@@ -3,13 +3,10 @@ package socket_test
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
@@ -91,49 +88,4 @@ func TestAttack34_Credits(t *testing.T) {
 			}
 		})
 	}, socket.WithAck())
-}
-
-// Who wants messages of a log from where none can be is refused, and so is who makes up more names than there may be. From beyond the end there is nothing
-// yet; and a crowd that wants all of it, and reads none, costs what is under way to each.
-func TestAttack35_Replays(t *testing.T) {
-	const names, crowd = 3, 60
-	resume := func(from zmtp.ResumeFrom, value uint64, name string) []byte {
-		return zmtp.AppendResume(nil, &zmtp.Resume{Name: name, From: from, Value: value})
-	}
-	forged := lies{socket.RefusedProtocol: {
-		resume(zmtp.FromNumber, 0, "name"), resume(zmtp.FromNumber, 1<<63, "name"), resume(zmtp.FromNumber, math.MaxUint64, "name"), resume(zmtp.FromTime, 1<<63, "name"),
-		resume(4, 1, "name"), resume(0, 0, ""), resume(0, 0, "../up"), resume(0, 0, "a\x00b"), bytes.Repeat(resume(0, 0, "0"), 2),
-	}}
-	for _, typ := range publishers {
-		log := socket.WithSpool(filepath.Join(t.TempDir(), typ), smallSpool)
-		published := false
-		assault(t, types{typ}, func(g *siege) {
-			b := g.victims[0]
-			if !published {
-				publish(t, b.socket.(sender), 0, 1000)
-				published = true
-			}
-			forged.say(g, "1 receive")
-			enter := func(command []byte) *sockettest.RawPeer {
-				p := b.enter(receives)
-				p.Subscribe("t")
-				p.Write(append(zmtp.AppendCredit(nil, math.MaxInt64, math.MaxInt64), command...))
-				return p
-			}
-			g.each(0, 0, func(*besieged) {
-				for i := range crowd {
-					p := enter(resume(zmtp.ResumeFrom(i%2), 0, fmt.Sprint(i%names)))
-					p.ExpectCommand("RESUMED")
-				}
-				answer, err := zmtp.ParseResumed(enter(resume(zmtp.FromNumber, math.MaxInt64, "0")).ExpectCommand("RESUMED"))
-				require.NoError(t, err)
-				assert.EqualValues(t, 1001, answer.Next)
-			})
-			g.each(socket.RefusedTopics, 5, func(*besieged) {
-				for i := range 5 {
-					enter(resume(zmtp.FromBeginning, 0, fmt.Sprint("made-up-", i))).ExpectClosed()
-				}
-			})
-		}, log, socket.WithMaxDurables(names))
-	}
 }

@@ -50,7 +50,7 @@ var attacks = [...]struct{ what, tests, reason string }{
 	33: {"acknowledgements that lie", "socket/internal/link TestRetain_FalseTags, socket TestSpool_HostileReceivers, socket TestAck_HostileSender", ""},
 	34: {"credits that overflow", "transport/zmtp TestTranscripts, socket TestAck_Floods", ""},
 	35: {"replay from where nothing is", "socket TestDurable_HostileSubscribers, socket TestDurable_SaysWhatIsGone", ""},
-	36: {"ten million different ids", "socket TestWindow_ClonedSpool, socket/spool TestWindowKnowsWhatWasHandled", ""},
+	36: {"a million different ids, one of a mebibyte, one that two messages have", "socket TestWindow_ClonedSpool, socket/spool TestWindowKnowsWhatWasHandled", ""},
 	37: {"names of spools that lead elsewhere", "socket/spool TestPathsThatAreRefused", ""},
 	38: {"spool directories that are links, or others'", "socket/spool TestDirectoriesThatAreRefused", ""},
 	39: {"damaged segments", "socket/spool TestEveryBit, socket/spool TestDamagedDirectory", ""},

@@ -84,6 +84,7 @@ type courierNews struct {
 // DeadLetter is a message that was given up.
 type DeadLetter struct {
 	Number   uint64   // in the stream that it was sent in
+	Name     string   // of the durable subscription that gave it up, "" where there is none
 	Reason   string   // what the receiver said, or which limit was reached
 	Attempts int      // deliveries that failed
 	Frames   [][]byte // the routing id before them on a ROUTER; whose they are says WithDeadLetter
@@ -92,6 +93,7 @@ type DeadLetter struct {
 // delivery is a message on its way to a member.
 type delivery struct {
 	number      uint64
+	origin      uint64 // its place in the stream, 0 if that is number: it was replayed
 	incarnation uint32
 	attempt     int  // which delivery it is, from 1
 	failed      int  // how many of those before failed
@@ -299,8 +301,11 @@ func (r *reading) read() error {
 	}
 	r.rec, r.held, r.at = rec, true, rec.Number+1
 	r.d = delivery{
-		number: rec.Number, incarnation: rec.Incarnation, attempt: rec.Attempts + 1, failed: rec.Attempts,
+		number: rec.Number, origin: rec.Origin, incarnation: rec.Incarnation, attempt: rec.Attempts + 1, failed: rec.Attempts,
 		frames: rec.Frames, extent: extentOf(rec.Frames, Msg{Frames: rec.Frames}.Size()), written: rec.Time,
+	}
+	if rec.Origin > 0 {
+		r.d.attempt++ // it died of earlier ones
 	}
 	return nil
 }

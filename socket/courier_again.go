@@ -203,7 +203,7 @@ func (c *courier) bury(ctx context.Context) (buried bool) {
 			c.counts.buried++
 			c.mu.Unlock()
 			buried = true
-			c.tell(courierNews{dead: &DeadLetter{Number: r.number, Reason: r.reason, Attempts: r.failed, Frames: c.again.d.frames}})
+			c.tell(courierNews{dead: &DeadLetter{Number: cmp.Or(c.again.d.origin, r.number), Reason: r.reason, Attempts: r.failed, Frames: c.again.d.frames}})
 		}
 	}
 	return buried

@@ -59,11 +59,19 @@ func (m Msg) Nack(why Nack) error {
 	if err := o.lateLocked("nack"); err != nil {
 		return err
 	}
-	if in.state.Refuse(o.tag()) {
+	if o.refuseLocked(why) {
 		in.r.acks.counts.NackedIn++
-		in.sayLocked(zmtp.AppendNack(nil, &zmtp.Nack{Tag: o.tag(), Reject: why.Reject, After: why.After, Reason: why.Reason}))
 	}
 	return nil
+}
+
+// refuseLocked says that the message is not handled, unless it is settled. receiver.mu is held, and the connection is open.
+func (o *origin) refuseLocked(why Nack) bool {
+	if !o.in.state.Refuse(o.tag()) {
+		return false
+	}
+	o.in.sayLocked(zmtp.AppendNack(nil, &zmtp.Nack{Tag: o.tag(), Reject: why.Reject, After: why.After, Reason: why.Reason}))
+	return true
 }
 
 // lateLocked returns the error for what comes too late to be said. receiver.mu is held.

@@ -31,11 +31,12 @@ const (
 	Resumed                              // publishers with WithSpool, and WithDurable: the subscription Name goes on at message From; To is the last one so far
 	Missed                               // likewise: messages From to To, Count of them, are gone from the log and were not handled for Name; Err says why
 	WindowTrouble                        // handled messages could not be marked, as Err says, and are not acknowledged; it is tried again, but for an ErrWindow
+	Conflicted                           // a message from Peer had the id of another that was handled, as Err says, and was refused for good (WithMessageID)
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "resumed", "missed", "trouble with the window", "reload failed"}
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "resumed", "missed", "trouble with the window", "conflict", "reload failed"}
 
 // String returns the kind in words.
 func (k EventKind) String() string {
@@ -89,7 +90,7 @@ type Event struct {
 	From, To uint64        // Resumed and Missed: numbers of messages in the publisher's log
 	Reason   DropReason    // Dropped
 	Refusal  Refusal       // HandshakeFailed and Disconnected: what was wrong with the peer, zero for nothing
-	Count    uint64        // Dropped, Redelivered, DeadLettered and Missed
+	Count    uint64        // Dropped, Redelivered, DeadLettered, Missed and Conflicted
 }
 
 // String returns the event in one line of what prints.

@@ -5,7 +5,7 @@ import "github.com/meshmq/meshmq/socket/spool"
 // flight is a message from when Recv returns it until what became of it is known, and marked.
 type flight struct {
 	mark   spool.Mark
-	owner  *origin // of the copy that Recv returned, or is about to
+	owner  *origin // of the copy that Recv returned, or is about to; nil when it is over
 	state  flightState
 	copies []held
 }
@@ -20,8 +20,9 @@ const (
 
 // held is a message that was taken from the inbox and is not returned.
 type held struct {
-	m Msg
-	p *pipe
+	m    Msg
+	p    *pipe
+	mark spool.Mark
 }
 
 // place is a mark's name but for its id.

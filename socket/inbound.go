@@ -371,7 +371,8 @@ func (r *receiver) ackStats(s *AckStats) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.acks.counts
-	s.AckedIn, s.NackedIn, s.RedeliveredIn, s.ReturnedIn, s.DuplicatesIn = c.AckedIn, c.NackedIn, c.RedeliveredIn, c.ReturnedIn, c.DuplicatesIn
+	s.AckedIn, s.NackedIn, s.RedeliveredIn, s.ReturnedIn = c.AckedIn, c.NackedIn, c.RedeliveredIn, c.ReturnedIn
+	s.DuplicatesIn, s.ConflictsIn = c.DuplicatesIn, c.ConflictsIn
 	for p := range r.peers {
 		if in := p.inbound.Load(); in != nil {
 			s.UnackedIn += int(in.state.Open())

@@ -18,7 +18,7 @@ func (a *assured) giveUpLocked(r redelivery) {
 
 // bury reports a dead letter.
 func (c *core) bury(d DeadLetter) {
-	c.hub.emit(Event{Kind: DeadLettered, Err: fmt.Errorf("message %d: %s", d.Number, d.Reason), Count: 1})
+	c.hub.emit(Event{Kind: DeadLettered, Name: d.Name, Err: fmt.Errorf("message %d: %s", d.Number, d.Reason), Count: 1})
 	if f := c.cfg.onDeadLetter; f != nil {
 		d.Frames = cloneFrames(d.Frames)
 		f(d)

@@ -86,8 +86,9 @@ func (q *once) flush(ctx context.Context) error {
 	}
 	q.troubled = false
 	for _, f := range batch {
+		o := f.owner
 		q.endLocked(f)
-		r.settleLocked(f.owner)
+		r.settleLocked(o)
 	}
 	r.tellLocked()
 	return nil

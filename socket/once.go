@@ -16,7 +16,7 @@ import (
 type once struct {
 	r      *receiver
 	window Window
-	id     func(Msg) string
+	id     func(Msg) (id string, body []byte)
 	close  func() error  // nil: the window is not ours
 	wake   chan struct{} // a signal that there is something to mark
 
@@ -56,13 +56,15 @@ func (r *receiver) openOnce() {
 // markOf returns what a message is known by.
 func (q *once) markOf(m Msg) (mark spool.Mark, ok bool) {
 	mark, ok = m.Mark()
-	if ok {
-		mark.Sum = sumOf(m.Frames[q.r.lead:])
-	}
+	mark.Sum = sumOf(m.Frames[q.r.lead:]...)
 	if q.id != nil {
-		if mark.ID = q.id(m); len(mark.ID) > sha256.Size*2 {
-			sum := sha256.Sum256([]byte(mark.ID))
+		id, body := q.id(m)
+		if mark.ID = id; len(id) > sha256.Size*2 {
+			sum := sha256.Sum256([]byte(id))
 			mark.ID = hex.EncodeToString(sum[:])
+		}
+		if mark.Body = mark.Sum; body != nil {
+			mark.Body = sumOf(body)
 		}
 	}
 	return mark, ok || mark.ID != ""
@@ -71,7 +73,7 @@ func (q *once) markOf(m Msg) (mark spool.Mark, ok bool) {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // sumOf tells messages apart. It is never 0.
-func sumOf(frames [][]byte) uint32 {
+func sumOf(frames ...[]byte) uint32 {
 	sum := uint32(len(frames))
 	for _, f := range frames {
 		sum = crc32.Update(sum^uint32(len(f)), castagnoli, f)
@@ -89,7 +91,8 @@ func (q *once) admit(m Msg, p *pipe) bool {
 	if !ok {
 		return true
 	}
-	entered, err := q.enter(mark, held{m, p})
+	h := held{m, p, mark}
+	entered, err := q.enter(h)
 	if err != nil {
 		p.kill(err)
 	}
@@ -100,28 +103,31 @@ func (q *once) admit(m Msg, p *pipe) bool {
 	if !q.window.Seen(mark) {
 		return true
 	}
-	c, can := q.window.(clasher)
-	if err := q.forgo(o.flight(), held{m, p}, can && c.Clash(mark)); err != nil {
+	var place, id bool
+	if c, can := q.window.(clasher); can {
+		place, id = c.Clash(mark)
+	}
+	if err := q.forgo(o.flight(), h, place, id); err != nil {
 		p.kill(err)
 	}
 	return false
 }
 
 // enter makes the message a flight of its own, unless an earlier copy is one: then it waits for that.
-func (q *once) enter(mark spool.Mark, h held) (entered bool, clashes error) {
+func (q *once) enter(h held) (entered bool, clashes error) {
 	q.r.mu.Lock()
 	defer q.r.mu.Unlock()
 	o := h.m.from
-	f := q.flights.find(mark)
+	f := q.flights.find(h.mark)
 	if f == nil {
-		f = &flight{mark: mark, owner: o}
+		f = &flight{mark: h.mark, owner: o}
 		o.flights[o.nth] = f
 		q.flights.add(f)
 		return true, nil
 	}
 	q.r.uncountLocked(h.m)
-	if clash(f.mark, mark) {
-		return false, q.refuseLocked(h, mark)
+	if samePlace(f.mark, h.mark) && f.mark.Sum != h.mark.Sum {
+		return false, q.refuseLocked(h)
 	}
 	if o.in.open { // else it comes once more
 		f.copies = append(f.copies, h)
@@ -130,22 +136,26 @@ func (q *once) enter(mark spool.Mark, h held) (entered bool, clashes error) {
 	return false, nil
 }
 
-// clash reports whether marks name the same place for different messages.
-func clash(a, b spool.Mark) bool {
-	return a.Number == b.Number && a.Stream == b.Stream && a.Sum != b.Sum
-}
+// samePlace reports whether marks name the same place.
+func samePlace(a, b spool.Mark) bool { return a.Number > 0 && placeOf(a) == placeOf(b) }
 
-// forgo ends the flight of a message that the window has seen. It is acknowledged again, unless it is another message in the same place.
-func (q *once) forgo(f *flight, h held, clashes bool) error {
+// forgo ends the flight of a message that the window has seen. It is acknowledged again, unless it is another message in the same place, or with the same id.
+func (q *once) forgo(f *flight, h held, place, id bool) error {
 	q.r.mu.Lock()
 	defer q.r.mu.Unlock()
 	q.r.uncountLocked(h.m)
-	if clashes {
+	switch {
+	case place:
 		q.passLocked(f)
-		return q.refuseLocked(h, f.mark)
+		return q.refuseLocked(h)
+	case id:
+		for _, h := range append(q.overLocked(f), h) {
+			q.rejectLocked(h)
+		}
+	default:
+		q.endLocked(f)
+		q.dropLocked(h)
 	}
-	q.endLocked(f)
-	q.dropLocked(h)
 	return nil
 }
 
@@ -164,8 +174,19 @@ func (q *once) dropLocked(h held) {
 	q.r.settleLocked(h.m.from)
 }
 
+// rejectLocked refuses a message for good that has the id of another which is marked: its sender keeps it as a dead letter. On a connection that has
+// ended there is nothing to say; the message comes again.
+func (q *once) rejectLocked(h held) {
+	err := fmt.Errorf("another message with the id %q was handled", h.mark.ID)
+	if o := h.m.from; o.in.open && o.refuseLocked(Reject(err.Error())) {
+		q.r.acks.counts.ConflictsIn++
+		q.r.c.hub.emit(Event{Kind: Conflicted, Endpoint: h.p.endpoint, Peer: o.peer, Err: err, Count: 1})
+	}
+}
+
 // refuseLocked lets go of the connection of a message that stands in the place of another, and returns what the caller is to end it for.
-func (q *once) refuseLocked(h held, mark spool.Mark) error {
+func (q *once) refuseLocked(h held) error {
+	mark := h.mark
 	in := h.m.from.in
 	if !in.open {
 		return nil
@@ -175,28 +196,36 @@ func (q *once) refuseLocked(h held, mark spool.Mark) error {
 	return fmt.Errorf("%w: stream %x, incarnation %d, message %d", ErrStream, mark.Stream, mark.Incarnation, mark.Number)
 }
 
-// endLocked takes a flight out of the books; its copies are of a message that is marked.
+// endLocked ends a flight whose message is marked. Its copies are duplicates, or conflicts.
 func (q *once) endLocked(f *flight) {
-	q.flights.remove(f)
-	f.state = over
-	for _, h := range f.copies {
-		q.dropLocked(h)
+	for _, h := range q.overLocked(f) {
+		if samePlace(f.mark, h.mark) || f.mark.Body == h.mark.Body {
+			q.dropLocked(h)
+		} else {
+			q.rejectLocked(h)
+		}
 	}
+}
+
+// overLocked takes a flight out of the books, and returns its copies. It lets go of its owner, which would keep the origins beside it in memory, and through their
+// flights all that came before.
+func (q *once) overLocked(f *flight) (copies []held) {
+	q.flights.remove(f)
 	delete(q.waiting, f)
-	f.copies = nil
+	copies = f.copies
+	f.state, f.owner, f.copies = over, nil, nil
+	return copies
 }
 
 // passLocked ends a flight whose message was not handled, in favour of its next copy.
 func (q *once) passLocked(f *flight) {
-	q.flights.remove(f)
-	delete(q.waiting, f)
-	f.state = over
-	if len(f.copies) == 0 {
+	copies := q.overLocked(f)
+	if len(copies) == 0 {
 		return
 	}
-	h := f.copies[0]
-	next := &flight{mark: f.mark, owner: h.m.from, copies: f.copies[1:]}
-	h.m.from.flights[h.m.from.nth], f.copies = next, nil
+	h := copies[0]
+	next := &flight{mark: h.mark, owner: h.m.from, copies: copies[1:]}
+	h.m.from.flights[h.m.from.nth] = next
 	q.flights.add(next)
 	if len(next.copies) > 0 {
 		q.waiting[next] = struct{}{}

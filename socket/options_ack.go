@@ -88,7 +88,8 @@ var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub, 
 // A PUSH, DEALER or ROUTER that sends on acknowledged links has a queue to peers that are connected only, as with WithImmediate. Send gives the message to the peer with the fewest
 // messages outstanding, none beyond the credit that a peer gave (WithAckCredit there); WithSendHWM counts messages until they are acknowledged. Both high-water marks are 16384
 // messages by default with WithAck. Send returns nil when the message is kept here in memory; while nobody has room it blocks. What comes back from a peer goes to another, or to the next connection, before anything newer;
-// a ROUTER keeps it for the same routing id (WithAwayLimit). WithRetry says when a refused message is tried again, WithAttempts and WithDeadLetter what becomes of it in the end. WaitAcked
+// a ROUTER keeps it for the same routing id (WithAwayLimit). WithRetry says when a refused message is tried again, WithAttempts and WithDeadLetter what becomes of it in the end: with
+// neither WithDeadLetter nor a spool it is dropped then, which is an event and a counter (DropDead, AckStats.DeadLettered). WaitAcked
 // waits until all that was sent is acknowledged, Shutdown too, and says how much was left.
 //
 // It is not for use with WithConflate, WithPublishAuthorizer, WithProbe and WithHelloMessage. Default: off.

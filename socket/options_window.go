@@ -18,13 +18,15 @@ type Window interface {
 	Mark(ctx context.Context, marks ...spool.Mark) error
 }
 
-// clasher is a Window that tells two messages in one place apart, as *spool.Window does.
-type clasher interface{ Clash(m spool.Mark) bool }
+// clasher is a Window that tells two messages in one place, or with one id, apart, as *spool.Window does.
+type clasher interface {
+	Clash(m spool.Mark) (place, id bool)
+}
 
 // windowConfig is what options set about windows.
 type windowConfig struct {
 	openWindow func() (Window, func() error, error) // nil: there is none
-	messageID  func(Msg) string                     // nil: messages are known by their place
+	messageID  func(Msg) (string, []byte)           // nil: messages are known by their place
 }
 
 // checkWindow finds what a window cannot be combined with.
@@ -90,7 +92,10 @@ func WithWindowOn(w Window) Option {
 // WithMessageID has a window know messages by ids as well, such as that of an envelope: what a sender sends twice is handled once then, not just what comes
 // twice. id gets messages as Recv returns them, before Recv does, from whoever calls it, and must return the same for the same message, which it must not
 // change; "" is for messages without. Ids of more than 64 bytes are known by their SHA-256. It needs WithWindow. Default: none.
-func WithMessageID(id func(Msg) string) Option {
+//
+// body is what all messages with that id are to say; nil stands for all of the message. The first that is handled wins: one with its id and another body, told by a CRC-32C, is
+// refused for good, so that its sender has it as a dead letter, is counted (AckStats.ConflictsIn) and is an event (Conflicted). A Window of your own takes it for a duplicate, unless it has the method Clash of *spool.Window.
+func WithMessageID(id func(Msg) (id string, body []byte)) Option {
 	return func(c *config) error {
 		if id == nil {
 			return bad("WithMessageID", "nil", "want a function")

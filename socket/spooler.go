@@ -165,7 +165,7 @@ type spoolWay struct{ p *pipe }
 
 func (w spoolWay) deliver(d *delivery) (ok, flush bool) {
 	return w.p.out.Deliver(d.frames, d.size, link.Delivery{
-		Number: d.number, Incarnation: d.incarnation, Attempt: d.attempt, Failed: d.failed, Alone: d.alone,
+		Number: d.number, As: d.origin, Incarnation: d.incarnation, Attempt: d.attempt, Failed: d.failed, Alone: d.alone,
 	})
 }
 

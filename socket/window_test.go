@@ -236,7 +236,10 @@ func TestWindow_CopiesWait(t *testing.T) {
 func TestWindow_Ids(t *testing.T) {
 	t.Parallel()
 	w := memWindow(t, spooltest.NewMem(), spool.WindowOptions{})
-	pull := windowed(t, w, socket.WithMessageID(func(m socket.Msg) string { return strings.TrimPrefix(m.String(), "-") }))
+	pull := windowed(t, w, socket.WithMessageID(func(m socket.Msg) (string, []byte) {
+		id := strings.TrimPrefix(m.String(), "-")
+		return id, []byte(id)
+	}))
 	raw := source(t, pull, 16384, 8<<20)
 	long := strings.Repeat("x", 100)
 	for _, m := range []string{"a", long, "-"} {
@@ -367,7 +370,7 @@ func TestWindow_Options(t *testing.T) {
 	w, err := spool.OpenWindow(dir, spool.WindowOptions{})
 	require.NoError(t, err, "the socket has closed it")
 	defer w.Close()
-	id := socket.WithMessageID(socket.Msg.String)
+	id := socket.WithMessageID(func(m socket.Msg) (string, []byte) { return m.String(), nil })
 	for name, test := range map[string]struct {
 		err  error
 		opts []socket.Option

@@ -133,8 +133,8 @@ func newSpoolDead() *cobra.Command {
 		Use:   "dead DIR [NUMBER|FROM-TO...]",
 		Short: "List the dead letters of a spool",
 		Long: `dead prints the messages that were given up, all or those of the numbers named: the number of the letter, which replay and
-purge take, the number that the message had, how often it was delivered in vain, when it was given up, why, and the message, all
-separated by TABs.`,
+purge take, the number that the message had, the consumer that gave it up ("-" is the one that every queue has, else the name of a durable
+subscription), how often it was delivered to that in vain, when it was given up, why, and the message, all separated by TABs.`,
 		Example: `  meshmq spool dead outbox
   meshmq spool dead outbox --json | jq -r .reason | sort | uniq -c`,
 		Args:              wantDir,
@@ -152,7 +152,7 @@ separated by TABs.`,
 		},
 	}
 	cmd.Flags().VarP((*number)(&count), "count", "n", "stop after `N` letters")
-	out.addAs(cmd, `print a line {"frames":[...],"number":1,"origin":7,"attempts":5,"time":"...","dead":"...","reason":"..."} per letter`)
+	out.addAs(cmd, `print a line {"frames":[...],"number":1,"origin":7,"consumer":"","attempts":5,"time":"...","dead":"...","reason":"..."} per letter`)
 	return cmd
 }
 
@@ -191,13 +191,14 @@ func printLetter(out *output, l spool.Letter) error {
 			Frames   []jsonFrame `json:"frames"`
 			Number   uint64      `json:"number"`
 			Origin   uint64      `json:"origin"`
+			Consumer string      `json:"consumer"`
 			Attempts int         `json:"attempts"`
 			Time     string      `json:"time"`
 			Dead     string      `json:"dead"`
 			Reason   string      `json:"reason"`
-		}{jsonFrames(l.Frames), l.Number, l.Origin, l.Attempts, instant(l.Time), instant(l.Buried), l.Reason})
+		}{jsonFrames(l.Frames), l.Number, l.Origin, l.Consumer, l.Attempts, instant(l.Time), instant(l.Buried), l.Reason})
 	}
-	err := out.write(fmt.Appendf(nil, "%d\t%d\t%d\t%s\t%s\t", l.Number, l.Origin, l.Attempts, instant(l.Buried), cmp.Or(printable(l.Reason), "-")))
+	err := out.write(fmt.Appendf(nil, "%d\t%d\t%s\t%d\t%s\t%s\t", l.Number, l.Origin, cmp.Or(printable(l.Consumer), "-"), l.Attempts, instant(l.Buried), cmp.Or(printable(l.Reason), "-")))
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,14 @@ import (
 
 func newSpoolReplay() *cobra.Command {
 	var rate, count int
+	var asNew bool
 	cmd := &cobra.Command{
 		Use:   "replay DIR [NUMBER|FROM-TO...]",
 		Short: "Put dead letters back into their spool",
 		Long: `replay puts dead letters, all or those of the numbers named, back into the spool, behind all that is in it, and removes them from
 the dead. It prints the number of each letter, a TAB, and the number that its message has now, when that is on disk. They are sent
-when a program opens the spool. A replay that is killed may leave messages of its
+when a program opens the spool. Receivers are told the place that each had at first: one that remembers it as handled (pull --window) drops it, one that refused it
+gets it again. With --as-new they are new messages to all. A replay that is killed may leave messages of its
 last moment in both places, never in neither.`,
 		Example: `  meshmq spool replay outbox
   meshmq spool replay outbox 3 7-9 --rate 100`,
@@ -30,7 +32,7 @@ last moment in both places, never in neither.`,
 				return err
 			}
 			return openSpool(cmd, args[0], spool.Options{}, func(l *spool.Log) error {
-				r := replay{cmd: cmd, which: which, count: count}
+				r := replay{cmd: cmd, which: which, count: count, asNew: asNew}
 				if rate > 0 {
 					r.pause = time.Second / time.Duration(rate)
 				}
@@ -40,6 +42,7 @@ last moment in both places, never in neither.`,
 	}
 	cmd.Flags().Var((*number)(&rate), "rate", "put back at most `N` messages a second")
 	cmd.Flags().VarP((*number)(&count), "count", "n", "stop after `N` letters")
+	cmd.Flags().BoolVar(&asNew, "as-new", false, "send them as new messages, also to who has handled them")
 	return cmd
 }
 
@@ -48,6 +51,7 @@ type replay struct {
 	cmd   *cobra.Command
 	which []numbers
 	count int
+	asNew bool
 	pause time.Duration
 	done  int
 }
@@ -78,6 +82,9 @@ func (r *replay) letters(ctx context.Context, dead *spool.Dead) error {
 			continue
 		case r.done > 0 && r.pause > 0 && !pause(ctx, r.pause), ctx.Err() != nil:
 			return ctx.Err()
+		}
+		if r.asNew {
+			letter.Origin = 0
 		}
 		n, err := dead.Replay(context.WithoutCancel(ctx), letter)
 		if err != nil {

@@ -10,7 +10,7 @@
 // Read when Prometheus asks, with the label socket; nothing is counted twice, and the hot path knows nothing of it.
 //
 //	meshmq_socket_...   messages and bytes sent and received, dropped (reason), peers (state), refused peers (reason), queued messages and bytes
-//	                    (direction), reconnects, and what acknowledged links say: unacknowledged, redelivered, duplicates, refused, dead letters
+//	                    (direction), reconnects, and what acknowledged links say: unacknowledged, redelivered, duplicates, conflicts, refused, dead letters
 //	meshmq_spool_...    of sockets with WithSpool: depth, bytes, age of the oldest message, in flight, delivered, redelivered, failed, dead letters,
 //	                    full, broken; of durable subscriptions (durable): lag, in flight, lost
 //	meshmq_log_...      of logs used without a socket (WatchSpool, label spool): bytes, segments, appended, syncs, dropped, full, failed, lag (consumer)

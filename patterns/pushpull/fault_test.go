@@ -145,9 +145,28 @@ func TestFault28_RetriesBackOffAndSpread(t *testing.T) {
 // One message that cannot be handled is given up after as many attempts as are allowed, once, with its cause and headers, and holds up none of the others.
 func TestFault29_PoisonAmongMany(t *testing.T) {
 	t.Parallel()
+	t.Run("in memory", func(t *testing.T) {
+		t.Parallel()
+		poisonAmongMany(t, assured)
+	})
+	t.Run("in a spool", func(t *testing.T) {
+		t.Parallel()
+		p := poisonAmongMany(t, patterns.WithSpool(t.TempDir(), small))
+		letters := 0
+		for d, err := range p.DeadLetters() {
+			require.NoError(t, err)
+			assert.Equal(t, "4711", d.Envelope.Header("tenant"))
+			letters++
+		}
+		assert.Equal(t, 1, letters)
+	})
+}
+
+func poisonAmongMany(t *testing.T, keeping patterns.Option) *pushpull.Producer[Order] {
+	t.Helper()
 	const many, poison, allowed = 10_000, 4711, 3
 	died, dead := graves()
-	p, first := pair(t, []patterns.Option{assured, died, quick()}, []patterns.Option{assured, silent, patterns.WithConcurrency(4)})
+	p, first := pair(t, []patterns.Option{keeping, died, quick()}, []patterns.Option{assured, silent, patterns.WithConcurrency(4)})
 	second := pushpull.NewWorker[Order](assured, silent)
 	t.Cleanup(func() { second.Close() })
 	addr, err := second.Bind("tcp://127.0.0.1:0")
@@ -187,6 +206,7 @@ func TestFault29_PoisonAmongMany(t *testing.T) {
 		}
 	}
 	assert.Equal(t, allowed, times[poison])
+	return p
 }
 
 // While there is no room for dead letters messages that are given up stay, Send waits in the end, and nothing is lost.

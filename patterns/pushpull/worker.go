@@ -70,13 +70,13 @@ func pulling(c *conf.Config, wrong error) (opts []socket.Option) {
 	return append(opts, c.Socket...)
 }
 
-// messageID is by what a window knows messages, whoever sends them.
-func messageID(m socket.Msg) string {
+// messageID is by what a window knows messages, whoever sends them and when.
+func messageID(m socket.Msg) (id string, body []byte) {
 	var e codec.Envelope
 	if len(m.Frames) != 1 || e.Decode(m.Frames[0]) != nil || e.ID.IsZero() {
-		return ""
+		return "", nil
 	}
-	return string(e.ID[:])
+	return e.ID.String(), e.Body
 }
 
 // Run calls handler for each value that arrives, by as many goroutines as WithConcurrency says, until ctx ends, Shutdown or Close.

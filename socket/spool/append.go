@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -120,9 +121,18 @@ func receive(ctx context.Context, ch chan struct{}) error {
 
 // enqueueLocked encodes a message behind those that wait to be written.
 func (l *Log) enqueueLocked(ctx context.Context, frames [][]byte) (uint64, error) {
-	kind, n, sum := recordFrames, 0, uint32(0)
+	kind := recordFrames
 	if len(frames) == 1 {
-		kind, n, sum = recordMessage, len(frames[0]), crc32.Checksum(frames[0], castagnoli)
+		kind = recordMessage
+	}
+	return l.enqueueAsLocked(ctx, kind, frames)
+}
+
+// enqueueAsLocked is enqueueLocked for a kind of record; the first frame of recordReplayed is the place.
+func (l *Log) enqueueAsLocked(ctx context.Context, kind recordKind, frames [][]byte) (uint64, error) {
+	n, sum := 0, uint32(0)
+	if kind == recordMessage {
+		n, sum = len(frames[0]), crc32.Checksum(frames[0], castagnoli)
 	} else {
 		n, sum = measure(frames)
 	}
@@ -136,7 +146,7 @@ func (l *Log) enqueueLocked(ctx context.Context, frames [][]byte) (uint64, error
 	b := slices.Grow(l.buf, int(size))
 	b = appendRecordHeader(b, kind, l.next, l.tick(), n, sum)
 	for _, f := range frames {
-		if kind == recordFrames {
+		if kind != recordMessage {
 			b = binary.AppendUvarint(b, uint64(len(f)))
 		}
 		b = append(b, f...)
@@ -160,16 +170,25 @@ func measure(frames [][]byte) (n int, sum uint32) {
 	return n, sum
 }
 
-// splitFrames appends the frames of a message's payload to frames.
-func splitFrames(frames [][]byte, r record) ([][]byte, error) {
-	if r.kind == recordMessage {
-		return append(frames, r.payload), nil
+// parse takes a message's payload apart; frames is room for its frames.
+func (r *Record) parse(frames [][]byte, from record) error {
+	if from.kind == recordMessage {
+		r.Frames = append(frames, from.payload)
+		return nil
 	}
-	d := decoder{b: r.payload}
-	for len(d.b) > 0 {
+	d := decoder{b: from.payload}
+	if from.kind == recordReplayed {
+		at := decoder{b: d.bytes()}
+		r.Origin, r.Incarnation = at.uvarint(), uint32(at.uvarint())
+		if d.err = cmp.Or(d.err, at.err); d.err == nil && !isPlace(r.Origin) {
+			d.err = errState
+		}
+	}
+	for len(d.b) > 0 && d.err == nil {
 		frames = append(frames, d.bytes())
 	}
-	return frames, d.err
+	r.Frames = frames
+	return d.err
 }
 
 // admit waits until a record of size bytes has a place, and gives it to the caller.

@@ -1,12 +1,14 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"time"
 )
 
@@ -19,10 +21,12 @@ type Dead struct {
 
 // Letter is a message given up.
 type Letter struct {
-	// Number is its place among the dead letters, Origin, Incarnation and Time are what it had in the spool.
+	// Number is its place among the dead letters, Origin, Incarnation and Time are what it had in the spool: the first two at first, if it has been replayed since.
 	Number, Origin uint64
 	Incarnation    uint32
 	Time           time.Time
+	// Consumer is who gave it up, "" for that of Queue.
+	Consumer string
 	// Buried is when it was given up, Attempts after how many deliveries, Reason why.
 	Buried   time.Time
 	Attempts int
@@ -70,11 +74,11 @@ const maxReason = 4 << 10
 // letter of a message that is still delivered, never neither.
 func (d *Dead) Bury(ctx context.Context, c *Consumer, r Record, reason string) error {
 	reason = reason[:min(len(reason), maxReason)]
-	b := binary.AppendUvarint(nil, r.Number)
+	b := binary.AppendUvarint(nil, cmp.Or(r.Origin, r.Number))
 	b = binary.AppendUvarint(b, uint64(r.Incarnation))
 	b = binary.AppendUvarint(b, uint64(r.Time.UnixNano()))
 	b = binary.AppendUvarint(b, uint64(c.Attempts(r.Number)))
-	b = append(b, reason...)
+	b = append(appendName(b, c.Name()), reason...)
 	if _, err := d.log.Append(ctx, append([][]byte{b}, r.Frames...)...); err != nil {
 		return fmt.Errorf("bury message %d: %w", r.Number, err)
 	}
@@ -113,7 +117,7 @@ func parseLetter(r Record) (Letter, error) {
 	l := Letter{Number: r.Number, Buried: r.Time, Frames: r.Frames[1:]}
 	l.Origin, l.Incarnation = d.uvarint(), uint32(d.uvarint())
 	l.Time, l.Attempts = time.Unix(0, int64(d.uvarint())), int(d.uvarint())
-	l.Reason = string(d.b)
+	l.Consumer, l.Reason = d.name(), string(d.b)
 	if d.err != nil {
 		return l, fmt.Errorf("letter %d: %w", r.Number, d.err)
 	}
@@ -123,10 +127,11 @@ func parseLetter(r Record) (Letter, error) {
 // Len returns how many letters there are.
 func (d *Dead) Len() uint64 { return d.log.Queue().Pending() }
 
-// Replay puts the message of a letter back into the spool, as a new message with the number returned, and purges
-// the letter when that is on disk. After a crash there may be both, of all letters that were replayed within the last moment: see Purge.
+// Replay puts the message of a letter back into the spool, behind all others, and purges the letter when that is on disk. The number returned is where it is
+// now; receivers are told the place that it had at first, Origin and Incarnation, so that one whose window knows that as handled drops it. With an Origin of 0 it is
+// a new message to them. After a crash there may be both, of all letters that were replayed within the last moment: see Purge.
 func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
-	n, err := d.l.Append(ctx, letter.Frames...)
+	n, err := d.l.replay(ctx, letter)
 	if err == nil {
 		err = d.l.Flush(ctx)
 	}
@@ -134,6 +139,24 @@ func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
 		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
 	}
 	return n, d.Purge(letter.Number, letter.Number)
+}
+
+// isPlace reports whether a message can have that number: those above cannot be told to receivers.
+func isPlace(n uint64) bool { return n > 0 && n <= math.MaxInt64 }
+
+// replay appends the message of a letter.
+func (l *Log) replay(ctx context.Context, letter Letter) (uint64, error) {
+	if !isPlace(letter.Origin) {
+		return l.Append(ctx, letter.Frames...)
+	}
+	place := binary.AppendUvarint(binary.AppendUvarint(nil, letter.Origin), uint64(letter.Incarnation))
+	l.mu.Lock()
+	n, err := l.enqueueAsLocked(ctx, recordReplayed, append([][]byte{place}, letter.Frames...))
+	if err != nil {
+		l.mu.Unlock()
+		return 0, err
+	}
+	return n, l.await(ctx, n)
 }
 
 // Purge lets the letters lo to hi go for good. That is on disk a moment later (50 ms), or when the log is closed: a crash before brings them back.

@@ -42,6 +42,7 @@
 //	kind 3    changes of state: who acknowledged what (state.go has the operations)
 //	kind 4    all of the state, twice at the beginning of each segment, the first padded to 4096 bytes
 //	kind 5    end: all before it is durable; "turned" if another segment follows
+//	kind 6    message that was a dead letter and was replayed: as kind 2, behind a frame of two varints, the number and the incarnation that it had before
 //
 // A record that is no message has the number of the next one. A segment is allocated as a whole, filled up, and
 // cut to its length when the next one begins. Where a log that was closed goes on, an empty record of kind 3 takes

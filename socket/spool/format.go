@@ -157,9 +157,13 @@ const (
 	recordState      recordKind = 3 // changes of state since the last such record, see state.go
 	recordCheckpoint recordKind = 4 // all of the state
 	recordEnd        recordKind = 5 // all before it is durable, and nothing follows unless the log was opened again
+	recordReplayed   recordKind = 6 // a message that was a dead letter: as recordFrames, behind the number and incarnation that it had before
+	lastKind                    = recordReplayed
 )
 
-func (k recordKind) isMessage() bool { return k == recordMessage || k == recordFrames }
+func (k recordKind) isMessage() bool {
+	return k == recordMessage || k == recordFrames || k == recordReplayed
+}
 
 // record is one record of a segment. What is not a message has the number of the next message.
 type record struct {
@@ -211,7 +215,7 @@ func (s salt) parseHeader(b []byte) (r record, n int, sum uint32, ok bool) {
 	le := binary.LittleEndian
 	head := le.Uint32(b)
 	r.kind = recordKind(head >> 28)
-	if r.kind == 0 || r.kind > recordEnd || le.Uint32(b[28:]) != crc32.Update(s.header, castagnoli, b[:28]) {
+	if r.kind == 0 || r.kind > lastKind || le.Uint32(b[28:]) != crc32.Update(s.header, castagnoli, b[:28]) {
 		return record{}, 0, 0, false
 	}
 	r.synced = le.Uint32(b[4:])

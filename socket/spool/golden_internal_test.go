@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,8 +31,11 @@ func goldenKinds() map[string][]byte {
 		return b
 	}
 	mark := append(bytes.Repeat([]byte{7}, 16), 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
-	letter := binary.AppendUvarint([]byte{42, 3}, at) // number, incarnation, time, attempts, reason
-	letter = append(append(letter, 5), "poison"...)
+	told := slices.Clone(mark)
+	told[20], told[27] = 10, 0x80 // with sums behind it
+	told = append(told, 0xef, 0xbe, 0xad, 0xde, 1, 2, 3, 4)
+	letter := binary.AppendUvarint([]byte{42, 3}, at) // number, incarnation, time, attempts, consumer, reason
+	letter = append(append(letter, 5), "\x07billingpoison"...)
 	frames := binary.AppendUvarint(nil, uint64(len(letter)))
 	frames = append(append(frames, letter...), "\x06header\x04body"...)
 	const name = "00000000000000000001.seg"
@@ -42,11 +46,13 @@ func goldenKinds() map[string][]byte {
 			return appendRecord(b, recordMessage, 2, at+3, []byte("second"))
 		}),
 		"window/" + name: seg(segmentHeader{kind: kindWindow, base: 1}, func(b []byte) []byte {
-			return appendRecord(b, recordMessage, 1, at+1, append(mark, "order-1"...))
+			b = appendRecord(b, recordMessage, 1, at+1, append(slices.Clone(mark), "order-1"...))
+			return appendRecord(b, recordMessage, 2, at+2, append(told, "order-2"...))
 		}),
 		"dead/" + name: seg(segmentHeader{kind: Queue, base: 40, flags: flagCompacted, until: 45}, func(b []byte) []byte {
 			b = appendRecord(b, recordMessage, 41, at+1, []byte("stuck"))
-			b = appendRecord(b, recordState, 46, at+2, []byte{opAck, 0, 2, 40, 0, 2, 3})
+			b = appendRecord(b, recordReplayed, 45, at+1, []byte("\x02\x07\x02\x04back"))
+			b = appendRecord(b, recordState, 46, at+2, []byte{opAck, 0, 2, 40, 0, 2, 2})
 			return appendRecord(b, recordEnd, 46, at+3, turned)
 		}),
 		"dead/dead/" + name: seg(segmentHeader{kind: kindDead, base: 1}, func(b []byte) []byte {
@@ -89,6 +95,10 @@ func TestGoldenKinds(t *testing.T) {
 	stream := ID(bytes.Repeat([]byte{7}, 16))
 	assert.True(t, w.Seen(Mark{Stream: stream, Incarnation: 2, Number: 9}))
 	assert.False(t, w.Seen(Mark{Stream: stream, Incarnation: 1, Number: 9}))
+	place, id := w.Clash(Mark{Stream: stream, Incarnation: 2, Number: 10, Sum: 0xdeadbeef, ID: "order-2", Body: 1})
+	assert.False(t, place || id)
+	_, id = w.Clash(Mark{Stream: stream, Incarnation: 2, Number: 11, ID: "order-2", Body: 0x4030201})
+	assert.False(t, id)
 
 	report, err := Verify(filepath.Join(dir, "dead"))
 	require.NoError(t, err)
@@ -96,7 +106,10 @@ func TestGoldenKinds(t *testing.T) {
 	queue, err := Open(filepath.Join(dir, "dead"), Options{})
 	require.NoError(t, err)
 	defer queue.Close()
-	assert.Equal(t, []string{"stuck"}, texts(t, queue.Queue().Reader()))
+	assert.Equal(t, []string{"stuck", "back"}, texts(t, queue.Queue().Reader()))
+	replayed, err := queue.Reader(At(45)).TryNext()
+	require.NoError(t, err)
+	assert.Equal(t, Record{Number: 45, Origin: 7, Incarnation: 2, Time: time.Unix(1_700_000_000, 1), Frames: [][]byte{[]byte("back")}}, replayed)
 	assert.Equal(t, uint64(46), queue.Next())
 	dead, err := queue.Dead()
 	require.NoError(t, err)
@@ -104,7 +117,7 @@ func TestGoldenKinds(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, Letter{
 			Number: 1, Origin: 42, Incarnation: 3, Time: time.Unix(1_700_000_000, 0), Buried: time.Unix(1_700_000_000, 1),
-			Attempts: 5, Reason: "poison", Frames: [][]byte{[]byte("header"), []byte("body")},
+			Attempts: 5, Consumer: "billing", Reason: "poison", Frames: [][]byte{[]byte("header"), []byte("body")},
 		}, letter)
 	}
 	assert.Equal(t, uint64(1), dead.Len())

@@ -19,8 +19,11 @@ import (
 type Record struct {
 	// Number is its place in the log: each message has the number of the one before it plus 1.
 	Number uint64
+	// Origin is the number that it had before it was a dead letter, if it was replayed from there; else 0.
+	Origin uint64
 	// Incarnation counts how often the log was opened after a crash when the message was written. Numbers that were
-	// never confirmed are given again, so (ID, Incarnation, Number) names a message, (ID, Number) may not.
+	// never confirmed are given again, so (ID, Incarnation, Number) names a message, (ID, Number) may not. With an Origin
+	// it is that of then, and (ID, Incarnation, Origin) names the message.
 	Incarnation uint32
 	// Time is when it was appended. It never goes back within a log.
 	Time time.Time
@@ -172,11 +175,12 @@ func (r *Reader) TryNext() (Record, error) {
 			continue
 		}
 		r.since = 0
-		r.frames, err = splitFrames(r.frames[:0], rec)
-		if err != nil {
+		m := Record{Number: rec.number, Incarnation: r.header.incarnation, Time: time.Unix(0, rec.time), Attempts: attempts}
+		if err := m.parse(r.frames[:0], rec); err != nil {
 			return Record{}, fmt.Errorf("message %d in %s: %w", rec.number, segmentName(r.header.ordinal), err)
 		}
-		return Record{Number: rec.number, Incarnation: r.header.incarnation, Time: time.Unix(0, rec.time), Attempts: attempts, Frames: r.frames}, nil
+		r.frames = m.Frames
+		return m, nil
 	}
 }
 

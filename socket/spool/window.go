@@ -15,11 +15,13 @@ type Mark struct {
 	// Stream, Incarnation and Number are those of the sender's spool. Number 0: the message has no such name.
 	Stream      ID
 	Incarnation uint32
-	// Sum is a checksum of what the message says, for Clash. 0: it is not known.
+	// Sum is a checksum of the message, for Clash. 0: it is not known.
 	Sum    uint32
 	Number uint64
 	// ID is the sender's own id of the message, at most 64 bytes. Empty: it has none.
 	ID string
+	// Body is a checksum of what each message with this ID says, for Clash. 0: it is not known. It counts with a Sum.
+	Body uint32
 }
 
 // summed is set in the number of a mark on disk that has its Sum behind it: numbers are below.
@@ -27,10 +29,10 @@ const summed = 1 << 63
 
 // append encodes a mark:
 //
-//	+--------+-------------+---------------------+--------------------+----+
-//	| stream | incarnation | number, 8, and      | sum, 4,            | id |
-//	| 16     | 4           | summed if there is: | if number has bit  |    |
-//	+--------+-------------+---------------------+--------------------+----+
+//	+--------+-------------+---------------------+-------------------+--------------------+----+
+//	| stream | incarnation | number, 8, and      | sum, 4,           | body, 4, if summed | id |
+//	| 16     | 4           | summed if there is: | if number has bit | and there is an id |    |
+//	+--------+-------------+---------------------+-------------------+--------------------+----+
 func (m Mark) append(b []byte) []byte {
 	b = append(b, m.Stream[:]...)
 	b = binary.LittleEndian.AppendUint32(b, m.Incarnation)
@@ -39,6 +41,9 @@ func (m Mark) append(b []byte) []byte {
 	} else {
 		b = binary.LittleEndian.AppendUint64(b, m.Number|summed)
 		b = binary.LittleEndian.AppendUint32(b, m.Sum)
+		if m.ID != "" {
+			b = binary.LittleEndian.AppendUint32(b, m.Body)
+		}
 	}
 	return append(b, m.ID...)
 }
@@ -58,6 +63,11 @@ func parseMark(r Record) (m Mark, err error) {
 		}
 		m.Number &^= summed
 		m.Sum, b = binary.LittleEndian.Uint32(b), b[4:]
+		if len(b) > 4 { // an id has one byte or more
+			m.Body, b = binary.LittleEndian.Uint32(b), b[4:]
+		} else if len(b) > 0 {
+			return m, errState
+		}
 	}
 	m.ID = string(b)
 	return m, nil
@@ -105,8 +115,8 @@ type Window struct {
 	opened  time.Time
 
 	mu     sync.Mutex // guards the fields below
-	places map[place]placed
-	ids    map[string]int
+	places map[place]named
+	ids    map[string]named
 	marks  []entry // the oldest that counts is at first
 	first  int
 }
@@ -116,10 +126,26 @@ type entry struct {
 	at   time.Duration // since Window.opened
 }
 
-// placed is what is known of a place.
-type placed struct {
-	marks uint32 // how many name it
-	sum   uint32 // of the last of those
+// named is what is known of a place or an id.
+type named struct {
+	marks uint32 // how many have it
+	sum   uint32 // Sum or Body of the last of those
+}
+
+// clashes reports whether the name is that of something with another sum, as far as both are known.
+func (n named) clashes(sum uint32) bool { return n.sum != 0 && sum != 0 && n.sum != sum }
+
+// count notes that a mark with this sum has a name, and discount that one has it no more.
+func count[K comparable](names map[K]named, key K, sum uint32) {
+	names[key] = named{names[key].marks + 1, sum}
+}
+
+func discount[K comparable](names map[K]named, key K) {
+	if n := names[key]; n.marks > 1 {
+		names[key] = named{n.marks - 1, n.sum}
+	} else {
+		delete(names, key)
+	}
 }
 
 // OpenWindow opens the window in a directory of its own, as Open does.
@@ -145,7 +171,7 @@ func (o WindowOptions) open(open func(Options) (*Log, error)) (*Window, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Window{log: log, options: o, opened: time.Now(), places: make(map[place]placed), ids: make(map[string]int)}
+	w := &Window{log: log, options: o, opened: time.Now(), places: make(map[place]named), ids: make(map[string]named)}
 	if err := w.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("read window: %w", err), log.Close())
 	}
@@ -184,16 +210,18 @@ func (w *Window) Seen(m Mark) bool {
 	if m.Number > 0 && w.places[m.place()].marks > 0 {
 		return true
 	}
-	return m.ID != "" && w.ids[m.ID] > 0
+	return m.ID != "" && w.ids[m.ID].marks > 0
 }
 
-// Clash reports whether the place of m is that of another message: both have a Sum, and they differ. Then two senders number their messages in
-// one stream, such as one and a copy of its spool on another host.
-func (w *Window) Clash(m Mark) bool {
+// Clash reports whether a message that is Seen is another one than was marked. With place it stands where that stood and their Sums differ: then two senders number
+// their messages in one stream, such as one and a copy of its spool on another host. With id it stands elsewhere, has the ID of that, and another Body.
+func (w *Window) Clash(m Mark) (place, id bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known := w.places[m.place()].sum
-	return m.Number > 0 && m.Sum != 0 && known != 0 && known != m.Sum
+	if known := w.places[m.place()]; m.Number > 0 && known.marks > 0 {
+		return known.clashes(m.Sum), false
+	}
+	return false, m.ID != "" && w.ids[m.ID].clashes(m.Body)
 }
 
 // Mark remembers messages and returns when all of them are as safe as the policy says, one sync for all. Until then a crash may forget them, all or
@@ -222,7 +250,7 @@ func (w *Window) Mark(ctx context.Context, marks ...Mark) error {
 // write puts the marks into the log. With Enqueue for each the first would go to the disk alone.
 func (w *Window) write(ctx context.Context, marks []Mark) error {
 	l, n := w.log, uint64(0)
-	frames := [][]byte{make([]byte, 0, 32+maxMarkID)}
+	frames := [][]byte{make([]byte, 0, 36+maxMarkID)}
 	l.mu.Lock()
 	for _, m := range marks {
 		frames[0] = m.append(frames[0][:0])
@@ -250,10 +278,10 @@ func (w *Window) Close() error { return w.log.Close() }
 func (w *Window) add(m Mark) {
 	w.marks = append(w.marks, entry{mark: m, at: time.Since(w.opened)})
 	if m.Number > 0 {
-		w.places[m.place()] = placed{w.places[m.place()].marks + 1, m.Sum}
+		count(w.places, m.place(), m.Sum)
 	}
 	if m.ID != "" {
-		w.ids[m.ID]++
+		count(w.ids, m.ID, m.Body)
 	}
 	w.expire()
 }
@@ -276,15 +304,10 @@ func (w *Window) expire() {
 }
 
 func (w *Window) forget(m Mark) {
-	if p := w.places[m.place()]; p.marks > 1 {
-		w.places[m.place()] = placed{p.marks - 1, p.sum}
-	} else if m.Number > 0 {
-		delete(w.places, m.place())
+	if m.Number > 0 {
+		discount(w.places, m.place())
 	}
-	if m.ID == "" {
-		return
-	}
-	if w.ids[m.ID]--; w.ids[m.ID] == 0 {
-		delete(w.ids, m.ID)
+	if m.ID != "" {
+		discount(w.ids, m.ID)
 	}
 }

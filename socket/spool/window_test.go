@@ -45,6 +45,45 @@ func TestWindowKnowsWhatWasHandled(t *testing.T) {
 	require.ErrorIs(t, err, spool.ErrKind)
 }
 
+// What stands in the place of another message, or has its id, is told from what comes again, also after the window was opened anew. Where no sum is known nothing clashes.
+func TestWindowTellsMessagesApart(t *testing.T) {
+	t.Parallel()
+	fs := spooltest.NewMem()
+	w, err := spool.OpenWindowFS(fs, spool.WindowOptions{SegmentSize: 64 << 10})
+	require.NoError(t, err)
+	stream := spool.ID{1}
+	require.NoError(t, w.Mark(bounded(t),
+		spool.Mark{Stream: stream, Number: 1, Sum: 10, ID: "a", Body: 20}, spool.Mark{Stream: stream, Number: 2, Sum: 11}, spool.Mark{Stream: stream, Number: 3, ID: "c"},
+		spool.Mark{ID: "d", Sum: 12, Body: 21}, spool.Mark{Stream: stream, Number: 4, Sum: 13, ID: "e"}))
+	for range 2 {
+		for _, test := range []struct {
+			mark      spool.Mark
+			place, id bool
+		}{
+			{spool.Mark{Stream: stream, Number: 1, Sum: 10, ID: "a", Body: 20}, false, false},
+			{spool.Mark{Stream: stream, Number: 1, Sum: 10, ID: "a", Body: 99}, false, false}, // other ids than before, of the same message
+			{spool.Mark{Stream: stream, Number: 1, Sum: 99, ID: "a", Body: 99}, true, false},
+			{spool.Mark{Stream: stream, Number: 9, Sum: 99, ID: "a", Body: 20}, false, false},
+			{spool.Mark{Stream: stream, Number: 9, Sum: 99, ID: "a", Body: 99}, false, true},
+			{spool.Mark{Stream: stream, Number: 2, Sum: 99}, true, false},
+			{spool.Mark{Stream: stream, Number: 2}, false, false},
+			{spool.Mark{Stream: stream, Number: 3, Sum: 99, ID: "c", Body: 99}, false, false},
+			{spool.Mark{ID: "c", Sum: 99, Body: 99}, false, false},
+			{spool.Mark{ID: "d", Sum: 99, Body: 21}, false, false},
+			{spool.Mark{ID: "d", Sum: 99, Body: 99}, false, true},
+			{spool.Mark{ID: "e", Sum: 99, Body: 99}, false, false},
+		} {
+			require.True(t, w.Seen(test.mark), "%+v", test.mark)
+			place, id := w.Clash(test.mark)
+			assert.Equal(t, []bool{test.place, test.id}, []bool{place, id}, "%+v", test.mark)
+		}
+		require.NoError(t, w.Close())
+		w, err = spool.OpenWindowFS(fs.Crash(nil), spool.WindowOptions{SegmentSize: 64 << 10})
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+}
+
 func TestWindowForgetsByAge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

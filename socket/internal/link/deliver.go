@@ -1,6 +1,10 @@
 package link
 
-import "github.com/meshmq/meshmq/transport/zmtp"
+import (
+	"cmp"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
 
 // Deliver is Append on an acknowledged link: it queues a message that stays until it is settled. ok is false when there is no room, that is no
 // credit or as much outstanding as the high-water marks allow, or no connection; Room will be called.
@@ -102,18 +106,18 @@ func (k *kept) announce(d Delivery) int {
 		return 0
 	}
 	told := &k.told
-	attempt := uint32(d.Attempt)
+	number, attempt := cmp.Or(d.As, d.Number), uint32(d.Attempt)
 	switch {
 	case told.Number == 0 || told.Incarnation != d.Incarnation:
-		k.told = zmtp.Stream{Named: true, ID: k.Stream, Incarnation: d.Incarnation, Number: d.Number, Attempt: attempt}
+		k.told = zmtp.Stream{Named: true, ID: k.Stream, Incarnation: d.Incarnation, Number: number, Attempt: attempt}
 		k.scratch = zmtp.AppendStream(k.scratch, told)
-	case told.Attempt != attempt || d.Number < told.Number:
-		told.Named, told.Number, told.Attempt = false, d.Number, attempt
+	case told.Attempt != attempt || number < told.Number:
+		told.Named, told.Number, told.Attempt = false, number, attempt
 		k.scratch = zmtp.AppendStream(k.scratch, told)
-	case told.Number != d.Number:
-		k.scratch = zmtp.AppendSkip(k.scratch, d.Number-told.Number)
+	case told.Number != number:
+		k.scratch = zmtp.AppendSkip(k.scratch, number-told.Number)
 	}
-	told.Number = d.Number + 1
+	told.Number = number + 1
 	return len(k.scratch)
 }
 

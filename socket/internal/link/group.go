@@ -63,7 +63,7 @@ func (k *kept) add(d *Delivery, frames, size int, b *block) {
 	k.next++
 	k.msgs++
 	k.bytes += size
-	if k.first < k.behind {
+	if k.first < k.behind && len(k.scratch) == 0 { // else there is a command before it
 		if g := k.at(k.behind - 1); g.continues(tag-g.tag, d, frames, b) {
 			g.open |= 1 << (tag - g.tag)
 			g.size += size

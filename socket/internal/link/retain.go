@@ -23,7 +23,8 @@ var ErrTag = errors.New("acknowledgement of a message that was never sent")
 
 // Delivery is what an acknowledged link knows of a message besides its frames.
 type Delivery struct {
-	Number      uint64 // in the sender's stream, from 1
+	Number      uint64 // of the message, from 1: what Settled and Returned say
+	As          uint64 // its place in the sender's stream, 0 if that is Number
 	Incarnation uint32 // of the sender when it got that number
 	Attempt     int    // which delivery it is, from 1
 	Failed      int    // how many of those before have failed

@@ -23,6 +23,8 @@ type Backend struct {
 	Place func(t *testing.T) func(spool.Kind) (socket.Spool, error)
 	// Letters returns the dead letters of a spool.
 	Letters func(t *testing.T, s socket.Spool) []spool.Letter
+	// Replay puts a dead letter back, and purges it.
+	Replay func(t *testing.T, s socket.Spool, l spool.Letter)
 	// TooLarge is the size of a message that is.
 	TooLarge int
 }
@@ -299,6 +301,21 @@ func letters(k *kit) {
 	assert.Equal(k, "1 1 it is bad head body", fmt.Sprintf("%d %d %s %s %s", l.Origin, l.Attempts, l.Reason, l.Frames[0], l.Frames[1]))
 	assert.Equal(k, incarnation, l.Incarnation)
 	assert.True(k, rec.Time.Equal(l.Time))
+	assert.Empty(k, l.Consumer)
+
+	for again := range uint64(2) { // what is replayed keeps its place, also when it dies again
+		k.b.Replay(k.T, k.s, k.b.Letters(k.T, k.s)[0])
+		assert.Empty(k, k.b.Letters(k.T, k.s))
+		k.reopen()
+		r := k.queue().Reader(3 + again)
+		back, err := r.TryNext()
+		require.NoError(k, err)
+		assert.Equal(k, fmt.Sprint(3+again, 1, incarnation, "head", "body"), fmt.Sprint(back.Number, back.Origin, back.Incarnation, string(back.Frames[0]), string(back.Frames[1])))
+		back = back.Clone()
+		require.NoError(k, r.Close())
+		require.NoError(k, k.queue().Bury(k.ctx, back, "still"))
+	}
+	require.EqualValues(k, 1, k.b.Letters(k.T, k.s)[0].Origin)
 }
 
 // refusals: what cannot be is an error that says so, and changes nothing.

@@ -40,6 +40,13 @@ func TestDisk(t *testing.T) {
 			}
 			return all
 		},
+		Replay: func(t *testing.T, s socket.Spool, l spool.Letter) {
+			log, _ := logs.Load(s)
+			dead, err := log.(*spool.Log).Dead()
+			require.NoError(t, err)
+			_, err = dead.Replay(t.Context(), l)
+			require.NoError(t, err)
+		},
 		TooLarge: 65 << 20,
 	})
 }

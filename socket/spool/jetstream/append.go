@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/meshmq/meshmq/socket/spool"
@@ -16,7 +17,11 @@ import (
 // number above 0 with it means that the message has its place and will be published unless the spool fails or its process
 // ends. Other errors: spool.ErrFull, ErrTooLarge, ErrClosed, ErrFailed; the message is then not in the spool, or, after ErrFailed, possibly.
 func (s *Spool) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
-	e, err := s.enqueue(ctx, frames, false)
+	return s.append(ctx, pack(frames))
+}
+
+func (s *Spool) append(ctx context.Context, m *nats.Msg) (uint64, error) {
+	e, err := s.enqueue(ctx, m, false)
 	if err != nil {
 		return 0, err
 	}
@@ -39,7 +44,7 @@ func (s *Spool) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
 // Enqueue is Append without the wait: it returns the number as soon as the message has its place. It blocks while Options.Window messages, or
 // 8 MiB, wait for the servers.
 func (s *Spool) Enqueue(ctx context.Context, frames ...[]byte) (uint64, error) {
-	e, err := s.enqueue(ctx, frames, true)
+	e, err := s.enqueue(ctx, pack(frames), true)
 	if err != nil {
 		return 0, err
 	}
@@ -97,8 +102,7 @@ func (s *Spool) flush(ctx context.Context) error {
 }
 
 // enqueue gives a message its place and has it published.
-func (s *Spool) enqueue(ctx context.Context, frames [][]byte, kept bool) (*entry, error) {
-	m := pack(frames)
+func (s *Spool) enqueue(ctx context.Context, m *nats.Msg, kept bool) (*entry, error) {
 	m.Subject = s.subject
 	size := len(m.Data) + len(m.Header.Get(headerFrames))
 	if size > s.maxMessage {

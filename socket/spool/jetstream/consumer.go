@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func tokenOf(name string) string {
 
 // nameOf is the opposite of tokenOf.
 func nameOf(token string) string {
-	if token == "%" {
+	if token == tokenOf("") {
 		return ""
 	}
 	return strings.ReplaceAll(token, "%", ".")
@@ -310,11 +311,14 @@ func (c *consumer) Bury(ctx context.Context, r spool.Record, reason string) erro
 	c.s.at.Lock()
 	failures := c.p.failures[r.Number]
 	c.s.at.Unlock()
-	m.Header.Set(headerNumber, strconv.FormatUint(r.Number, 10))
+	m.Header.Set(headerNumber, strconv.FormatUint(cmp.Or(r.Origin, r.Number), 10))
 	m.Header.Set(headerIncarnation, strconv.FormatUint(uint64(r.Incarnation), 10))
 	m.Header.Set(headerTime, r.Time.UTC().Format(time.RFC3339Nano))
 	m.Header.Set(headerAttempts, strconv.Itoa(failures))
 	m.Header.Set(headerReason, headerText(reason))
+	if name := nameOf(c.token); name != "" {
+		m.Header.Set(headerConsumer, name)
+	}
 	ctx, cancel := c.s.patient(ctx)
 	defer cancel()
 	if _, err := c.s.js.PublishMsg(ctx, m); err != nil {

@@ -35,9 +35,9 @@ func (s *Spool) Letters(ctx context.Context) iter.Seq2[spool.Letter, error] {
 }
 
 func parseLetter(m *jetstream.RawStreamMsg) (spool.Letter, error) {
-	l := spool.Letter{Number: m.Sequence, Buried: m.Time, Incarnation: incarnationOf(m.Header), Reason: m.Header.Get(headerReason)}
+	l := spool.Letter{Number: m.Sequence, Buried: m.Time, Incarnation: incarnationOf(m.Header), Reason: m.Header.Get(headerReason), Consumer: m.Header.Get(headerConsumer)}
 	var errs [4]error
-	l.Origin, errs[0] = strconv.ParseUint(m.Header.Get(headerNumber), 10, 64)
+	l.Origin, errs[0] = strconv.ParseUint(m.Header.Get(headerNumber), 10, 63)
 	l.Attempts, errs[1] = strconv.Atoi(m.Header.Get(headerAttempts))
 	l.Time, errs[2] = time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))
 	l.Frames, errs[3] = unpack(m.Header, m.Data)
@@ -47,10 +47,15 @@ func parseLetter(m *jetstream.RawStreamMsg) (spool.Letter, error) {
 	return l, nil
 }
 
-// Replay puts the message of a letter back into the spool, as a new message with the number returned, and purges the letter when that is
-// confirmed. After a crash between the two there are both.
+// Replay puts the message of a letter back into the spool, behind all others, and purges the letter when that is confirmed, as Replay of spool.Dead does: receivers are
+// told the place that it had at first. After a crash between the two there are both.
 func (s *Spool) Replay(ctx context.Context, letter spool.Letter) (uint64, error) {
-	n, err := s.Append(ctx, letter.Frames...)
+	m := pack(letter.Frames)
+	if letter.Origin > 0 {
+		m.Header.Set(headerNumber, strconv.FormatUint(letter.Origin, 10))
+		m.Header.Set(headerIncarnation, strconv.FormatUint(uint64(letter.Incarnation), 10))
+	}
+	n, err := s.append(ctx, m)
 	if err != nil {
 		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
 	}

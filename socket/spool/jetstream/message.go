@@ -15,8 +15,9 @@ import (
 // Headers of ours.
 const (
 	headerFrames      = "Mesh-Frames"      // lengths of the frames, unless there is just one
-	headerNumber      = "Mesh-Number"      // of a dead letter: its number in the spool
-	headerIncarnation = "Mesh-Incarnation" // and its incarnation,
+	headerNumber      = "Mesh-Number"      // of a dead letter, and of one that was replayed: its number in the spool at first
+	headerIncarnation = "Mesh-Incarnation" // and its incarnation then; of a dead letter,
+	headerConsumer    = "Mesh-Consumer"    // who gave it up,
 	headerTime        = "Mesh-Time"        // the time it was appended,
 	headerAttempts    = "Mesh-Attempts"    // how many deliveries had failed
 	headerReason      = "Mesh-Reason"      // and why it was given up
@@ -73,6 +74,10 @@ func record(sequence uint64, subject string, at time.Time, h nats.Header, data [
 	if err == nil {
 		r.Incarnation = uint32(n)
 		r.Frames, err = unpack(h, data)
+	}
+	if h.Get(headerNumber) != "" && err == nil {
+		r.Incarnation = incarnationOf(h)
+		r.Origin, err = strconv.ParseUint(h.Get(headerNumber), 10, 63)
 	}
 	if err != nil {
 		r.Frames = nil

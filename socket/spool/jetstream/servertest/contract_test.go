@@ -36,6 +36,10 @@ func TestContract(t *testing.T) {
 			}
 			return all
 		},
+		Replay: func(t *testing.T, s socket.Spool, l spool.Letter) {
+			_, err := s.(*jetstream.Spool).Replay(bounded(t), l)
+			require.NoError(t, err)
+		},
 		TooLarge: 1 << 20,
 	})
 }
