@@ -30,7 +30,12 @@ var silent = patterns.WithOnError(func(context.Context, error) {})
 
 func join(t *testing.T, server interface{ Bind(string) (string, error) }, client interface{ Connect(string) error }) {
 	t.Helper()
-	addr, err := server.Bind("tcp://127.0.0.1:0")
+	joinAt(t, "tcp://127.0.0.1:0", server, client)
+}
+
+func joinAt(t *testing.T, endpoint string, server interface{ Bind(string) (string, error) }, client interface{ Connect(string) error }) {
+	t.Helper()
+	addr, err := server.Bind(endpoint)
 	require.NoError(t, err)
 	require.NoError(t, client.Connect(addr))
 }
