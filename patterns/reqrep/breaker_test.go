@@ -26,11 +26,13 @@ type model struct {
 	probes  int       // under way or good, while half open
 	good    int
 	inARow  int
+	results int // of these some failed
+	failed  int
 	changes []BreakerState
 }
 
 func (m *model) to(s BreakerState) {
-	m.state, m.probes, m.good, m.inARow = s, 0, 0, 0
+	m.state, m.probes, m.good, m.inARow, m.results, m.failed = s, 0, 0, 0, 0, 0
 	m.epoch++
 	m.changes = append(m.changes, s)
 }
@@ -63,11 +65,16 @@ func (m *model) end(now time.Time, epoch int, verdict error) {
 			m.to(Closed)
 		}
 	case verdict == errFailure:
-		if m.inARow++; m.inARow >= m.b.Failures {
+		m.inARow++
+		m.results++
+		m.failed++
+		ratio := float64(m.failed) / float64(m.results)
+		if m.inARow >= m.b.Failures || m.b.Ratio > 0 && m.results >= m.b.MinCalls && ratio >= m.b.Ratio {
 			m.trip(now)
 		}
 	default:
 		m.inARow = 0
+		m.results++
 	}
 }
 
@@ -90,6 +97,9 @@ func TestFault38_BreakerGoesLikeItsModel(t *testing.T) {
 
 func follow(t *testing.T, r *rand.Rand) {
 	b := Breaker{Failures: 1 + r.IntN(5), Probes: 1 + r.IntN(4), Pause: time.Second, Window: time.Hour, MinCalls: 1, Failed: failing}
+	if r.IntN(2) == 0 { // a ratio, which opens it before so many fail in a row
+		b.Failures, b.Ratio, b.MinCalls = 50, float64(1+r.IntN(8))/8, 1+r.IntN(20)
+	}
 	m := model{b: b}
 	var changes []BreakerState
 	k := newBook(&b)

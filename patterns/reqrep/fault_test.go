@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -125,4 +126,58 @@ func TestAllOpen(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 	_, err = ask(t, client, "echo", "")
 	assert.ErrorIs(t, err, reqrep.ErrOpen)
+}
+
+// Row 38: a hundred callers at once through a client. A minute later its service has as many probes in hand as there may be, and all others
+// were told.
+func TestFault38_ProbesOfAHundredCallers(t *testing.T) {
+	t.Parallel()
+	for probes := 1; probes <= 5; probes++ {
+		synctest.Test(t, func(t *testing.T) {
+			const callers = 100
+			broken, reached, open := true, make(chan struct{}, callers), make(chan struct{})
+			service := reqrep.NewService(patterns.WithConcurrency(callers), silent())
+			client := reqrep.NewClient(reqrep.WithBreaker(reqrep.Breaker{Failures: 1, Probes: probes, Pause: time.Second}))
+			require.NoError(t, reqrep.Handle(service, "work", func(_ context.Context, in string) (string, error) {
+				if broken {
+					return "", reqrep.Errorf(reqrep.CodeInternal, "broken")
+				}
+				reached <- struct{}{}
+				<-open
+				return in, nil
+			}))
+			endpoint, err := service.Bind("inproc://" + t.Name())
+			require.NoError(t, err)
+			var served, calls sync.WaitGroup
+			served.Go(func() { assert.NoError(t, service.Run(context.Background())) })
+			require.NoError(t, client.Connect(endpoint))
+			require.NoError(t, client.WaitPeers(t.Context(), 1))
+			ends := make(chan error, callers)
+			call := func() {
+				_, err := reqrep.Call[string, string](t.Context(), client, "work", "x")
+				ends <- err
+			}
+			call()
+			require.ErrorContains(t, <-ends, "broken")
+			broken = false
+			time.Sleep(time.Second + 1) // the pause
+			for range callers {
+				calls.Go(call)
+			}
+			time.Sleep(time.Minute) // of a bubble: nobody has anything left to do
+			assert.Len(t, reached, probes)
+			assert.Len(t, ends, callers-probes)
+			for range len(ends) {
+				assert.ErrorIs(t, <-ends, reqrep.ErrOpen)
+			}
+			close(open)
+			for range probes {
+				assert.NoError(t, <-ends)
+			}
+			calls.Wait()
+			require.NoError(t, client.Close())
+			require.NoError(t, service.Close())
+			served.Wait()
+		})
+	}
 }
