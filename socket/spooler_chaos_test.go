@@ -156,11 +156,15 @@ func TestSpool_CutsAndOneWayCuts(t *testing.T) {
 }
 
 // Row 19: a connection ends after each octet of what the sender says, and of what the receiver says, from the greeting to a message and its acknowledgement.
+// Without MESHMQ_CUTS it is each seventh.
 func TestSpool_CutAtEveryOctet(t *testing.T) {
 	t.Parallel()
 	l := newSpoolLink(t)
-	messages := 0
-	for octet := int64(1); octet < 300; octet += 7 { // 43 places each way
+	messages, step := 0, int64(7)
+	if os.Getenv("MESHMQ_CUTS") != "" {
+		step = 1
+	}
+	for octet := int64(1); octet < 300; octet += step {
 		for way := range 2 {
 			fates := [2]sockettest.Fate{}
 			fates[way] = sockettest.Fate{Some: true, Cut: true, After: octet}

@@ -62,7 +62,10 @@ func TestStuckMessagesDoNotHoldTheDisk(t *testing.T) {
 
 func TestAcksInAnyOrder(t *testing.T) {
 	t.Parallel()
-	const n = 20_000
+	n := 20_000
+	if thorough {
+		n = 100_000
+	}
 	fs := spooltest.NewMem()
 	o := spool.Options{SegmentSize: 1 << 20}
 	l := open(t, fs, o)

@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,34 @@ func TestWindowTellsMessagesApart(t *testing.T) {
 		require.NoError(t, w.Close())
 		w, err = spool.OpenWindowFS(fs.Crash(nil), spool.WindowOptions{SegmentSize: 64 << 10})
 		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+}
+
+// What Mark has returned nil for is known after a loss of power at any moment that follows, whatever became of what was not synced.
+func TestWindowKnowsAfterALossOfPower(t *testing.T) {
+	t.Parallel()
+	fs, ctx := spooltest.NewMem(), bounded(t)
+	o := spool.WindowOptions{Count: 500, SegmentSize: 64 << 10}
+	w, err := spool.OpenWindowFS(fs, o)
+	require.NoError(t, err)
+	rng := rand.New(rand.NewPCG(7, 8))
+	mark := func(n uint64) spool.Mark {
+		return spool.Mark{Stream: spool.ID{1}, Incarnation: 1, Number: n, ID: fmt.Sprint("id-", n)}
+	}
+	for n := uint64(1); n <= 2000; n++ {
+		require.NoError(t, w.Mark(ctx, mark(n)))
+		if n%100 > 0 {
+			continue
+		}
+		for _, left := range []*spooltest.Mem{fs.Synced(), fs.Crash(rng), fs.Crash(rng)} {
+			after, err := spool.OpenWindowFS(left, o)
+			require.NoError(t, err)
+			for known := max(500, n) - 499; known <= n; known++ {
+				require.True(t, after.Seen(mark(known)), "%d of %d", known, n)
+			}
+			require.NoError(t, after.Close())
+		}
 	}
 	require.NoError(t, w.Close())
 }

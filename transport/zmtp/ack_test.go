@@ -18,12 +18,15 @@ func (s *script) runAck(verb, args string) {
 	switch verb {
 	case "offer": // offer OCTETS
 		o := ParseAckOffer(s.octets(args))
-		s.printf("{Send:%t Receive:%t Max:%d} %x %x", o.Send, o.Receive, o.Max, o.Stream, o.Life)
-	case "append-offer": // append-offer [send] [receive] [max=BYTES] [stream=ID-LIFE]
+		s.printf("{Send:%t Receive:%t Max:%d Frame:%d} %x %x", o.Send, o.Receive, o.Max, o.Frame, o.Stream, o.Life)
+	case "append-offer": // append-offer [send] [receive] [max=BYTES] [frame=BYTES] [stream=ID-LIFE]
 		o := AckOffer{Send: strings.Contains(args, "send"), Receive: strings.Contains(args, "receive")}
 		for _, w := range words {
 			if digits, limited := strings.CutPrefix(w, "max="); limited {
 				o.Max = int(s.number(digits))
+			}
+			if digits, limited := strings.CutPrefix(w, "frame="); limited {
+				o.Frame = int(s.number(digits))
 			}
 			if name, says := strings.CutPrefix(w, "stream="); says {
 				o.Stream, o.Life = parseLife(name)

@@ -192,9 +192,9 @@ func TestTopic_Letters(t *testing.T) {
 	for letter, err := range log.Letters(bounded(t)) {
 		require.NoError(t, err)
 		assert.Equal(t, text(1), string(letter.Frames[0]))
-		reasons = append(reasons, fmt.Sprint(letter.Origin, " ", letter.Reason))
+		reasons = append(reasons, fmt.Sprint(letter.Origin, " ", letter.Consumer, ": ", letter.Reason))
 	}
-	assert.ElementsMatch(t, []string{"1 not for one", "1 not for two"}, reasons)
+	assert.ElementsMatch(t, []string{"1 one: not for one", "1 two: not for two"}, reasons)
 }
 
 // TestTopic_Refusals: a publisher's log is a topic, and a PUSH has a queue.
