@@ -38,7 +38,7 @@ func WithSpool(dir string, options spool.Options) Option {
 }
 
 // WithWindow has messages handled effectively once: the directory dir has which were, and one that comes again, by the id of its envelope or by its place
-// in what its sender sent, is acknowledged and not handled. One with the id of another and another body is a dead letter of its sender's, as socket.WithMessageID says. socket.WithWindow says what is promised, and what a handler can do about
+// in what its sender sent, is acknowledged and not handled. One with the id of another and another body is a dead letter of its sender's, as socket.WithMessageID says, if the codec writes equal values as equal bytes: JSON, Raw, and Msgpack for types without maps and interfaces. socket.WithWindow says what is promised, and what a handler can do about
 // the rest. Receivers that share work need a window each, and each knows what it has handled itself. It implies WithAtLeastOnce. Default: off.
 func WithWindow(dir string, options spool.WindowOptions) Option {
 	return func(cfg *conf.Config) error {

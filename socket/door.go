@@ -109,7 +109,17 @@ func (d *door) roomLocked(g *guest) (gone *guest, err error) {
 	if len(most) > len(mine)+1 {
 		return most[max(0, slices.IndexFunc(most, (*guest).owes))], nil
 	}
-	return old(most, g.came, errTooManyHandshakes)
+	for _, others := range d.guests { // of those that have as many, since what one of them waits for may be ours
+		if len(others) == len(most) {
+			if one, _ := old(others, g.came, nil); one != nil && (gone == nil || one.came.Before(gone.came)) {
+				gone = one
+			}
+		}
+	}
+	if gone == nil {
+		return nil, errTooManyHandshakes
+	}
+	return gone, nil
 }
 
 // fullLocked reports whether an address has as many handshakes under way as it may.
@@ -146,7 +156,7 @@ func (d *door) listen(g *guest, waits bool) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g.silent = waits; g.asked.IsZero() {
+	if g.silent = waits; waits && g.asked.IsZero() {
 		g.asked = time.Now()
 	}
 }

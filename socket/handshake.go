@@ -67,7 +67,9 @@ func (c *core) openRaw(ctx context.Context, nc net.Conn, p *pipe) error {
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	_ = nc.SetDeadline(c.handshakeDeadline(p.dialer != nil))
+	c.door.listen(p.guest, true)
 	err := secure.Handshake()
+	c.door.listen(p.guest, false)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errHandshake
 	}
@@ -208,7 +210,10 @@ const holdBack = 300 * time.Millisecond
 
 // shake moves bytes between the connection and the handshake until that is done, or the deadline strikes.
 func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err error) {
-	if _, err := nc.Write(h.Start()); err != nil {
+	h.listen(!bare(nc)) // what lies below ZMTP, TLS or WebSocket, is opened by the first write, and waits for the peer
+	_, err = nc.Write(h.Start())
+	h.listen(false)
+	if err != nil {
 		return nil, err
 	}
 	rest := time.Now().Add(holdBack)

@@ -49,7 +49,7 @@ func WithMandatory(mandatory bool) Option {
 }
 
 // WithPeerLimits has peers told in the handshake how large a message and a frame this socket takes (WithMaxMessageSize, WithMaxFrameSize), and what they tell heeded: a
-// message that would end the connection is not sent. Send is ErrTooLarge for one that its peer does not take, that of PUSH and DEALER where nobody takes it who is connected; PUB
+// message that would end the connection is not sent. Send is ErrTooLarge for one that its peer does not take, that of PUSH and DEALER where no peer takes it, those included that Connect has yet to reach; PUB
 // and XPUB drop it for that subscriber, and count that as DropRefused. Both ends need it. What is queued before the peer is known goes out whatever its size. Default: off, since
 // it lets a peer make Send to it fail; on acknowledged links sizes are told, and heeded, without it.
 func WithPeerLimits() Option {

@@ -38,7 +38,7 @@ const workerUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middlew
 func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 	c, err := conf.Make("NewWorker", workerUses,
 		conf.Config{Codec: codec.Msgpack, Concurrency: 1, OnError: patterns.LogError, Socket: []socket.Option{socket.WithPeerLimits()}}, opts)
-	w := &Worker[T]{Pull: socket.NewPull(pulling(&c, err)...), conf: c, err: err}
+	w := &Worker[T]{Pull: socket.NewPull(pulling(&c, reflect.TypeFor[T](), err)...), conf: c, err: err}
 	w.loop = intake.New(w.Pull, c.OnError)
 	if c.AtLeastOnce {
 		w.loop.Acknowledged()
@@ -53,7 +53,7 @@ func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 }
 
 // pulling returns the options of a Worker's socket, those of the user last. It sets the prefetch.
-func pulling(c *conf.Config, wrong error) (opts []socket.Option) {
+func pulling(c *conf.Config, t reflect.Type, wrong error) (opts []socket.Option) {
 	given := c.Prefetch > 0
 	if !given {
 		c.Prefetch = max(defaultPrefetch, 2*c.Concurrency)
@@ -65,18 +65,45 @@ func pulling(c *conf.Config, wrong error) (opts []socket.Option) {
 		opts = append(opts, socket.WithRecvHWM(c.Prefetch))
 	}
 	if c.Window != nil && wrong == nil { // which is not opened in vain
-		opts = append(opts, socket.WithWindow(c.Window.Dir, c.Window.Options), socket.WithMessageID(messageID))
+		opts = append(opts, socket.WithWindow(c.Window.Dir, c.Window.Options), socket.WithMessageID(messageID(c.Codec, t)))
 	}
 	return append(opts, c.Socket...)
 }
 
-// messageID is by what a window knows messages, whoever sends them and when.
-func messageID(m socket.Msg) (id string, body []byte) {
-	var e codec.Envelope
-	if len(m.Frames) != 1 || e.Decode(m.Frames[0]) != nil || e.ID.IsZero() {
-		return "", nil
+// messageID returns by what a window knows messages of values of type t, whoever sends them and when. Bodies say that two messages differ only where equal values are equal bytes.
+func messageID(c codec.Codec, t reflect.Type) func(socket.Msg) (id string, body []byte) {
+	same := c == codec.JSON || c == codec.Raw || c == codec.Msgpack && ordered(t, map[reflect.Type]bool{})
+	return func(m socket.Msg) (id string, body []byte) {
+		var e codec.Envelope
+		if len(m.Frames) != 1 || e.Decode(m.Frames[0]) != nil || e.ID.IsZero() {
+			return "", nil
+		}
+		if !same || e.Codec != c.Name() {
+			return e.ID.String(), []byte{}
+		}
+		return e.ID.String(), e.Body
 	}
-	return e.ID.String(), e.Body
+}
+
+// ordered reports whether Msgpack has one order for all in values of type t: not if it may hold a map.
+func ordered(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] {
+		return true
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Map, reflect.Interface:
+		return false
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return ordered(t.Elem(), seen)
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if !ordered(field.Type, seen) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Run calls handler for each value that arrives, by as many goroutines as WithConcurrency says, until ctx ends, Shutdown or Close.

@@ -136,8 +136,15 @@ func (l *Log) enqueueAsLocked(ctx context.Context, kind recordKind, frames [][]b
 	} else {
 		n, sum = measure(frames)
 	}
-	if n > l.options.MaxMessage {
-		return 0, fmt.Errorf("message of %d bytes: %w", n, ErrTooLarge)
+	own := n
+	if kind == recordReplayed {
+		own = len(frames[1])
+		if len(frames) > 2 {
+			own, _ = measure(frames[1:])
+		}
+	}
+	if own > l.options.MaxMessage {
+		return 0, fmt.Errorf("message of %d bytes: %w", own, ErrTooLarge)
 	}
 	size := recordSize(n)
 	if err := l.admit(ctx, size); err != nil {

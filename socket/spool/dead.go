@@ -117,7 +117,8 @@ func parseLetter(r Record) (Letter, error) {
 	l := Letter{Number: r.Number, Buried: r.Time, Frames: r.Frames[1:]}
 	l.Origin, l.Incarnation = d.uvarint(), uint32(d.uvarint())
 	l.Time, l.Attempts = time.Unix(0, int64(d.uvarint())), int(d.uvarint())
-	l.Consumer, l.Reason = d.name(), string(d.b)
+	l.Consumer = d.name()
+	l.Reason = string(d.b) // the rest
 	if d.err != nil {
 		return l, fmt.Errorf("letter %d: %w", r.Number, d.err)
 	}
@@ -129,7 +130,7 @@ func (d *Dead) Len() uint64 { return d.log.Queue().Pending() }
 
 // Replay puts the message of a letter back into the spool, behind all others, and purges the letter when that is on disk. The number returned is where it is
 // now; receivers are told the place that it had at first, Origin and Incarnation, so that one whose window knows that as handled drops it. With an Origin of 0 it is
-// a new message to them. After a crash there may be both, of all letters that were replayed within the last moment: see Purge.
+// a new message to them, as it has to be where Frames were changed. After a crash there may be both, of all letters that were replayed within the last moment: see Purge.
 func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
 	n, err := d.l.replay(ctx, letter)
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 
 const (
 	magic         = "MQSPOL"
-	formatVersion = 1
+	formatVersion = 2
 
 	headerSize   = 80         // bytes of one copy of a segment's header
 	headerCopyAt = sector     // the second copy

@@ -45,9 +45,9 @@ func goldenSegment() []byte {
 // TestGolden holds the format to what was released: old spools stay readable.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	const name = "testdata/v1/00000000000000000007.seg"
+	const name = "testdata/v2/00000000000000000007.seg"
 	if *rewrite {
-		require.NoError(t, os.MkdirAll("testdata/v1", 0o755))
+		require.NoError(t, os.MkdirAll("testdata/v2", 0o755))
 		require.NoError(t, os.WriteFile(name, goldenSegment(), 0o644))
 	}
 	golden, err := os.ReadFile(name)

@@ -67,7 +67,7 @@ func TestGoldenKinds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, want := range goldenKinds() {
-		golden := filepath.Join("testdata", "v1", name)
+		golden := filepath.Join("testdata", "v2", name)
 		if *rewrite {
 			require.NoError(t, os.MkdirAll(filepath.Dir(golden), 0o755))
 			require.NoError(t, os.WriteFile(golden, want, 0o644))

@@ -85,3 +85,30 @@ func replayed(t *testing.T, disk spool.FS) (n [2]int) {
 	n[1] = int(dead.Len())
 	return n
 }
+
+// A message as large as the spool takes goes back into it, too.
+func TestReplay_TheLargest(t *testing.T) {
+	t.Parallel()
+	for _, frames := range [][][]byte{{make([]byte, 1000)}, {make([]byte, 500), make([]byte, 496)}} {
+		fs, ctx := spooltest.NewMem(), bounded(t)
+		o := small
+		o.MaxMessage = 1000
+		l := open(t, fs, o)
+		_, err := l.Append(ctx, frames...)
+		require.NoError(t, err)
+		dead, err := l.Dead()
+		require.NoError(t, err)
+		r := l.Queue().Reader()
+		rec, err := r.TryNext()
+		require.NoError(t, err)
+		require.NoError(t, dead.Bury(ctx, l.Queue(), rec, "no"))
+		require.NoError(t, r.Close())
+		for letter, err := range dead.Letters() {
+			require.NoError(t, err)
+			_, err = dead.Replay(ctx, letter)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, uint64(1), l.Queue().Pending())
+		require.NoError(t, l.Close())
+	}
+}
