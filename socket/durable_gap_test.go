@@ -42,8 +42,10 @@ func TestDurable_SaysWhatIsGone(t *testing.T) {
 
 	var first *socket.MissedError
 	for round := range 2 { // the first one ends before it has acknowledged anything
-		sub = durable(t, endpoint, "late", spool.Beginning(), socket.WithManualAck())
+		sub = socket.NewSub(socket.WithDurable("late", spool.Beginning()), swift(), socket.WithManualAck())
 		event := watch(t, sub)
+		require.NoError(t, sub.Subscribe("t"))
+		require.NoError(t, sub.Connect(endpoint))
 		_, err := sub.Recv(limit(t))
 		var missed *socket.MissedError
 		require.ErrorAs(t, err, &missed)
