@@ -96,7 +96,10 @@ func (d *door) roomLocked(g *guest) (gone *guest, err error) {
 	case cfg.maxPeersEach > 0 && g.from.IsValid() && d.peers[g.from] >= cfg.maxPeersEach:
 		return nil, errTooManyOfAddress
 	case d.fullLocked(g.from):
-		return old(mine, g.came, errHandshakesOfOrigin)
+		if gone = old(mine, g.came); gone == nil {
+			return nil, errHandshakesOfOrigin
+		}
+		return gone, nil
 	case !reached(d.count, cfg.maxHandshakes) && !(cfg.maxPeers > 0 && d.inside+d.count >= cfg.maxPeers):
 		return nil, nil
 	}
@@ -111,7 +114,7 @@ func (d *door) roomLocked(g *guest) (gone *guest, err error) {
 	}
 	for _, others := range d.guests { // of those that have as many, since what one of them waits for may be ours
 		if len(others) == len(most) {
-			if one, _ := old(others, g.came, nil); one != nil && (gone == nil || one.came.Before(gone.came)) {
+			if one := old(others, g.came); one != nil && (gone == nil || one.came.Before(gone.came)) {
 				gone = one
 			}
 		}
@@ -136,14 +139,14 @@ func (d *door) fullLocked(from netip.Prefix) bool {
 
 func reached(n, limit int) bool { return limit > 0 && n >= limit }
 
-// old is the oldest of some guests that has had its grace and owes us something.
-func old(guests []*guest, now time.Time, otherwise error) (*guest, error) {
+// old is the oldest of some guests that has had its grace and owes us something, nil if there is none.
+func old(guests []*guest, now time.Time) *guest {
 	for _, g := range guests {
 		if !g.asked.IsZero() && now.Sub(g.asked) >= handshakeGrace && g.owes() {
-			return g, nil
+			return g
 		}
 	}
-	return nil, otherwise
+	return nil
 }
 
 // owes reports whether we wait for the guest, and it for nothing.

@@ -103,14 +103,19 @@ func (q *once) admit(m Msg, p *pipe) bool {
 	if !q.window.Seen(mark) {
 		return true
 	}
-	var place, id bool
-	if c, can := q.window.(clasher); can {
-		place, id = c.Clash(mark)
-	}
+	place, id := q.clash(mark)
 	if err := q.forgo(o.flight(), h, place, id); err != nil {
 		p.kill(err)
 	}
 	return false
+}
+
+// clash reports whether a message that the window has seen is another one than was marked, in the same place or with the same id.
+func (q *once) clash(mark spool.Mark) (place, id bool) {
+	if c, can := q.window.(clasher); can {
+		return c.Clash(mark)
+	}
+	return false, false
 }
 
 // enter makes the message a flight of its own, unless an earlier copy is one: then it waits for that.
@@ -149,9 +154,14 @@ func (q *once) forgo(f *flight, h held, place, id bool) error {
 		q.passLocked(f)
 		return q.refuseLocked(h)
 	case id:
-		for _, h := range append(q.overLocked(f), h) {
-			q.rejectLocked(h)
+		for _, copied := range q.overLocked(f) {
+			if place, id := q.clash(copied.mark); place || id {
+				q.rejectLocked(copied)
+			} else { // of the one that was handled
+				q.dropLocked(copied)
+			}
 		}
+		q.rejectLocked(h)
 	default:
 		q.endLocked(f)
 		q.dropLocked(h)

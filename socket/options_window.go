@@ -93,8 +93,10 @@ func WithWindowOn(w Window) Option {
 // twice. id gets messages as Recv returns them, before Recv does, from whoever calls it, and must return the same for the same message, which it must not
 // change; "" is for messages without. Ids of more than 64 bytes are known by their SHA-256. It needs WithWindow. Default: none.
 //
-// body is what all messages with that id are to say; nil stands for all of the message, an empty one is no news of it. It must be the same bytes whenever the message is sent, which the encoding of a map may not be. The first that is handled wins: one with its id and another body, told by a CRC-32C, is
-// refused for good, so that its sender has it as a dead letter, is counted (AckStats.ConflictsIn) and is an event (Conflicted). A Window of your own takes it for a duplicate, unless it has the method Clash of *spool.Window.
+// body is what all messages with that id are to say; nil stands for all of the message, an empty one says nothing. It must be the same bytes whenever the
+// message is sent, which the encoding of a map may not be. The first that is handled wins: one with its id and another body, told by a CRC-32C, is refused for
+// good, so that its sender has it as a dead letter, is counted (AckStats.ConflictsIn) and is an event (Conflicted). A Window of your own takes it for a
+// duplicate, unless it has the method Clash of *spool.Window.
 func WithMessageID(id func(Msg) (id string, body []byte)) Option {
 	return func(c *config) error {
 		if id == nil {

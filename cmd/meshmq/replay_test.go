@@ -60,6 +60,6 @@ func TestSpoolDeadOfTopic(t *testing.T) {
 	require.NoError(t, dead.Bury(t.Context(), billing, rec, "no such account"))
 	require.NoError(t, r.Close())
 	require.NoError(t, l.Close())
-	assert.Regexp(t, `^1\t1\tbilling\t0\t\S+Z\tno such account\tmessage 1\n$`, ok(t, "spool", "dead", dir))
+	assert.Regexp(t, `^1\t1\t0\t\S+Z\tno such account\tmessage 1\n$`, ok(t, "spool", "dead", dir))
 	assert.Contains(t, ok(t, "spool", "dead", "--json", dir), `"consumer":"billing"`)
 }

@@ -133,8 +133,8 @@ func newSpoolDead() *cobra.Command {
 		Use:   "dead DIR [NUMBER|FROM-TO...]",
 		Short: "List the dead letters of a spool",
 		Long: `dead prints the messages that were given up, all or those of the numbers named: the number of the letter, which replay and
-purge take, the number that the message had, the consumer that gave it up ("-" is the one that every queue has, else the name of a durable
-subscription), how often it was delivered to that in vain, when it was given up, why, and the message, all separated by TABs.`,
+purge take, the number that the message had, how often it was delivered in vain, when it was given up, why, and the message, all
+separated by TABs. With --json there is the consumer that gave it up as well: the name of a durable subscription, "" in a queue.`,
 		Example: `  meshmq spool dead outbox
   meshmq spool dead outbox --json | jq -r .reason | sort | uniq -c`,
 		Args:              wantDir,
@@ -198,7 +198,7 @@ func printLetter(out *output, l spool.Letter) error {
 			Reason   string      `json:"reason"`
 		}{jsonFrames(l.Frames), l.Number, l.Origin, l.Consumer, l.Attempts, instant(l.Time), instant(l.Buried), l.Reason})
 	}
-	err := out.write(fmt.Appendf(nil, "%d\t%d\t%s\t%d\t%s\t%s\t", l.Number, l.Origin, cmp.Or(printable(l.Consumer), "-"), l.Attempts, instant(l.Buried), cmp.Or(printable(l.Reason), "-")))
+	err := out.write(fmt.Appendf(nil, "%d\t%d\t%d\t%s\t%s\t", l.Number, l.Origin, l.Attempts, instant(l.Buried), cmp.Or(printable(l.Reason), "-")))
 	if err != nil {
 		return err
 	}

@@ -298,7 +298,7 @@ func TestSpoolDeadLetters(t *testing.T) {
 
 	all := lines(ok(t, "spool", "dead", dir))
 	require.Len(t, all, 6)
-	assert.Regexp(t, `^2\t2\t-\t0\t\S+Z\tnot .\[31mred.nor.good\tmessage 2$`, all[1])
+	assert.Regexp(t, `^2\t2\t0\t\S+Z\tnot .\[31mred.nor.good\tmessage 2$`, all[1])
 	assert.NotContains(t, all[1], "\x1b")
 	assert.Len(t, lines(ok(t, "spool", "dead", dir, "2-", "--count", "3")), 3)
 	var letter struct {

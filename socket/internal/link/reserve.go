@@ -18,6 +18,8 @@ const (
 	collectEvery = 16 << 20
 	// busyRate is how many bytes for messages a second make a process busy.
 	busyRate = 32 << 20
+	// soon is how long lookEvery bytes take at busyRate. A burst of fewer in a shorter time says nothing of the rate.
+	soon = time.Second * lookEvery / busyRate
 	// leastLimit is the memory limit (GOMEMLIMIT) from which on the reserve is a small part of it.
 	leastLimit = 16 * collectEvery
 	// lookEvery is after how many bytes somebody looks whether the process is busy.
@@ -57,13 +59,17 @@ func (r *reserve) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, spent := time.Now(), r.spent.Load()
-	first := r.at.IsZero()
-	busy := float64(spent-r.seen) >= busyRate*now.Sub(r.at).Seconds()
+	first, since, more := r.at.IsZero(), now.Sub(r.at), spent-r.seen
+	if !first && since < soon && more < lookEvery {
+		r.watch()
+		return
+	}
 	r.seen, r.at = spent, now
 	if first {
 		r.watch()
 		return
 	}
+	busy := float64(more) >= busyRate*since.Seconds()
 	switch size := reserveFor(readGoals(), len(r.held), busy); {
 	case size == 0:
 		r.held = nil

@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -73,4 +74,21 @@ func TestReserve_IsThereWhileBusy(t *testing.T) {
 		}
 		assert.False(t, r.watching.Load(), "a process with little to do is left alone")
 	}
+}
+
+// What comes at once and is not followed by more is no rate: a process whose peers announce large messages and then say nothing has no reserve.
+func TestReserve_NotForABurst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := reserve{seen: -lookEvery, at: time.Now()} // somebody looks, since that much was spent before
+		r.watching.Store(true)
+		time.Sleep(time.Millisecond)
+		r.spent.Store(-1)
+		r.look()
+		assert.True(t, r.watching.Load(), "too early to say")
+		time.Sleep(soon)
+		r.look()
+		assert.False(t, r.watching.Load(), "it was not busy")
+		assert.Nil(t, r.held)
+	})
 }

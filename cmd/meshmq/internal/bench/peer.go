@@ -284,10 +284,8 @@ func (w *worker) pingPong(s talker) error {
 		if err := s.Send(context.Background(), body...); err != nil {
 			return err
 		}
-		m, err := s.Recv(context.Background())
-		if err != nil {
+		if err := discard(s); err != nil {
 			return err
 		}
-		m.Release()
 	}
 }
