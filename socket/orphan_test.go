@@ -17,12 +17,16 @@ import (
 
 // eachKeeper runs a test with messages kept in memory and in a spool.
 func eachKeeper(t *testing.T, test func(t *testing.T, keep socket.Option)) {
-	t.Run("memory", func(t *testing.T) {
+	eachKeeperAlone(t, func(t *testing.T, keep socket.Option) {
 		t.Parallel()
-		test(t, socket.WithAck())
+		test(t, keep)
 	})
+}
+
+// eachKeeperAlone is eachKeeper with one after the other, and, in a test that is not parallel, with no other test beside.
+func eachKeeperAlone(t *testing.T, test func(t *testing.T, keep socket.Option)) {
+	t.Run("memory", func(t *testing.T) { test(t, socket.WithAck()) })
 	t.Run("spool", func(t *testing.T) {
-		t.Parallel()
 		test(t, socket.WithSpool(filepath.Join(t.TempDir(), "spool"), spool.Options{Policy: spool.OS}))
 	})
 }
