@@ -236,12 +236,15 @@ func TestOldPeers_Publishers(t *testing.T) {
 		sub := socket.NewSub()
 		require.NoError(t, sub.Subscribe("A"))
 		p := meetOld(t, sub, version, role, "PUB")
+		if version == "2.0" {
+			p.Expect(script(message(version, "\x01A"))) // what comes before that is not told
+		}
 		require.NoError(t, sub.Subscribe("B"))
 		require.NoError(t, sub.Unsubscribe("A"))
 		if version != "2.0" {
 			require.NoError(t, sub.WaitSubscribed(limit(t), 1))
 		} else {
-			p.Expect(script(message(version, "\x01A") + message(version, "\x01B") + message(version, "\x00A")))
+			p.Expect(script(message(version, "\x01B") + message(version, "\x00A")))
 		}
 		p.Write([]byte(message(version, "Apple") + message(version, "Banana")))
 		requireMsg(t, recv(t, sub), "Banana")
