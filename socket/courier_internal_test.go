@@ -316,6 +316,7 @@ func TestCourier_GoesOnAfterACrash(t *testing.T) {
 	p.fail(7, failed, 0, "")
 	p.settle(slices.Concat(from(1, 6), from(8, 40))...)
 	p.numbers(t, 40)
+	require.Eventually(t, func() bool { _, pending := k.c.from.Position(); return pending == 300-39 }, time.Minute, time.Millisecond) // the log has been told
 	require.NoError(t, k.log.Flush(context.Background()))
 	k2 := newCourierTest(t, k.disk.Crash(rand.New(rand.NewPCG(1, 2))), spool.Options{}, policy)
 	p2 := newPeer(k2.c, 1000)
