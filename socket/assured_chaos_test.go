@@ -33,7 +33,7 @@ func newLedger(t *testing.T) *ledger {
 }
 
 // came notes a message. A first attempt comes to one receiver, once; another may well return a later attempt before it, whose connection was cut
-// while the message waited for Recv. To a sole receiver first attempts that no later one is before come in order.
+// while the message waited for Recv. To a sole receiver no first attempt comes after another, and all come for the first time in order.
 func (l *ledger) came(m socket.Msg) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,19 +45,19 @@ func (l *ledger) came(m socket.Msg) {
 	if m.Attempt() == 1 {
 		assert.False(l.t, l.first[n], "message %d twice as a first attempt", n)
 		l.first[n] = true
-		if l.sole && l.seen[n] == 0 {
-			assert.Greater(l.t, n, l.last, "first attempts out of order")
-		}
-		l.last = max(l.last, n)
+		assert.False(l.t, l.sole && l.seen[n] > 0, "message %d came before its first attempt", n)
 	} else {
 		l.marked++
 	}
 	if l.seen[n]++; l.seen[n] > 1 {
 		l.again[m.Peer()]++
+		return
 	}
+	assert.False(l.t, l.sole && n != l.last+1, "message %d comes first after %d", n, l.last)
+	l.last = n
 }
 
-// Row 18 of the fault plan: wherever either direction of a connection is cut, or what goes one way is swallowed, every message arrives, first attempts in order, and nothing comes
+// Row 18 of the fault plan: wherever either direction of a connection is cut, or what goes one way is swallowed, every message arrives, for the first time in the order of Send, and nothing comes
 // twice but for what was not acknowledged when a connection ended.
 func TestAssured_CutsAndOneWayCuts(t *testing.T) {
 	t.Parallel()
@@ -159,6 +159,7 @@ func TestAssured_ManyPeersModel(t *testing.T) {
 	closing(t, push)
 	const messages, peers = 1500, 3
 	l := newLedger(t)
+	t.Cleanup(l.stop)
 	var wg sync.WaitGroup
 	for i := range peers {
 		pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(time.Millisecond), socket.WithAckCredit(20+100*i, 1<<20), swift())
@@ -179,7 +180,7 @@ func TestAssured_ManyPeersModel(t *testing.T) {
 	require.Len(t, l.done, messages)
 	require.EqualValues(t, messages, s.Acks.AckedOut)
 	require.Zero(t, s.Acks.DeadLettered)
-	require.LessOrEqual(t, uint64(l.marked), s.Acks.RedeliveredOut)
+	require.LessOrEqual(t, uint64(l.marked), 2*s.Acks.RedeliveredOut, "what was received after its connection had ended, and what was sent again for that")
 	require.Empty(t, s.Dropped)
 	l.stop()
 	wg.Wait()

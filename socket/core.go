@@ -63,6 +63,7 @@ type core struct {
 	closed   chan struct{}      // closed when the socket is
 	line     link.Line          // of the peers that are to be written to
 	lives    lives
+	ways     ways
 
 	mu        sync.Mutex // guards the fields below
 	ending    bool       // Shutdown or Close began

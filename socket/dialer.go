@@ -18,6 +18,7 @@ type dialer struct {
 	ep       transport.Endpoint
 	endpoint string // as given to Connect
 	pipe     *pipe
+	way      uint64 // by which peers know its connections: see ways
 	ctx      context.Context
 	cancel   context.CancelFunc
 	dialed   bool          // the last attempt came as far as the handshake; used by run alone
@@ -28,7 +29,7 @@ type dialer struct {
 
 // newDialer is called with c.mu held.
 func newDialer(c *core, ep transport.Endpoint, endpoint, id string) (*dialer, error) {
-	d := &dialer{c: c, ep: ep, endpoint: endpoint, resumed: make(chan struct{}, 1)}
+	d := &dialer{c: c, ep: ep, endpoint: endpoint, way: max(1, rand.Uint64()), resumed: make(chan struct{}, 1)}
 	d.ctx, d.cancel = context.WithCancel(c.ctx)
 	d.pipe = newPipe(c, endpoint, d)
 	d.pipe.id, d.pipe.named = id, id != ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -120,10 +121,11 @@ func (c *core) handshakeDeadline(dialed bool) time.Time {
 	return time.Now().Add(limit)
 }
 
-// announced are the properties that peers are told.
-func (c *config) announced() zmtp.Metadata {
+// announced are the properties that peers are told on a way, zero for those who connect to us.
+func (c *config) announced(way uint64) zmtp.Metadata {
 	props := zmtp.Metadata{{Name: meshProperty, Value: []byte("1")}}
 	if offer, some := c.offer(); some {
+		offer.Way = way
 		props = append(props, zmtp.Property{Name: zmtp.PropertyAck, Value: zmtp.AppendAckOffer(nil, offer)})
 	}
 	if c.peerLimits {
@@ -140,7 +142,7 @@ func (c *config) checkAnnounced() error {
 	if len(c.properties) == 0 {
 		return nil
 	}
-	if _, err := zmtp.NewHandshake(zmtp.Config{SocketType: c.typ, Properties: c.announced(), MaxCommand: c.maxPropertyBytes * 3 / 4, MaxProperties: c.maxProperties}); err != nil {
+	if _, err := zmtp.NewHandshake(zmtp.Config{SocketType: c.typ, Properties: c.announced(math.MaxUint64), MaxCommand: c.maxPropertyBytes * 3 / 4, MaxProperties: c.maxProperties}); err != nil {
 		return fmt.Errorf("%w: WithProperty: %w", ErrOption, err)
 	}
 	return nil
@@ -148,6 +150,10 @@ func (c *config) checkAnnounced() error {
 
 func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 	var mechanism zmtp.Mechanism
+	var way uint64
+	if p.dialer != nil {
+		way = p.dialer.way
+	}
 	if c.cfg.mechanism != nil {
 		var err error
 		if mechanism, err = c.cfg.mechanism(); err != nil {
@@ -155,7 +161,7 @@ func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 		}
 	}
 	return zmtp.NewHandshake(zmtp.Config{
-		SocketType: c.typ, Identity: c.cfg.identity, Properties: c.cfg.announced(), Mechanism: mechanism,
+		SocketType: c.typ, Identity: c.cfg.identity, Properties: c.cfg.announced(way), Mechanism: mechanism,
 		Downgrade: bare(nc),
 		// With our READY the peer may send what is lost if we refuse it then.
 		Admit:        func() error { return c.pat.reserve(p) },

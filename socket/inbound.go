@@ -339,6 +339,14 @@ func (p *pipe) lastWords() []byte {
 	return words
 }
 
+// abandon lets go of what came on a connection and was not returned by Recv, since it comes again.
+func (r *receiver) abandon(in *inbound) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closeLocked(in)
+	r.sendBackLocked(in)
+}
+
 // sendBackLocked empties the inbox of what came on a connection. r.mu is held.
 func (r *receiver) sendBackLocked(in *inbound) {
 	p := in.p

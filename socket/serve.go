@@ -100,6 +100,7 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	if err := p.c.lives.enter(p); err != nil {
 		return pumped, err
 	}
+	p.c.ways.enter(p)
 	if err := p.c.pat.attach(p); err != nil {
 		return pumped, err
 	}
@@ -220,6 +221,7 @@ func (p *pipe) detach(pumped chan struct{}, by int) {
 	defer in.Baton.Unlock()
 	p.live.Store(false)
 	p.c.lives.leave(p)
+	p.c.ways.leave(p)
 	keep := p.queues() && p.dialer.ctx.Err() == nil
 	lost := p.out.Detach(keep || p.c.cfg.reroute)
 	<-pumped

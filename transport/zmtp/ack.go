@@ -43,12 +43,15 @@ type AckOffer struct {
 	// The stream that it sends, and a number drawn when its memory of that was opened, which tells it from its copies; zero if it does not say.
 	Stream [StreamIDSize]byte
 	Life   uint64
+
+	Way uint64 // which of the ways that it connects on this is, where it has one connection at a time; zero if it does not say
 }
 
 const (
 	maxWord    = "max="
 	frameWord  = "frame="
 	streamWord = "stream="
+	wayWord    = "way="
 )
 
 // AppendAckOffer appends the value of PropertyAck.
@@ -69,6 +72,9 @@ func AppendAckOffer(dst []byte, o AckOffer) []byte {
 	if o.Life > 0 {
 		dst = fmt.Appendf(dst, " %s%x-%016x", streamWord, o.Stream, o.Life)
 	}
+	if o.Way > 0 {
+		dst = fmt.Appendf(dst, " %s%016x", wayWord, o.Way)
+	}
 	return dst
 }
 
@@ -86,6 +92,9 @@ func ParseAckOffer(value []byte) (o AckOffer) {
 		parseBound(&o.Frame, w, frameWord)
 		if name, ok := strings.CutPrefix(w, streamWord); ok {
 			o.Stream, o.Life = parseLife(name)
+		}
+		if digits, ok := strings.CutPrefix(w, wayWord); ok && len(digits) == 16 {
+			o.Way, _ = strconv.ParseUint(digits, 16, 64)
 		}
 	}
 	return o

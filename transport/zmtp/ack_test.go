@@ -18,8 +18,8 @@ func (s *script) runAck(verb, args string) {
 	switch verb {
 	case "offer": // offer OCTETS
 		o := ParseAckOffer(s.octets(args))
-		s.printf("{Send:%t Receive:%t Max:%d Frame:%d} %x %x", o.Send, o.Receive, o.Max, o.Frame, o.Stream, o.Life)
-	case "append-offer": // append-offer [send] [receive] [max=BYTES] [frame=BYTES] [stream=ID-LIFE]
+		s.printf("{Send:%t Receive:%t Max:%d Frame:%d} %x %x %x", o.Send, o.Receive, o.Max, o.Frame, o.Stream, o.Life, o.Way)
+	case "append-offer": // append-offer [send] [receive] [max=BYTES] [frame=BYTES] [stream=ID-LIFE] [way=16HEXDIG]
 		o := AckOffer{Send: strings.Contains(args, "send"), Receive: strings.Contains(args, "receive")}
 		for _, w := range words {
 			if digits, limited := strings.CutPrefix(w, "max="); limited {
@@ -30,6 +30,9 @@ func (s *script) runAck(verb, args string) {
 			}
 			if name, says := strings.CutPrefix(w, "stream="); says {
 				o.Stream, o.Life = parseLife(name)
+			}
+			if digits, says := strings.CutPrefix(w, "way="); says {
+				o.Way, _ = strconv.ParseUint(digits, 16, 64)
 			}
 		}
 		s.printf("%s", show(AppendAckOffer(nil, o)))

@@ -1,0 +1,154 @@
+package socket_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// receipt is a message as Recv returned it: its number and attempt.
+type receipt struct{ number, attempt int }
+
+// A sender connects anew, and sends again what is not settled, before the receiver knows that the connection before has ended, on which messages wait for Recv. Where the sender says on which way it
+// connects they are left to come again. Where it does not, one of them is received after newer messages, as the first attempt that it is. It is a copy then: what came again was received before.
+func TestWays_SenderThatConnectsAnew(t *testing.T) {
+	t.Parallel()
+	for offer, want := range map[string]struct {
+		unsettled int // on all connections
+		receipts  []receipt
+	}{
+		"1 send way=00000000000000ff": {4, []receipt{{1, 1}, {1, 2}, {2, 2}, {3, 2}, {4, 1}}},
+		"1 send":                      {7, []receipt{{1, 1}, {2, 1}, {1, 2}, {2, 2}, {3, 2}, {4, 1}, {3, 1}}},
+	} {
+		t.Run(offer, func(t *testing.T) {
+			t.Parallel()
+			pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
+			closing(t, pull)
+			bound := bind(t, pull, "tcp://127.0.0.1:0")
+			connect := func() *sockettest.RawPeer {
+				raw := sockettest.DialRaw(t, bound)
+				raw.Handshake("PUSH", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: offer})
+				raw.ExpectCommand(zmtp.CommandCredit)
+				return raw
+			}
+			var got []receipt
+			take := func() {
+				m := recv(t, pull)
+				mark, _ := m.Mark()
+				got = append(got, receipt{int(mark.Number), m.Attempt()})
+			}
+			old := connect()
+			old.Write(streamed(1, 1, "s"))
+			for n := 1; n <= 3; n++ { // each a batch
+				old.SendMessage("old")
+				arrive(t, pull, n)
+			}
+			take()
+			anew := connect()
+			again := streamed(1, 2, "s")
+			for range 3 {
+				again = zmtp.AppendFrame(again, 0, text("again"))
+			}
+			anew.Write(zmtp.AppendFrame(append(again, streamed(4, 1, "")...), 0, text("new")))
+			require.Eventually(t, func() bool { return pull.Stats().Acks.UnackedIn == want.unsettled }, sockettest.Timeout, time.Millisecond)
+			for len(got) < len(want.receipts) {
+				take()
+			}
+			assert.Equal(t, want.receipts, got)
+			_, err := pull.Recv(try())
+			require.ErrorIs(t, err, context.Canceled, "there is none")
+		})
+	}
+}
+
+// A receiver connects anew before the sender knows that the connection before has ended: what was on that goes out first.
+func TestWays_ReceiverThatConnectsAnew(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		push := socket.NewPush(keep, socket.WithAttempts(0))
+		closing(t, push)
+		disconnected := watch(t, push)
+		at := bind(t, push, "tcp://127.0.0.1:0")
+		const offer = "1 receive way=00000000000000ff"
+		old := taker(t, at, 10, offer)
+		for _, body := range []string{"1", "2", "3"} {
+			send(t, push, body)
+			require.Equal(t, body, takeBody(old))
+		}
+		anew := taker(t, at, 10, offer)
+		gone := disconnected(socket.Disconnected)
+		send(t, push, "4")
+		for _, body := range []string{"1", "2", "3", "4"} {
+			require.Equal(t, body, takeBody(anew))
+		}
+		assert.ErrorContains(t, gone.Err, "connected anew")
+		old.ExpectClosed()
+		anew.Write(zmtp.AppendAck(nil, 4, nil))
+		require.NoError(t, push.WaitAcked(limit(t)))
+		assert.EqualValues(t, 3, push.Stats().Acks.RedeliveredOut)
+	})
+}
+
+// Who connects says on which way it does, each time the same on one, and who binds does not.
+func TestWays_WhoConnectsSaysOnWhich(t *testing.T) {
+	t.Parallel()
+	said := func(raw *sockettest.RawPeer, peer string) string {
+		_, properties := raw.Handshake(peer, 1, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 send receive"})
+		_, way, _ := strings.Cut(properties[zmtp.PropertyAck], "way=")
+		return way
+	}
+	for name, s := range map[string]connector{"PULL": socket.NewPush(socket.WithAck(), swift()), "PUSH": socket.NewPull(socket.WithAck(), swift())} {
+		closing(t, s)
+		assert.Empty(t, said(sockettest.DialRaw(t, bind(t, s, "tcp://127.0.0.1:0")), name))
+		var ways []string
+		for range 2 {
+			ln, endpoint := sockettest.Listen(t)
+			require.NoError(t, s.Connect(endpoint))
+			for range 2 {
+				raw := sockettest.AcceptRaw(t, ln)
+				ways = append(ways, said(raw, name))
+				raw.Close()
+			}
+		}
+		assert.Len(t, ways[0], 16)
+		assert.Equal(t, []string{ways[0], ways[2]}, []string{ways[1], ways[3]})
+		assert.NotEqual(t, ways[0], ways[2])
+	}
+}
+
+// Peers of different users do not end each other's connections, whatever they say; nor does one end a connection whose messages would be lost with it.
+func TestWays_OnlyOfOneUserAndWhatIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	var users atomic.Int32
+	each := socket.AuthenticatorFunc(func(context.Context, socket.Request) socket.Verdict {
+		return socket.Verdict{Decision: socket.Allow, UserID: fmt.Sprint("user ", users.Add(1))}
+	})
+	for name, options := range map[string][]socket.Option{"other users": {socket.WithAck(), socket.WithAuthenticator(each)}, "not acknowledged": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pull := socket.NewPull(append(options, socket.WithHeartbeat(0, 0))...)
+			closing(t, pull)
+			at := bind(t, pull, "tcp://127.0.0.1:0")
+			var peers [2]*sockettest.RawPeer
+			for i := range peers {
+				peers[i] = sockettest.DialRaw(t, at)
+				peers[i].Handshake("PUSH", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 send way=00000000000000ff"})
+			}
+			require.NoError(t, pull.WaitPeers(limit(t), 2))
+			for _, p := range peers {
+				p.SendMessage("here")
+				requireMsg(t, recv(t, pull), "here")
+			}
+		})
+	}
+}
