@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -165,23 +166,64 @@ func kills(few int) int {
 
 // oracle compares what senders were promised with what receivers handled.
 type oracle struct {
-	t                     *testing.T
-	mu                    sync.Mutex // guards the fields below
-	promised              uint64     // Send returned nil for all messages up to this one
-	settled               uint64     // and these were known to be handled, durably
-	forgotten             uint64     // messages up to this one were handled long ago
-	handled               map[uint64]uint64
-	last                  uint64 // the highest handled
-	deliveries, displaced int
+	t         *testing.T
+	mu        sync.Mutex // guards the fields below
+	promised  uint64     // Send returned nil for all messages up to this one
+	settled   uint64     // and these were known to be handled, durably
+	forgotten uint64     // messages up to this one were handled long ago
+	handled   map[uint64]handling
+	last      uint64 // the highest handled
+	again     int    // handled, all but the first time
+	within    int    // of those: came from the life of the sender that they had come from before
+	counted   int    // of again, by costs
+	displaced int    // handled for the first time after one that was sent later
+	lives     map[uint64]*life
 }
 
-func newOracle(t *testing.T) *oracle { return &oracle{t: t, handled: map[uint64]uint64{}} }
+// handling is what is known of a message that was handled.
+type handling struct {
+	text uint64 // the life that its text names
+	from uint64 // the life of the sender that it came from, the last time
+}
+
+// life is what is known of a life of a sender.
+type life struct {
+	floor  uint64 // messages up to this one were settled, as its spool knew when it was opened
+	lowest uint64 // the first of those that came from it
+	again  int    // of those: had come from a life before
+}
+
+func newOracle(t *testing.T) *oracle {
+	return &oracle{t: t, handled: map[uint64]handling{}, lives: map[uint64]*life{}}
+}
+
+// lifeLocked returns a life, which may have begun just now. o.mu is held.
+func (o *oracle) lifeLocked(number uint64) *life {
+	if o.lives[number] == nil {
+		o.lives[number] = &life{lowest: math.MaxUint64}
+	}
+	return o.lives[number]
+}
+
+// overLocked checks what came from a life, and forgets it: nothing that its spool knew to be handled. o.mu is held.
+func (o *oracle) overLocked(number uint64) (again int) {
+	l := o.lifeLocked(number)
+	assert.Greater(o.t, l.lowest, l.floor, "life %d", number)
+	delete(o.lives, number)
+	return l.again
+}
 
 // hear takes a line of a child.
 func (o *oracle) hear(l line) {
 	switch l.word {
-	case "open": // floor and next
+	case "open": // floor and next, and the number of the life
 		o.mu.Lock()
+		if len(l.n) > 2 {
+			o.lifeLocked(l.n[2]).floor = l.n[0]
+			if l.n[2] >= rememberedLives {
+				o.overLocked(l.n[2] - rememberedLives)
+			}
+		}
 		assert.GreaterOrEqual(o.t, l.n[0], o.settled, "a position was lost that was flushed")
 		assert.Greater(o.t, l.n[1], o.promised, "messages are lost that were promised")
 		o.mu.Unlock()
@@ -194,29 +236,40 @@ func (o *oracle) hear(l line) {
 		o.settled = l.n[0]
 		o.mu.Unlock()
 	case "handled":
-		o.handle(l.n[0], l.n[1])
+		o.handle(l.n[0], l.n[1], l.n[2])
 	case "broken":
 		assert.Fail(o.t, "a message with other bytes was received")
 	}
 }
 
-// remembered bounds the messages whose handling is known one by one: more than are ever under way, and little memory.
-const remembered = 1 << 16
+const (
+	remembered      = 1 << 16 // messages whose handling is known one by one: more than are ever under way, and little memory
+	rememberedLives = 1 << 10 // likewise
+)
 
-// handle notes a message before it is acknowledged.
-func (o *oracle) handle(number, life uint64) {
+// handle notes a message before it is acknowledged: which life of its sender it came from, and which one its text names.
+func (o *oracle) handle(number, text, from uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.deliveries++
+	l := o.lifeLocked(from)
+	l.lowest = min(l.lowest, number)
+	before, again := o.handled[number]
+	if again = again || number <= o.forgotten; again {
+		o.again++
+		if before.from == from {
+			o.within++
+		} else {
+			l.again++
+		}
+	}
 	if number <= o.forgotten {
 		return
 	}
-	whose, again := o.handled[number]
+	o.handled[number] = handling{text, from}
 	if again {
-		assert.Equal(o.t, whose, life, "message %d is another one now", number)
+		assert.Equal(o.t, before.text, text, "message %d is another one now", number)
 		return
 	}
-	o.handled[number] = life
 	if number < o.last {
 		o.displaced++
 	}
@@ -229,6 +282,27 @@ func (o *oracle) handle(number, life uint64) {
 	}
 }
 
+// costs checks how many messages were handled again since it was called last.
+func (o *oracle) costs(most int, what string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	assert.LessOrEqual(o.t, o.again-o.counted, most, "handled again after %s", what)
+	o.counted = o.again
+}
+
+// checkLives checks that a life of the sender had no more handled again than said, and nothing twice by itself but for what is said.
+func (o *oracle) checkLives(most, within int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	worst := 0
+	for number := range o.lives {
+		worst = max(worst, o.overLocked(number))
+	}
+	assert.LessOrEqual(o.t, worst, most, "handled again in one life")
+	assert.LessOrEqual(o.t, o.within, within, "handled twice in a life")
+	o.t.Logf("in one life at most %d were handled again from those before (at most %d), in all %d from the same (at most %d)", worst, most, o.within, within)
+}
+
 // check is the verdict in the end: all that was promised was handled, with no more duplicates and out of their order than said.
 func (o *oracle) check(duplicates, displaced int) {
 	o.mu.Lock()
@@ -238,8 +312,7 @@ func (o *oracle) check(duplicates, displaced int) {
 		_, ok := o.handled[n] // require.Contains would look at all of them each time
 		require.True(o.t, ok, "message %d of %d promised is lost", n, o.promised)
 	}
-	again := o.deliveries - int(o.forgotten) - len(o.handled)
-	assert.LessOrEqual(o.t, again, duplicates, "duplicates")
+	assert.LessOrEqual(o.t, o.again, duplicates, "duplicates")
 	assert.LessOrEqual(o.t, o.displaced, displaced, "first deliveries out of order")
-	o.t.Logf("%d messages promised and handled, %d again (at most %d), %d out of order (at most %d)", o.promised, again, duplicates, o.displaced, displaced)
+	o.t.Logf("%d messages promised and handled, %d again (at most %d), %d out of order (at most %d)", o.promised, o.again, duplicates, o.displaced, displaced)
 }

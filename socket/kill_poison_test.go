@@ -33,7 +33,7 @@ func killVictim(t *testing.T, endpoint string) {
 			say("poisoned", number, uint64(m.Attempt()))
 			require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGKILL))
 		}
-		say("handled", number, life)
+		say("handled", number, life, lifeOf(m))
 	}
 	require.NoError(t, pull.Close())
 }

@@ -40,8 +40,8 @@ func TestKill_Child(t *testing.T) {
 	}
 }
 
-// Row 1 of the fault plan: a sender is killed while it sends. What it was promised arrives, in order; again come at most those that were not known to be
-// handled.
+// Row 1 of the fault plan: a sender is killed while it sends. What it was promised arrives, in order; after each kill those at most come again that were not known to be
+// handled, on disk: what was in flight, and what was acknowledged since the spool last wrote.
 func TestKill_Sender(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, name string, w way) {
@@ -59,6 +59,7 @@ func TestKill_Sender(t *testing.T) {
 		sender.until(t, "receipt", 1, o.hear)
 		sender.end(t, o.hear)
 		o.check(n*unsettled, 0)
+		o.checkLives(unsettled, 0)
 		w.requireDrained(t, dir)
 	})
 }
@@ -84,12 +85,14 @@ func TestKill_Receiver(t *testing.T) {
 			receiver := startChild(t, "receive", name, "connect", endpoint, fmt.Sprint(stop))
 			receiver.until(t, "handled", handle, o.hear)
 			receiver.kill(t, o.hear)
+			o.costs(killCredit, "a kill")
 		}
 		receiver := startChild(t, "receive", name, "connect", endpoint, "0")
 		told := receiver.listen(o.hear)
 		require.NoError(t, sender.waitSettled(limit(t), number))
 		receiver.end(t, o.hear)
 		<-told
+		o.costs(killCredit, "the last kill")
 		o.check(n*killCredit, n)
 		require.NoError(t, sender.Shutdown(limit(t)))
 		w.requireDrained(t, dir)

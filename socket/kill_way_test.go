@@ -90,12 +90,13 @@ type spooledSender struct {
 	log *spool.Log
 }
 
-func (w way) open(t *testing.T, dir string) spooledSender {
+func (w way) open(t *testing.T, dir string, options ...socket.Option) spooledSender {
 	t.Helper()
 	log, err := spool.Open(dir, w.options())
 	require.NoError(t, err)
 	require.Empty(t, log.Recovery().Damage)
-	return spooledSender{w.sender(socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithAttempts(0), swiftRetry(), swift()), log}
+	options = append(options, socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithAttempts(0), swiftRetry(), swift())
+	return spooledSender{w.sender(options...), log}
 }
 
 // waitSettled waits until all letters up to a number are settled. WaitAcked of a publisher is not that: it waits for nobody who is away.
@@ -119,15 +120,18 @@ func floorOf(log *spool.Log) uint64 {
 	return 0
 }
 
+// lifeProperty is how a sender says which of its lives it is.
+const lifeProperty = "X-Life"
+
 // killSend sends letters from a spool until its input ends, and then waits until all are settled. Every batch but for its last letter ends with
 // WaitSpooled, and that with Send.
 func killSend(t *testing.T, w way, dir, endpoint, life string) {
 	ctx := untilInputEnds(t)
 	whose, err := strconv.ParseUint(life, 10, 64)
 	require.NoError(t, err)
-	s := w.open(t, dir)
-	say("open", floorOf(s.log), s.log.Next())
+	s := w.open(t, dir, socket.WithProperty(lifeProperty, life))
 	n := s.log.Next()
+	say("open", floorOf(s.log), n, whose)
 	require.NoError(t, s.Connect(endpoint))
 	for batch := 0; ctx.Err() == nil; batch++ {
 		for range killBatch - 1 {
@@ -169,7 +173,7 @@ func killReceive(t *testing.T, w way, how, endpoint, enough string) {
 		if !whole {
 			say("broken")
 		}
-		say("handled", number, life)
+		say("handled", number, life, lifeOf(m))
 		if stop--; stop == 0 {
 			<-t.Context().Done() // it is killed here: after the handler, before the acknowledgement
 		}
@@ -182,8 +186,15 @@ func (o *oracle) steady(s letterReceiver) {
 	for m := range s.Messages(o.t.Context()) {
 		number, life, whole := openLetterOf(m)
 		assert.True(o.t, whole, "message %d", number)
-		o.handle(number, life)
+		o.handle(number, life, lifeOf(m))
 	}
+}
+
+// lifeOf returns which life of its sender a message came from.
+func lifeOf(m socket.Msg) uint64 {
+	said, _ := m.Peer().Property(lifeProperty)
+	n, _ := strconv.ParseUint(said, 10, 64)
+	return n
 }
 
 // openLetterOf is openLetter of a message, which a ROUTER has put a frame before. It has the number that the sender gave it.

@@ -92,6 +92,12 @@ func finish(t *testing.T, push *socket.Push, dir string, start func(end string) 
 	send(t, push, "end")
 	require.NoError(t, last.Wait())
 	require.NoError(t, push.WaitAcked(limit(t)))
+	return handledIn(t, dir)
+}
+
+// handledIn returns what receivers have handled so far.
+func handledIn(t *testing.T, dir string) []string {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "handled"))
 	require.NoError(t, err)
 	return strings.Fields(string(b))
@@ -110,6 +116,7 @@ func TestWindow_KillOfTheReceiver(t *testing.T) {
 		want = append(want, fmt.Sprint(i))
 		send(t, push, fmt.Sprint(i))
 		require.ErrorContains(t, child.Wait(), "killed")
+		require.Equal(t, want, handledIn(t, dir))
 	}
 	assert.Equal(t, want, finish(t, push, dir, start))
 	assert.EqualValues(t, rounds+1, push.Stats().Acks.AckedOut)

@@ -16,6 +16,7 @@ type Chaos struct {
 	faces map[*face]struct{}
 	next  [2]Fate // of connections to come
 	once  bool    // of one connection to come
+	made  int     // connections so far
 	ended bool
 	wg    sync.WaitGroup
 }
@@ -85,6 +86,13 @@ func (c *Chaos) Cut() {
 	}
 }
 
+// Made returns how many connections there have been.
+func (c *Chaos) Made() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.made
+}
+
 func (c *Chaos) serve(in net.Conn) {
 	out, err := net.Dial("tcp", c.target)
 	if err != nil {
@@ -99,6 +107,7 @@ func (c *Chaos) serve(in net.Conn) {
 		return
 	}
 	c.faces[f] = struct{}{}
+	c.made++
 	c.wg.Add(2)
 	go c.pass(f, out, in, c.next[0])
 	go c.pass(f, in, out, c.next[1])
