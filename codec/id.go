@@ -24,12 +24,18 @@ func NewID() ID { return newID(nanos()) }
 
 // newID takes the time in nanoseconds since 1970.
 func newID(now int64) ID {
-	stamp := uint64(now/1e6)<<12 + uint64(now%1e6)*4096/1e6
+	stamp, _ := nextStamp(now)
+	return makeID(stamp, rand.Uint64())
+}
+
+// nextStamp returns the stamp of a new ID, and that of the one before.
+func nextStamp(now int64) (stamp, last uint64) {
+	stamp = uint64(now/1e6)<<12 + uint64(now%1e6)*4096/1e6
 	for {
-		last := lastStamp.Load()
+		last = lastStamp.Load()
 		stamp = max(stamp, last+1)
 		if lastStamp.CompareAndSwap(last, stamp) {
-			return makeID(stamp, rand.Uint64())
+			return stamp, last
 		}
 	}
 }
@@ -41,9 +47,13 @@ func newID(now int64) ID {
 //	milliseconds  0x7  fraction   10  random
 func makeID(stamp, random uint64) ID {
 	var id ID
-	binary.BigEndian.PutUint64(id[:], stamp>>12<<16|0x7000|stamp&0xfff)
-	binary.BigEndian.PutUint64(id[8:], random>>2|1<<63)
+	putID(id[:], stamp, random)
 	return id
+}
+
+func putID(id []byte, stamp, random uint64) {
+	binary.BigEndian.PutUint64(id, stamp>>12<<16|0x7000|stamp&0xfff)
+	binary.BigEndian.PutUint64(id[8:], random>>2|1<<63)
 }
 
 // IsZero reports whether id is the zero ID, which means none.

@@ -77,11 +77,27 @@ func (q *sequence) read(data []byte, v reflect.Value, in *arena) bool {
 		for _, field := range step.path {
 			part = part.Field(field)
 		}
-		if at = readScalar(data, end, step.kind, part, in); at == noForm {
+		if step.kind == reflect.Slice {
+			at = readBytes(data, end, part, in)
+		} else {
+			at = readScalar(data, end, step.kind, part)
+		}
+		if at == noForm {
 			return false
 		}
 	}
 	return string(data[at:]) == q.after
+}
+
+// readBytes reads bytes into memory of their own, never into what v has: of reflect.Value.Bytes the compiler cannot tell that it keeps nothing.
+func readBytes(data []byte, at int, v reflect.Value, in *arena) int {
+	b, end := payloadOrNil(data, at)
+	if b == nil {
+		v.SetBytes(nil)
+	} else {
+		v.SetBytes(in.copy(b))
+	}
+	return end
 }
 
 // appendScalar writes what is neither a struct nor a time, by the kind that its shape has.

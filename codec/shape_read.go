@@ -21,27 +21,23 @@ func (s *shape) read(data []byte, at int, v reflect.Value, in *arena) int {
 		return s.readStruct(data, at, v, in)
 	case reflect.Invalid:
 		return readTimestamp(data, at, v)
+	case reflect.Slice:
+		b, end := payloadOrNil(data, at)
+		if end != noForm {
+			v.SetBytes(replace(v.Bytes(), b, in))
+		}
+		return end
 	}
-	return readScalar(data, at, s.kind, v, in)
+	return readScalar(data, at, s.kind, v)
 }
 
-// readScalar reads what is neither a struct nor a time, by the kind that its shape has. There is a byte at data[at].
-func readScalar(data []byte, at int, k reflect.Kind, v reflect.Value, in *arena) int {
+// readScalar reads what is neither a struct, a time nor bytes, by the kind that its shape has. There is a byte at data[at].
+func readScalar(data []byte, at int, k reflect.Kind, v reflect.Value) int {
 	switch k {
 	case reflect.String:
 		b, end := payload(data, at, kindStr)
 		if end != noForm {
 			v.SetString(string(b))
-		}
-		return end
-	case reflect.Slice:
-		if data[at] == codeNil {
-			v.SetBytes(nil)
-			return at + 1
-		}
-		b, end := payload(data, at, kindBin)
-		if end != noForm {
-			v.SetBytes(replace(v.Bytes(), b, in))
 		}
 		return end
 	case reflect.Int64:
@@ -114,8 +110,11 @@ func (s *shape) at(data []byte, at, next int) int {
 	return noForm
 }
 
-// replace returns a copy of b, in the memory of old where that has room.
+// replace returns a copy of b, nil for nil, in the memory of old where that has room.
 func replace(old, b []byte, in *arena) []byte {
+	if b == nil {
+		return nil
+	}
 	if old == nil || cap(old) < len(b) {
 		return in.copy(b)
 	}
@@ -135,6 +134,14 @@ func payload(data []byte, at int, want kind) (b []byte, end int) {
 		return nil, noForm
 	}
 	return data[t.body:t.end], t.end
+}
+
+// payloadOrNil returns what is in the binary at data[at:], nil only where nil is there.
+func payloadOrNil(data []byte, at int) (b []byte, end int) {
+	if data[at] == codeNil {
+		return nil, at + 1
+	}
+	return payload(data, at, kindBin)
 }
 
 // integer returns the integer at data[at:], a negative one as int64 has it.

@@ -185,6 +185,13 @@ func TestDecoder(t *testing.T) {
 				require.NoError(t, d.Unmarshal(data, &got))
 				require.NoError(t, c.Unmarshal(data, &plain))
 				require.Equal(t, plain, got)
+				var value blob
+				if d.Value(data, reflect.ValueOf(&value).Elem()) {
+					got = value
+				} else {
+					require.NotEqual(t, Msgpack, c)
+				}
+				require.Equal(t, plain, got)
 				_ = append(got.Data, "more"...)
 				all = append(all, got)
 			}
@@ -202,7 +209,9 @@ func TestDecoder(t *testing.T) {
 			want := c.Unmarshal([]byte(bad), &plain)
 			require.Error(t, want)
 			assert.EqualError(t, d.Unmarshal([]byte(bad), &got), want.Error())
+			assert.False(t, d.Value([]byte(bad), reflect.ValueOf(&got).Elem()))
 		}
+		assert.False(t, d.Value(data, reflect.ValueOf(&other).Elem()), "another type")
 		want := c.Unmarshal(data, (*blob)(nil))
 		assert.EqualError(t, d.Unmarshal(data, (*blob)(nil)), want.Error())
 	}

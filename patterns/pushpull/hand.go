@@ -43,7 +43,13 @@ func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
 			if body, ok := k.Read(frame, &scope.Head); ok {
 				scope.Known = k
 				h.scopes.Use()
-				return h.finish(scope, m, wire.Unmarshal(h.decoder, body, &h.value))
+				var v T
+				if h.decoder.Value(body, reflect.ValueOf(&v).Elem()) {
+					return h.finish(scope, m, v, nil)
+				}
+				err = wire.Unmarshal(h.decoder, body, &h.value)
+				v, h.value = h.value, *new(T)
+				return h.finish(scope, m, v, err)
 			}
 		}
 		var e *codec.Envelope
@@ -52,7 +58,9 @@ func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
 			ctx = &intake.Scope{Context: ctx, Envelope: e}
 		}
 	}
-	h.finish(ctx, m, err)
+	v := h.value
+	h.value = *new(T)
+	h.finish(ctx, m, v, err)
 	return false
 }
 
@@ -83,20 +91,19 @@ func (h *hand[T]) learn(ctx context.Context, e *codec.Envelope, frame []byte) {
 }
 
 // finish has the handler called, unless err says that there is no value for it, and reports whether all went well.
-func (h *hand[T]) finish(ctx context.Context, m socket.Msg, err error) (well bool) {
+func (h *hand[T]) finish(ctx context.Context, m socket.Msg, v T, err error) (well bool) {
 	if err != nil {
 		h.w.loop.Refuse(ctx, m, envelopeOf(m.Frames), err)
-	} else if err = h.attempt(ctx); err != nil {
+	} else if err = h.attempt(ctx, v); err != nil {
 		h.w.loop.Settle(ctx, m, envelopeOf(m.Frames), err)
 	} else {
 		h.w.loop.Settle(ctx, m, nil, nil)
 	}
 	h.w.loop.Answer(m, err)
-	h.value = *new(T)
 	return err == nil
 }
 
-func (h *hand[T]) attempt(ctx context.Context) (err error) {
+func (h *hand[T]) attempt(ctx context.Context, v T) (err error) {
 	defer intake.Recover(&err)
-	return h.handler(ctx, h.value)
+	return h.handler(ctx, v)
 }
