@@ -10,7 +10,7 @@ import (
 )
 
 // Stencil is what envelopes have in common that differ only in ids, time and body: those of one type, by one source. It writes them, and knows
-// them when they come, at a fraction of what others cost. It never changes, and is safe for use by any number of goroutines. The zero
+// them when they come, at a fraction of what others cost. It is safe for use by any number of goroutines. The zero
 // Stencil knows no envelope.
 type Stencil struct {
 	middle string   // the elements from the schema version to the headers, as they are on the wire
@@ -18,6 +18,7 @@ type Stencil struct {
 	like   Envelope // without what is each one's own
 	codec  Codec
 	bound  binding
+	bursts *bursts
 }
 
 // Head is what an envelope has of its own beside what a Stencil knows and the body.
@@ -41,7 +42,7 @@ func newStencil(e *Envelope, c Codec, t reflect.Type) (Stencil, error) {
 	if err := e.check(); err != nil {
 		return Stencil{}, err
 	}
-	s := Stencil{middle: string(e.appendMiddle(nil)), codec: c, bound: bind(c, t)}
+	s := Stencil{middle: string(e.appendMiddle(nil)), codec: c, bound: bind(c, t), bursts: new(bursts)}
 	s.like = Envelope{SchemaVersion: e.SchemaVersion, Type: e.Type, Source: e.Source, Codec: e.Codec, Headers: slices.Clone(e.Headers)}
 	s.first = string(s.appendStart(nil, &Head{id: ID{1}})) // any but zero, which is shorter
 	return s, nil
@@ -92,7 +93,7 @@ func (s *Stencil) begin(dst []byte, correlation, causation ID) []byte {
 	if correlation.IsZero() && causation.IsZero() {
 		return s.beginFirst(dst)
 	}
-	stamp, timestamp := draw()
+	stamp, timestamp := s.bursts.draw()
 	head := Head{makeID(stamp, rand.Uint64()), correlation, causation, timestamp}
 	return s.appendStart(slices.Grow(dst, maxBefore+len(s.middle)), &head)
 }
@@ -101,7 +102,7 @@ func (s *Stencil) begin(dst []byte, correlation, causation ID) []byte {
 func (s *Stencil) beginFirst(dst []byte) []byte {
 	out := append(dst, s.first...)
 	blank := out[len(dst):]
-	stamp, timestamp := draw()
+	stamp, timestamp := s.bursts.draw()
 	putID(blank[firstID:], stamp, rand.Uint64())
 	binary.BigEndian.PutUint64(blank[firstTime:], timestamp)
 	return out
