@@ -70,8 +70,8 @@ func (l *Log) Dead() (*Dead, error) {
 const maxReason = 4 << 10
 
 // Bury moves a message to the dead letters, with the attempts that c has counted, and acknowledges it there. It
-// returns when the letter is on disk; until then the message stays. After a crash between the two there is a
-// letter of a message that is still delivered, never neither.
+// returns when the letter is on disk; until then the message stays. After a crash before the acknowledgement is on disk, too (see Consumer), there
+// is a letter of a message that is still delivered, never neither: buried again, it has one letter more for each such crash.
 func (d *Dead) Bury(ctx context.Context, c *Consumer, r Record, reason string) error {
 	reason = reason[:min(len(reason), maxReason)]
 	b := binary.AppendUvarint(nil, cmp.Or(r.Origin, r.Number))

@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -29,6 +33,36 @@ const (
 	stepBody = 2000
 )
 
+// steps are what a call to the disk may be part of, by a function that is then on its stack.
+var steps = map[string]string{
+	"opening": "spool.openLog(", "turning": "spool.(*Log).turnTo(", "checkpoint": "spool.beginSegment(", "rewriting": "spool.rewriteSegment(",
+	"dropping": "spool.(*Log).drop(", "burying": "spool.(*Dead).Bury(", "closing": "spool.(*Log).Close(",
+}
+
+// stepCounter counts the calls of each step, and ends the process before one of them.
+type stepCounter struct {
+	mu    sync.Mutex // guards calls
+	calls map[string]int
+	step  string
+	at    int
+}
+
+func (c *stepCounter) before(int64, string, string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stack := string(debug.Stack())
+	for step, function := range steps {
+		if !strings.Contains(stack, function) {
+			continue
+		}
+		if c.calls[step]++; step == c.step && c.calls[step] == c.at {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	return nil
+}
+
 // TestStepChild does all that a queue does, in small: appends, turns, acknowledges, rewrites, lets go, buries. It ends
 // itself with SIGKILL before the call to the disk that it is told, and says what was confirmed until then.
 func TestStepChild(t *testing.T) {
@@ -36,23 +70,19 @@ func TestStepChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("runs as the child of TestKillAtEveryStep")
 	}
-	at, err := strconv.ParseInt(os.Getenv(stepKill), 10, 64)
+	step, at, _ := strings.Cut(os.Getenv(stepKill), " ")
+	n, err := strconv.Atoi(at)
 	require.NoError(t, err)
+	counter := &stepCounter{calls: make(map[string]int), step: step, at: n}
 	real, done := spool.RealFS(t, dir)
 	defer done()
-	fs := &spooltest.Faulty{FS: real, Before: func(call int64, op, name string) error {
-		if call == at {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-		return nil
-	}}
-	l, err := spool.OpenFS(fs, small)
+	l, err := spool.OpenFS(&spooltest.Faulty{FS: real, Before: counter.before}, small)
 	require.NoError(t, err)
 	ctx := context.Background()
 	dead, err := l.Dead()
 	require.NoError(t, err)
 	first := l.Next()
+	buryPoison(t, l, dead)
 	for n := first; n < first+120; n++ {
 		got, err := l.Append(ctx, body(n, stepBody))
 		require.NoError(t, err)
@@ -60,9 +90,8 @@ func TestStepChild(t *testing.T) {
 		fmt.Println("sent", n)
 		switch m := n - 3; {
 		case n < first+3:
-		case m%31 == 0:
-			buryOne(t, l, dead, m)
-			fmt.Println("buried", m)
+		case isPoison(m):
+			buryPoison(t, l, dead)
 		case m%53 != 0:
 			fmt.Println("acked", m) // perhaps
 			require.NoError(t, l.Queue().Ack(m, m))
@@ -72,82 +101,109 @@ func TestStepChild(t *testing.T) {
 		}
 	}
 	require.NoError(t, l.Close())
-	fmt.Println("calls", fs.Calls())
+	for step, n := range counter.calls {
+		fmt.Println(step, n)
+	}
 }
 
-func buryOne(t *testing.T, l *spool.Log, dead *spool.Dead, n uint64) {
+func isPoison(n uint64) bool { return n%31 == 0 }
+
+// buryPoison gives up what is poison and pending, that of killed processes, too.
+func buryPoison(t *testing.T, l *spool.Log, dead *spool.Dead) {
 	t.Helper()
-	r := l.Reader(spool.At(n))
+	r := l.Queue().Reader()
 	defer r.Close()
-	rec, err := r.TryNext()
-	require.NoError(t, err)
-	require.Equal(t, n, rec.Number)
-	require.NoError(t, dead.Bury(context.Background(), l.Queue(), rec, "poison"))
+	for {
+		rec, err := r.TryNext()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+		if isPoison(rec.Number) {
+			fmt.Println("burying", rec.Number)
+			require.NoError(t, dead.Bury(context.Background(), l.Queue(), rec, "poison"))
+			fmt.Println("buried", rec.Number)
+		}
+	}
 }
 
-// TestKillAtEveryStep ends a process with SIGKILL before each of its calls to the disk: those of opening what the last
-// one left, of turning, rewriting, dropping, burying, closing. No message that was confirmed is in neither the spool nor
-// the dead letters, and nothing is damaged. MESHMQ_KILLS says how many calls are tried; 12 without it.
+// TestKillAtEveryStep ends a process with SIGKILL before its calls to the disk: those of opening what the last
+// one left, every third time, of turning, rewriting, dropping, burying, closing. No message that was confirmed is in
+// neither the spool nor the dead letters, none has more letters than Bury was called for it, and nothing is damaged.
+// MESHMQ_KILLS says how many calls are tried, evenly spread over those of each step; 18 without it.
 func TestKillAtEveryStep(t *testing.T) {
 	t.Parallel()
-	kills, calls := int64(12), int64(500)
-	if n, err := strconv.ParseInt(os.Getenv("MESHMQ_KILLS"), 10, 64); err == nil {
+	kills := 18
+	if n, err := strconv.Atoi(os.Getenv("MESHMQ_KILLS")); err == nil {
 		kills = n
 	}
-	dir := filepath.Join(t.TempDir(), "spool")
-	sent, acked, buried := make(map[uint64]bool), make(map[uint64]bool), make(map[uint64]bool)
-	for i := range kills {
-		at := 1 + i*calls/kills
-		if i%3 == 1 {
-			at = 1 + i%40 // in the recovery from the last
-		}
-		said := killedAt(t, dir, at)
-		for _, line := range strings.Split(said, "\n") {
-			what, number, _ := strings.Cut(line, " ")
-			n, err := strconv.ParseUint(number, 10, 64)
-			if err != nil {
-				continue
-			}
-			switch what {
-			case "sent":
-				sent[n] = true
-			case "acked":
-				acked[n] = true
-			case "buried":
-				buried[n] = true
-			}
-		}
-		letters := lookAtSteps(t, dir, sent, acked)
-		for n := range buried {
-			require.Positive(t, letters[n], "message %d was buried and is no letter", n)
+	others := slices.DeleteFunc(slices.Sorted(maps.Keys(steps)), func(step string) bool { return step == "opening" })
+	dir, said, hit := filepath.Join(t.TempDir(), "spool"), make(words), make(map[string]int)
+	killedAt(t, dir, "turning", 3, said)
+	require.False(t, killedAt(t, dir, "", 0, said), "one that nobody kills says how many calls there are")
+	calls := make(map[string]int)
+	for step := range steps {
+		for n := range said[step] {
+			calls[step] = int(n)
 		}
 	}
-	assert.NotEmpty(t, buried)
+	for i := range kills {
+		j := i - (i+1)/3
+		step, nth, of := others[j%len(others)], j/len(others), kills*2/3/len(others)+1
+		if i%3 == 1 {
+			step, nth, of = "opening", i/3, kills/3+1
+		}
+		if killedAt(t, dir, step, 1+nth*calls[step]/of, said) {
+			hit[step]++
+		}
+		letters := lookAtSteps(t, dir, said)
+		for n := range said["buried"] {
+			require.Positive(t, letters[n], "message %d was buried and is no letter", n)
+		}
+		for n, copies := range letters {
+			require.LessOrEqual(t, copies, said["burying"][n], "letters of message %d", n)
+		}
+	}
+	for step := range steps {
+		assert.Positive(t, hit[step], "%s was not hit", step)
+	}
 }
 
-// killedAt runs the child and returns what it said.
-func killedAt(t *testing.T, dir string, call int64) string {
+// words are what children say: a word with a number, how often.
+type words map[string]map[uint64]int
+
+// killedAt runs the child, adds what it says, and reports whether it got to the call.
+func killedAt(t *testing.T, dir, step string, call int, said words) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStepChild$")
-	cmd.Env = append(os.Environ(), stepDir+"="+dir, stepKill+"="+strconv.FormatInt(call, 10))
-	out, err := cmd.Output()
+	cmd.Env = append(os.Environ(), stepDir+"="+dir, stepKill+"="+fmt.Sprint(step, " ", call))
+	out, failed := cmd.Output()
 	require.NoError(t, ctx.Err(), "the child was too slow")
-	var exit *exec.ExitError
-	if err != nil {
-		require.ErrorAs(t, err, &exit)
+	if failed != nil {
+		exit, ok := errors.AsType[*exec.ExitError](failed)
+		require.True(t, ok, failed)
 		require.Equal(t, syscall.SIGKILL, exit.Sys().(syscall.WaitStatus).Signal(), "%s%s", out, exit.Stderr)
 	}
-	return string(out)
+	for _, line := range strings.Split(string(out), "\n") {
+		word, number, _ := strings.Cut(line, " ")
+		if n, err := strconv.ParseUint(number, 10, 64); err == nil {
+			if said[word] == nil {
+				said[word] = make(map[uint64]int)
+			}
+			said[word][n]++
+		}
+	}
+	return failed != nil
 }
 
 // lookAtSteps looks for what was confirmed, changes nothing, and returns how often each message is a letter.
-func lookAtSteps(t *testing.T, dir string, sent, acked map[uint64]bool) map[uint64]int {
+func lookAtSteps(t *testing.T, dir string, said words) map[uint64]int {
 	t.Helper()
 	report, err := spool.Verify(dir)
 	if errors.Is(err, spool.ErrNotSpool) || errors.Is(err, os.ErrNotExist) {
-		require.Empty(t, sent)
+		require.Empty(t, said["sent"])
 		return nil
 	}
 	require.NoError(t, err)
@@ -169,8 +225,8 @@ func lookAtSteps(t *testing.T, dir string, sent, acked map[uint64]bool) map[uint
 		require.NoError(t, err)
 		letters[letter.Origin]++
 	}
-	for n := range sent {
-		require.True(t, there[n] || acked[n] || letters[n] > 0, "message %d was confirmed and is lost", n)
+	for n := range said["sent"] {
+		require.True(t, there[n] || said["acked"][n] > 0 || letters[n] > 0, "message %d was confirmed and is lost", n)
 	}
 	return letters
 }
