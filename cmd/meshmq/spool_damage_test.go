@@ -25,12 +25,12 @@ func inProcess(args ...string) result {
 	return result{code, stdout.String(), stderr.String()}
 }
 
-// spoolFiles returns the contents of all files of a spool but its lock.
+// spoolFiles returns the contents of all files of a spool.
 func spoolFiles(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	require.NoError(t, filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == "LOCK" {
+		if err != nil || d.IsDir() {
 			return err
 		}
 		b, err := os.ReadFile(name)

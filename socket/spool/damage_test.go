@@ -168,6 +168,16 @@ func TestDamagedDirectory(t *testing.T) {
 			b[6], b[spool.HeaderCopyAt+6] = 9, 9
 			d.Put(name(3), b)
 		}, err: spool.ErrVersion},
+		"last header lost": {hurt: func(t *testing.T, d *spooltest.Mem) {
+			b := d.Bytes(name(3))
+			clear(b[:spool.DataStart])
+			d.Put(name(3), b)
+		}, err: spool.ErrDamaged},
+		"no header left": {hurt: func(t *testing.T, d *spooltest.Mem) {
+			for i := range 3 {
+				d.Put(name(i+1), make([]byte, 1000))
+			}
+		}, err: spool.ErrDamaged},
 		"empty file": {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(4), nil) }, err: spool.ErrDamaged},
 		"cut short":  {hurt: func(t *testing.T, d *spooltest.Mem) { d.Put(name(2), d.Bytes(name(2))[:spool.DataStart+4096+150]) }, gap: fromTo(7, 10)},
 	} {
@@ -175,13 +185,12 @@ func TestDamagedDirectory(t *testing.T) {
 			t.Parallel()
 			disk := threeSegments(t)
 			c.hurt(t, disk)
-			l, err := spool.OpenFS(disk, small)
 			if c.err != nil {
-				require.ErrorIs(t, err, c.err)
+				dir := onDisk(t, disk)
+				refused(t, dir, dir, small, c.err)
 				return
 			}
-			require.NoError(t, err)
-			defer l.Close()
+			l := open(t, disk, small)
 			_, gaps := read(t, l.Queue().Reader(), damageBody)
 			var gone []uint64
 			for _, g := range gaps {

@@ -3,6 +3,7 @@
 package spool_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -14,69 +15,119 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
+// TestDirectoriesThatAreRefused: what a spool is not opened for, and that it is then as it was; TestDamagedDirectory has damage and what is foreign.
 func TestDirectoriesThatAreRefused(t *testing.T) {
 	t.Parallel()
-	const one, two = "00000000000000000001.seg", "00000000000000000002.seg"
+	const one, four = "00000000000000000001.seg", "00000000000000000004.seg"
+	topic := small
+	topic.Kind = spool.Topic
+	give := func(name string) func(string) error {
+		return func(dir string) error { return os.Chown(filepath.Join(dir, name), 12345, -1) }
+	}
+	hold := func(name string) func(string) error { // as another process would
+		return func(dir string) error {
+			f, err := os.Open(filepath.Join(dir, name))
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = f.Close() })
+			return syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		}
+	}
 	for name, c := range map[string]struct {
 		hurt func(dir string) error
 		err  error
+		path string // in the folder
+		o    spool.Options
+		root bool
 	}{
-		"others may write to the directory": {func(dir string) error { return os.Chmod(dir, 0o777) }, spool.ErrOwner},
-		"others may write to a segment":     {func(dir string) error { return os.Chmod(filepath.Join(dir, one), 0o622) }, spool.ErrOwner},
-		"a segment is a pipe": {func(dir string) error {
-			return syscall.Mkfifo(filepath.Join(dir, two), 0o600)
-		}, spool.ErrNotRegular},
-		"a segment is a link": {func(dir string) error {
-			return os.Symlink(one, filepath.Join(dir, two))
-		}, spool.ErrNotRegular},
-		"a segment is a directory": {func(dir string) error {
-			return os.Mkdir(filepath.Join(dir, two), 0o700)
-		}, spool.ErrNotRegular},
-		"the lock is a link": {func(dir string) error {
+		"another kind":                      {err: spool.ErrKind, o: topic},
+		"a folder of dead letters":          {err: spool.ErrKind, path: "dead"},
+		"a file":                            {err: spool.ErrNotDirectory, path: one},
+		"a link":                            {hurt: func(dir string) error { return os.Symlink("dead", filepath.Join(dir, "link")) }, err: spool.ErrNotDirectory, path: "link"},
+		"the lock is held":                  {hurt: hold("LOCK"), err: spool.ErrInUse},
+		"the folder is held":                {hurt: hold("."), err: spool.ErrInUse},
+		"of another user":                   {hurt: give("."), err: spool.ErrOwner, root: true},
+		"a segment of another user":         {hurt: give(one), err: spool.ErrOwner, root: true},
+		"a lock of another user":            {hurt: give("LOCK"), err: spool.ErrOwner, root: true},
+		"others may write to the directory": {hurt: func(dir string) error { return os.Chmod(dir, 0o777) }, err: spool.ErrOwner},
+		"others may write to a segment":     {hurt: func(dir string) error { return os.Chmod(filepath.Join(dir, one), 0o622) }, err: spool.ErrOwner},
+		"a segment is a pipe":               {hurt: func(dir string) error { return syscall.Mkfifo(filepath.Join(dir, four), 0o600) }, err: spool.ErrNotRegular},
+		"a segment is a link":               {hurt: func(dir string) error { return os.Symlink(one, filepath.Join(dir, four)) }, err: spool.ErrNotRegular},
+		"a segment is a directory":          {hurt: func(dir string) error { return os.Mkdir(filepath.Join(dir, four), 0o700) }, err: spool.ErrNotRegular},
+		"the lock is a link": {hurt: func(dir string) error {
 			lock := filepath.Join(dir, "LOCK")
-			if err := os.Remove(lock); err != nil {
-				return err
-			}
-			return os.Symlink("/dev/null", lock)
-		}, spool.ErrNotRegular},
+			return errors.Join(os.Remove(lock), os.Symlink("/dev/null", lock))
+		}, err: spool.ErrNotRegular},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := filepath.Join(t.TempDir(), "spool")
-			l, err := spool.Open(dir, small)
-			require.NoError(t, err)
-			require.NoError(t, l.Close())
-			require.NoError(t, c.hurt(dir))
-			_, err = spool.Open(dir, small)
-			require.ErrorIs(t, err, c.err)
-			assert.ErrorContains(t, err, dir)
+			if c.root && os.Geteuid() != 0 {
+				t.Skip("only root gives files away; TestCheckOwner has the rule")
+			}
+			dir := onDisk(t, threeSegments(t))
+			if c.hurt != nil {
+				require.NoError(t, c.hurt(dir))
+			}
+			refused(t, filepath.Join(dir, c.path), dir, c.o, c.err)
 		})
 	}
 }
 
-// TestOtherOwnersAreRefused: a spool, or a segment, of another user is left as it is.
-func TestOtherOwnersAreRefused(t *testing.T) {
+// TestDeadLettersThatAreRefused: the spool they are in works without them, and they are left as they are.
+func TestDeadLettersThatAreRefused(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root gives files away; TestCheckOwner has the rule")
+	for name, c := range map[string]struct {
+		hurt func(dead, letters string) error
+		err  error
+	}{
+		"a file": {func(dead, _ string) error {
+			return errors.Join(os.RemoveAll(dead), os.WriteFile(dead, []byte("mine"), 0o600))
+		}, spool.ErrNotDirectory},
+		"others may write to it": {func(dead, _ string) error { return os.Chmod(dead, 0o777) }, spool.ErrOwner},
+		"another version": {func(_, letters string) error {
+			b, err := os.ReadFile(letters)
+			b[6], b[spool.HeaderCopyAt+6] = 9, 9
+			return errors.Join(err, os.WriteFile(letters, b, 0o600))
+		}, spool.ErrVersion},
+		"of no dead letters": {func(dead, letters string) error {
+			b, err := os.ReadFile(filepath.Join(filepath.Dir(dead), filepath.Base(letters)))
+			return errors.Join(err, os.WriteFile(letters, b, 0o600))
+		}, spool.ErrKind},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := onDisk(t, threeSegments(t))
+			dead := filepath.Join(dir, "dead")
+			require.NoError(t, c.hurt(dead, filepath.Join(dead, "00000000000000000001.seg")))
+			before := tree(t, dead)
+			l, err := spool.Open(dir, small)
+			require.NoError(t, err)
+			_, err = l.Dead()
+			require.ErrorIs(t, err, c.err)
+			fill(t, l, 1, damageBody)
+			require.NoError(t, l.Close())
+			assert.Equal(t, before, tree(t, dead))
+		})
 	}
-	for _, name := range []string{".", "00000000000000000001.seg"} {
-		dir := filepath.Join(t.TempDir(), "spool")
-		l, err := spool.Open(dir, small)
-		require.NoError(t, err)
-		fill(t, l, 1, 10)
-		require.NoError(t, l.Close())
-		given := filepath.Join(dir, name)
-		require.NoError(t, os.Chown(given, 12345, -1))
-		_, err = spool.Open(dir, small)
-		require.ErrorIs(t, err, spool.ErrOwner)
-		assert.ErrorContains(t, err, "owned by user 12345")
-		require.NoError(t, os.Chown(given, 0, -1))
-		l, err = spool.Open(dir, small)
-		require.NoError(t, err)
-		assert.Equal(t, uint64(2), l.Next())
-		require.NoError(t, l.Close())
+}
+
+// TestNamesThatAreRefused: they make nothing, in the spool or beside it.
+func TestNamesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	around := t.TempDir()
+	l, err := spool.Open(filepath.Join(around, "spool"), small)
+	require.NoError(t, err)
+	fill(t, l, 3, damageBody)
+	require.NoError(t, l.Release(bounded(t))) // the next segment is there
+	before := tree(t, around)
+	for _, name := range []string{"", ".", "..", "../x", "../../x", "a/../../x", "/x", `..\x`, "x/", "x\x00"} {
+		_, err := l.Consumer(name, spool.Beginning())
+		require.ErrorIs(t, err, spool.ErrName, name)
 	}
+	require.NoError(t, l.Flush(bounded(t)))
+	assert.Equal(t, before, tree(t, around))
+	require.NoError(t, l.Close())
 }
 
 func TestPathsThatAreRefused(t *testing.T) {

@@ -2,16 +2,20 @@ package spool_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
 )
 
 // small are options with which a test fills several segments.
@@ -96,6 +100,72 @@ func readSized(t *testing.T, r *spool.Reader, size func(number uint64) int) (num
 		}
 		numbers = append(numbers, rec.Number)
 	}
+}
+
+// onDisk returns a real directory with these files, dead letters, what a killed process had begun, and its lock.
+func onDisk(t *testing.T, disk *spooltest.Mem) string {
+	t.Helper()
+	letters := spooltest.NewMem()
+	l := open(t, letters, small)
+	bury(t, l, 1)
+	require.NoError(t, l.Close())
+	dir := filepath.Join(t.TempDir(), "spool")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "dead"), 0o700))
+	write := func(name string, b []byte) { require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o600)) }
+	names, err := disk.List(".")
+	require.NoError(t, err)
+	for _, name := range names {
+		write(name, disk.Bytes(name))
+	}
+	for _, name := range segments(t, letters) {
+		write("dead/"+name, letters.Bytes("dead/"+name))
+	}
+	write("next", []byte("begun"))
+	write("compact.tmp", []byte("begun, too"))
+	write("dead/next", []byte("also"))
+	write("LOCK", []byte(`{"pid":1,"host":"elsewhere"}`))
+	return dir
+}
+
+// tree returns what lies in a directory: the modes and links of all names, and the sums of files.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	require.NoError(t, filepath.WalkDir(dir, func(name string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Lstat(name)
+		if err != nil {
+			return err
+		}
+		says := ""
+		switch mode := info.Mode(); {
+		case mode&os.ModeSymlink != 0:
+			says, err = os.Readlink(name)
+		case mode.IsRegular():
+			var b []byte
+			b, err = os.ReadFile(name)
+			says = fmt.Sprintf("%d bytes, %x", len(b), sha256.Sum256(b))
+		}
+		all[name] = fmt.Sprint(info.Mode(), " ", says)
+		return err
+	}))
+	return all
+}
+
+// refused wants a spool not to be opened, for a reason, and all in dir to be left as it is, also by who only looks.
+func refused(t *testing.T, path, dir string, o spool.Options, reason error) {
+	t.Helper()
+	o.SegmentSize = small.SegmentSize
+	before := tree(t, dir)
+	_, err := spool.Open(path, o)
+	require.ErrorIs(t, err, reason)
+	assert.ErrorContains(t, err, path)
+	assert.Equal(t, before, tree(t, dir))
+	_, _ = spool.Verify(path)
+	_, _ = spool.Inspect(path)
+	assert.Equal(t, before, tree(t, dir), "by who looks")
 }
 
 // upTo returns 1 to n.

@@ -43,18 +43,19 @@ func (d dirFS) lock() (io.Closer, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	said := make([]byte, maxLock)
+	n, _ := f.ReadAt(said, 0)
 	host, _ := os.Hostname() // without it the process id must do
-	b, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().Truncate(time.Second)})
-	if err == nil {
-		err = f.Truncate(0)
+	if b, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().Truncate(time.Second)}); err == nil {
+		f.say(append(b, '\n'))
 	}
-	if err == nil {
-		_, err = f.WriteAt(append(b, '\n'), 0)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock: %w", err), guard.Close(), f.Close())
-	}
-	return closers{guard, heldLock{f}}, nil
+	return closers{guard, namedLock{heldLock{f}, said[:n]}}, nil
+}
+
+// say replaces what the lock file says. A full disk that does not take it must not keep a spool from being opened: the holder then has no name.
+func (f osFile) say(b []byte) {
+	_, _ = f.WriteAt(b, 0)
+	_ = f.Truncate(int64(len(b)))
 }
 
 // guard takes the directory as well as the lock file in it, which is free to be taken again when somebody has removed it.
@@ -80,7 +81,19 @@ func patientLock(f *os.File) (err error) {
 	return err
 }
 
-// heldLock is the lock file of an open spool, or its directory.
+// namedLock is the lock file of an open spool, with what it said before.
+type namedLock struct {
+	heldLock
+	said []byte
+}
+
+// Close leaves the file as it was, as all else of a spool that is refused or only looked at.
+func (n namedLock) Close() error {
+	n.say(n.said)
+	return n.heldLock.Close()
+}
+
+// heldLock is a lock file, or a directory that is locked.
 type heldLock struct{ osFile }
 
 // Close gives the lock back before the file: a process that is being started may still share it.

@@ -11,7 +11,7 @@ import (
 // Open opens the spool in a directory of its own, which is made, mode 0700, if it is missing; its parent must be
 // there. It takes the spool for this Log alone until Close. What a crash left is read, its end cut off where a
 // write was torn, see Recovery; records that are damaged become gaps. Errors: ErrInUse, ErrVersion, ErrKind,
-// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged, or those of the disk; the spool is then as it was.
+// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged: the spool is then as it was, with an empty file LOCK if it had none; or those of the disk.
 func Open(dir string, options Options) (*Log, error) {
 	options, err := options.filled()
 	if err != nil {
@@ -20,6 +20,9 @@ func Open(dir string, options Options) (*Log, error) {
 	fs, err := openDir(dir, true)
 	if err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", dir, err)
+	}
+	if err := checkSpool(fs); err != nil && !errors.Is(err, ErrNotSpool) {
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), fs.Close())
 	}
 	lock, err := fs.lock()
 	if err != nil {
@@ -50,6 +53,9 @@ func openLog(fs FS, options Options) (*Log, error) {
 	d, err := load(fs, false)
 	if err != nil {
 		return nil, err
+	}
+	if n := len(d.segments); n > 0 && d.segments[n-1].header.kind != options.Kind {
+		return nil, fmt.Errorf("a %v, not a %v: %w", d.segments[n-1].header.kind, options.Kind, ErrKind)
 	}
 	for _, leftover := range []string{nextName, compactName} {
 		if err := fs.Remove(leftover); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -146,9 +152,6 @@ func (l *Log) allocate(size int64) (File, error) {
 // incarnation, since numbers that were never confirmed may be given again.
 func (l *Log) resume(d *loaded) error {
 	last := l.active()
-	if last.header.kind != l.options.Kind {
-		return fmt.Errorf("a %v, not a %v: %w", last.header.kind, l.options.Kind, ErrKind)
-	}
 	f, err := l.fs.Open(last.name(), os.O_RDWR)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ type stated struct {
 func (s stated) Mode() fs.FileMode { return s.mode }
 func (s stated) Sys() any          { return &syscall.Stat_t{Uid: uint32(s.uid)} }
 
-// TestCheckOwner: who else could change a spool is refused, with what is wrong. Only root can make such files: see TestOtherOwnersAreRefused.
+// TestCheckOwner: who else could change a spool is refused, with what is wrong. Only root can make such files: see TestDirectoriesThatAreRefused.
 func TestCheckOwner(t *testing.T) {
 	t.Parallel()
 	me := os.Geteuid()
