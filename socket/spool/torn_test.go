@@ -3,8 +3,12 @@ package spool_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -72,41 +76,139 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// TestStaleRecordsStayGone tears a long write whose messages hold records themselves, then writes less in its place: what
-// the first write left must never be read.
+// TestStaleRecordsStayGone tears a long write whose messages hold records themselves, also such as had the right sums in this
+// place, then writes less there: what the first write left must never be read. The records lie at each offset in a sector,
+// and of the write each sector is missing, alone, or with all before it or all behind it, or is all there is. Nor when the message that
+// holds them is damaged later.
 func TestStaleRecordsStayGone(t *testing.T) {
 	t.Parallel()
-	rng := rand.New(rand.NewPCG(9, 10))
-	source, name, end := crashed(t, 40, 40)
-	hostile := source.Bytes(name)[spool.DataStart:end]
-	for shift := range 8 {
-		disk := spooltest.NewMem()
-		payload := append(make([]byte, shift), hostile...)
-		l, err := spool.OpenFS(disk, small)
-		require.NoError(t, err)
-		for range 5 {
-			_, err = l.Enqueue(context.Background(), payload)
-			require.NoError(t, err)
-		}
-		torn := disk.Crash(rng)
-		require.NoError(t, l.Close())
-		for range 3 {
-			l, err = spool.OpenFS(torn, small)
-			require.NoError(t, err)
-			r := l.Reader(spool.Beginning())
-			for {
-				rec, err := r.TryNext()
-				if err != nil {
-					break
-				}
-				require.Contains(t, []string{string(payload), "short"}, string(rec.Frames[0]))
+	other, name, end := crashed(t, 20, 40)
+	foreign := other.Bytes(name)[spool.DataStart+4096 : end]
+	for what, hostile := range map[string]func(closed []byte) []byte{
+		"of another spool":          func([]byte) []byte { return foreign },
+		"of this segment":           func(closed []byte) []byte { return closed[spool.DataStart+4096:] },
+		"the last of this segment":  func(closed []byte) []byte { return bytes.Repeat(closed[len(closed)-40:], 20) },
+		"the first of this segment": func(closed []byte) []byte { return closed[spool.DataStart : spool.DataStart+600] },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for shift := 0; shift < 512; shift += rounds(97, 1) {
+				staleRecords(t, name, shift, hostile)
 			}
-			require.NoError(t, r.Close())
-			_, err = l.Enqueue(context.Background(), []byte("short"))
+		})
+	}
+}
+
+func staleRecords(t *testing.T, name string, shift int, hostile func([]byte) []byte) {
+	t.Helper()
+	rng, disk, o, sent := rand.New(rand.NewPCG(9, uint64(shift))), spooltest.NewMem(), small, make(map[uint64]string)
+	o.Policy = spool.OS
+	l, err := spool.OpenFS(disk, o)
+	require.NoError(t, err)
+	send := func(b []byte) {
+		n, err := l.Append(context.Background(), b)
+		require.NoError(t, err)
+		sent[n] = string(b)
+	}
+	for range 3 {
+		send(make([]byte, shift*3%512))
+	}
+	require.NoError(t, l.Queue().Ack(2, 2))
+	require.NoError(t, l.Close())
+	closed := disk.Bytes(name)
+	records := hostile(closed)
+	payload := append(make([]byte, shift), records...)
+	l, err = spool.OpenFS(disk, o)
+	require.NoError(t, err)
+	for range 3 {
+		send(payload)
+	}
+	was, is := disk.Synced(), disk.Crash(nil).Bytes(name)
+	require.NoError(t, l.Close())
+	damaged := disk.Bytes(name)
+	const header = 32 // of the first message that holds records
+	damaged[len(closed)+bytes.Index(damaged[len(closed):], records)-shift-header] ^= 1
+	disk.Put(name, damaged)
+	onlyLost(t, disk, sent, 4)
+	for _, torn := range tears(was.Bytes(name), is) {
+		was.Put(name, torn)
+		left, now := was.Crash(nil), maps.Clone(sent)
+		for confirmed := uint64(3); confirmed < 6; {
+			l, err := spool.OpenFS(left, small)
 			require.NoError(t, err)
-			torn = torn.Crash(rng)
+			nothingStale(t, l, now, confirmed)
+			n, err := l.Append(context.Background(), []byte("short"))
+			require.NoError(t, err)
+			confirmed, now[n] = n, "short"
+			left = left.Crash(rng)
 			require.NoError(t, l.Close())
 		}
+	}
+}
+
+// onlyLost wants all of a spool to be read that was sent, but for one message, which is a gap.
+func onlyLost(t *testing.T, fs spool.FS, sent map[uint64]string, lost uint64) {
+	t.Helper()
+	l, err := spool.OpenFS(fs, small)
+	require.NoError(t, err)
+	defer l.Close()
+	r := l.Reader(spool.Beginning())
+	defer r.Close()
+	for n := uint64(1); n < l.Next(); n++ {
+		rec, err := r.TryNext()
+		if n == lost {
+			require.Equal(t, &spool.Gap{From: n, To: n, Damaged: true}, err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, n, rec.Number)
+		require.Equal(t, sent[n], string(rec.Frames[0]))
+	}
+	require.Equal(t, uint64(7), l.Next())
+}
+
+// tears returns what may be left of a write that made is of was.
+func tears(was, is []byte) (all [][]byte) {
+	const sector = 512
+	first, last := len(is), 0
+	for at := 0; at < len(is); at += sector {
+		if !bytes.Equal(was[at:at+sector], is[at:at+sector]) {
+			first, last = min(first, at), at
+		}
+	}
+	for at := first; at <= last; at += sector {
+		for _, written := range []func(i int) bool{
+			func(i int) bool { return i != at }, func(i int) bool { return i == at }, func(i int) bool { return i < at }, func(i int) bool { return i > at },
+		} {
+			torn := slices.Clone(was)
+			for i := first; i <= last; i += sector {
+				if written(i) {
+					copy(torn[i:i+sector], is[i:])
+				}
+			}
+			all = append(all, torn)
+		}
+	}
+	return all
+}
+
+// nothingStale wants a log to have what was confirmed, and otherwise nothing but what was sent under its number.
+func nothingStale(t *testing.T, l *spool.Log, sent map[uint64]string, confirmed uint64) {
+	t.Helper()
+	require.Empty(t, l.Recovery().Damage)
+	require.Equal(t, l.Next()-2, l.Queue().Pending(), "2 is acknowledged, and nothing else")
+	r := l.Reader(spool.Beginning())
+	defer r.Close()
+	for n := uint64(1); ; n++ {
+		rec, err := r.TryNext()
+		if errors.Is(err, io.EOF) {
+			require.Greater(t, n, confirmed)
+			return
+		}
+		require.NoError(t, err)
+		require.Equal(t, n, rec.Number)
+		require.Len(t, rec.Frames, 1)
+		require.Equal(t, sent[n], string(rec.Frames[0]))
 	}
 }
 
