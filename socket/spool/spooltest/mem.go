@@ -209,6 +209,9 @@ func (m *Mem) Rename(oldname, newname string) error {
 	if n == nil {
 		return fmt.Errorf("%s: %w", oldname, fs.ErrNotExist)
 	}
+	if replaced := m.names[newname]; replaced != nil {
+		m.spend(-int64(len(replaced.data)))
+	}
 	delete(m.names, oldname)
 	m.names[newname] = n
 	return nil

@@ -1,0 +1,217 @@
+package spool_test
+
+import (
+	"context"
+	"math"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+// during reports whether a function is on the caller's stack.
+func during(function string) bool { return strings.Contains(string(debug.Stack()), function) }
+
+const roomBody = 500
+
+// TestQuotaIsKept sends more than the quota while the consumer has stopped, and the same once more when it has caught up: the disk never has more than
+// the quota and a segment, and the counters are exact.
+func TestQuotaIsKept(t *testing.T) {
+	t.Parallel()
+	for name, full := range map[string]spool.Full{"block": spool.Block, "reject": spool.Reject, "drop the oldest": spool.DropOldest} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { quotaIsKept(t, full) })
+		})
+	}
+}
+
+func quotaIsKept(t *testing.T, full spool.Full) {
+	t.Helper()
+	const room, many = 1 << 30, 1500
+	disk, peak, o := spooltest.NewMem(), atomic.Int64{}, small
+	disk.SetRoom(room)
+	o.Quota, o.Full = 5*o.SegmentSize, full
+	l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(int64, string, string) error {
+		free, err := disk.Free()
+		for used := room - int64(free); ; {
+			if was := peak.Load(); used <= was || peak.CompareAndSwap(was, used) {
+				return err
+			}
+		}
+	}}, o)
+	require.NoError(t, err)
+	defer l.Close()
+	sent, acked, dropped := uint64(0), uint64(0), uint64(0)
+	for range 2 {
+		for i := range many {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			n, err := l.Append(ctx, body(sent+1, roomBody))
+			cancel()
+			if err != nil {
+				require.ErrorIs(t, err, map[spool.Full]error{spool.Block: context.DeadlineExceeded, spool.Reject: spool.ErrFull}[full])
+				break
+			}
+			if sent = n; i == 20 { // what is dropped then does not count
+				acked = n - 10
+				require.NoError(t, l.Queue().Ack(1, acked))
+			}
+		}
+		synctest.Wait()
+		numbers, gaps := read(t, l.Queue().Reader(), roomBody)
+		if full == spool.DropOldest {
+			require.Len(t, gaps, 1)
+			dropped += gaps[0].To - acked
+			acked = gaps[0].To
+		} else {
+			require.Empty(t, gaps)
+			require.Less(t, sent, acked+many)
+		}
+		require.Equal(t, fromTo(acked+1, sent), numbers)
+		s := l.Stats()
+		require.Equal(t, [2]uint64{sent, dropped}, [2]uint64{s.Appended, s.Dropped})
+		require.LessOrEqual(t, s.Bytes, o.Quota)
+		acked = sent
+		require.NoError(t, l.Queue().Ack(1, acked))
+		require.NoError(t, l.Release(t.Context()))
+	}
+	require.NoError(t, l.Close())
+	assert.LessOrEqual(t, peak.Load(), o.Quota+o.SegmentSize)
+	assert.Greater(t, peak.Load(), o.Quota-o.SegmentSize)
+}
+
+// place is where a disk has no room.
+type place struct {
+	op, name, during string
+	acks             bool  // an acknowledgement is what finds none
+	err              error // what senders are told
+}
+
+// TestNoRoomAndThenRoom lets a disk have no room for a message, the next segment, its checkpoint, its name, an acknowledgement: senders are told at once,
+// not when their time is up; what was confirmed is read; and when there is room all goes on, after ErrFull by itself, after ErrFailed when it is opened again.
+func TestNoRoomAndThenRoom(t *testing.T) {
+	t.Parallel()
+	for name, p := range map[string]place{
+		"a message":            {op: "write", err: spool.ErrFailed},
+		"an acknowledgement":   {op: "write", acks: true, err: spool.ErrFailed},
+		"the next segment":     {op: "allocate", err: spool.ErrFull},
+		"the file for it":      {op: "open", name: "next", err: spool.ErrFull},
+		"its checkpoint":       {op: "write", during: "spool.beginSegment(", err: spool.ErrFailed},
+		"its name":             {op: "rename", name: "next", err: spool.ErrFailed},
+		"the end of the other": {op: "write", during: "spool.(*Log).end(", err: spool.ErrFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, p.test)
+		})
+	}
+}
+
+func (p place) test(t *testing.T) {
+	disk, full, o := spooltest.NewMem(), atomic.Bool{}, small
+	o.Full = spool.Reject
+	fs := &spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
+		if full.Load() && op == p.op && strings.HasPrefix(name, p.name) && during(p.during) {
+			return spooltest.ErrNoSpace
+		}
+		return nil
+	}}
+	l, err := spool.OpenFS(fs, o)
+	require.NoError(t, err)
+	fill(t, l, 200, roomBody)
+	full.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	sent, told := p.sendTo(ctx, l, 200)
+	require.ErrorIs(t, told, p.err)
+	require.ErrorIs(t, told, spooltest.ErrNoSpace)
+	require.NoError(t, ctx.Err())
+
+	numbers, gaps := read(t, l.Reader(spool.At(1)), roomBody)
+	require.Equal(t, upTo(sent), numbers)
+	require.Empty(t, gaps)
+	acked := l.Queue().Floor()
+	if p.err == spool.ErrFull {
+		require.NoError(t, l.Queue().Ack(1, sent-10), "draining goes on")
+		require.NoError(t, l.Flush(ctx))
+		acked = sent - 10
+	} else {
+		require.ErrorIs(t, l.Queue().Ack(1, 1), p.err)
+		require.ErrorIs(t, l.Close(), p.err)
+		l, err = spool.OpenFS(disk, o)
+		require.NoError(t, err)
+		require.LessOrEqual(t, l.Queue().Floor(), acked)
+		acked = l.Queue().Floor()
+	}
+	full.Store(false)
+	time.Sleep(2 * time.Second) // the keeper looks once a second
+	fill(t, l, 200, roomBody)
+	numbers, gaps = read(t, l.Queue().Reader(), roomBody)
+	require.Equal(t, fromTo(acked+1, sent+200), numbers)
+	require.Empty(t, gaps)
+	require.NoError(t, l.Close())
+}
+
+// sendTo goes on from message sent until it is told that there is no room.
+func (p place) sendTo(ctx context.Context, l *spool.Log, sent uint64) (uint64, error) {
+	for sent < math.MaxInt16 {
+		if !p.acks {
+			n, err := l.Append(ctx, body(sent+1, roomBody))
+			if err != nil {
+				return sent, err
+			}
+			sent = n
+			continue
+		}
+		if err := l.Queue().Ack(1, 1); err != nil {
+			return sent, err
+		}
+		if err := l.Flush(ctx); err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// TestWaitsForRoom: who sends to a full disk, and waits, goes on when there is room.
+func TestWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		l, err := spool.OpenFS(&spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
+			if full.Load() && op == "allocate" {
+				return spooltest.ErrNoSpace
+			}
+			return nil
+		}}, small)
+		require.NoError(t, err)
+		full.Store(true)
+		done := make(chan error, 1)
+		go func() {
+			for range 1000 {
+				if _, err := l.Append(t.Context(), body(l.Next(), roomBody)); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+		time.Sleep(time.Minute)
+		require.Less(t, l.Next(), uint64(1000))
+		require.ErrorIs(t, l.Stats().Full, spooltest.ErrNoSpace)
+		full.Store(false)
+		require.NoError(t, <-done)
+		numbers, gaps := read(t, l.Queue().Reader(), roomBody)
+		assert.Equal(t, upTo(1000), numbers)
+		assert.Empty(t, gaps)
+		require.NoError(t, l.Close())
+	})
+}
