@@ -3,9 +3,6 @@ package spool_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -309,86 +306,4 @@ func TestSpoolMadeAnew(t *testing.T) {
 		require.NoError(t, w.Mark(bounded(t), mark))
 		assert.True(t, w.Seen(mark))
 	}
-}
-
-// TestBadSectors overwrites each sector of a spool, and lets each be unreadable: the messages in it are lost and said to
-// be, no other is, and no consumer goes forward or is forgotten.
-func TestBadSectors(t *testing.T) {
-	t.Parallel()
-	disk := threeSegments(t)
-	l, err := spool.OpenFS(disk, small)
-	require.NoError(t, err)
-	_, err = l.Consumer("audit", spool.At(3))
-	require.NoError(t, err)
-	require.NoError(t, l.Queue().Ack(1, 2))
-	require.NoError(t, l.Flush(bounded(t)))
-	whole := disk.Crash(nil) // what the crash leaves opens as a fourth segment, which knows both
-	require.NoError(t, l.Close())
-	l, err = spool.OpenFS(whole, small)
-	require.NoError(t, err)
-	fill(t, l, 5, damageBody)
-	require.NoError(t, l.Close())
-	const sector = 4096
-	last := slices.Max(segments(t, whole))
-	for _, name := range segments(t, whole) {
-		for at := 0; at < len(whole.Bytes(name)); at += sector {
-			if name == last && at > 0 {
-				break // behind what is lost nothing says that there was anything: see FAULTS.md
-			}
-			for how, hurt := range map[string]byte{"zeros": 0, "ones": 0xFF, "unreadable": 1} {
-				left := whole.Crash(nil)
-				fs := &spooltest.Faulty{FS: left}
-				if how == "unreadable" {
-					fs.Unreadable = func(in string, off, n int64) bool {
-						return in == name && off < int64(at+sector) && int64(at) < off+n
-					}
-				} else {
-					b := left.Bytes(name)
-					for i := at; i < min(at+sector, len(b)); i++ {
-						b[i] = hurt
-					}
-					left.Put(name, b)
-				}
-				badSector(t, fs, fmt.Sprintf("%s %s at %d", how, strings.TrimLeft(name, "0"), at))
-			}
-		}
-	}
-}
-
-func badSector(t *testing.T, fs *spooltest.Faulty, what string) {
-	t.Helper()
-	report, err := spool.RepairFS(fs)
-	require.NoError(t, err, what)
-	require.NotEmpty(t, report.Damage, what)
-	fs.Unreadable = nil // the file that had it has been put aside
-	again, err := spool.VerifyFS(fs)
-	require.NoError(t, err, what)
-	require.Empty(t, again.Damage, what)
-	l, err := spool.OpenFS(fs, small)
-	require.NoError(t, err, what)
-	defer l.Close()
-	require.Equal(t, []string{"audit"}, l.Consumers(), what)
-	for name, floor := range map[string]uint64{"audit": 2, "": 2} {
-		c := l.Queue()
-		if name != "" {
-			c, err = l.Consumer(name, spool.End())
-			require.NoError(t, err)
-		}
-		require.LessOrEqual(t, c.Floor(), floor, what)
-		numbers, gaps := read(t, c.Reader(), damageBody)
-		there := make(map[uint64]bool)
-		for _, n := range numbers {
-			there[n] = true
-		}
-		for _, g := range gaps {
-			for n := g.From; n <= g.To; n++ {
-				there[n] = true
-			}
-		}
-		for n := uint64(3); n <= 20; n++ {
-			require.True(t, there[n], "%s: message %d neither read nor reported", what, n)
-		}
-	}
-	_, err = l.Reader(spool.End()).TryNext()
-	require.ErrorIs(t, err, io.EOF)
 }
