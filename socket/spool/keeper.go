@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,10 +195,12 @@ func (l *Log) drop(victims []*segment) bool {
 	}
 	removed := false
 	for _, s := range victims {
-		if err := l.fs.Remove(s.name()); err == nil || errors.Is(err, os.ErrNotExist) {
-			l.forget(s)
-			removed = true
+		l.forget(s) // first: a reader must not look for a file that is gone
+		if err := l.fs.Remove(s.name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			l.recall(s)
+			continue
 		}
+		removed = true
 	}
 	return l.fs.Sync(".") == nil && removed
 }
@@ -207,4 +210,12 @@ func (l *Log) forget(s *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segments = slices.DeleteFunc(l.segments, func(o *segment) bool { return o == s })
+}
+
+// recall takes a segment back into the list: it could not be removed.
+func (l *Log) recall(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, _ := slices.BinarySearchFunc(l.segments, s.header.ordinal, func(o *segment, n uint64) int { return cmp.Compare(o.header.ordinal, n) })
+	l.segments = slices.Insert(l.segments, at, s)
 }
