@@ -102,10 +102,10 @@ func (b *book) admit(p *socket.Peer, endpoint string) *instance {
 
 // bury fails the calls at instances from which nothing more will come, the first of b.gone. verdict is what that says of them.
 func (b *book) bury(gone []*instance, verdict error) {
-	for _, p := range b.calls {
+	for id, p := range b.calls {
 		for ; p != nil; p = p.next {
 			if slices.Contains(gone, p.at) {
-				b.finish(p, result{err: fmt.Errorf("%w: %s", socket.ErrPeerGone, p.at.peer.Address())}, verdict)
+				b.finish(id, p, result{err: fmt.Errorf("%w: %s", socket.ErrPeerGone, p.at.peer.Address())}, verdict)
 			}
 		}
 	}
@@ -205,8 +205,8 @@ func (p *pending) means(e *codec.Envelope) bool {
 	return err != nil || !said || tag == p.tag
 }
 
-// finish notes the result of an attempt, and reports whether it is the first.
-func (b *book) finish(p *pending, r result, verdict error) bool {
+// finish notes the result of an attempt, and reports whether it is the first. The attempt leaves the book, unless it is a stream, of which there may be more to take.
+func (b *book) finish(id codec.ID, p *pending, r result, verdict error) bool {
 	if p.over {
 		return false
 	}
@@ -217,6 +217,7 @@ func (b *book) finish(p *pending, r result, verdict error) bool {
 		p.flow.end(r.err)
 		return true
 	}
+	b.forget(id, p, errNeutral)
 	p.done <- r
 	return true
 }
@@ -260,9 +261,9 @@ func (b *book) forget(id codec.ID, p *pending, verdict error) {
 }
 
 func (b *book) failAll(err error) {
-	for _, p := range b.calls {
+	for id, p := range b.calls {
 		for ; p != nil; p = p.next {
-			b.finish(p, result{err: err}, errNeutral)
+			b.finish(id, p, result{err: err}, errNeutral)
 		}
 	}
 }

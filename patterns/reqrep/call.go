@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -100,6 +101,9 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []CallOptio
 	for {
 		sent := len(q.asked)
 		err := c.attempt(ctx, q, q.line)
+		if err == nil && c.waitsLater(q) {
+			q.reply, err = c.await(ctx, q, nil)
+		}
 		if err == nil {
 			return c.answered(q), nil
 		}
@@ -119,7 +123,10 @@ func (c *Client) prepare(q *question) {
 	}
 	if q.line == nil {
 		q.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) (err error) {
-			q.reply, err = c.once(ctx, q, o.Envelope, frame)
+			if err = c.try(ctx, q, o.Envelope, frame, false); err != nil || c.waitsLater(q) {
+				return err
+			}
+			q.reply, err = c.await(ctx, q, o.Envelope)
 			o.Reply = q.reply
 			return err
 		}
@@ -134,6 +141,13 @@ func (c *Client) answered(q *question) *codec.Envelope {
 		c.spare.Store(q)
 	}
 	return reply
+}
+
+// heard notes that an attempt is over, and out of the book.
+func (q *question) heard(p *pending) {
+	if i := slices.Index(q.open, p); i >= 0 {
+		q.open = slices.Delete(q.open, i, i+1)
+	}
 }
 
 func (q *question) hedges() int {
@@ -181,11 +195,11 @@ func (c *Client) afresh(q *question, line wire.Line) wire.Line {
 	}
 }
 
-// once sends the request and waits for the answer; if that is late it asks others as well.
-func (c *Client) once(ctx context.Context, q *question, e *codec.Envelope, frame []byte) (*codec.Envelope, error) {
-	if err := c.try(ctx, q, e, frame, false); err != nil {
-		return nil, err
-	}
+// waitsLater reports whether nobody needs the request any more once it is sent: the memory in which it was made is then another's while q waits.
+func (c *Client) waitsLater(q *question) bool { return c.sealer.Around == nil && q.hedges() == 0 }
+
+// await waits for the answer to the request e; if that is late it asks others as well.
+func (c *Client) await(ctx context.Context, q *question, e *codec.Envelope) (*codec.Envelope, error) {
 	verdict := errNeutral
 	defer func() { c.forget(q, verdict) }()
 	giveUp, askOthers, first := q.due()
@@ -198,6 +212,7 @@ func (c *Client) once(ctx context.Context, q *question, e *codec.Envelope, frame
 	for waiting := 1; ; {
 		select {
 		case r := <-q.done:
+			q.heard(r.of)
 			if waiting--; r.err == nil || waiting == 0 || !repeatable(r.err, true) {
 				return r.reply, r.err
 			} // else another may still answer

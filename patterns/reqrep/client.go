@@ -191,6 +191,9 @@ func (c *Client) tell(changes []BreakerChange) {
 // forget takes the attempts of a call out of the book, and tells those who still work at it that nobody waits. verdict
 // is what it says of them.
 func (c *Client) forget(q *question, verdict error) {
+	if len(q.open) == 0 {
+		return
+	}
 	var left []*pending
 	c.mu.Lock()
 	for _, p := range q.open {

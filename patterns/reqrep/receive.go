@@ -40,7 +40,7 @@ func (c *Client) settle(e *codec.Envelope, from *socket.Peer) {
 		return
 	}
 	switch {
-	case p == nil || !c.book.finish(p, r, verdict):
+	case p == nil || !c.book.finish(e.CausationID, p, r, verdict):
 		c.counts.Unhandled++
 	case r.err != nil:
 		c.counts.Failed++
@@ -48,7 +48,7 @@ func (c *Client) settle(e *codec.Envelope, from *socket.Peer) {
 		c.counts.Handled++
 	}
 	c.turn.noteLocked(c.book.open)
-	c.unlock()
+	c.forgotten()
 	if p == nil && e.Header(headerItem) != "" && understands(from) {
 		c.control(from, controlCancel, e.CausationID, e.Header(headerCall), nil) // so that it stops
 	}
@@ -61,13 +61,13 @@ func (c *Client) flow(p *pending, e *codec.Envelope, failure, verdict error) {
 	switch {
 	case err != nil:
 		p.astray = true
-		c.book.finish(p, result{err: err}, errNeutral)
+		c.book.finish(e.CausationID, p, result{err: err}, errNeutral)
 		c.counts.Malformed++
 	case ended && failure != nil:
-		c.book.finish(p, result{err: failure}, verdict)
+		c.book.finish(e.CausationID, p, result{err: failure}, verdict)
 		c.counts.Failed++
 	case ended:
-		c.book.finish(p, result{}, verdict)
+		c.book.finish(e.CausationID, p, result{}, verdict)
 		c.counts.Handled++
 	}
 }

@@ -20,7 +20,7 @@ const (
 // turn says who receives for a client: a caller that waits for its reply itself, which saves the change of goroutine, or Client.receive if
 // callers wait for several.
 type turn struct {
-	taken bool          // somebody receives, or was told to; guarded by Client.mu, as the next two
+	taken atomic.Bool   // somebody receives, or was told to; changed with Client.mu held, which guards the next two
 	used  bool          // a caller has received since the timer ran
 	armed bool          // it runs
 	timer *time.Timer   // has Client.receive receive when no caller does
@@ -35,7 +35,8 @@ type turn struct {
 
 func (c *Client) openTurn() {
 	t := &c.turn
-	t.taken, t.pass = true, make(chan struct{}, 1)
+	t.pass = make(chan struct{}, 1)
+	t.taken.Store(true)
 	t.timer = time.AfterFunc(unread, c.look)
 	t.timer.Stop() // until it is armed
 	signal(t.pass)
@@ -75,9 +76,11 @@ func (c *Client) stay() bool {
 
 // lead has the caller receive until its call is over, or due unless that is zero, if nobody else does.
 func (c *Client) lead(ctx context.Context, q *question, due time.Time) {
+	if c.turn.taken.Load() { // by who will not leave before q is over, since that is in the book
+		return
+	}
 	c.mu.Lock()
-	taken := c.turn.taken
-	c.turn.taken = true
+	taken := c.turn.taken.Swap(true)
 	c.mu.Unlock()
 	if taken {
 		return
@@ -99,8 +102,7 @@ func (c *Client) rely() {
 }
 
 func (c *Client) relyLocked() {
-	if !c.turn.taken {
-		c.turn.taken = true
+	if !c.turn.taken.Swap(true) {
 		signal(c.turn.pass)
 	}
 }
@@ -122,7 +124,8 @@ func (c *Client) yield(closed bool) {
 
 func (c *Client) freeLocked() {
 	t := &c.turn
-	t.taken, t.used = false, true
+	t.taken.Store(false)
+	t.used = true
 	if !t.armed {
 		t.armed = true
 		t.timer.Reset(unread)
@@ -134,7 +137,7 @@ func (c *Client) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := &c.turn
-	if t.used && !t.taken {
+	if t.used && !t.taken.Load() {
 		t.used = false
 		t.timer.Reset(unread)
 		return
@@ -206,7 +209,7 @@ func (c *Client) bury(gone []*instance) {
 	verdict := c.calls.breaker.verdict(socket.ErrPeerGone)
 	c.mu.Lock()
 	c.book.bury(gone, verdict)
-	c.unlock()
+	c.forgotten()
 }
 
 // departed returns the instances that are gone, and a context for Recv that has ended if there are any, else ends when there are, or

@@ -58,7 +58,7 @@ func (p *pairing) free(t *testing.T) {
 func (p *pairing) isFree() bool {
 	p.client.mu.Lock()
 	defer p.client.mu.Unlock()
-	return !p.client.turn.taken
+	return !p.client.turn.taken.Load()
 }
 
 func (p *pairing) call(ctx context.Context, method string) error {
@@ -219,7 +219,7 @@ func TestTurn_HookPanicsBeforeABurial(t *testing.T) {
 	alone(t, func(t *testing.T, p *pairing) {
 		take := func(taken bool) {
 			p.client.mu.Lock()
-			p.client.turn.taken = taken
+			p.client.turn.taken.Store(taken)
 			p.client.mu.Unlock()
 		}
 		take(true) // so that all is there when somebody receives
