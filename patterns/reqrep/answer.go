@@ -27,6 +27,7 @@ func (s *Service) take(ctx context.Context, m socket.Msg) {
 	case err != nil:
 	case e.Type == controlCancel || e.Type == controlTaken:
 		if err = s.control(m, e); err == nil {
+			m.Release()
 			return
 		}
 	case e.ID.IsZero():
@@ -85,6 +86,9 @@ func (s *Service) handle(ctx context.Context, r *request, now time.Time) {
 	o := m.answer(ctx, r)
 	m.meter.end(now, o)
 	s.conclude(ctx, r, o)
+	if r.e.Body == nil { // nothing refers to the message any more
+		r.m.Release()
+	}
 	s.relief.end(m, stays, now)
 }
 

@@ -45,12 +45,14 @@ type pending struct {
 	verdict func(error)
 	flow    *inflow       // of a stream, else nil
 	done    chan<- result // of the call: takes one of each attempt
+
+	reply codec.Envelope // unless the result is an error; of streams see flow
+	m     socket.Msg     // that it lies in
 }
 
 type result struct {
-	of    *pending
-	reply *codec.Envelope
-	err   error
+	of  *pending
+	err error
 }
 
 func newBook(b *Breaker) book {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
@@ -29,72 +27,16 @@ func Call[In, Out any](ctx context.Context, c *Client, name string, in In, opts 
 		in  In
 		out Out
 	}{in: in}
-	e, err := c.call(ctx, name, &v.in, opts)
-	if err == nil {
-		err = c.decode(e, &v.out)
-	}
-	if err != nil {
+	if err := c.call(ctx, name, &v.in, &v.out, opts); err != nil {
 		return *new(Out), &asked{"call", name, err}
 	}
 	return v.out, nil
 }
 
-// question is a call from its first attempt to its end. It belongs to the goroutine that calls.
-type question struct {
-	name    string
-	in      any
-	policy  *policy
-	id      codec.ID // of all attempts; zero before the first
-	attempt int      // the last one begun
-	retried int
-	tag     uint64      // of the attempt
-	asked   []*instance // by attempts
-	open    []*pending  // attempts that are in the book
-	done    chan result
-	flow    *inflow // of a stream, else nil
-
-	first  pending // what most calls need, so that it comes with the question
-	place  [1]*instance
-	single [1]*pending
-	room   [4]codec.Header
-	window string
-	plain  bool // one attempt, however long it takes
-	sent   bool // the attempt was, by a middleware
-
-	line  wire.Line // of a call
-	reply *codec.Envelope
-}
-
-// ask returns a question, unless it can be seen that it cannot be asked.
-func (c *Client) ask(ctx context.Context, name string, in any, opts []CallOption) (*question, error) {
-	switch {
-	case c.err != nil:
-		return nil, c.err
-	case name == "" || len(name) > codec.MaxName:
-		return nil, fmt.Errorf("want a name of 1 to %d bytes", codec.MaxName)
-	case ctx.Err() != nil:
-		return nil, expired(ctx)
-	}
-	q := c.spare.Swap(nil)
-	if q == nil {
-		q = new(question)
-	}
-	q.name, q.in, q.policy = name, in, &c.calls.policy
-	q.asked, q.open = q.place[:0], q.single[:0]
-	if len(opts) > 0 {
-		changed, err := c.calls.policy.with(opts)
-		if err != nil {
-			return nil, err
-		}
-		q.policy = &changed
-	}
-	return q, nil
-}
-
-func (c *Client) call(ctx context.Context, name string, in any, opts []CallOption) (*codec.Envelope, error) {
+func (c *Client) call(ctx context.Context, name string, in, out any, opts []CallOption) error {
 	q, err := c.ask(ctx, name, in, opts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.prepare(q)
 	var fate error // of the last attempt that was sent
@@ -102,59 +44,18 @@ func (c *Client) call(ctx context.Context, name string, in any, opts []CallOptio
 		sent := len(q.asked)
 		err := c.attempt(ctx, q, q.line)
 		if err == nil && c.waitsLater(q) {
-			q.reply, err = c.await(ctx, q, nil)
+			q.answer, err = c.await(ctx, q, nil)
 		}
 		if err == nil {
-			return c.answered(q), nil
+			return c.answered(q, out)
 		}
 		if len(q.asked) > sent || fate == nil {
 			fate = err
 		}
 		if !c.again(ctx, q, err) {
-			return nil, fate
+			return fate
 		}
 	}
-}
-
-// prepare makes what a question needs to be a call, unless it was one before.
-func (c *Client) prepare(q *question) {
-	if hedges := q.hedges(); cap(q.done) != 1+hedges {
-		q.done = make(chan result, 1+hedges)
-	}
-	if q.line == nil {
-		q.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) (err error) {
-			if err = c.try(ctx, q, o.Envelope, frame, false); err != nil || c.waitsLater(q) {
-				return err
-			}
-			q.reply, err = c.await(ctx, q, o.Envelope)
-			o.Reply = q.reply
-			return err
-		}
-	}
-}
-
-// answered returns the reply to q, which is out of the book, and keeps q for the next call if nobody else can have it.
-func (c *Client) answered(q *question) *codec.Envelope {
-	reply := q.reply
-	if c.sealer.Around == nil && cap(q.done) == 1 && len(q.done) == 0 {
-		*q = question{done: q.done, line: q.line}
-		c.spare.Store(q)
-	}
-	return reply
-}
-
-// heard notes that an attempt is over, and out of the book.
-func (q *question) heard(p *pending) {
-	if i := slices.Index(q.open, p); i >= 0 {
-		q.open = slices.Delete(q.open, i, i+1)
-	}
-}
-
-func (q *question) hedges() int {
-	if !q.policy.idempotent {
-		return 0
-	}
-	return q.policy.hedges
 }
 
 // attempt makes a request, and has line send it and wait, within the middleware.
@@ -199,7 +100,7 @@ func (c *Client) afresh(q *question, line wire.Line) wire.Line {
 func (c *Client) waitsLater(q *question) bool { return c.sealer.Around == nil && q.hedges() == 0 }
 
 // await waits for the answer to the request e; if that is late it asks others as well.
-func (c *Client) await(ctx context.Context, q *question, e *codec.Envelope) (*codec.Envelope, error) {
+func (c *Client) await(ctx context.Context, q *question, e *codec.Envelope) (*pending, error) {
 	verdict := errNeutral
 	defer func() { c.forget(q, verdict) }()
 	giveUp, askOthers, first := q.due()
@@ -214,7 +115,7 @@ func (c *Client) await(ctx context.Context, q *question, e *codec.Envelope) (*co
 		case r := <-q.done:
 			q.heard(r.of)
 			if waiting--; r.err == nil || waiting == 0 || !repeatable(r.err, true) {
-				return r.reply, r.err
+				return r.of, r.err
 			} // else another may still answer
 		case <-hedge:
 			hedge = nil
@@ -233,26 +134,6 @@ func (c *Client) await(ctx context.Context, q *question, e *codec.Envelope) (*co
 			return nil, err
 		}
 	}
-}
-
-// due returns when an attempt that begins now is given up, and when others are asked as well, and the first of these: zero for never.
-func (q *question) due() (giveUp, askOthers, first time.Time) {
-	p := q.policy
-	if !p.idempotent || p.patience == 0 && p.hedges == 0 {
-		return
-	}
-	now := time.Now()
-	if p.patience > 0 {
-		giveUp = now.Add(p.patience)
-		first = giveUp
-	}
-	if p.hedges > 0 {
-		askOthers = now.Add(p.hedgeAfter)
-		if p.patience == 0 || askOthers.Before(giveUp) {
-			first = askOthers
-		}
-	}
-	return giveUp, askOthers, first
 }
 
 // reached returns a channel that takes something at that time, nil for zero.
@@ -377,28 +258,6 @@ func (c *Client) send(ctx context.Context, q *question, p *pending, frame []byte
 	}
 	q.asked, q.open = append(q.asked, p.at), append(q.open, p)
 	return nil
-}
-
-// address says what the service must know about the call.
-func (q *question) address(ctx context.Context, e *codec.Envelope) {
-	e.Type = q.name
-	if !q.id.IsZero() {
-		e.ID = q.id
-	}
-	e.SetHeader(headerCall, strconv.FormatUint(q.tag, 10))
-	left, limited := q.policy.patience, q.policy.patience > 0 && q.policy.idempotent && !q.plain
-	if deadline, ok := ctx.Deadline(); ok && (!limited || time.Until(deadline) < left) {
-		left, limited = time.Until(deadline), true
-	}
-	if limited {
-		e.SetHeader(headerTimeout, formatTimeout(left))
-	}
-	if q.attempt > 1 {
-		e.SetHeader(headerAttempt, strconv.Itoa(q.attempt))
-	}
-	if q.window != "" {
-		e.SetHeader(headerWindow, q.window)
-	}
 }
 
 // expired returns why ctx ended.

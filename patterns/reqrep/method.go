@@ -56,6 +56,9 @@ func Handle[In, Out any](s *Service, name string, handler func(ctx context.Conte
 		if o.bad = s.decode(m, r.e, &v.in); o.bad != nil {
 			return o
 		}
+		if plain && s.conf.Schemas == nil { // the handler has the value, and the memory of the message can be given back when it has returned
+			r.e.Body = nil
+		}
 		o.err = intake.Attempt(func() (err error) {
 			if plain {
 				v.out, err = handler(ctx, v.in)

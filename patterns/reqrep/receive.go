@@ -12,22 +12,22 @@ import (
 
 // open handles what a service sent.
 func (c *Client) open(m socket.Msg) {
-	e, err := wire.Open(m.Bytes())
-	if err != nil {
+	e := &c.turn.read
+	if err := wire.OpenInto(e, m.Bytes()); err != nil {
 		c.mu.Lock()
 		c.counts.Malformed++
 		c.mu.Unlock()
 		c.conf.OnError(context.Background(), patterns.NewError("decode", nil, m.Peer().Address(), err))
 		return
 	}
-	c.settle(e, m.Peer())
+	c.settle(e, m.Peer(), m)
 }
 
-// settle gives a reply to the call that waits for it.
-func (c *Client) settle(e *codec.Envelope, from *socket.Peer) {
-	r := result{reply: e}
+// settle gives a reply to the call that waits for it, and the message with it that it is. The memory of e is the caller's.
+func (c *Client) settle(e *codec.Envelope, from *socket.Peer, m socket.Msg) {
+	var r result
 	if failure := errorOf(e); failure != nil {
-		r = result{err: failure}
+		r.err = failure
 	}
 	verdict := c.calls.breaker.verdict(r.err)
 	c.mu.Lock()
@@ -36,8 +36,14 @@ func (c *Client) settle(e *codec.Envelope, from *socket.Peer) {
 		p = nil
 	}
 	if p != nil && p.flow != nil && !p.over {
-		c.flow(p, e, r.err, verdict)
+		own := *e
+		e.Headers = nil
+		c.flow(p, &own, r.err, verdict)
 		return
+	}
+	if p != nil && r.err == nil && !p.over {
+		p.reply, p.m = *e, m
+		e.Headers = nil
 	}
 	switch {
 	case p == nil || !c.book.finish(e.CausationID, p, r, verdict):

@@ -95,7 +95,7 @@ func (c *Client) scatter(ctx context.Context, name string, in any, opts []CallOp
 			select {
 			case r := <-q.done:
 				asked = slices.DeleteFunc(asked, func(at *instance) bool { return at == r.of.at })
-				if !each(r.of.at, r.reply, r.err) {
+				if !each(r.of.at, &r.of.reply, r.err) {
 					return nil
 				}
 			case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -31,6 +32,7 @@ type turn struct {
 	heeded <-chan struct{} // Done of the context whose end is told to who receives; nil for none
 	last   <-chan struct{} // that of the last caller who received
 	ignore func() bool     // heeds it no more
+	read   codec.Envelope  // what was received last
 }
 
 func (c *Client) openTurn() {
