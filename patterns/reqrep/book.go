@@ -47,7 +47,24 @@ type pending struct {
 	done    chan<- result // of the call: takes one of each attempt
 
 	reply codec.Envelope // unless the result is an error; of streams see flow
-	m     socket.Msg     // that it lies in
+	body  []byte         // its body, if that is small
+	m     socket.Msg     // that it lies in, if not
+}
+
+// maxCopied is how large the body of a reply may be that is copied, so that what it was read into serves again before its caller has come to it. To keep a
+// larger one costs less than to copy it.
+const maxCopied = 1 << 10
+
+// keep takes a reply, and its message if that is needed. The memory of e is the caller's.
+func (p *pending) keep(e *codec.Envelope, m *socket.Msg) {
+	p.reply = *e
+	e.Headers = nil
+	if len(e.Body) > maxCopied {
+		p.m, *m = *m, socket.Msg{}
+		return
+	}
+	p.body = append(p.body[:0], e.Body...)
+	p.reply.Body = p.body
 }
 
 type result struct {

@@ -97,6 +97,28 @@ func TestBookOfSeveralAttempts(t *testing.T) {
 	}
 }
 
+// An instance may go between the choice of it and the sending: what its burial says of the attempt is nothing to the next one.
+func TestUnsentAttemptLeavesNoResult(t *testing.T) {
+	t.Parallel()
+	c := NewClient()
+	defer c.Close()
+	c.book.update(here(new(socket.Peer), new(socket.Peer)))
+	q := &question{id: codec.NewID(), done: make(chan result, 2)}
+	var tries [2]*pending
+	for i := range tries {
+		tries[i] = &pending{done: q.done}
+		at, err := c.assign(t.Context(), q, tries[i], true)
+		require.NoError(t, err)
+		q.asked = append(q.asked, at)
+	}
+	for _, p := range tries {
+		require.True(t, c.book.finish(q.id, p, result{err: socket.ErrPeerGone}, errNeutral))
+	}
+	c.drop(q, tries[1])
+	require.Len(t, q.done, 1)
+	assert.Same(t, tries[0], (<-q.done).of)
+}
+
 func TestTimeoutHeader(t *testing.T) {
 	t.Parallel()
 	for left, want := range map[time.Duration]string{

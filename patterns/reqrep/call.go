@@ -253,7 +253,7 @@ func (c *Client) try(ctx context.Context, q *question, e *codec.Envelope, frame 
 func (c *Client) send(ctx context.Context, q *question, p *pending, frame []byte) error {
 	err := c.Router.Send(ctx, p.at.id, frame)
 	if err != nil {
-		c.drop(q.id, p)
+		c.drop(q, p)
 		return err
 	}
 	q.asked, q.open = append(q.asked, p.at), append(q.open, p)

@@ -209,10 +209,15 @@ func (c *Client) forget(q *question, verdict error) {
 	}
 }
 
-// drop takes an attempt out of the book that was not sent.
-func (c *Client) drop(id codec.ID, p *pending) {
+// drop takes an attempt out of the book that was not sent, and its result back if there is one: its instance was buried already.
+func (c *Client) drop(q *question, p *pending) {
 	c.mu.Lock()
-	c.book.forget(id, p, errNeutral)
+	c.book.forget(q.id, p, errNeutral)
+	if p.over && p.flow == nil {
+		for r := <-q.done; r.of != p; r = <-q.done {
+			q.done <- r
+		}
+	}
 	c.forgotten()
 }
 

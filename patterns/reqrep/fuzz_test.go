@@ -77,7 +77,7 @@ func FuzzClient(f *testing.F) {
 		q.open = append(q.open, p)
 		for range 4 {
 			if e, err := openFrame(frame); err == nil {
-				c.settle(e, at, socket.Msg{})
+				c.settle(e, at, new(socket.Msg))
 			}
 		}
 		require.LessOrEqual(t, len(flow.items), 2)

@@ -87,11 +87,16 @@ func (c *Client) prepare(q *question) {
 func (c *Client) answered(q *question, out any) error {
 	p := q.answer
 	err := c.decode(&p.reply, out)
-	if c.sealer.Around == nil && c.conf.Schemas == nil {
-		p.m.Release() // a Codec keeps nothing of it
+	if c.sealer.Around != nil {
+		return err
 	}
-	if c.sealer.Around == nil && cap(q.done) == 1 && len(q.done) == 0 {
-		*q = question{done: q.done, line: q.line}
+	var body []byte
+	if c.conf.Schemas == nil { // a Codec keeps nothing of what it reads
+		body = q.first.body
+		p.m.Release()
+	}
+	if cap(q.done) == 1 && len(q.done) == 0 {
+		*q = question{done: q.done, line: q.line, first: pending{body: body}}
 		c.spare.Store(q)
 	}
 	return err

@@ -20,11 +20,12 @@ func (c *Client) open(m socket.Msg) {
 		c.conf.OnError(context.Background(), patterns.NewError("decode", nil, m.Peer().Address(), err))
 		return
 	}
-	c.settle(e, m.Peer(), m)
+	c.settle(e, m.Peer(), &m)
+	m.Release()
 }
 
-// settle gives a reply to the call that waits for it, and the message with it that it is. The memory of e is the caller's.
-func (c *Client) settle(e *codec.Envelope, from *socket.Peer, m socket.Msg) {
+// settle gives a reply to the call that waits for it, and takes the message that it is if that needs it still. The memory of e is the caller's.
+func (c *Client) settle(e *codec.Envelope, from *socket.Peer, m *socket.Msg) {
 	var r result
 	if failure := errorOf(e); failure != nil {
 		r.err = failure
@@ -37,13 +38,12 @@ func (c *Client) settle(e *codec.Envelope, from *socket.Peer, m socket.Msg) {
 	}
 	if p != nil && p.flow != nil && !p.over {
 		own := *e
-		e.Headers = nil
+		e.Headers, *m = nil, socket.Msg{}
 		c.flow(p, &own, r.err, verdict)
 		return
 	}
 	if p != nil && r.err == nil && !p.over {
-		p.reply, p.m = *e, m
-		e.Headers = nil
+		p.keep(e, m)
 	}
 	switch {
 	case p == nil || !c.book.finish(e.CausationID, p, r, verdict):
