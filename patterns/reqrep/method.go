@@ -32,7 +32,7 @@ type outcome struct {
 // Handle has calls of the method called name answered by handler, within the service's middleware. A name has 1 to codec.MaxName bytes and
 // does not begin with a dollar sign; one that is taken is an error. It may be called at any time.
 //
-// The context of handler has the request's envelope. It ends when the caller's time is up, when the caller has given up, and when its connection is
+// The context of handler has the request's envelope, as patterns.FromContext says. It ends when the caller's time is up, when the caller has given up, and when its connection is
 // gone. An *Error that handler returns, or wraps, goes to the caller as it is; any other error goes as CodeInternal with its
 // text, and is reported; a panic goes as CodeInternal without it. The reply is encoded by the codec that the request came in.
 //
