@@ -81,9 +81,10 @@ func (l *Log) floorOf(start Start) (uint64, error) {
 			return rec.Number - 1, nil
 		} else if errors.Is(err, io.EOF) {
 			break // what comes is later
-		} else if !errors.As(err, new(*Gap)) {
-			return 0, err
+		} else if gap, ok := errors.AsType[*Gap](err); ok {
+			return gap.From - 1, nil // which readers of the consumer will say
 		}
+		return 0, err
 	}
 	if start.number > 0 {
 		return start.number - 1, nil

@@ -59,7 +59,7 @@ func End() Start { return Start{end: true} }
 // At is message n. If it is gone the reader says so by a Gap; if it is yet to come the reader waits.
 func At(n uint64) Start { return Start{number: max(n, 1)} }
 
-// Since is the first message that was appended at t or later.
+// Since is the first message that was appended at t or later. If messages are gone of which some may have been, the reader says so by a Gap.
 func Since(t time.Time) Start {
 	first, last := time.Unix(0, 1), time.Unix(0, math.MaxInt64) // beyond them UnixNano is anything
 	switch {
@@ -111,9 +111,12 @@ func (l *Log) startLocked(start Start) uint64 {
 	case start.number > 0:
 		return start.number
 	case start.since != 0:
-		// Times never go back: the segment before the first that was made then or later holds the place.
+		// Times never go back: the segment before the first that was made then or later holds the place, or held it.
 		i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].header.created >= start.since })
-		return l.segments[max(i-1, 0)].header.base
+		if i == 0 {
+			return 1
+		}
+		return l.segments[i-1].header.base
 	}
 	return l.firstLocked()
 }
@@ -146,7 +149,7 @@ func (r *Reader) TryNext() (Record, error) {
 			r.note(rec.number, at)
 		}
 		switch {
-		case err == nil && rec.number < r.number:
+		case err == nil && (rec.number < r.number || r.since != 0 && !rec.kind.isMessage()):
 			continue
 		case err == nil:
 		case errors.As(err, new(*badBytes)):
@@ -159,7 +162,7 @@ func (r *Reader) TryNext() (Record, error) {
 		default:
 			return Record{}, fmt.Errorf("read %s: %w", segmentName(r.header.ordinal), err)
 		}
-		if gap := r.pass(rec.number); gap != nil {
+		if gap := r.pass(rec.number, rec.time); gap != nil {
 			r.c.off, r.c.expect = at, rec.number
 			return Record{}, gap
 		}
@@ -283,7 +286,7 @@ func (r *Reader) ended() error {
 		return io.EOF
 	}
 	last := r.seg.last // sealed: it does not change any more
-	if gap := r.pass(last + 1); gap != nil {
+	if gap := r.pass(last+1, r.since); gap != nil {
 		return gap
 	}
 	r.number = max(r.number, last+1)
@@ -299,14 +302,14 @@ func (l *Log) extent(s *segment) (limit int64, sealed bool) {
 	return l.visible, false
 }
 
-// pass accounts for what is missing from the next message to before n, and goes there. It returns a gap if
-// anybody could have wanted it.
-func (r *Reader) pass(n uint64) error {
+// pass accounts for what is missing from the next message to before n, which was appended at the time at or later, and goes there. It returns
+// a gap if anybody could have wanted it.
+func (r *Reader) pass(n uint64, at int64) error {
 	if n <= r.number {
 		return nil
 	}
 	gap := r.l.gap(r.number, n-1, r.skip)
-	if gap == nil || r.since != 0 {
+	if gap == nil || at < r.since {
 		r.number = n
 		return nil
 	}

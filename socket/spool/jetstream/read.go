@@ -76,7 +76,7 @@ func (s *Spool) first(ctx context.Context, n uint64) (*stored, error) {
 	return a.Message, nil
 }
 
-// since returns the number of the first message that the servers stored at t or later.
+// since returns the number of the first message that the servers stored at t or later; 1 if messages are gone of which some may have been, so that readers say so.
 func (s *Spool) since(t time.Time) (uint64, error) {
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
@@ -88,11 +88,19 @@ func (s *Spool) since(t time.Time) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if m.Header.Get(headerStatus) == "404" {
-		return s.safe.Load() + 1, nil
+	n := s.safe.Load() + 1
+	if m.Header.Get(headerStatus) != "404" {
+		r, err := direct(m)
+		if err != nil {
+			return 0, err
+		}
+		n = r.Number
 	}
-	r, err := direct(m)
-	return r.Number, err
+	info, err := s.stream.Info(ctx)
+	if err == nil && n <= info.State.FirstSeq && !t.After(info.State.LastTime) {
+		return 1, nil
+	}
+	return n, err
 }
 
 // lost asks the leader which message there is from n on, and returns the number of the last one before it that is missing, n-1 if

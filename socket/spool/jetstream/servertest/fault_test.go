@@ -300,6 +300,7 @@ func TestGaps(t *testing.T) {
 	s := open(t, nc, "events", jetstream.Options{Kind: spool.Topic, Retention: spool.Retention{Count: 600}, Patience: 10 * time.Second})
 	c, err := s.Consumer("reader", spool.Beginning())
 	require.NoError(t, err)
+	begun := time.Now()
 	for i := range uint64(1000) {
 		_, err := s.Enqueue(bounded(t), []byte(text(i+1)))
 		require.NoError(t, err)
@@ -314,6 +315,7 @@ func TestGaps(t *testing.T) {
 	defer r.Close()
 	var gaps []string
 	var got []uint64
+	var late time.Time
 	for {
 		rec, err := r.TryNext()
 		if gap, lost := errors.AsType[*spool.Gap](err); lost {
@@ -324,9 +326,18 @@ func TestGaps(t *testing.T) {
 		}
 		require.NoError(t, err)
 		got = append(got, rec.Number)
+		if rec.Number == 900 {
+			late = rec.Time
+		}
 	}
 	assert.Equal(t, []string{"1-400 false", "500-500 false", "1000-1000 false"}, gaps)
 	assert.Equal(t, slices.Concat(upTo(401, 409), upTo(421, 499), upTo(501, 999)), got)
+	for since, floor := range map[time.Time]uint64{begun: 0, late: 899, time.Now().Add(time.Hour): 1000} { // from 0 on the reader tells of the first gap
+		c, err := s.Consumer(fmt.Sprint("since-", floor), spool.Since(since))
+		require.NoError(t, err)
+		at, _ := c.Position()
+		assert.Equal(t, floor, at)
+	}
 }
 
 func upTo(lo, hi uint64) (all []uint64) {
