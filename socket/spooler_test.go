@@ -285,6 +285,7 @@ func TestSpool_WaitsForAcknowledgements(t *testing.T) {
 	m := recv(t, second)
 	requireMsg(t, m, "left")
 	assert.Equal(t, 2, m.Attempt())
+	require.ErrorIs(t, push.WaitAcked(soon(t)), socket.ErrTimeout)
 	require.NoError(t, m.Ack())
 	m, rejected := recv(t, second), recv(t, second)
 	requireMsg(t, rejected, "rejected")
@@ -295,7 +296,9 @@ func TestSpool_WaitsForAcknowledgements(t *testing.T) {
 		m = recv(t, second)
 		requireMsg(t, m, "refused", "twice")
 	}
+	require.ErrorIs(t, push.WaitAcked(soon(t)), socket.ErrTimeout)
 	require.NoError(t, m.Nack(socket.RetryAfter(0)))
+	require.NoError(t, push.WaitAcked(limit(t)))
 	require.NoError(t, push.Shutdown(limit(t)))
 	view, err := spool.OpenView(dir)
 	require.NoError(t, err)

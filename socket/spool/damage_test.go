@@ -3,6 +3,7 @@ package spool_test
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +108,43 @@ func lostIn(r spool.Report) (lost []uint64) {
 		}
 	}
 	return lost
+}
+
+// TestBadSectorTakesWhatItTouches: of messages of about its size a bad sector takes three at most, next to each other, which are named, and no other.
+func TestBadSectorTakesWhatItTouches(t *testing.T) {
+	t.Parallel()
+	const sector, size, n = 4096, 3000, 60
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	fill(t, l, n, size)
+	require.NoError(t, l.Close())
+	first := slices.Min(segments(t, disk))
+	taken := map[uint64]bool{}
+	for at := spool.DataStart; at < len(disk.Bytes(first)); at += sector {
+		hurt := disk.Crash(nil)
+		b := hurt.Bytes(first)
+		clear(b[at:min(at+sector, len(b))])
+		hurt.Put(first, b)
+		report, err := spool.VerifyFS(hurt)
+		require.NoError(t, err)
+		lost := lostIn(report)
+		l := open(t, hurt, small)
+		numbers, gaps := read(t, l.Queue().Reader(), size)
+		require.Len(t, numbers, n-len(lost), "the sector at %d", at)
+		if len(lost) == 0 {
+			require.Empty(t, gaps)
+			continue
+		}
+		require.LessOrEqual(t, len(lost), 3, "the sector at %d", at)
+		require.Equal(t, []*spool.Gap{{From: lost[0], To: lost[len(lost)-1], Damaged: true}}, gaps)
+		for _, m := range lost {
+			taken[m] = true
+		}
+	}
+	for m := range uint64(len(taken)) {
+		require.True(t, taken[m+1], "each is on some sector of the first segment")
+	}
+	require.Greater(t, len(taken), 15)
 }
 
 func TestBothHeadersLost(t *testing.T) {
