@@ -10,9 +10,9 @@ import (
 var (
 	// ErrClosed is returned by all calls after Close.
 	ErrClosed = errors.New("the spool is closed")
-	// ErrFull is returned when quota, reserve or disk are used up and the spool rejects rather than waits.
+	// ErrFull is returned when quota, reserve or disk are used up and the spool rejects rather than waits, or cannot be made.
 	// What is in the spool can be read and acknowledged, which makes room.
-	ErrFull = errors.New("the spool is full: acknowledge, purge, or raise the quota")
+	ErrFull = errors.New("the spool is full: acknowledge, purge, raise the quota, or make room on its disk")
 	// ErrTooLarge is returned for a message above Options.MaxMessage. The spool is unchanged.
 	ErrTooLarge = errors.New("the message is larger than the spool takes: raise MaxMessage")
 	// ErrFailed is returned by all appends after a write or sync has failed once. What the kernel then holds is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -288,4 +289,19 @@ func TestOptionsThatContradict(t *testing.T) {
 		_, err := spool.OpenFS(spooltest.NewMem(), o)
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+// TestFullDiskTakesNoNewSpool: it is said why, and nothing is left that keeps one from being made when there is room.
+func TestFullDiskTakesNoNewSpool(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	_, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, _ string) error {
+		if op == "allocate" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}, small)
+	require.ErrorIs(t, err, spool.ErrFull)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	fill(t, open(t, disk, small), 1, 10)
 }

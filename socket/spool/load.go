@@ -14,7 +14,8 @@ type Damage struct {
 	Segment string
 	// Offset is the first byte concerned, Bytes how many there are.
 	Offset, Bytes int64
-	// From and To are the numbers of the messages lost, both 0 if none are. To alone is 0 where nobody knows how many.
+	// From and To are the numbers of the messages lost, both 0 if none are, or if nothing of the file can be read: others say then what is missing between
+	// them. To alone is 0 where nobody knows how many.
 	From, To uint64
 	// What says what is wrong.
 	What string
@@ -24,6 +25,8 @@ type Damage struct {
 func (d Damage) String() string {
 	lost := "no message lost"
 	switch {
+	case d.From == 0 && d.What == noHeader:
+		lost = "its messages are lost"
 	case d.To == 0 && d.From > 0:
 		lost = fmt.Sprintf("messages from %d on lost", d.From)
 	case d.To > 0:

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 )
 
 // Open opens the spool in a directory of its own, which is made, mode 0700, if it is missing; its parent must be
 // there. It takes the spool for this Log alone until Close. What a crash left is read, its end cut off where a
 // write was torn, see Recovery; records that are damaged become gaps. Errors: ErrInUse, ErrVersion, ErrKind,
-// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged: the spool is then as it was, with an empty file LOCK if it had none; or those of the disk.
+// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged, ErrFull: the spool is then as it was, with an empty file LOCK if it had none; or those of
+// the disk.
 func Open(dir string, options Options) (*Log, error) {
 	options, err := options.filled()
 	if err != nil {
@@ -124,7 +126,9 @@ func (l *Log) begin(h segmentHeader) error {
 		size = int64(len(page)) + sector
 		f, err = l.allocate(size)
 	}
-	if err != nil {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w (%w)", ErrFull, err)
+	} else if err != nil {
 		return err
 	}
 	l.file, l.header = f, h

@@ -122,6 +122,7 @@ func TestNothingReadable(t *testing.T) {
 	report, err := spool.RepairFS(disk)
 	require.NoError(t, err)
 	assert.Len(t, report.Damage, 3)
+	assert.Contains(t, report.Damage[0].String(), "its messages are lost")
 	assert.Len(t, report.Aside, 3)
 	_, err = spool.VerifyFS(disk)
 	require.ErrorIs(t, err, spool.ErrNotSpool)
