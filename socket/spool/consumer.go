@@ -75,16 +75,17 @@ func (l *Log) makeLocked(name string, floor uint64) {
 func (l *Log) floorOf(start Start) (uint64, error) {
 	r := l.Reader(start)
 	defer r.Close()
-	for start.since != 0 {
+	if start.since != 0 {
 		rec, err := r.TryNext()
-		if err == nil {
+		gap, lost := errors.AsType[*Gap](err)
+		switch {
+		case err == nil:
 			return rec.Number - 1, nil
-		} else if errors.Is(err, io.EOF) {
-			break // what comes is later
-		} else if gap, ok := errors.AsType[*Gap](err); ok {
+		case lost:
 			return gap.From - 1, nil // which readers of the consumer will say
+		case !errors.Is(err, io.EOF): // what comes is later
+			return 0, err
 		}
-		return 0, err
 	}
 	if start.number > 0 {
 		return start.number - 1, nil
