@@ -2,4 +2,7 @@
 
 package spool_test
 
-const seldom = 11
+const (
+	seldom      = 11
+	memoryTimes = 1
+)

@@ -52,10 +52,10 @@ func TestHugeChild(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the end
 }
 
-// What a spool may take in memory, however large it is: a writer with what waits for the disk, 8 MiB twice, and a reader with a block. The race detector takes several times as much.
+// What a spool may take in memory, however large it is: a writer with what waits for the disk, 8 MiB twice, and what it grew from; a reader with a block.
 const (
-	writerMemory = 128 << 20
-	readerMemory = 32 << 20
+	writerMemory = 128 << 20 * memoryTimes
+	readerMemory = 16 << 20 * memoryTimes
 )
 
 // memory returns how many bytes the system says that this process has resident, now (VmRSS) or at most (VmHWM); 0 where it does not say.
