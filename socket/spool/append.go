@@ -11,7 +11,7 @@ import (
 
 // Append puts a message into the log and returns its number when it is as safe as Options.Policy says; with
 // Always that is: on disk. The frames are copied. It blocks for that, and for room with Block. When ctx ends
-// first the error is that of ctx; a number above 0 with it means that the message has its place in the log and
+// first the error is that of ctx, and ErrFull with the reason if that is what it waited for; a number above 0 with it means that the message has its place in the log and
 // will become safe unless the log fails. Other errors: ErrFull, ErrTooLarge, ErrFailed, ErrClosed; the message is
 // then not in the log, or, after ErrFailed, possibly.
 func (l *Log) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
@@ -233,6 +233,9 @@ func (l *Log) admit(ctx context.Context, size int64) error {
 			poke(l.keep)
 		}
 		if err := l.sleep(ctx, awaited(&l.roomy)); err != nil {
+			if l.full != nil {
+				err = fmt.Errorf("%w: %w (%w)", err, ErrFull, l.full)
+			}
 			return err
 		}
 	}

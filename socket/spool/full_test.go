@@ -107,7 +107,9 @@ func TestFullSpoolBlocks(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return l.Stats().Full != nil }, 20*time.Second, time.Millisecond)
 	cancel()
-	require.ErrorIs(t, <-done, context.Canceled)
+	err := <-done
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, err, spool.ErrFull, "what it waited for")
 }
 
 func TestFullSpoolDropsOldest(t *testing.T) {
