@@ -35,6 +35,18 @@ func TestPushSpool(t *testing.T) {
 	assert.Contains(t, ok(t, "spool", "stats", dir), "pending 0\n")
 }
 
+// TestPushSpoolWaitsForRoom: a spool that is full has it wait, and say for what.
+func TestPushSpoolWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "outbox")
+	lines := strings.Repeat(strings.Repeat("x", 1<<20)+"\n", 40)
+	r := meshmqWith(t, lines, "push", "-c", nobody, "--spool", dir, "--sync", "os", "--quota", "20MiB", "--timeout", "5s")
+	assert.Equal(t, 3, r.code, r.stderr)
+	assert.Contains(t, r.stderr, "timeout after 5s")
+	assert.Contains(t, r.stderr, "the quota is used up")
+	assert.Contains(t, r.stderr, "not acknowledged and kept in "+dir)
+}
+
 // TestPushSpoolErrors are those of spools, not of usage.
 func TestPushSpoolErrors(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // session is one run of a socket verb.
@@ -110,7 +111,7 @@ func (s *session) finish(sock conn, err error) error {
 	left := s.shutdown(sock)
 	s.places.close()
 	s.discard()
-	if err == nil || isContext(err) && errors.Is(left, socket.ErrSpooled) {
+	if err == nil || isContext(err) && !errors.Is(err, spool.ErrFull) && errors.Is(left, socket.ErrSpooled) {
 		err = left
 	}
 	s.kept = s.spool.kept()
@@ -189,6 +190,8 @@ func (s *session) verdict(err error) error {
 		return err
 	case sig != nil:
 		return fail(exitInterrupt, "%w: %s", sig, s.summary())
+	case errors.Is(err, spool.ErrFull):
+		return fail(exitTimeout, "timeout after %s: %w: %s", s.timeout, err, s.summary())
 	case s.kept > 0 || s.spool.published(): // safe, with a peer or without
 		return fail(exitTimeout, "timeout after %s: %s", s.timeout, s.summary())
 	}
