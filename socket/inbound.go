@@ -347,6 +347,13 @@ func (r *receiver) abandon(in *inbound) {
 	r.sendBackLocked(in)
 }
 
+// holds reports whether Recv has not returned all that came on a connection.
+func (r *receiver) holds(in *inbound) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(in.p.inbox[in.p.next:], func(a arrival) bool { return a.source.in == in })
+}
+
 // sendBackLocked empties the inbox of what came on a connection. r.mu is held.
 func (r *receiver) sendBackLocked(in *inbound) {
 	p := in.p
@@ -371,6 +378,10 @@ func (r *receiver) sendBackLocked(in *inbound) {
 	if len(kept) == 0 {
 		p.inBytes = 0
 		r.fair.Leave(p.seat)
+		if !p.present {
+			r.fair.Remove(p)
+			p.seat = nil
+		}
 	}
 }
 

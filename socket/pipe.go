@@ -182,11 +182,18 @@ func (p *pipe) detached() <-chan struct{} {
 	return p.gone
 }
 
-// leftByUs reports whether it was we who ended the connection, as far as messages are concerned: it says nothing about those that the peer had.
+func (p *pipe) isAttached() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conn != nil
+}
+
+// leftByUs reports whether it was we who ended the connection, as far as messages are concerned: it says nothing about those that the peer had. Nor does
+// that the peer has connected anew, since it lives.
 func (p *pipe) leftByUs() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.hung.Load() || p.parting != nil || errors.Is(p.cause, ErrClosed)
+	return p.hung.Load() || p.parting != nil || errors.Is(p.cause, ErrClosed) || errors.Is(p.cause, errAnew)
 }
 
 // flush waits until the queue is empty or ctx ends.

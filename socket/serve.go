@@ -100,7 +100,9 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 	if err := p.c.lives.enter(p); err != nil {
 		return pumped, err
 	}
-	p.c.ways.enter(p)
+	if p.c.ways.enter(p); errors.Is(p.failed(), errAnew) { // the next one has come already
+		return pumped, errAnew
+	}
 	if err := p.c.pat.attach(p); err != nil {
 		return pumped, err
 	}
@@ -221,11 +223,11 @@ func (p *pipe) detach(pumped chan struct{}, by int) {
 	defer in.Baton.Unlock()
 	p.live.Store(false)
 	p.c.lives.leave(p)
-	p.c.ways.leave(p)
 	keep := p.queues() && p.dialer.ctx.Err() == nil
 	lost := p.out.Detach(keep || p.c.cfg.reroute)
 	<-pumped
 	p.c.pat.detach(p)
+	p.c.ways.leave(p) // when what was open is back in line
 	if !keep {
 		lost += p.out.Drop() // by a Send that chose p before the pattern let go of it
 	}

@@ -19,25 +19,30 @@ import (
 // receipt is a message as Recv returned it: its number and attempt.
 type receipt struct{ number, attempt int }
 
-// A sender connects anew, and sends again what is not settled, before the receiver knows that the connection before has ended, on which messages wait for Recv. Where the sender says on which way it
-// connects they are left to come again. Where it does not, one of them is received after newer messages, as the first attempt that it is. It is a copy then: what came again was received before.
+// A sender connects anew, and sends again what is not settled, before the receiver knows that the connection before has ended, on which messages wait for Recv, or just after. Where the sender says on
+// which way it connects they are left to come again. Where it does not, one of them is received after newer messages, as the first attempt that it is. It is a copy then: what came again was received before.
 func TestWays_SenderThatConnectsAnew(t *testing.T) {
 	t.Parallel()
-	for offer, want := range map[string]struct {
-		unsettled int // on all connections
+	anewOnly := []receipt{{1, 1}, {1, 2}, {2, 2}, {3, 2}, {4, 1}}
+	for name, want := range map[string]struct {
+		offer     string
+		seen      bool // the receiver knows that the first has ended
+		unsettled int  // on all connections
 		receipts  []receipt
 	}{
-		"1 send way=00000000000000ff": {4, []receipt{{1, 1}, {1, 2}, {2, 2}, {3, 2}, {4, 1}}},
-		"1 send":                      {7, []receipt{{1, 1}, {2, 1}, {1, 2}, {2, 2}, {3, 2}, {4, 1}, {3, 1}}},
+		"on a way":               {"1 send way=00000000000000ff", false, 4, anewOnly},
+		"on a way, the end seen": {"1 send way=00000000000000ff", true, 4, anewOnly},
+		"without a way":          {"1 send", false, 7, []receipt{{1, 1}, {2, 1}, {1, 2}, {2, 2}, {3, 2}, {4, 1}, {3, 1}}},
 	} {
-		t.Run(offer, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
 			closing(t, pull)
+			happens := watch(t, pull)
 			bound := bind(t, pull, "tcp://127.0.0.1:0")
 			connect := func() *sockettest.RawPeer {
 				raw := sockettest.DialRaw(t, bound)
-				raw.Handshake("PUSH", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: offer})
+				raw.Handshake("PUSH", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: want.offer})
 				raw.ExpectCommand(zmtp.CommandCredit)
 				return raw
 			}
@@ -54,6 +59,10 @@ func TestWays_SenderThatConnectsAnew(t *testing.T) {
 				arrive(t, pull, n)
 			}
 			take()
+			if want.seen {
+				old.Close()
+				happens(socket.Disconnected)
+			}
 			anew := connect()
 			again := streamed(1, 2, "s")
 			for range 3 {
@@ -96,6 +105,24 @@ func TestWays_ReceiverThatConnectsAnew(t *testing.T) {
 		anew.Write(zmtp.AppendAck(nil, 4, nil))
 		require.NoError(t, push.WaitAcked(limit(t)))
 		assert.EqualValues(t, 3, push.Stats().Acks.RedeliveredOut)
+	})
+}
+
+// A receiver that connects anew lives: the message that it had is not to blame.
+func TestWays_ConnectingAnewIsNoFailure(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		push := socket.NewPush(keep, socket.WithAttempts(1))
+		closing(t, push)
+		at := bind(t, push, "tcp://127.0.0.1:0")
+		const offer = "1 receive way=00000000000000ff"
+		old := taker(t, at, 10, offer)
+		send(t, push, "once more")
+		require.Equal(t, "once more", takeBody(old))
+		anew := taker(t, at, 10, offer)
+		require.Equal(t, "once more", takeBody(anew))
+		anew.Write(zmtp.AppendAck(nil, 1, nil))
+		require.NoError(t, push.WaitAcked(limit(t)))
 	})
 }
 
