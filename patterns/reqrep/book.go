@@ -44,7 +44,7 @@ type pending struct {
 	astray  bool   // it is over, but not for the service
 	verdict func(error)
 	flow    *inflow       // of a stream, else nil
-	done    chan<- result // of the call: takes one of each attempt
+	done    chan<- result // of the call: has room for one of each attempt that is open
 
 	reply codec.Envelope // unless the result is an error; of streams see flow
 	body  []byte         // its body, if that is small
@@ -237,7 +237,10 @@ func (b *book) finish(id codec.ID, p *pending, r result, verdict error) bool {
 		return true
 	}
 	b.forget(id, p, errNeutral)
-	p.done <- r
+	select {
+	case p.done <- r:
+	default: // there is always room: if a mistake took it, one call waits in vain, and not all of them for the lock
+	}
 	return true
 }
 

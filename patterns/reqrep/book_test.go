@@ -3,6 +3,7 @@ package reqrep
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -117,6 +118,46 @@ func TestUnsentAttemptLeavesNoResult(t *testing.T) {
 	c.drop(q, tries[1])
 	require.Len(t, q.done, 1)
 	assert.Same(t, tries[0], (<-q.done).of)
+}
+
+// What comes of an attempt just after it was given up is not taken for the result of the next one.
+func TestAttemptThatWasGivenUpLeavesNoResult(t *testing.T) {
+	t.Parallel()
+	c := NewClient()
+	defer c.Close()
+	c.book.update(here(new(socket.Peer)))
+	q := &question{id: codec.NewID(), done: make(chan result, 1)}
+	given := &pending{done: q.done}
+	_, err := c.assign(t.Context(), q, given, false)
+	require.NoError(t, err)
+	q.open = append(q.open, given)
+	require.True(t, c.book.finish(q.id, given, result{}, errNeutral))
+	c.forget(q, errNeutral)
+	require.Empty(t, q.done)
+
+	unsent := &pending{done: q.done}
+	_, err = c.assign(t.Context(), q, unsent, false)
+	require.NoError(t, err)
+	c.book.update(here())
+	c.bury(c.book.gone)
+	require.Len(t, q.done, 1)
+	c.drop(q, unsent)
+	assert.Empty(t, q.done)
+	assert.Zero(t, c.Counts().InHand)
+}
+
+// The book is the client's, whose lock is held: no call may hold it up that does not take its result.
+func TestBookWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // which fails if all is blocked
+		k := newBook(nil)
+		k.update(here(new(socket.Peer)))
+		id, p := codec.NewID(), &pending{done: make(chan result)}
+		_, err := k.assign(id, p, nil, false)
+		require.NoError(t, err)
+		k.failAll(socket.ErrClosed)
+		assert.Zero(t, k.open)
+	})
 }
 
 func TestTimeoutHeader(t *testing.T) {

@@ -188,8 +188,8 @@ func (c *Client) tell(changes []BreakerChange) {
 	}
 }
 
-// forget takes the attempts of a call out of the book, and tells those who still work at it that nobody waits. verdict
-// is what it says of them.
+// forget takes the attempts of a call out of the book, and their results out of q.done, and tells those who still work at it that
+// nobody waits. verdict is what it says of them.
 func (c *Client) forget(q *question, verdict error) {
 	if len(q.open) == 0 {
 		return
@@ -203,6 +203,9 @@ func (c *Client) forget(q *question, verdict error) {
 		c.book.forget(q.id, p, verdict)
 	}
 	q.open = q.open[:0]
+	for len(q.done) > 0 {
+		<-q.done // it came too late, and is nothing to the next attempt
+	}
 	c.forgotten()
 	for _, p := range left {
 		c.cancel(q.id, p)
@@ -213,9 +216,9 @@ func (c *Client) forget(q *question, verdict error) {
 func (c *Client) drop(q *question, p *pending) {
 	c.mu.Lock()
 	c.book.forget(q.id, p, errNeutral)
-	if p.over && p.flow == nil {
-		for r := <-q.done; r.of != p; r = <-q.done {
-			q.done <- r
+	for range len(q.done) {
+		if r := <-q.done; r.of != p {
+			q.done <- r // another's: only with the lock are results put there
 		}
 	}
 	c.forgotten()

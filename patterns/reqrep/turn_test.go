@@ -166,6 +166,34 @@ func TestTurn_AttemptIsLate(t *testing.T) {
 	})
 }
 
+// An error that comes in the moment in which its attempt is given up does not end the next one.
+func TestErrorOfAnAttemptThatIsLate(t *testing.T) {
+	alone(t, func(t *testing.T, p *pairing) {
+		late := make(chan struct{})
+		require.NoError(t, Handle(p.service, "late", func(ctx context.Context, in string) (string, error) {
+			if patterns.FromContext(ctx).Header(headerAttempt) != "" {
+				return in, nil
+			}
+			<-late
+			return "", Errorf("lost", "too late")
+		}))
+		client := NewClient(WithBreaker(Breaker{Failed: func(err error) bool {
+			if errors.Is(err, socket.ErrTimeout) { // asked about the attempt while that is in the book
+				close(late)
+				synctest.Wait()
+			}
+			return false
+		}}))
+		defer client.Close()
+		require.NoError(t, client.Connect("inproc://"+t.Name()))
+		require.NoError(t, client.WaitPeers(t.Context(), 1))
+		got, err := Call[string, string](t.Context(), client, "late", "good", Idempotent(), WithAttemptTimeout(time.Second), WithRetries(1))
+		assert.NoError(t, err)
+		assert.Equal(t, "good", got)
+		assert.EqualValues(t, 1, client.Counts().Failed, "what was late had come before it was given up")
+	})
+}
+
 func TestTurn_ServiceDies(t *testing.T) {
 	alone(t, func(t *testing.T, p *pairing) {
 		called, other := p.begin(t.Context(), "gate"), p.begin(t.Context(), "gate")
