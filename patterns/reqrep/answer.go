@@ -86,7 +86,7 @@ func (s *Service) handle(ctx context.Context, r *request, now time.Time) {
 	o := m.answer(ctx, r)
 	m.meter.end(now, o)
 	s.conclude(ctx, r, o)
-	if r.e.Body == nil { // nothing refers to the message any more
+	if r.spent {
 		r.m.Release()
 	}
 	s.relief.end(m, stays, now)

@@ -56,6 +56,7 @@ type request struct {
 	deadline time.Time // zero: none
 	flow     *outflow  // it asks for a stream
 	streams  bool      // it gets one
+	spent    bool      // nothing will refer to the message once it is answered
 	method   *method   // nil until a handler is free, or if there is none
 
 	forsaken atomic.Bool // nobody waits for the reply

@@ -57,7 +57,7 @@ func Handle[In, Out any](s *Service, name string, handler func(ctx context.Conte
 			return o
 		}
 		if plain && s.conf.Schemas == nil { // the handler has the value, and the memory of the message can be given back when it has returned
-			r.e.Body = nil
+			r.e.Body, r.spent = nil, true
 		}
 		o.err = intake.Attempt(func() (err error) {
 			if plain {

@@ -296,3 +296,51 @@ func TestHostileStream(t *testing.T) {
 		})
 	}
 }
+
+// Where a middleware lets a stream's handler run on, what that sends goes to who asked still, also if the request had no body.
+func TestStreamAfterItsMiddleware(t *testing.T) {
+	t.Parallel()
+	begun, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	leave := func(next patterns.Handler) patterns.Handler {
+		return func(ctx context.Context, d *patterns.Delivery) error {
+			if d.Name != "late" {
+				return next(ctx, d)
+			}
+			go func() { // ended below
+				err := errors.New("it panicked")
+				defer func() { _ = recover(); ended <- err }()
+				err = next(context.WithoutCancel(ctx), d)
+			}()
+			<-begun
+			return nil
+		}
+	}
+	s, addr := serve(t, patterns.WithMiddleware(leave), patterns.WithConcurrency(1))
+	require.NoError(t, reqrep.HandleStream(s, "late", func(context.Context, []byte) iter.Seq2[[]byte, error] {
+		return func(yield func([]byte, error) bool) {
+			close(begun)
+			<-goOn
+			yield([]byte("item"), nil)
+		}
+	}))
+	client := socket.NewDealer()
+	defer client.Close()
+	require.NoError(t, client.Connect(addr))
+	request := codec.Envelope{ID: codec.NewID(), Type: "late", Codec: "raw", Headers: []codec.Header{{Key: "window", Value: "1/1"}}}
+	frame, err := request.Append(nil)
+	require.NoError(t, err)
+	frame[0]--                   // one element less than it had:
+	frame = frame[:len(frame)-2] // the body, of no bytes
+	require.NoError(t, client.Send(within(t), frame))
+	_, err = client.Recv(within(t)) // the end of the stream
+	require.NoError(t, err)
+	_, err = ask(t, dial(t, nil, addr), "echo", "") // for which there was no handler before that of the stream was done with
+	require.NoError(t, err)
+	close(goOn)
+	require.NoError(t, <-ended)
+	m, err := client.Recv(within(t))
+	require.NoError(t, err)
+	var item codec.Envelope
+	require.NoError(t, item.Decode(m.Bytes()))
+	assert.Equal(t, "item", string(item.Body))
+}
