@@ -87,3 +87,19 @@ func TestSendMiddlewareRefuses(t *testing.T) {
 	_, err := reqrep.Call[order, order](t.Context(), client, "make", order{})
 	assert.ErrorIs(t, err, patterns.ErrInvalid)
 }
+
+// What does not send and does not say so has nothing leave, in all three patterns: it may mean to. But a call needs an answer.
+func TestSendMiddlewareKeepsMessagesBack(t *testing.T) {
+	t.Parallel()
+	keep := patterns.WithSendMiddleware(func(patterns.Sender) patterns.Sender {
+		return func(context.Context, *patterns.Outgoing) error { return nil }
+	})
+	producer, publisher, client := pushpull.NewProducer[order](keep), pubsub.NewPublisher(keep), reqrep.NewClient(keep)
+	defer client.Close()
+	defer publisher.Close()
+	defer producer.Close()
+	assert.NoError(t, producer.Send(t.Context(), order{}))
+	assert.NoError(t, publisher.Publish(t.Context(), "orders", order{}))
+	_, err := reqrep.Call[order, order](t.Context(), client, "make", order{})
+	assert.EqualError(t, err, "call make: a send middleware returned no error, but there is no answer")
+}

@@ -32,7 +32,8 @@ type Sender func(ctx context.Context, o *Outgoing) error
 
 // SendMiddleware does something around a Sender: sets headers, observes, refuses. It is called once for each Sender it goes around,
 // when that is made; the Sender it returns is called by several goroutines at once. Calling the next Sender again
-// sends the message again, under the same id. The context it passes on decides how long is waited.
+// sends the message again, under the same id. The context it passes on decides how long is waited. If it returns nil where the next
+// Sender was not called, or failed, so does Send or Publish; a Call to which no answer came is an error still.
 type SendMiddleware func(next Sender) Sender
 
 // Around returns a Sender that passes each message through the middleware, the first one outermost, and then transmits it.

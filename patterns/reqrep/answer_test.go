@@ -169,3 +169,46 @@ func TestErrorOfAnEarlierAttempt(t *testing.T) {
 	assert.Equal(t, "good", got)
 	<-replied
 }
+
+// A call to which no answer came is no success, whatever a middleware says. An answer that came is one, whatever came of what was sent again.
+func TestSendMiddlewareKeepsAnErrorBack(t *testing.T) {
+	t.Parallel()
+	s, addr := serve(t, silent())
+	require.NoError(t, reqrep.Handle(s, "bad", func(context.Context, Question) (Answer, error) {
+		return Answer{}, reqrep.Errorf("bad", "no answer")
+	}))
+	require.NoError(t, reqrep.Handle(s, "hangs", func(ctx context.Context, _ Question) (Answer, error) {
+		<-ctx.Done()
+		return Answer{}, ctx.Err()
+	}))
+	require.NoError(t, reqrep.Handle(s, "once", func(ctx context.Context, q Question) (Answer, error) {
+		if patterns.FromContext(ctx).Header("attempt") != "" {
+			return Answer{}, reqrep.Errorf("bad", "asked before")
+		}
+		return Answer(q), nil
+	}))
+	quiet := func(next patterns.Sender) patterns.Sender {
+		return func(ctx context.Context, o *patterns.Outgoing) error {
+			switch o.Name {
+			case "hangs":
+				short, cancel := context.WithTimeout(ctx, time.Millisecond)
+				defer cancel()
+				ctx = short
+			case "once":
+				assert.NoError(t, next(ctx, o))
+			}
+			assert.Error(t, next(ctx, o))
+			return nil
+		}
+	}
+	nobody, client := dial(t, []patterns.Option{patterns.WithSendMiddleware(quiet)}), dial(t, []patterns.Option{patterns.WithSendMiddleware(quiet)}, addr)
+	_, err := ask(t, nobody, "nobody", "")
+	assert.ErrorContains(t, err, "call nobody: a send middleware returned no error")
+	for _, method := range []string{"bad", "hangs"} {
+		_, err := ask(t, client, method, "")
+		assert.ErrorContains(t, err, "a send middleware returned no error", method)
+	}
+	got, err := ask(t, client, "once", "said")
+	assert.NoError(t, err)
+	assert.Equal(t, "said", got)
+}

@@ -61,7 +61,7 @@ func (c *Client) call(ctx context.Context, name string, in, out any, opts []Call
 // attempt makes a request, and has line send it and wait, within the middleware.
 func (c *Client) attempt(ctx context.Context, q *question, line wire.Line) error {
 	q.attempt++
-	q.tag, q.sent = c.tags.Add(1), false
+	q.tag, q.sent, q.answer = c.tags.Add(1), false, nil
 	complete := func(e *codec.Envelope) {
 		for _, change := range q.policy.changes {
 			change.Change(e)

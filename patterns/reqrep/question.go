@@ -2,6 +2,7 @@ package reqrep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -35,8 +36,11 @@ type question struct {
 	sent   bool // the attempt was, by a middleware
 
 	line   wire.Line // of a call
-	answer *pending  // the attempt that got it
+	answer *pending  // the attempt that got it; nil if none did
 }
+
+// errUnanswered is what a call fails with if a middleware ends it with neither an answer nor an error.
+var errUnanswered = errors.New("a send middleware returned no error, but there is no answer")
 
 // ask returns a question, unless it can be seen that it cannot be asked.
 func (c *Client) ask(ctx context.Context, name string, in any, opts []CallOption) (*question, error) {
@@ -74,8 +78,9 @@ func (c *Client) prepare(q *question) {
 			if err = c.try(ctx, q, o.Envelope, frame, false); err != nil || c.waitsLater(q) {
 				return err
 			}
-			if q.answer, err = c.await(ctx, q, o.Envelope); err == nil {
-				o.Reply = &q.answer.reply
+			p, err := c.await(ctx, q, o.Envelope)
+			if err == nil {
+				q.answer, o.Reply = p, &p.reply
 			}
 			return err
 		}
@@ -86,6 +91,9 @@ func (c *Client) prepare(q *question) {
 // and q for the next call.
 func (c *Client) answered(q *question, out any) error {
 	p := q.answer
+	if p == nil {
+		return errUnanswered
+	}
 	err := c.decode(&p.reply, out)
 	if c.sealer.Around != nil {
 		return err
