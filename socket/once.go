@@ -84,7 +84,7 @@ func sumOf(frames ...[]byte) uint32 {
 // admit reports whether a message that was taken is to be returned. receiver.mu is not held.
 func (q *once) admit(m Msg, p *pipe) bool {
 	o := m.from
-	if o.in == nil || o.flight() != nil { // it needs no acknowledgement, or has waited for its turn
+	if o.in == nil { // it needs no acknowledgement
 		return true
 	}
 	mark, ok := q.markOf(m)
@@ -92,30 +92,35 @@ func (q *once) admit(m Msg, p *pipe) bool {
 		return true
 	}
 	h := held{m, p, mark}
-	entered, err := q.enter(h)
-	if err != nil {
-		p.kill(err)
-	}
-	if !entered {
-		return false
+	if o.flight() == nil { // else it has waited for its turn
+		entered, err := q.enter(h)
+		if err != nil {
+			p.kill(err)
+		}
+		if !entered {
+			return false
+		}
 	}
 	// It is among the flights, so that no copy passes while the window is asked.
-	if !q.window.Seen(mark) {
+	seen, place, id := q.known(mark)
+	if !seen {
 		return true
 	}
-	place, id := q.clash(mark)
 	if err := q.forgo(o.flight(), h, place, id); err != nil {
 		p.kill(err)
 	}
 	return false
 }
 
-// clash reports whether a message that the window has seen is another one than was marked, in the same place or with the same id.
-func (q *once) clash(mark spool.Mark) (place, id bool) {
-	if c, can := q.window.(clasher); can {
-		return c.Clash(mark)
+// known reports whether the window has seen a message, or another one than that, in the same place or with the same id. receiver.mu is not held: the window may be
+// the application's own, and ask the socket.
+func (q *once) known(mark spool.Mark) (seen, place, id bool) {
+	seen = q.window.Seen(mark)
+	if c, can := q.window.(clasher); seen && can {
+		place, id = c.Clash(mark)
+		seen = place || id || q.window.Seen(mark) // what it forgot before Clash may have been another
 	}
-	return false, false
+	return seen, place, id
 }
 
 // enter makes the message a flight of its own, unless an earlier copy is one: then it waits for that.
@@ -144,7 +149,8 @@ func (q *once) enter(h held) (entered bool, clashes error) {
 // samePlace reports whether marks name the same place.
 func samePlace(a, b spool.Mark) bool { return a.Number > 0 && placeOf(a) == placeOf(b) }
 
-// forgo ends the flight of a message that the window has seen. It is acknowledged again, unless it is another message in the same place, or with the same id.
+// forgo ends the flight of a message that the window has seen. It is acknowledged again, unless it is another message in the same place, or with the same id: then
+// the window is asked about its next copy.
 func (q *once) forgo(f *flight, h held, place, id bool) error {
 	q.r.mu.Lock()
 	defer q.r.mu.Unlock()
@@ -154,13 +160,7 @@ func (q *once) forgo(f *flight, h held, place, id bool) error {
 		q.passLocked(f)
 		return q.refuseLocked(h)
 	case id:
-		for _, copied := range q.overLocked(f) {
-			if place, id := q.clash(copied.mark); place || id {
-				q.rejectLocked(copied)
-			} else { // of the one that was handled
-				q.dropLocked(copied)
-			}
-		}
+		q.passLocked(f)
 		q.rejectLocked(h)
 	default:
 		q.endLocked(f)

@@ -77,7 +77,10 @@ func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pip
 			if m, p, err := r.firstLocked(); p != nil || err != nil {
 				r.passLocked(hold)
 				r.mu.Unlock()
-				return m, p, err
+				if err != nil || r.once.admit(m, p) {
+					return m, p, err
+				}
+				continue
 			}
 		}
 		if m, p, ok := r.pop(hold); ok {
