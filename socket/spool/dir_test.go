@@ -4,8 +4,10 @@ package spool_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -227,6 +229,36 @@ func TestLockRemovedWhileInUse(t *testing.T) {
 	l, err = spool.Open(dir, small)
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
+}
+
+// TestNameOfTheHolder: it stays when the spool is closed. Who only looks leaves what the lock file says, and so does everybody if that is none of ours.
+func TestNameOfTheHolder(t *testing.T) {
+	t.Parallel()
+	dir := onDisk(t, threeSegments(t))
+	lock := filepath.Join(dir, "LOCK")
+	says := func() string {
+		b, err := os.ReadFile(lock)
+		require.NoError(t, err)
+		return string(b)
+	}
+	openOnce := func() {
+		l, err := spool.Open(dir, small)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	}
+	before := says()
+	_, err := spool.Verify(dir)
+	require.NoError(t, err)
+	assert.Equal(t, before, says())
+	openOnce()
+	assert.Contains(t, says(), fmt.Sprintf(`"pid":%d,`, os.Getpid()))
+	long := strings.Repeat("mine ", 1000)
+	require.NoError(t, os.WriteFile(lock, []byte(long), 0o600))
+	_, err = spool.Verify(dir)
+	require.NoError(t, err)
+	assert.Equal(t, long, says())
+	openOnce()
+	assert.Equal(t, long, says())
 }
 
 func first(t *testing.T, dir string) string {

@@ -27,7 +27,7 @@ type holder struct {
 
 // lock takes the spool for this process, or says who has it. It waits for nobody who means to keep it.
 // The file stays, the lock ends with the process that held it.
-func (d dirFS) lock() (io.Closer, error) {
+func (d dirFS) lock() (*namedLock, error) {
 	opened, err := d.Open(lockName, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -43,13 +43,17 @@ func (d dirFS) lock() (io.Closer, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	said := make([]byte, maxLock)
-	n, _ := f.ReadAt(said, 0)
+	l := &namedLock{file: f, guard: guard}
+	said, err := io.ReadAll(io.NewSectionReader(f, 0, maxLock+1))
+	if err != nil || len(said) > maxLock { // not ours: it stays, and the holder has no name
+		return l, nil
+	}
 	host, _ := os.Hostname() // without it the process id must do
 	if b, err := json.Marshal(holder{PID: os.Getpid(), Host: host, Since: time.Now().Truncate(time.Second)}); err == nil {
+		l.said = said
 		f.say(append(b, '\n'))
 	}
-	return closers{guard, namedLock{heldLock{f}, said[:n]}}, nil
+	return l, nil
 }
 
 // say replaces what the lock file says. A full disk that does not take it must not keep a spool from being opened: the holder then has no name.
@@ -81,16 +85,22 @@ func patientLock(f *os.File) (err error) {
 	return err
 }
 
-// namedLock is the lock file of an open spool, with what it said before.
+// namedLock is the lock of a spool, with the name of its holder.
 type namedLock struct {
-	heldLock
-	said []byte
+	file  osFile
+	guard io.Closer
+	said  []byte // what the file said before, nil where it says that still
 }
 
-// Close leaves the file as it was, as all else of a spool that is refused or only looked at.
-func (n namedLock) Close() error {
-	n.say(n.said)
-	return n.heldLock.Close()
+// Close gives the lock back. The name stays: nobody is to read an older one until the lock is free.
+func (n *namedLock) Close() error { return errors.Join(n.guard.Close(), heldLock{n.file}.Close()) }
+
+// leave is Close of a spool that is refused, or only looked at: the file is as it was, as all else of it.
+func (n *namedLock) leave() error {
+	if n.said != nil {
+		n.file.say(n.said)
+	}
+	return n.Close()
 }
 
 // heldLock is a lock file, or a directory that is locked.

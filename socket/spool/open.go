@@ -32,7 +32,7 @@ func Open(dir string, options Options) (*Log, error) {
 	}
 	l, err := openLog(fs, options)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), lock.Close(), fs.Close())
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), lock.leave(), fs.Close())
 	}
 	l.lock = closers{lock, fs}
 	return l, nil

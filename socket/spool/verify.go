@@ -152,9 +152,9 @@ func withLocked(dir string, do func(FS) error) error {
 		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), fs.Close())
 	}
 	if err := do(fs); err != nil {
-		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), lock.Close(), fs.Close())
+		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), lock.leave(), fs.Close())
 	}
-	return errors.Join(lock.Close(), fs.Close())
+	return errors.Join(lock.leave(), fs.Close())
 }
 
 // checkSpool refuses what is no spool before anything is made in it, if only a lock.
