@@ -23,7 +23,8 @@ const (
 	burstMessages = 16
 	// burstGap is at most between two messages that begin one, 4 us in stamps: whoever sends less often can afford the clock.
 	burstGap = 16
-	// burstAge bounds how far behind a message is that comes alone after some that did not. Where all processors are busy a time slice comes on top.
+	// burstAge bounds how far behind a message is that comes alone after some that did not. Where all processors are busy a time slice comes on top,
+	// and after a stop of the process or the machine all of that, until the timer has run.
 	burstAge = time.Millisecond
 )
 

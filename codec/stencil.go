@@ -52,8 +52,8 @@ func newStencil(e *Envelope, c Codec, t reflect.Type) (Stencil, error) {
 func (s *Stencil) IsZero() bool { return s.middle == "" }
 
 // Append appends an envelope with a new ID, the time it is now, and v as body. Where one comes right after the other up to 16 bear one
-// time, a millisecond old at most, or a time slice more where all processors are busy. Without a correlation it begins a conversation. It is for
-// Stencils that NewStencil has returned. When the codec fails the error is its own, and dst is returned as it was.
+// time, a millisecond old at most, a time slice more where all processors are busy, or as old as a stop of the process or the machine between them. Without a
+// correlation it begins a conversation. It is for Stencils that NewStencil has returned. When the codec fails the error is its own, and dst is returned as it was.
 func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, error) {
 	out := s.begin(dst, correlation, causation)
 	from := len(out)

@@ -104,8 +104,8 @@ func envelopeOf(frames [][]byte) *codec.Envelope {
 // context that has ended already it is a try. What is larger than any worker takes that is connected is socket.ErrTooLarge. Nil means
 // that the message is queued; v is not referred to any more.
 //
-// The message bears the time it is now. Where messages without options follow each other within microseconds up to 16 bear that of the first, which may be a millisecond old, or a time
-// slice more where all processors are busy.
+// The message bears the time it is now. Where messages without options follow each other within microseconds up to 16 bear that of the first, which may be a millisecond old, a time
+// slice more where all processors are busy, or as old as a stop between them: SIGSTOP, suspend, a pause of the virtual machine.
 //
 // With patterns.WithSpool nil means that it is as safe as the spool's policy says, and no worker need be there. With patterns.WithDelay and
 // WithNotBefore nil means that it is kept until then, and sent as if Send were called then, by a context that does not end; in
