@@ -76,11 +76,16 @@ func (s *Spool) first(ctx context.Context, n uint64) (*stored, error) {
 	return a.Message, nil
 }
 
-// since returns the number of the first message that the servers stored at t or later; 1 if messages are gone of which some may have been, so that readers say so.
+// since returns the number of the first message that the servers stored at t or later; an earlier one if messages are gone of which some may have been, so that
+// readers say so: 1, or the first that was there when all this began.
 func (s *Spool) since(t time.Time) (uint64, error) {
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
 	b, err := json.Marshal(question{Batch: 1, Since: &t})
+	if err != nil {
+		return 0, err
+	}
+	before, err := s.stream.Info(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -96,11 +101,17 @@ func (s *Spool) since(t time.Time) (uint64, error) {
 		}
 		n = r.Number
 	}
-	info, err := s.stream.Info(ctx)
-	if err == nil && n <= info.State.FirstSeq && !t.After(info.State.LastTime) {
+	after, err := s.stream.Info(ctx)
+	gone := func(i *jetstream.StreamInfo) bool { return n <= i.State.FirstSeq && !t.After(i.State.LastTime) }
+	switch {
+	case err != nil:
+		return 0, err
+	case gone(before):
 		return 1, nil
+	case gone(after): // meanwhile
+		return min(n, before.State.FirstSeq), nil
 	}
-	return n, err
+	return n, nil
 }
 
 // lost asks the leader which message there is from n on, and returns the number of the last one before it that is missing, n-1 if
