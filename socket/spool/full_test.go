@@ -296,14 +296,16 @@ func TestOptionsThatContradict(t *testing.T) {
 // TestFullDiskTakesNoNewSpool: it is said why, and nothing is left that keeps one from being made when there is room.
 func TestFullDiskTakesNoNewSpool(t *testing.T) {
 	t.Parallel()
-	disk := spooltest.NewMem()
-	_, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, _ string) error {
-		if op == "allocate" {
-			return syscall.ENOSPC
-		}
-		return nil
-	}}, small)
-	require.ErrorIs(t, err, spool.ErrFull)
-	require.ErrorIs(t, err, syscall.ENOSPC)
-	fill(t, open(t, disk, small), 1, 10)
+	for _, full := range []string{"allocate", "write", "sync", "rename", "syncdir"} {
+		disk := spooltest.NewMem()
+		_, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, _ string) error {
+			if op == full {
+				return syscall.ENOSPC
+			}
+			return nil
+		}}, small)
+		require.ErrorIs(t, err, spool.ErrFull, full)
+		require.ErrorIs(t, err, syscall.ENOSPC, full)
+		fill(t, open(t, disk, small), 1, 10)
+	}
 }

@@ -12,8 +12,8 @@ import (
 // Open opens the spool in a directory of its own, which is made, mode 0700, if it is missing; its parent must be
 // there. It takes the spool for this Log alone until Close. What a crash left is read, its end cut off where a
 // write was torn, see Recovery; records that are damaged become gaps. Errors: ErrInUse, ErrVersion, ErrKind,
-// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged, ErrFull: the spool is then as it was, with an empty file LOCK if it had none; or those of
-// the disk.
+// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged: the spool is then as it was, with an empty file LOCK if it had none; ErrFull where the disk
+// has no room for a new one, or for one to go on after a crash, whose torn end may be cut off by then; or those of the disk.
 func Open(dir string, options Options) (*Log, error) {
 	options, err := options.filled()
 	if err != nil {
@@ -126,13 +126,13 @@ func (l *Log) begin(h segmentHeader) error {
 		size = int64(len(page)) + sector
 		f, err = l.allocate(size)
 	}
+	if err == nil {
+		l.file, l.header = f, h
+		err = beginSegment(l.fs, f, h, page)
+	}
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w (%w)", ErrFull, err)
 	} else if err != nil {
-		return err
-	}
-	l.file, l.header = f, h
-	if err := beginSegment(l.fs, f, h, page); err != nil {
 		return err
 	}
 	l.segments = append(l.segments, &segment{header: h, size: size})
