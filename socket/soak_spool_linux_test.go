@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
@@ -23,7 +22,7 @@ type footprint struct {
 	files          int
 }
 
-func footprintOf(t *testing.T, push *socket.Push) footprint {
+func footprintOf(t *testing.T, sender letterSender) footprint {
 	debug.FreeOSMemory()
 	files, err := os.ReadDir("/proc/self/fd")
 	require.NoError(t, err)
@@ -31,7 +30,7 @@ func footprintOf(t *testing.T, push *socket.Push) footprint {
 	require.NoError(t, err)
 	pages, err := strconv.ParseInt(strings.Fields(string(status))[1], 10, 64)
 	require.NoError(t, err)
-	return footprint{resident: pages * int64(os.Getpagesize()), disk: push.Stats().Spool.Bytes, files: len(files)}
+	return footprint{resident: pages * int64(os.Getpagesize()), disk: sender.Stats().Spool.Bytes, files: len(files)}
 }
 
 // TestSoakSpool: row 43 of the fault plan, for as long as SOAK says (make soak). Messages go through a spool while the network does what it likes,
@@ -45,13 +44,13 @@ func TestSoakSpool(t *testing.T) {
 	}
 	seed := soakSeed()
 	t.Logf("seed %d", seed)
-	r, l := rand.New(rand.NewPCG(seed, 43)), newSpoolLink(t)
+	r, l := rand.New(rand.NewPCG(seed, 43)), newSpoolLink(t, ways["PUSH"])
 	const warm = 20 // rounds after which all buffers have their size
 	var before footprint
 	messages, rounds := 0, 0
 	for end := time.Now().Add(length); rounds < 2*warm || time.Now().Before(end); rounds++ {
 		l.soakRound(t, r, &messages)
-		now := footprintOf(t, l.push)
+		now := footprintOf(t, l.sender)
 		if rounds == warm {
 			before = now
 		}
@@ -61,7 +60,7 @@ func TestSoakSpool(t *testing.T) {
 			require.LessOrEqual(t, now.resident, before.resident+32<<20, "memory")
 		}
 	}
-	t.Logf("%d rounds, %d messages, first %+v, last %+v", rounds, messages, before, footprintOf(t, l.push))
+	t.Logf("%d rounds, %d messages, first %+v, last %+v", rounds, messages, before, footprintOf(t, l.sender))
 	l.end(t, messages)
 }
 
@@ -77,7 +76,7 @@ func (l *spoolLink) soakRound(t *testing.T, r *rand.Rand, messages *int) {
 		l.chaos.Cut()
 		for range r.IntN(300) {
 			*messages++
-			_, err := l.push.Enqueue(ctx, ordinal(*messages, 8+r.IntN(2000)))
+			_, err := l.sender.Enqueue(ctx, letter(uint64(*messages), 0))
 			require.NoError(t, err)
 		}
 		if r.IntN(10) == 0 {
@@ -86,7 +85,7 @@ func (l *spoolLink) soakRound(t *testing.T, r *rand.Rand, messages *int) {
 	}
 	l.chaos.Next(sockettest.Fate{}, sockettest.Fate{})
 	l.chaos.Cut()
-	require.NoError(t, l.push.WaitAcked(ctx))
+	require.NoError(t, l.sender.WaitAcked(ctx))
 	l.settled(t, uint64(*messages))
-	assert.Eventually(t, func() bool { return l.push.Stats().Spool.Bytes <= 2*smallSpool.SegmentSize }, sockettest.Timeout, time.Millisecond)
+	assert.Eventually(t, func() bool { return l.sender.Stats().Spool.Bytes <= 2*smallSpool.SegmentSize }, sockettest.Timeout, time.Millisecond)
 }
