@@ -23,15 +23,17 @@ import (
 // octets is a whole command frame.
 func octets(name string, data ...byte) []byte { return zmtp.AppendCommand(nil, name, data) }
 
-// A sender that breaks the rules loses its connection, which is counted by kind; what it sent before stands, and what others send is not concerned.
-func TestAck_HostileSender(t *testing.T) {
-	t.Parallel()
+// lie is what costs a peer its connection, and what that is refused for.
+type lie struct {
+	said    []byte
+	refusal socket.Refusal
+}
+
+// senderLies are those about messages, of who has credit for ten.
+func senderLies() map[string]lie {
 	more, last := zmtp.AppendFrame(nil, zmtp.FlagMore, []byte("a")), zmtp.AppendFrame(nil, 0, []byte("b"))
 	huge := bytes.Repeat([]byte{0xff}, 9)
-	for name, test := range map[string]struct {
-		sent    []byte
-		refusal socket.Refusal
-	}{
+	return map[string]lie{
 		"more than its credit":             {bytes.Repeat(last, 11), socket.RefusedAck},
 		"STREAM without an attempt":        {octets("STREAM", 0, 1), socket.RefusedProtocol},
 		"STREAM of number 0":               {streamed(0, 1, "s"), socket.RefusedProtocol},
@@ -47,25 +49,56 @@ func TestAck_HostileSender(t *testing.T) {
 		"SKIP beyond 2^63":                 {append(streamed(math.MaxInt64, 1, "s"), octets("SKIP", 1)...), socket.RefusedProtocol},
 		"SKIPs that add up beyond 2^63": {append(append(streamed(1, 1, "s"), zmtp.AppendSkip(nil, math.MaxInt64-1)...), zmtp.AppendSkip(nil, 1)...),
 			socket.RefusedProtocol},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckCredit(10, 1<<20))
-			closing(t, pull)
-			await := watch(t, pull)
-			good, bad := source(t, pull, 10, 1<<20), source(t, pull, 10, 1<<20)
-			good.SendMessage("good")
-			require.NoError(t, recv(t, pull).Ack())
-			bad.Write(test.sent)
-			bad.ExpectClosed()
-			e := await(socket.Disconnected)
-			assert.Equal(t, test.refusal, e.Refusal, "%v", e.Err)
-			assert.Equal(t, map[socket.Refusal]uint64{test.refusal: 1}, pull.Stats().Refused)
-			expectAck(t, good, "1")
-			good.SendMessage("still here")
-			require.Equal(t, "still here", recv(t, pull).String())
-		})
 	}
+}
+
+// A sender that breaks the rules loses its connection, which is counted by kind; what it sent before stands, and what others send is not concerned.
+func TestAck_HostileSender(t *testing.T) {
+	t.Parallel()
+	for typ, peer := range map[string]string{"PULL": "PUSH", "DEALER": "DEALER", "ROUTER": "DEALER", "SUB": "PUB"} {
+		for name, test := range senderLies() {
+			t.Run(typ+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				with := socket.WithAck()
+				if typ == "SUB" {
+					with = socket.WithDurable("x", spool.Beginning())
+				}
+				s := makers[typ](with, socket.WithManualAck(), socket.WithAckCredit(10, 1<<20))
+				closing(t, s)
+				if sub, ok := s.(*socket.Sub); ok {
+					require.NoError(t, sub.Subscribe(""))
+				}
+				await := watch(t, s)
+				good, bad := sourceAs(t, s, peer), sourceAs(t, s, peer)
+				good.SendMessage("good")
+				r := s.(recver)
+				require.NoError(t, recv(t, r).Ack())
+				bad.Write(test.said)
+				bad.ExpectClosed()
+				e := await(socket.Disconnected)
+				assert.Equal(t, test.refusal, e.Refusal, "%v", e.Err)
+				assert.Equal(t, map[socket.Refusal]uint64{test.refusal: 1}, s.Stats().Refused)
+				expectAck(t, good, "1")
+				good.SendMessage("still here")
+				require.Equal(t, "still here", recv(t, r).String())
+				assert.Zero(t, s.Stats().Missed)
+			})
+		}
+	}
+}
+
+// sourceAs is source for a peer of any type, with credit for ten; a PUB has answered RESUME.
+func sourceAs(t *testing.T, s connector, typ string) *sockettest.RawPeer {
+	t.Helper()
+	raw := sockettest.DialRaw(t, bind(t, s, "tcp://127.0.0.1:0"))
+	raw.Handshake(typ, 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+	expectCredit(t, raw, 10, 1<<20)
+	if typ == "PUB" {
+		raw.ExpectCommand("SUBSCRIBE")
+		raw.ExpectCommand("RESUME")
+		raw.Write(zmtp.AppendResumed(nil, &zmtp.Resumed{Next: 10}))
+	}
+	return raw
 }
 
 // A flood of STREAM and SKIP without messages keeps one of them, and what means nothing to a receiver is ignored.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,12 +17,12 @@ import (
 // lies are commands by the refusal of who says them.
 type lies map[socket.Refusal][][]byte
 
-// say has a peer come for each of the lies, with an offer of acknowledgements, and wait to be refused.
-func (l lies) say(g *siege, offer string) {
+// say has a peer come for each of the lies, with an offer of acknowledgements, say what comes before it, and wait to be refused.
+func (l lies) say(g *siege, offer string, before ...byte) {
 	for why, all := range l {
 		g.each(why, len(all), func(b *besieged) {
 			for _, lie := range all {
-				tell(b.enter(sockettest.Property{Name: "X-Mesh-Ack", Value: offer}), string(lie))
+				tell(b.enter(sockettest.Property{Name: "X-Mesh-Ack", Value: offer}), string(before)+string(lie))
 			}
 		})
 	}
@@ -35,11 +36,10 @@ func uvarints(numbers ...uint64) (data []byte) {
 	return data
 }
 
-// Who acknowledges what it was never sent, the messages of others among it, says numbers that are none or more ranges than there may be, is refused, and
-// what is acknowledged stays what it was.
-func TestAttack33_ForgedAcks(t *testing.T) {
+// forgedAcks are acknowledgements of what was never sent, of numbers that are none, and of more ranges than there may be.
+func forgedAcks() lies {
 	many := bytes.Repeat([]byte{1, 1}, zmtp.MaxAckRanges+1)
-	forged := lies{
+	return lies{
 		socket.RefusedAck: {
 			zmtp.AppendAck(nil, 1, nil), zmtp.AppendAck(nil, 0, []zmtp.TagRange{{First: 2, Last: 9}}), zmtp.AppendAck(nil, math.MaxInt64, nil),
 			zmtp.AppendNack(nil, &zmtp.Nack{Tag: 1}), zmtp.AppendNack(nil, &zmtp.Nack{Tag: math.MaxInt64, Reject: true}),
@@ -51,12 +51,45 @@ func TestAttack33_ForgedAcks(t *testing.T) {
 		},
 		socket.RefusedSize: {octets("ACK", append([]byte{0}, bytes.Repeat([]byte{1, 1}, 1<<20)...)...)},
 	}
+}
+
+// Who acknowledges what it was never sent, the messages of others among it, says numbers that are none or more ranges than there may be, is refused, and
+// what is acknowledged stays what it was.
+func TestAttack33_ForgedAcks(t *testing.T) {
 	assault(t, types{"PUSH", "DEALER", "ROUTER"}, func(g *siege) {
-		forged.say(g, "1 receive")
+		forgedAcks().say(g, "1 receive")
 		for _, b := range g.victims {
 			assert.Zero(t, b.socket.Stats().Acks, b.typ)
 		}
 	}, socket.WithAck())
+}
+
+// So is a subscriber of a name that has a position, which stays where it was; and one that has no name.
+func TestAttack33_ForgedAcksOfALog(t *testing.T) {
+	assaultLog(t, func(g *siege, resumes []byte) {
+		forgedAcks().say(g, "1 receive")
+		forgedAcks().say(g, "1 receive", resumes...)
+	})
+}
+
+// assaultLog is assault on publishers that have a log, and a subscription of a name that has handled some of it. The position is the same in the end. The attack gets what a subscriber
+// says to take up that subscription: it has no credit yet, so nothing is sent.
+func assaultLog(t *testing.T, attack func(g *siege, resumes []byte)) {
+	t.Helper()
+	const handled, all = 2, 5
+	resumes := append(zmtp.AppendSubscribe(nil, 1, []byte("t")), resume(zmtp.FromBeginning, 0, "name")...)
+	for _, typ := range publishers {
+		assault(t, types{typ}, func(g *siege) {
+			b := g.victims[0]
+			if b.socket.Stats().Spool.Next == 1 {
+				publish(t, b.socket.(sender), 0, all)
+				handles(t, b.socket, b.bound, "SUB", handled)
+			}
+			attack(g, resumes)
+			d := b.socket.Stats().Spool.Durables
+			assert.Equal(t, []uint64{1, handled, all - handled, handled, 0, 0}, []uint64{uint64(len(d)), d[0].Position, d[0].Lag, d[0].Acked, d[0].Failed, d[0].DeadLettered}, typ)
+		}, socket.WithSpool(filepath.Join(t.TempDir(), "log"), smallSpool))
+	}
 }
 
 // Who sends more than its credit, or says that its messages stand where none can, is refused.
@@ -78,14 +111,17 @@ func TestAttack34_Credits(t *testing.T) {
 		octets("CREDIT", uvarints(1<<63, 1)...), octets("CREDIT", uvarints(1, math.MaxUint64)...), octets("CREDIT", 1), octets("CREDIT", 0xff, 0xff),
 		octets("CREDIT", 1, 1, 1), octets("CREDIT", 0x80, 0, 1),
 	}}
-	assault(t, types{"PUSH", "DEALER", "ROUTER"}, func(g *siege) {
-		forged.say(g, "1 receive")
+	flood := bytes.Repeat(append(zmtp.AppendCredit(nil, math.MaxInt64, math.MaxInt64), zmtp.AppendCredit(nil, 0, 0)...), 10_000)
+	attack := func(g *siege, resumes []byte) {
+		forged.say(g, "1 receive", resumes...)
 		g.each(0, 0, func(b *besieged) {
 			p := b.enter(sockettest.Property{Name: "X-Mesh-Ack", Value: "1 receive"})
-			p.Write(bytes.Repeat(append(zmtp.AppendCredit(nil, math.MaxInt64, math.MaxInt64), zmtp.AppendCredit(nil, 0, 0)...), 10_000))
+			p.Write(flood)
 			p.SendCommand("PING", []byte("\x00\x00x"))
 			for name, _ := p.ReadCommand(); name != "PONG"; name, _ = p.ReadCommand() {
 			}
 		})
-	}, socket.WithAck())
+	}
+	assault(t, types{"PUSH", "DEALER", "ROUTER"}, func(g *siege) { attack(g, nil) }, socket.WithAck())
+	assaultLog(t, attack)
 }

@@ -2,6 +2,8 @@ package socket_test
 
 import (
 	"errors"
+	"maps"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +21,7 @@ import (
 
 var receives = sockettest.Property{Name: "X-Mesh-Ack", Value: "1 receive"}
 
-// TestDurable_HostileSubscribers: what breaks the rules ends the connection, makes no name, and moves no position.
+// TestDurable_HostileSubscribers: what breaks the rules ends the connection, is counted, makes no name and moves no position.
 func TestDurable_HostileSubscribers(t *testing.T) {
 	t.Parallel()
 	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
@@ -51,6 +53,8 @@ func TestDurable_HostileSubscribers(t *testing.T) {
 	raw.Write(zmtp.AppendAck(nil, 3, nil))
 	raw.ExpectClosed()
 	awaitLag(t, pub, "name", 3)
+	want := map[socket.Refusal]uint64{socket.RefusedProtocol: 9, socket.RefusedAck: 1}
+	require.Eventually(t, func() bool { return maps.Equal(want, pub.Stats().Refused) }, time.Minute, time.Millisecond, "want %v", want)
 
 	raw = sockettest.DialRaw(t, endpoint) // does not resume: gets nothing, of the log or live
 	raw.Handshake("SUB", 1, receives)
@@ -73,7 +77,53 @@ func TestDurable_HostileSubscribers(t *testing.T) {
 	assert.Equal(t, ordinal(5, 8), []byte(plain.ReadMessage()[1]))
 }
 
-// TestDurable_HostilePublishers: what breaks the rules ends the connection.
+// TestDurable_LyingSubscribers: what a member lies about acknowledgements and credit costs its connection, is counted, and moves no position: the others of its name keep what they have and get what
+// it had, and other names are served meanwhile.
+func TestDurable_LyingSubscribers(t *testing.T) {
+	t.Parallel()
+	const handled, sent, fellows = 2, 3, 2
+	const all = handled + sent + fellows
+	for _, typ := range publishers {
+		for name, told := range receiverLies(sent) {
+			t.Run(typ+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				s := makers[typ](socket.WithSpool(filepath.Join(t.TempDir(), "log"), smallSpool))
+				closing(t, s)
+				pub := s.(interface {
+					sender
+					Durables() []socket.DurableStats
+				})
+				endpoint := bind(t, s, "tcp://127.0.0.1:0")
+				publish(t, pub, 0, all)
+				handles(t, s, endpoint, "SUB", handled)
+				bad := enlist(t, endpoint, "SUB", handled+1, sent)
+				fellow := durable(t, endpoint, "name", spool.Beginning(), socket.WithAckCredit(fellows, 1<<20), socket.WithManualAck())
+				closing(t, fellow)
+				held := [fellows]socket.Msg{recv(t, fellow), recv(t, fellow)}
+				other := durable(t, endpoint, "other", spool.Beginning())
+				closing(t, other)
+				requireOrdinals(t, other, 0, 1)
+
+				expectRefused(t, s, bad, told)
+				d := pub.Durables()[0]
+				assert.Equal(t, [4]uint64{handled, all - handled, handled, 0}, [4]uint64{d.Position, d.Lag, d.Acked, d.DeadLettered}, d.Name)
+				requireOrdinals(t, other, 1, all)
+				for i, m := range held {
+					require.Equal(t, handled+sent+i, ordinalOf(socket.Msg{Frames: m.Frames[1:]}))
+					require.NoError(t, m.Ack())
+				}
+				for i := range sent {
+					m := recv(t, fellow)
+					require.Equal(t, [2]int{handled + i, 2}, [2]int{ordinalOf(socket.Msg{Frames: m.Frames[1:]}), m.Attempt()})
+					require.NoError(t, m.Ack())
+				}
+				awaitLag(t, pub, "name", 0)
+			})
+		}
+	}
+}
+
+// TestDurable_HostilePublishers: what breaks the rules ends the connection and is counted; other publishers are heard. What they lie about their messages is in TestAck_HostileSender.
 func TestDurable_HostilePublishers(t *testing.T) {
 	t.Parallel()
 	resumed := zmtp.AppendResumed(nil, &zmtp.Resumed{New: true, Next: 10})
@@ -84,17 +134,30 @@ func TestDurable_HostilePublishers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ln, endpoint := sockettest.Listen(t)
+			bad, endpoint := sockettest.Listen(t)
 			sub := durable(t, endpoint, "x", spool.Beginning())
 			defer sub.Close()
-			raw := sockettest.AcceptRaw(t, ln)
-			raw.Handshake("PUB", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-			raw.ExpectCommand("CREDIT")
-			raw.ExpectCommand("SUBSCRIBE")
-			assert.Equal(t, []byte("\x00\x00\x01x"), raw.ExpectCommand("RESUME"))
-			raw.Write(octets)
-			raw.ExpectClosed()
+			good, endpoint := sockettest.Listen(t)
+			require.NoError(t, sub.Connect(endpoint))
+			enter := func(ln net.Listener) *sockettest.RawPeer {
+				raw := sockettest.AcceptRaw(t, ln)
+				raw.Handshake("PUB", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+				raw.ExpectCommand("CREDIT")
+				raw.ExpectCommand("SUBSCRIBE")
+				assert.Equal(t, []byte("\x00\x00\x01x"), raw.ExpectCommand("RESUME"))
+				return raw
+			}
+			await := watch(t, sub)
+			liar, publisher := enter(bad), enter(good)
+			liar.Write(octets)
+			liar.ExpectClosed()
+			e := await(socket.Disconnected)
+			assert.Equal(t, socket.RefusedProtocol, e.Refusal, "%v", e.Err)
+			assert.Equal(t, map[socket.Refusal]uint64{socket.RefusedProtocol: 1}, sub.Stats().Refused)
 			assert.Zero(t, sub.Stats().Missed)
+			publisher.Write(resumed)
+			publisher.SendMessage("t", "still here")
+			assert.Equal(t, "still here", recv(t, sub).String())
 		})
 	}
 	ln, endpoint := sockettest.Listen(t)
