@@ -87,7 +87,7 @@ func TestDurable_LyingSubscribers(t *testing.T) {
 		for name, told := range receiverLies(sent) {
 			t.Run(typ+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				s := makers[typ](socket.WithSpool(filepath.Join(t.TempDir(), "log"), smallSpool))
+				s := makers[typ](socket.WithSpool(filepath.Join(t.TempDir(), "log"), spool.Options{Policy: spool.OS}))
 				closing(t, s)
 				pub := s.(interface {
 					sender

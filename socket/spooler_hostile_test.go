@@ -93,7 +93,7 @@ func TestSpool_HostileReceivers(t *testing.T) {
 		for name, told := range receiverLies(sent) {
 			t.Run(typ+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				log, err := spool.Open(filepath.Join(t.TempDir(), "spool"), smallSpool)
+				log, err := spool.Open(filepath.Join(t.TempDir(), "spool"), spool.Options{Policy: spool.OS})
 				require.NoError(t, err)
 				s := makers[typ](socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithAck())
 				endpoint := bind(t, s, "tcp://127.0.0.1:0")
