@@ -50,7 +50,7 @@ var attacks = [...]struct{ what, tests, reason string }{
 	33: {"acknowledgements that lie", "socket/internal/link TestRetain_FalseTags, socket TestSpool_HostileReceivers, socket TestDurable_LyingSubscribers, socket TestAck_HostileSender", ""},
 	34: {"credits that overflow", "transport/zmtp TestTranscripts, socket TestAck_Floods, socket TestSpool_HostileReceivers, socket TestDurable_LyingSubscribers", ""},
 	35: {"replay from where nothing is", "socket TestDurable_HostileSubscribers, socket TestDurable_SaysWhatIsGone", ""},
-	36: {"a million different ids, one of a mebibyte, one that two messages have", "socket TestWindow_ClonedSpool, socket/spool TestWindowKnowsWhatWasHandled", ""},
+	36: {"a million different ids, and ten by make faults, one of a mebibyte, one that two messages have", "socket TestWindow_ClonedSpool, socket/spool TestWindowKnowsWhatWasHandled", ""},
 	37: {"names of spools that lead elsewhere", "socket/spool TestPathsThatAreRefused", ""},
 	38: {"spool directories that are links, or others'", "socket/spool TestDirectoriesThatAreRefused", ""},
 	39: {"damaged segments", "socket/spool TestEveryBit, socket/spool TestDamagedDirectory", ""},
@@ -60,7 +60,7 @@ var attacks = [...]struct{ what, tests, reason string }{
 	43: {"a peer that reads nothing", "", ""},
 	44: {"resets behind every octet of a message", "", ""},
 	45: {"a message that has the handler panic", "patterns/pushpull TestFailuresAreReportedAndEndNothing", ""},
-	46: {"the clock jumps", "", "every time that is compared has a monotonic reading, from time.Now of this process; no clock of a peer's is looked at"},
+	46: {"the clock jumps", "socket/spool TestClockJumps, patterns/pushpull TestFault42_DelayedMessagesDoNotJump", ""}, // and all that waits for a time: make clocks
 }
 
 var testFunc = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
