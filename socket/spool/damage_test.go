@@ -1,6 +1,7 @@
 package spool_test
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -59,7 +60,7 @@ func TestEveryBit(t *testing.T) {
 			t.Parallel()
 			for bit := range int64(len(disk.Bytes(name))) * 8 {
 				inHeader := bit/8%spool.HeaderCopyAt < spool.HeaderSize
-				if bit/8 < spool.DataStart && !inHeader && bit%1021 != 0 || bit%every != 0 {
+				if bit/8 < spool.DataStart && !inHeader && !thorough && bit%1021 != 0 || bit%every != 0 {
 					continue
 				}
 				hurt := disk.Crash(nil)
@@ -99,6 +100,88 @@ func oneMessageAtMost(t *testing.T, fs *spooltest.Mem, bit int64, repair bool) {
 	}
 	require.Equal(t, lost, gone, "bit %d", bit)
 	require.Len(t, numbers, 15-len(lost), "bit %d", bit)
+}
+
+// TestEveryBit_Newest flips each bit of the file that says which segment is the newest: it says nothing then, and all messages are there.
+func TestEveryBit_Newest(t *testing.T) {
+	t.Parallel()
+	disk := threeSegments(t)
+	require.Len(t, disk.Bytes("newest"), 12)
+	for bit := range int64(12 * 8) {
+		hurt := disk.Crash(nil)
+		hurt.Flip("newest", bit)
+		report, err := spool.VerifyFS(hurt)
+		require.NoError(t, err, "bit %d", bit)
+		require.Empty(t, report.Damage, "bit %d", bit)
+		l, err := spool.OpenFS(hurt, small)
+		require.NoError(t, err, "bit %d", bit)
+		numbers, gaps := read(t, l.Queue().Reader(), damageBody)
+		require.Equal(t, upTo(15), numbers, "bit %d", bit)
+		require.Empty(t, gaps, "bit %d", bit)
+		require.NoError(t, l.Close())
+	}
+}
+
+// TestEveryBit_Letters flips each bit of dead letters: what is lost is the letter the bit belongs to, or nothing, it is reported by Letters and by Verify, and no
+// message of the spool is.
+func TestEveryBit_Letters(t *testing.T) {
+	t.Parallel()
+	const buried = 5
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	bury(t, l, buried)
+	fill(t, l, 5, damageBody)
+	require.NoError(t, l.Close())
+	names, err := disk.List("dead")
+	require.NoError(t, err)
+	require.Len(t, names, 2, "a segment, and the file that says which is the newest")
+	for _, name := range names {
+		name = "dead/" + name
+		for bit := range int64(len(disk.Bytes(name))) * 8 {
+			if bit%(every*int64(rounds(9, 1))) != 0 {
+				continue
+			}
+			hurt := disk.Crash(nil)
+			hurt.Flip(name, bit)
+			oneLetterAtMost(t, hurt, name, bit, buried)
+		}
+	}
+}
+
+func oneLetterAtMost(t *testing.T, fs *spooltest.Mem, name string, bit int64, buried int) {
+	t.Helper()
+	report, err := spool.VerifyFS(fs)
+	require.NoError(t, err, "%s, bit %d", name, bit)
+	lost := lostIn(report)
+	require.LessOrEqual(t, len(lost), 1, "%s, bit %d", name, bit)
+	if strings.HasSuffix(name, ".seg") && report.Torn == 0 {
+		require.Len(t, report.Damage, 1, "bit %d", bit)
+		require.Equal(t, name, report.Damage[0].Segment)
+	}
+	l, err := spool.OpenFS(fs, small)
+	require.NoError(t, err, "%s, bit %d", name, bit)
+	defer l.Close()
+	numbers, gaps := read(t, l.Queue().Reader(), damageBody)
+	require.Equal(t, fromTo(uint64(buried)+1, uint64(buried)+5), numbers)
+	require.Empty(t, gaps)
+	dead, err := l.Dead()
+	require.NoError(t, err, "%s, bit %d", name, bit)
+	var gone []uint64
+	there := 0
+	for letter, err := range dead.Letters() {
+		var gap *spool.Gap
+		if errors.As(err, &gap) {
+			require.True(t, gap.Damaged)
+			gone = append(gone, fromTo(gap.From, gap.To)...)
+			continue
+		}
+		require.NoError(t, err, "%s, bit %d", name, bit)
+		require.Equal(t, string(body(letter.Origin, damageBody)), string(letter.Frames[0]))
+		require.Equal(t, "no good", letter.Reason)
+		there++
+	}
+	require.Equal(t, lost, gone, "%s, bit %d", name, bit)
+	require.Equal(t, buried-len(lost), there, "%s, bit %d", name, bit)
 }
 
 func lostIn(r spool.Report) (lost []uint64) {

@@ -27,7 +27,13 @@ func (c *ticking) Now() time.Time { return time.Unix(0, c.ticks.Add(1)) }
 // rewritten: what a reader gets are the messages that nobody had acknowledged when it began, in order, byte for byte.
 func TestReplayWhileCompacting(t *testing.T) {
 	t.Parallel()
-	disk := &ticking{FS: spooltest.NewMem()}
+	var rewritten atomic.Int64
+	disk := &ticking{FS: &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, name string) error {
+		if op == "rename" && name == "compact.tmp" {
+			rewritten.Add(1)
+		}
+		return nil
+	}}}
 	l, ctx := open(t, disk, small), bounded(t)
 	stuck, err := l.Consumer("stuck", spool.Beginning()) // it wants one in a hundred
 	require.NoError(t, err)
@@ -70,6 +76,7 @@ func TestReplayWhileCompacting(t *testing.T) {
 		wg.Go(func() { follow(stuck.From(from*quarter+1), from*quarter) })
 	}
 	wg.Wait()
+	assert.GreaterOrEqual(t, rewritten.Load(), int64(n/500), "one at least each time that room was asked for")
 	numbers, gaps := read(t, stuck.Reader(), 300)
 	assert.Len(t, numbers, n/100)
 	assert.Empty(t, gaps)

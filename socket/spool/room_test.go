@@ -22,32 +22,55 @@ func during(function string) bool { return strings.Contains(string(debug.Stack()
 
 const roomBody = 500
 
-// TestQuotaIsKept sends more than the quota while the consumer has stopped, and the same once more when it has caught up: the disk never has more than
-// the quota and a segment, and the counters are exact.
+// TestQuotaIsKept sends more than the quota while the consumer has stopped, and the same once more when it has caught up but for messages that are stuck: those are copied
+// where there is no room, and the disk never has more than the quota and a segment; the counters are exact. The same where it is the disk's reserve that is kept.
 func TestQuotaIsKept(t *testing.T) {
 	t.Parallel()
 	for name, full := range map[string]spool.Full{"block": spool.Block, "reject": spool.Reject, "drop the oldest": spool.DropOldest} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { quotaIsKept(t, full) })
-		})
+		for limit, reserve := range map[string]int64{"quota": 0, "reserve": 1 << 20} {
+			t.Run(name+", "+limit, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { quotaIsKept(t, full, reserve) })
+			})
+		}
 	}
 }
 
-func quotaIsKept(t *testing.T, full spool.Full) {
-	t.Helper()
-	const room, many = 1 << 30, 1500
-	disk, peak, o := spooltest.NewMem(), atomic.Int64{}, small
-	disk.SetRoom(room)
-	o.Quota, o.Full = 5*o.SegmentSize, full
-	l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(int64, string, string) error {
-		free, err := disk.Free()
+// measured is a disk that is asked how much it has before each call, for the most that it ever had, and counts the segments that are copied.
+type measured struct {
+	*spooltest.Faulty
+	disk         *spooltest.Mem
+	peak, copied atomic.Int64
+}
+
+func (m *measured) Free() (uint64, error) { return m.disk.Free() }
+
+func measure(room int64) *measured {
+	m := &measured{disk: spooltest.NewMem()}
+	m.disk.SetRoom(room)
+	m.Faulty = &spooltest.Faulty{FS: m.disk, Before: func(_ int64, op, name string) error {
+		if op == "rename" && name == "compact.tmp" {
+			m.copied.Add(1)
+		}
+		free, err := m.disk.Free()
 		for used := room - int64(free); ; {
-			if was := peak.Load(); used <= was || peak.CompareAndSwap(was, used) {
+			if was := m.peak.Load(); used <= was || m.peak.CompareAndSwap(was, used) {
 				return err
 			}
 		}
-	}}, o)
+	}}
+	return m
+}
+
+func quotaIsKept(t *testing.T, full spool.Full, reserve int64) {
+	t.Helper()
+	const many, stuck = 1500, 10
+	o, quota := small, 5*small.SegmentSize-8_000 // five use it up: of those that are sealed the rest is given back
+	disk := measure(quota + 1<<20)
+	if o.Full, o.Reserve = full, reserve; reserve == 0 {
+		o.Quota = quota
+	}
+	l, err := spool.OpenFS(disk, o)
 	require.NoError(t, err)
 	defer l.Close()
 	sent, acked, dropped := uint64(0), uint64(0), uint64(0)
@@ -78,14 +101,28 @@ func quotaIsKept(t *testing.T, full spool.Full) {
 		require.Equal(t, fromTo(acked+1, sent), numbers)
 		s := l.Stats()
 		require.Equal(t, [2]uint64{sent, dropped}, [2]uint64{s.Appended, s.Dropped})
-		require.LessOrEqual(t, s.Bytes, o.Quota)
+		require.LessOrEqual(t, s.Bytes, quota)
+
+		var left []uint64
+		for n := acked + 1; n <= sent; n++ {
+			if n%stuck == 0 {
+				left = append(left, n)
+				continue
+			}
+			require.NoError(t, l.Queue().Ack(n, n))
+		}
+		copied := disk.copied.Load()
+		require.NoError(t, l.Release(t.Context()))
+		require.Greater(t, disk.copied.Load(), copied, "nothing was copied")
+		numbers, _ = read(t, l.Queue().Reader(), roomBody)
+		require.Equal(t, left, numbers)
 		acked = sent
 		require.NoError(t, l.Queue().Ack(1, acked))
 		require.NoError(t, l.Release(t.Context()))
 	}
 	require.NoError(t, l.Close())
-	assert.LessOrEqual(t, peak.Load(), o.Quota+o.SegmentSize)
-	assert.Greater(t, peak.Load(), o.Quota-o.SegmentSize)
+	assert.LessOrEqual(t, disk.peak.Load(), quota+o.SegmentSize)
+	assert.Greater(t, disk.peak.Load(), quota, "segments are copied beyond it")
 }
 
 // place is where a disk has no room.
