@@ -2,13 +2,14 @@ package spool_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,23 +44,38 @@ func (h *history) snapshot() (must []uint64, tried uint64) {
 
 const crashBody = 700
 
-// work appends, reads and acknowledges messages so that segments turn, are dropped and rewritten. It goes on
-// after errors, as users do.
-func (h *history) work(fs spool.FS, n int) {
-	ctx := context.Background()
+// work appends and acknowledges messages, until n are confirmed, so that segments turn, are dropped and rewritten. It goes on after errors, as users do: where there is no
+// room it waits, and a log that has failed it opens again. It reports whether it came to its end.
+func (h *history) work(fs spool.FS, n int) bool {
 	o := small
 	o.Full = spool.Reject
-	l, err := spool.OpenFS(fs, o)
-	if err != nil {
-		return
+	for range 3 {
+		l, err := spool.OpenFS(fs, o)
+		if err != nil {
+			continue
+		}
+		err = h.send(l, n)
+		_ = l.Close()
+		if !errors.Is(err, spool.ErrFailed) {
+			return err == nil
+		}
 	}
-	for range n {
+	return false
+}
+
+// send returns why it did not come to its end.
+func (h *history) send(l *spool.Log, n int) error {
+	for full := 0; len(h.confirmed) < n; {
 		h.mu.Lock()
 		h.tried = max(h.tried, l.Next())
 		h.mu.Unlock()
-		number, err := l.Append(ctx, body(l.Next(), crashBody))
-		if err != nil {
-			break
+		number, err := l.Append(context.Background(), body(l.Next(), crashBody))
+		if full++; errors.Is(err, spool.ErrFull) && full < 5 {
+			time.Sleep(2 * time.Second) // the keeper looks once a second
+			continue
+		}
+		if full = 0; err != nil {
+			return err
 		}
 		h.mu.Lock()
 		h.confirmed[number] = true
@@ -72,7 +88,7 @@ func (h *history) work(fs spool.FS, n int) {
 			_ = l.Queue().Ack(number-5, number-5)
 		}
 	}
-	_ = l.Close()
+	return nil
 }
 
 // check opens what a crash left and looks for what was promised.
@@ -134,7 +150,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 		}
 		return nil
 	}
-	h.work(fs, 400)
+	assert.True(t, h.work(fs, 400))
 	assert.Greater(t, calls, 400)
 	assert.Len(t, h.confirmed, 400)
 }
@@ -161,69 +177,6 @@ func crashAgain(fs *spooltest.Mem, rng *rand.Rand) *spooltest.Mem {
 		return disk
 	}
 	return left
-}
-
-// TestErrorAtEveryCall lets each call of a workload fail, once, or from then on; and each write do half, and say so by an error or by the number alone.
-func TestErrorAtEveryCall(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]fault{
-		"an error":                   {err: spooltest.ErrInjected},
-		"no space":                   {err: spooltest.ErrNoSpace},
-		"interrupted":                {err: syscall.EINTR},
-		"no disk":                    {err: spooltest.ErrInjected, forever: true},
-		"half, and io.ErrShortWrite": {err: io.ErrShortWrite, only: "write"},
-		"half, and no error":         {err: spooltest.ErrShort, only: "write"},
-		"half, from then on":         {err: spooltest.ErrShort, only: "write", forever: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c.atEveryCall(t)
-		})
-	}
-}
-
-// fault is what becomes of a call.
-type fault struct {
-	err     error
-	only    string // calls of this kind, and no others
-	forever bool
-}
-
-func (f fault) atEveryCall(t *testing.T) {
-	t.Helper()
-	rng := rand.New(rand.NewPCG(3, 4))
-	tried := 0
-	for at := 1; ; at += int(every) {
-		h, disk := newHistory(), spooltest.NewMem()
-		hit, calls := "", 0
-		var one sync.Mutex // guards hit and calls
-		h.work(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
-			if f.only != "" && op != f.only {
-				return nil
-			}
-			one.Lock()
-			defer one.Unlock()
-			if calls++; calls != at && (!f.forever || calls < at) {
-				return nil
-			}
-			if hit == "" {
-				hit = op + " " + name
-			}
-			return f.err
-		}}, rounds(150, 500))
-		if hit == "" {
-			break
-		}
-		tried++
-		must, sent := h.snapshot()
-		t.Run(hit, func(t *testing.T) {
-			h.check(t, disk.Crash(rng), must, sent)
-			h.check(t, disk.Crash(nil), must, sent)
-			shown := h.shown(t, disk)
-			h.check(t, disk.Crash(rng), shown, sent)
-		})
-	}
-	assert.Greater(t, tried, 1)
 }
 
 // TestAcksAreOnDiskBeforeTheirSegmentsGo loses power whenever segments have just been removed.
