@@ -138,7 +138,7 @@ func TestEveryBit_Letters(t *testing.T) {
 	for _, name := range names {
 		name = "dead/" + name
 		for bit := range int64(len(disk.Bytes(name))) * 8 {
-			if bit%(every*int64(rounds(9, 1))) != 0 {
+			if bit%(every*int64(rounds(27, 1))) != 0 {
 				continue
 			}
 			hurt := disk.Crash(nil)

@@ -137,7 +137,7 @@ func TestErrorAtEveryCall_Letters(t *testing.T) {
 // TestErrorAtEveryCall_Window: the same for marks: those that were confirmed are known, others are not until the window is opened again. An error that passes costs those alone that were told of it.
 func TestErrorAtEveryCall_Window(t *testing.T) {
 	t.Parallel()
-	const many, each = 40, 100
+	const many, each = 20, 100
 	o := spool.WindowOptions{Count: 5 * each, SegmentSize: 64 << 10}
 	marks := func(n int) (all []spool.Mark) {
 		for i := range each {
@@ -153,7 +153,7 @@ func TestErrorAtEveryCall_Window(t *testing.T) {
 		}
 		return count
 	}
-	atEveryCall(t, 100, func(t *testing.T, s scene) {
+	atEveryCall(t, 60, func(t *testing.T, s scene) {
 		confirmed := make(map[int]bool)
 		tried := 0
 		for range 3 {
