@@ -25,7 +25,8 @@ func (c *config) publishes() bool { return c.typ == zmtp.Pub || c.typ == zmtp.XP
 
 // WithSpool has a PUSH or DEALER keep messages in a directory of their own until they are acknowledged, so that none that Send accepted is lost
 // to the end of this process, of a peer or of the power. The directory is opened, and made if it is missing, when the socket is; what is in it from
-// before is delivered first. An error of spool.Open makes the socket unusable, as a wrong option does. Close lets it go.
+// before is delivered first. An error of spool.Open makes the socket unusable, as a wrong option does. Close lets it go. What was found
+// damaged is an event at once (SpoolTrouble), for WithEventHandler alone.
 //
 // Send returns nil when the message is as safe as options.Policy says; one sync carries what all callers of Send queued meanwhile. It needs no peer. While there
 // is no room (options.Quota, Reserve) it blocks, rejects (ErrFull) or drops the oldest, as options.Full says. When ctx ends while the message is on its way to the

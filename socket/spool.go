@@ -100,6 +100,17 @@ func flushAtEnd(s Spool) error {
 // SpoolOf returns a log as a Spool. Whoever is given the Spool closes the log with it; until then the log may be looked at as well.
 func SpoolOf(log *spool.Log) Spool { return diskSpool{log, rand.Uint64() | 1} }
 
+// tellDamage reports that a spool or a window was damaged when it was opened, if it says so, as those on disk do.
+func (c *core) tellDamage(kind EventKind, opened any) {
+	o, ok := opened.(interface{ Recovery() spool.Recovery })
+	if !ok {
+		return
+	}
+	if r := o.Recovery(); r.Err() != nil {
+		c.hub.emit(Event{Kind: kind, Err: r.Err(), Count: r.Missing})
+	}
+}
+
 // diskSpool is the log on disk.
 type diskSpool struct {
 	*spool.Log

@@ -72,8 +72,8 @@ func (f *spoolFlags) logOptions() spool.Options {
 	return o
 }
 
-// prepare opens the spool, if there is to be one, and tells what was found in it.
-func (f *spoolFlags) prepare(cmd *cobra.Command) error {
+// prepare opens the spool, if there is to be one.
+func (f *spoolFlags) prepare(ctx context.Context) error {
 	if f.dir == "" {
 		return nil
 	}
@@ -81,12 +81,9 @@ func (f *spoolFlags) prepare(cmd *cobra.Command) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("spool %q: the folder that it would be made in does not exist: make it", f.dir)
 	} else if err != nil {
-		return spoolFailure(cmd.Context(), f.dir, err)
+		return spoolFailure(ctx, f.dir, err)
 	}
 	f.log = log
-	for _, d := range log.Recovery().Damage {
-		fmt.Fprintf(cmd.ErrOrStderr(), "spool %s: damaged: %v\n", f.dir, d)
-	}
 	return nil
 }
 

@@ -56,7 +56,7 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 		defer cancel()
 		s.ctx = ctx
 	}
-	if err := f.prepare(cmd); err != nil {
+	if err := f.prepare(cmd.Context()); err != nil {
 		return err
 	}
 	ctx, end := context.WithCancelCause(s.ctx)
@@ -75,12 +75,12 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 }
 
 // prepare opens what a verb keeps on disk.
-func (f *socketFlags) prepare(cmd *cobra.Command) error {
+func (f *socketFlags) prepare(ctx context.Context) error {
 	if f.spool != nil {
-		return f.spool.prepare(cmd)
+		return f.spool.prepare(ctx)
 	}
 	if f.ack != nil {
-		return f.ack.prepare(cmd.Context())
+		return f.ack.prepare(ctx)
 	}
 	return nil
 }

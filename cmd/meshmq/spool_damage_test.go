@@ -148,3 +148,30 @@ func TestSpoolHostileNames(t *testing.T) { // not parallel: it changes the direc
 		assert.NotContains(t, r.stdout+r.stderr, "\x1b")
 	}
 }
+
+// TestDamageIsTold: who sends from a spool, or receives with a window, that is damaged is told so in a line.
+func TestDamageIsTold(t *testing.T) {
+	t.Parallel()
+	flip := func(dir string, text string) {
+		name := filepath.Join(dir, "00000000000000000001.seg")
+		b, err := os.ReadFile(name)
+		require.NoError(t, err)
+		b[bytes.Index(b, []byte(text))] ^= 1
+		require.NoError(t, os.WriteFile(name, b, 0o600))
+	}
+	outbox := closedSpool(t, 3)
+	flip(outbox, "message 3")
+	r := meshmq(t, "push", "-c", nobody, "--spool", outbox, "--linger", "1ms", "--timeout", "1ms")
+	assert.Equal(t, 1, strings.Count(r.stderr, "payload differs from its sum: messages 3 to 3 lost"), r.stderr)
+
+	window := filepath.Join(t.TempDir(), "window")
+	w, err := spool.OpenWindow(window, spool.WindowOptions{})
+	require.NoError(t, err)
+	require.NoError(t, w.Mark(t.Context(), spool.Mark{ID: "one"}, spool.Mark{ID: "two"}))
+	require.NoError(t, w.Close())
+	flip(window, "two")
+	r = meshmq(t, "pull", "-c", nobody, "--ack", "--window", window, "--timeout", "1ms")
+	assert.Equal(t, 1, strings.Count(r.stderr, "trouble with the window: the spool is damaged: run meshmq spool verify, then repair: marks missing: 1; "), r.stderr)
+	report := meshmq(t, "spool", "verify", window)
+	assert.Equal(t, 6, report.code, "which it is told to run")
+}

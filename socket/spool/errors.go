@@ -33,7 +33,7 @@ var (
 	// ErrForeign is returned when a segment belongs to another spool. Nothing is changed.
 	ErrForeign = errors.New("a segment of another spool lies here: move it away")
 	// ErrDamaged is returned when what the spool needs to go on cannot be read. Damage to records does not
-	// lead to it: those are gaps.
+	// lead to it: those are gaps, and Recovery.Err is one.
 	ErrDamaged = errors.New("the spool is damaged: run meshmq spool verify, then repair")
 	// ErrName is returned for names that could be taken for paths, or that nobody could type.
 	ErrName = errors.New("not a name: use 1 to 128 letters, digits, '.', '_' and '-', not beginning with '.'")

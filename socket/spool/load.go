@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // Damage is a part of a segment that cannot be read.
@@ -51,6 +52,26 @@ type Recovery struct {
 	// Damage lists what cannot be read in the last segment, or of segments as a whole. Sealed segments are read
 	// by Verify only.
 	Damage []Damage
+	// Missing is how many marks of a Window that count could not be read, wherever they were.
+	Missing uint64
+}
+
+// Err returns nil if nothing was found damaged, else an ErrDamaged that says what: how many marks are missing, the first part of the Damage, and how many more there are.
+func (r Recovery) Err() error {
+	var found []string
+	if r.Missing > 0 {
+		found = append(found, fmt.Sprintf("marks missing: %d", r.Missing))
+	}
+	if n := len(r.Damage); n > 0 {
+		found = append(found, r.Damage[0].String())
+		if n > 1 {
+			found = append(found, fmt.Sprintf("%d more", n-1))
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrDamaged, strings.Join(found, "; "))
 }
 
 // loaded is what a directory holds, found without changing it.

@@ -113,6 +113,7 @@ type Window struct {
 	log     *Log
 	options WindowOptions
 	opened  time.Time
+	missing uint64 // marks that could not be read at opening
 
 	mu     sync.Mutex // guards the fields below
 	places map[place]named
@@ -184,22 +185,35 @@ func (w *Window) load() error {
 	if n := w.log.Next(); n > uint64(w.options.Count) {
 		from = n - uint64(w.options.Count)
 	}
-	r := w.log.Reader(At(max(from, w.log.First())))
+	r := w.log.Reader(At(from))
 	defer r.Close()
 	for {
 		rec, err := r.TryNext()
+		var gap *Gap
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case errors.As(err, new(*Gap)): // a mark lost to damage: its message may be handled again
+		case errors.As(err, &gap):
+			if gap.Damaged {
+				w.missing += gap.To - gap.From + 1
+			}
 			continue
 		case err != nil:
 			return err
 		}
 		if m, err := parseMark(rec); err == nil {
 			w.add(m)
+		} else {
+			w.missing++
 		}
 	}
+}
+
+// Recovery says what was found at opening. What was handled and has its mark among the Missing may be handled again.
+func (w *Window) Recovery() Recovery {
+	r := w.log.Recovery()
+	r.Missing = w.missing
+	return r
 }
 
 // Seen reports whether a message is known by its place or by its id.

@@ -3,6 +3,7 @@ package spool_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,4 +160,61 @@ func TestClockJumps_Window(t *testing.T) {
 		assert.False(t, w.Seen(spool.Mark{ID: "a"}), "its hour is over, whatever the clock says")
 		require.NoError(t, w.Close())
 	})
+}
+
+// TestWindowTellsOfDamage: whatever bit is flipped, or file is gone, a window says how many of its marks are missing, and has the others; marks beyond it are missed by nobody.
+func TestWindowTellsOfDamage(t *testing.T) {
+	t.Parallel()
+	const count, n = 1800, 2400 // the first segment has marks that count, and others
+	fs, ctx := spooltest.NewMem(), bounded(t)
+	o := spool.WindowOptions{Count: count, SegmentSize: 64 << 10, Policy: spool.OS}
+	w, err := spool.OpenWindowFS(fs, o)
+	require.NoError(t, err)
+	mark := func(n uint64) spool.Mark { return spool.Mark{Stream: spool.ID{1}, Incarnation: 1, Number: n} }
+	for i := range uint64(n) {
+		require.NoError(t, w.Mark(ctx, mark(i+1)))
+	}
+	require.NoError(t, w.Recovery().Err())
+	require.NoError(t, w.Close())
+	all := slices.Sorted(slices.Values(segments(t, fs)))
+	require.GreaterOrEqual(t, len(all), 3)
+	tells := func(what string, hurt *spooltest.Mem) spool.Recovery {
+		w, err := spool.OpenWindowFS(hurt, o)
+		require.NoError(t, err, what)
+		defer w.Close()
+		missing := uint64(0)
+		for i := uint64(n - count + 1); i <= n; i++ {
+			if !w.Seen(mark(i)) {
+				missing++
+			}
+		}
+		r := w.Recovery()
+		require.Zero(t, r.Torn, what)
+		require.Equal(t, missing, r.Missing, what)
+		if missing > 0 || len(r.Damage) > 0 {
+			require.ErrorIs(t, r.Err(), spool.ErrDamaged, what)
+		} else {
+			require.NoError(t, r.Err(), what)
+		}
+		return r
+	}
+	require.NoError(t, tells("sound", fs.Crash(nil)).Err())
+	touched := 0
+	for i, name := range all {
+		for bit := int64(spool.DataStart*8 + i); bit < int64(len(fs.Bytes(name)))*8; bit += 10007 {
+			hurt := fs.Crash(nil)
+			hurt.Flip(name, bit)
+			r := tells(fmt.Sprint(name, " bit ", bit), hurt)
+			require.LessOrEqual(t, r.Missing, uint64(1))
+			touched += int(r.Missing)
+		}
+		if i < len(all)-1 {
+			hurt := fs.Crash(nil)
+			require.NoError(t, hurt.Remove(name))
+			r := tells("without "+name, hurt)
+			require.Greater(t, r.Missing, uint64(100))
+			require.ErrorContains(t, r.Err(), fmt.Sprint("marks missing: ", r.Missing))
+		}
+	}
+	require.Greater(t, touched, 50, "bits of marks")
 }

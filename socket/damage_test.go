@@ -1,0 +1,157 @@
+package socket_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// hurt flips a bit of the first byte in which the only segment in dir differs after change from what it was before; done closes what has it open.
+func hurt(t *testing.T, dir string, change func(), done func() error) {
+	t.Helper()
+	name := filepath.Join(dir, fmt.Sprintf("%020d.seg", 1))
+	was, err := os.ReadFile(name)
+	require.NoError(t, err)
+	change()
+	is, err := os.ReadFile(name)
+	require.NoError(t, err)
+	at := 0
+	for was[at] == is[at] {
+		at++
+	}
+	require.NoError(t, done())
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	b[at] ^= 1
+	require.NoError(t, os.WriteFile(name, b, 0o600))
+}
+
+// troubles collects the events of a kind.
+func troubles(kind socket.EventKind) (<-chan socket.Event, socket.Option) {
+	events := make(chan socket.Event, 10)
+	return events, socket.WithEventHandler(func(e socket.Event) {
+		if e.Kind == kind {
+			events <- e
+		}
+	})
+}
+
+// TestDamage_PositionsThatGoBack: when what a log knew of acknowledgements cannot be read, the socket that opens it says so, before what was acknowledged is sent again. One that
+// opens a sound log says nothing.
+func TestDamage_PositionsThatGoBack(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []spool.Kind{spool.Queue, spool.Topic} {
+		t.Run(kind.String(), func(t *testing.T) {
+			t.Parallel()
+			dir, o := filepath.Join(t.TempDir(), "log"), smallSpool
+			o.Kind = kind
+			log, err := spool.Open(dir, o)
+			require.NoError(t, err)
+			consumer := log.Queue()
+			if kind == spool.Topic {
+				consumer, err = log.Consumer("name", spool.Beginning())
+				require.NoError(t, err)
+			}
+			for i := range 6 {
+				_, err := log.Append(limit(t), text("t"), ordinal(i, 8))
+				require.NoError(t, err)
+			}
+			acknowledge := func(n uint64) func() {
+				return func() {
+					require.NoError(t, consumer.Ack(1, n))
+					require.NoError(t, log.Flush(limit(t)))
+				}
+			}
+			acknowledge(1)()
+			open := func(events socket.Option) (s spoolSocket, got func(from int)) {
+				if kind == spool.Topic {
+					pub, endpoint := logged(t, dir, events)
+					return pub, func(from int) {
+						sub := durable(t, endpoint, "name", spool.Beginning(), socket.WithManualAck())
+						closing(t, sub)
+						requireOrdinals(t, sub, from, 6)
+					}
+				}
+				push, pull := spooled(t, dir, socket.WithAck(), socket.WithLinger(0), events), socket.NewPull(socket.WithAck(), socket.WithManualAck())
+				return push, func(from int) {
+					join(t, "tcp", pull, push)
+					requireOrdinals(t, pull, from, 6)
+				}
+			}
+			hurt(t, dir, acknowledge(4), log.Close)
+			events, option := troubles(socket.SpoolTrouble)
+			s, got := open(option)
+			e := <-events
+			require.ErrorIs(t, e.Err, spool.ErrDamaged)
+			assert.ErrorContains(t, e.Err, "00000000000000000001.seg: bytes ")
+			got(1)
+			require.NoError(t, s.Flush(limit(t)))
+			_ = s.Close() // ErrSpooled
+			assert.Empty(t, events, "it is said once")
+
+			_, err = spool.Repair(dir)
+			require.NoError(t, err)
+			events, option = troubles(socket.SpoolTrouble)
+			s, got = open(option)
+			got(1)
+			_ = s.Close()
+			assert.Empty(t, events, "it is sound now")
+		})
+	}
+}
+
+type spoolSocket interface {
+	Flush(ctx context.Context) error
+	Close() error
+}
+
+// TestDamage_MarksThatAreMissing: a socket says how many of the marks of its window cannot be read. What those stand for is handled again, and nothing else.
+func TestDamage_MarksThatAreMissing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "window")
+	w, err := spool.OpenWindow(dir, spool.WindowOptions{})
+	require.NoError(t, err)
+	mark := func(numbers ...uint64) func() {
+		return func() {
+			for _, n := range numbers {
+				m := spool.Mark{Incarnation: 3, Number: n}
+				copy(m.Stream[:], "s")
+				require.NoError(t, w.Mark(limit(t), m))
+			}
+		}
+	}
+	mark(1)()
+	hurt(t, dir, mark(2, 3), w.Close)
+	w, err = spool.OpenWindow(dir, spool.WindowOptions{})
+	require.NoError(t, err)
+	events, option := troubles(socket.WindowTrouble)
+	closing(t, windowed(t, w, option))
+	assert.EqualValues(t, 1, (<-events).Count, "also of one that is open already")
+	require.NoError(t, w.Close())
+
+	events, option = troubles(socket.WindowTrouble)
+	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0), socket.WithWindow(dir, spool.WindowOptions{}), option)
+	e := <-events
+	require.ErrorIs(t, e.Err, spool.ErrDamaged)
+	assert.ErrorContains(t, e.Err, "marks missing: 1")
+	assert.EqualValues(t, 1, e.Count)
+	raw := source(t, pull, 16384, 8<<20)
+	deliver(raw, "s", 1, 1, "1", "2", "3", "4")
+	for _, want := range []string{"2", "4"} {
+		m := recv(t, pull)
+		requireMsg(t, m, want)
+		require.NoError(t, m.Ack())
+	}
+	awaitAck(t, raw, 4)
+	raw.Close()
+	require.NoError(t, pull.Close())
+	assert.Empty(t, events, "it is said once")
+}
