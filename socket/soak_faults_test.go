@@ -157,7 +157,7 @@ func (s *soaked) work(t *testing.T, push *socket.Push, log *spool.Log) {
 	for range 5 + s.r.IntN(20) {
 		if s.r.IntN(4) == 0 {
 			s.tally.cuts++
-			s.chaos.Next(s.fate(), s.fate())
+			s.chaos.Next(randomFate(s.r), randomFate(s.r))
 			s.chaos.Cut()
 		}
 		for range s.r.IntN(30) {
@@ -172,8 +172,4 @@ func (s *soaked) work(t *testing.T, push *socket.Push, log *spool.Log) {
 			}
 		}
 	}
-}
-
-func (s *soaked) fate() sockettest.Fate {
-	return sockettest.Fate{Some: s.r.IntN(3) > 0, Cut: s.r.IntN(2) == 0, After: int64(s.r.IntN(1 << (6 + s.r.IntN(10))))}
 }

@@ -109,6 +109,11 @@ func (l *spoolLink) end(t *testing.T, messages int) {
 	t.Logf("%d messages, %d came again, %d out of order, %d connections", messages, l.copies, l.displaced, l.chaos.Made())
 }
 
+// randomFate is what may become of one direction of a connection, mostly early.
+func randomFate(r *rand.Rand) sockettest.Fate {
+	return sockettest.Fate{Some: r.IntN(3) > 0, Cut: r.IntN(2) == 0, After: int64(r.IntN(1 << (6 + r.IntN(10))))}
+}
+
 // cuts returns how often a test cuts connections: MESHMQ_CUTS says it, few is for those without it.
 func cuts(few int) int {
 	if n, err := strconv.Atoi(os.Getenv("MESHMQ_CUTS")); err == nil {
