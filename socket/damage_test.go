@@ -1,7 +1,9 @@
 package socket_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,4 +156,70 @@ func TestDamage_MarksThatAreMissing(t *testing.T) {
 	raw.Close()
 	require.NoError(t, pull.Close())
 	assert.Empty(t, events, "it is said once")
+}
+
+// TestDamage_OfAMessage: of what is damaged in a segment that is not read at opening exactly that message is lost, and told: by the socket whose spool it is, or, where it is a publisher's
+// log, to those who subscribe. Its neighbours come, in order, and nobody waits for it.
+func TestDamage_OfAMessage(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, _ string, w way) {
+		const messages, lost = 60, 7
+		dir := filepath.Join(t.TempDir(), "log")
+		log, err := spool.Open(dir, w.options())
+		require.NoError(t, err)
+		for n := range messages {
+			_, err := log.Append(limit(t), fmt.Appendf(make([]byte, 0, 4<<10), "message %2d%4000d", n+1, 0))
+			require.NoError(t, err)
+		}
+		require.NoError(t, log.Close())
+		segments, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+		require.NoError(t, err)
+		require.Greater(t, len(segments), 2)
+		b, err := os.ReadFile(segments[0])
+		require.NoError(t, err)
+		at := bytes.Index(b, fmt.Appendf(nil, "message %2d", lost))
+		require.Positive(t, at)
+		b[at] ^= 1
+		require.NoError(t, os.WriteFile(segments[0], b, 0o600))
+
+		events, option := troubles(socket.Dropped)
+		sender := w.open(t, dir, option)
+		receiver := w.receiver(socket.WithManualAck(), swift())
+		closing(t, receiver)
+		join(t, "tcp", sender, receiver)
+		var got, missed []int
+		for len(got) < messages-1 {
+			m, err := receiver.(interface {
+				Recv(context.Context) (socket.Msg, error)
+			}).Recv(limit(t))
+			if gone, some := errors.AsType[*socket.MissedError](err); some {
+				assert.True(t, gone.Damaged)
+				missed = append(missed, int(gone.From), int(gone.To))
+				continue
+			}
+			require.NoError(t, err)
+			var n int
+			_, err = fmt.Sscanf(m.String(), "message %d", &n)
+			require.NoError(t, err)
+			got = append(got, n)
+			require.NoError(t, m.Ack())
+		}
+		var want []int
+		for n := 1; n <= messages; n++ {
+			if n != lost {
+				want = append(want, n)
+			}
+		}
+		assert.Equal(t, want, got)
+		require.NoError(t, sender.waitSettled(limit(t), messages))
+		if w.kind == spool.Topic {
+			assert.Equal(t, []int{lost, lost}, missed)
+		} else {
+			e := <-events
+			assert.Equal(t, [2]uint64{uint64(socket.DropDamaged), 1}, [2]uint64{uint64(e.Reason), e.Count})
+			assert.EqualValues(t, 1, sender.Stats().Dropped[socket.DropDamaged])
+		}
+		require.NoError(t, sender.Close())
+		require.NoError(t, sender.log.Close())
+	})
 }
