@@ -154,9 +154,9 @@ func loads(library string) error {
 	return nil
 }
 
-// python is the peer program with this libzmq: without the site packages, for a quick start.
+// python is the peer program with this libzmq: without the site packages, for a quick start, and without leaving anything behind.
 func python(library string) *exec.Cmd {
-	return exec.Command("python3", "-S", "-E", filepath.Join("testdata", "peer.py"), library)
+	return exec.Command("python3", "-S", "-E", "-B", filepath.Join("testdata", "peer.py"), library)
 }
 
 // startPeer starts cmd and ends it with the test, after what the test opens in it has been closed.

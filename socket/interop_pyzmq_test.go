@@ -15,7 +15,7 @@ func startPyzmq(t *testing.T) *peerProcess {
 	if python == "" {
 		missing(t, errors.New("neither /usr/bin/python3 nor python3 can import zmq"), "pyzmq (Debian: python3-zmq)")
 	}
-	return startPeer(t, exec.Command(python, filepath.Join("testdata", "pyzmq.py")))
+	return startPeer(t, exec.Command(python, "-B", filepath.Join("testdata", "pyzmq.py")))
 }
 
 // pyzmqPython is a Python that has pyzmq, "" if there is none: the one on the path is often not the system's, for which packages are.

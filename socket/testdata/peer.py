@@ -9,7 +9,7 @@ take until timeout -> messages, as many as until says, fewer if they do not come
 flood from until                sends the numbers from..until-1 in decimal
 echo                            sends back what the socket receives, until the process ends
 
-A frame is {"hex": ...}; beyond LONG bytes {"size": n, "seed": s, "crc": c}, where byte i is (s + i) % 251.
+What a frame is says driven.py.
 What draft types have beside the body is a frame before it: the routing id of SERVER and PEER (4 bytes, big-endian; connect
 of a PEER answers with that of the other side), the group of RADIO and DISH.
 Each socket has a context of its own, so that the reply to close comes after its ports are free.
@@ -17,15 +17,13 @@ Each socket has a context of its own, so that the reply to close comes after its
 import ctypes
 import errno
 import itertools
-import json
 import os
 import sys
 import threading
 import time
-import zlib
 
-LONG = 4096
-CYCLE = bytes(range(251)) * 2
+from driven import decode, encode, serve
+
 MORE = 2  # ZMQ_SNDMORE
 
 TYPES = {name: number for number, name in enumerate(
@@ -57,20 +55,6 @@ def check(result):
         number = ctypes.get_errno()
         raise OSError(number, zmq.zmq_strerror(number).decode())
     return result
-
-
-def decode(frame):
-    size = frame.get("size", 0)
-    if not size:
-        return bytes.fromhex(frame["hex"])
-    cycle = CYCLE[frame["seed"]:][:251]
-    return (cycle * (size // 251 + 1))[:size]
-
-
-def encode(body):
-    if len(body) <= LONG:
-        return {"hex": body.hex()}
-    return {"hex": "", "size": len(body), "seed": body[0], "crc": zlib.crc32(body)}
 
 
 class Socket:
@@ -220,11 +204,5 @@ def answer(sockets, request):
     return {}
 
 
-opened = []
-for line in sys.stdin:
-    try:
-        reply = answer(opened, json.loads(line))
-    except Exception as problem:  # whatever it is, the test wants to know
-        reply = {"error": f"{type(problem).__name__}: {problem}"}
-    print(json.dumps(reply), flush=True)
+serve(answer)
 os._exit(0)  # sockets may still be open, and threads in them

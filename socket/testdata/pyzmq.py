@@ -1,25 +1,7 @@
 """A pyzmq peer that a test drives: those of the requests of peer.py that plain messages take."""
-import json
-import sys
-import zlib
-
 import zmq
 
-CYCLE = bytes(range(251)) * 2
-LONG = 4096
-
-
-def decode(frame):
-    size = frame.get("size", 0)
-    if not size:
-        return bytes.fromhex(frame["hex"])
-    return (CYCLE[frame["seed"]:][:251] * (size // 251 + 1))[:size]
-
-
-def encode(body):
-    if len(body) <= LONG:
-        return {"hex": body.hex()}
-    return {"hex": "", "size": len(body), "seed": body[0], "crc": zlib.crc32(body)}
+from driven import decode, encode, serve
 
 
 def open_socket(kind, options):
@@ -58,10 +40,4 @@ def answer(sockets, request):
     return {}
 
 
-opened = []
-for line in sys.stdin:
-    try:
-        reply = answer(opened, json.loads(line))
-    except Exception as problem:  # whatever it is, the test wants to know
-        reply = {"error": f"{type(problem).__name__}: {problem}"}
-    print(json.dumps(reply), flush=True)
+serve(answer)
