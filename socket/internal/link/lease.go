@@ -19,10 +19,10 @@ func newBody(size int) ([]byte, *[]byte) {
 		heap.spend(size)
 		return make([]byte, 0, size), nil
 	}
+	heap.spend(1 << class)
 	buf, ok := bodies[class].Get().(*[]byte)
 	if !ok {
 		b := make([]byte, 0, 1<<class)
-		heap.spend(cap(b))
 		buf = &b
 	}
 	return (*buf)[:0], buf

@@ -31,7 +31,7 @@ var heap reserve
 
 // reserve holds memory back from use. While it watches, it looks after each collection at what was spent meanwhile.
 type reserve struct {
-	spent    atomic.Int64 // bytes allocated for messages
+	spent    atomic.Int64 // bytes of memory for messages
 	watching atomic.Bool
 
 	mu   sync.Mutex // guards the fields below
@@ -40,7 +40,7 @@ type reserve struct {
 	held []byte
 }
 
-// spend is called with each allocation for messages.
+// spend is called for each piece of memory for messages, used again or not: who gives theirs back makes something of them, which is to be collected instead.
 func (r *reserve) spend(n int) {
 	now := r.spent.Add(int64(n))
 	if now/lookEvery != (now-int64(n))/lookEvery && !r.watching.Load() && !r.watching.Swap(true) {

@@ -93,9 +93,11 @@ func (u *use) share() *share {
 // another returns a chunk of at least need bytes for what is read next, and begins its use: the current one or the one before, once all of its messages were given back, else a new
 // one. Without an application that gives messages back it is always that.
 func (in *In) another(need int) []byte {
+	need = max(in.size, need)
+	heap.spend(need)
 	if !in.reuse.Load() || in.Passing != nil {
 		in.now.lease, in.before = nil, use{}
-		return in.newChunk(need)
+		return make([]byte, need)
 	}
 	in.now.buf = in.buf
 	in.slots = max(in.slots, firstSlots)
@@ -107,7 +109,7 @@ func (in *In) another(need int) []byte {
 		if s.short && len(s.slots) == in.slots {
 			in.slots = min(2*in.slots, maxSlots)
 		}
-		if len(s.slots) < in.slots || len(c.buf) < max(in.size, need) || len(c.buf) > 2*in.size || !s.done() {
+		if len(s.slots) < in.slots || len(c.buf) < need || len(c.buf) > 2*in.size || !s.done() {
 			continue
 		}
 		buf := c.buf
@@ -119,14 +121,9 @@ func (in *In) another(need int) []byte {
 	}
 	in.before = in.now
 	in.now.lease = &newShare(make([][]byte, in.slots)).lease
-	return in.newChunk(need)
+	return make([]byte, need)
 }
 
-func (in *In) newChunk(need int) []byte {
-	buf := make([]byte, max(in.size, need))
-	heap.spend(len(buf))
-	return buf
-}
 
 // batch returns the messages in data, of the current chunk.
 func (in *In) batch(b Batch, data []byte) Batch {
