@@ -76,6 +76,16 @@ func TestReserve_IsThereWhileBusy(t *testing.T) {
 	}
 }
 
+// Memory that is used again counts as much: what messages are made into is to be collected in their place. It does not run beside others, which spend, too.
+func TestReserve_CountsWhatIsUsedAgain(t *testing.T) {
+	for _, size := range []int{100, 100_000} {
+		const all = 16 << 20
+		before := heap.spent.Load()
+		chunksOf(t, all/size, size, func(_ int, l *Lease, frames [][]byte) { l.Release(frames) })
+		assert.GreaterOrEqual(t, heap.spent.Load()-before, int64(all*9/10), size)
+	}
+}
+
 // What comes at once and is not followed by more is no rate: a process whose peers announce large messages and then say nothing has no reserve.
 func TestReserve_NotForABurst(t *testing.T) {
 	t.Parallel()

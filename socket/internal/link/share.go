@@ -124,7 +124,6 @@ func (in *In) another(need int) []byte {
 	return make([]byte, need)
 }
 
-
 // batch returns the messages in data, of the current chunk.
 func (in *In) batch(b Batch, data []byte) Batch {
 	b.data = data
