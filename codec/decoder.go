@@ -50,24 +50,28 @@ func NewDecoder(c Codec, t reflect.Type) *Decoder { return &Decoder{codec: c, bo
 // Unmarshal is that of the Codec, but for where the bytes of small values are: in pieces of three kilobytes, cut so that
 // appending to one copies it. Who keeps 100 bytes may so keep three kilobytes.
 func (d *Decoder) Unmarshal(data []byte, v any) error {
-	if rv, ok := d.bound.value(v); ok {
-		if d.bound.sequence != nil && d.bound.sequence.read(data, rv, &d.arena) || d.bound.shape.read(data, 0, rv, &d.arena) == len(data) {
-			return nil
-		}
+	if rv, ok := d.bound.value(v); ok && d.bound.shape.read(data, 0, rv, &d.arena) == len(data) {
+		return nil
 	}
 	return d.codec.Unmarshal(data, v)
 }
 
-// Value reads what Append has written of a small plain value, not a pointer to it, into v, which lets what v is part of stay on the stack of its caller. It reports
-// false where Unmarshal has to do it: v is then in between.
-func (d *Decoder) Value(data []byte, v reflect.Value) (ok bool) {
-	return d.bound.sequence != nil && v.Type() == d.bound.pointer.Elem() && d.bound.sequence.read(data, v, &d.arena)
+// Value reads what Append has written of a plain value, not a pointer to it, into v, which lets what v is part of stay on the stack of its caller. It reports
+// false where Unmarshal has to do it: v is then in between. With shares bytes in v are part of data, cut so that appending to them copies: those from 8 KiB on.
+func (d *Decoder) Value(data []byte, v reflect.Value) (shares, ok bool) {
+	if d.bound.sequence == nil || v.Type() != d.bound.pointer.Elem() {
+		return false, false
+	}
+	d.arena.lent = false
+	ok = d.bound.sequence.read(data, v, &d.arena)
+	return d.arena.lent, ok
 }
 
 // arena is where the bytes of small values lie.
 type arena struct {
 	piece []byte
-	used  int // of it: a number, since a store of a pointer costs more while the collector runs
+	used  int  // of it: a number, since a store of a pointer costs more while the collector runs
+	lent  bool // some bytes were not copied
 }
 
 const (
@@ -76,7 +80,18 @@ const (
 	arenaSize = 3 << 10
 	// arenaMost is the most of it that goes to one value.
 	arenaMost = 256
+	// shareFrom is from where on bytes are not copied where they may stay: a socket reads up to 256 KiB at once, so that who keeps some keeps at most thirty times as many.
+	shareFrom = 8 << 10
 )
+
+// of returns b where it is not worth a copy, else that.
+func (a *arena) of(b []byte) []byte {
+	if a != nil && len(b) >= shareFrom {
+		a.lent = true
+		return b[:len(b):len(b)]
+	}
+	return a.copy(b)
+}
 
 // copy returns a copy of b.
 func (a *arena) copy(b []byte) []byte {

@@ -89,13 +89,13 @@ func (q *sequence) read(data []byte, v reflect.Value, in *arena) bool {
 	return string(data[at:]) == q.after
 }
 
-// readBytes reads bytes into memory of their own, never into what v has: of reflect.Value.Bytes the compiler cannot tell that it keeps nothing.
+// readBytes reads bytes into memory of their own, or leaves them where they are, and never into what v has: of reflect.Value.Bytes the compiler cannot tell that it keeps nothing.
 func readBytes(data []byte, at int, v reflect.Value, in *arena) int {
 	b, end := payloadOrNil(data, at)
 	if b == nil {
 		v.SetBytes(nil)
 	} else {
-		v.SetBytes(in.copy(b))
+		v.SetBytes(in.of(b))
 	}
 	return end
 }

@@ -34,7 +34,7 @@ func newHand[T any](w *Worker[T], handler func(ctx context.Context, v T) error) 
 	return &hand[T]{w: w, handler: handler, decoder: codec.NewDecoder(w.conf.Codec, reflect.TypeFor[T]())}
 }
 
-// handle is an intake.Handler. Nothing refers to a message that it knew and that was handled well.
+// handle is an intake.Handler. Nothing refers to a message that it knew and that was handled well, but for a value with many bytes.
 func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
 	err := soleFrame(m)
 	if err == nil {
@@ -44,8 +44,8 @@ func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
 				scope.Known = k
 				h.scopes.Use()
 				var v T
-				if h.decoder.Value(body, reflect.ValueOf(&v).Elem()) {
-					return h.finish(scope, m, v, nil)
+				if shares, ok := h.decoder.Value(body, reflect.ValueOf(&v).Elem()); ok {
+					return h.finish(scope, m, v, nil) && !shares
 				}
 				err = wire.Unmarshal(h.decoder, body, &h.value)
 				v, h.value = h.value, *new(T)
