@@ -141,7 +141,10 @@ func TestCredit_MemoryIsBounded(t *testing.T) {
 		require.NoError(t, push.WaitPeers(limit(t), 1))
 		before, taken := heap(), 0
 		for i := range messages {
-			if err := push.Send(try(), ordinal(i, size)); err == nil || errors.Is(err, socket.ErrUnconfirmed) { // the disk may be slow
+			if i%each == 0 { // waits for the credit, then for room, so that there is a message to receive
+				require.NoError(t, push.Send(limit(t), ordinal(i, size)))
+				taken++
+			} else if err := push.Send(try(), ordinal(i, size)); err == nil || errors.Is(err, socket.ErrUnconfirmed) { // the disk may be slow
 				taken++
 			} else {
 				require.ErrorIs(t, err, socket.ErrFull)
@@ -153,7 +156,7 @@ func TestCredit_MemoryIsBounded(t *testing.T) {
 		}
 		more := heap() - before
 		t.Logf("%d of %d messages of %d KB were taken, in %d KB", taken, messages, size>>10, more>>10)
-		assert.Less(t, more, 16<<20, "4 MB at both ends, and 8 MB that a spool may hold for its disk")
+		assert.Less(t, more, 32<<20, "4 MB at both ends, 8 MB that a spool may hold for its disk, and 16 MB that a busy process holds back (doc.go)")
 	})
 }
 
