@@ -24,7 +24,7 @@ import (
 type order struct{ Item string }
 
 // patient is longer than anything here takes.
-const patient = 20 * time.Second
+const patient = time.Minute
 
 var silent = patterns.WithOnError(func(context.Context, error) {})
 

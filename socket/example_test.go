@@ -76,7 +76,7 @@ func ExampleNewReq() {
 	req := socket.NewReq()
 	defer req.Close()
 	req.Connect(endpoint)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	reply, err := req.Request(ctx, []byte("world"))
 	switch {

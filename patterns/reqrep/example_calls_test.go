@@ -65,12 +65,12 @@ func ExampleCall() {
 		}
 		return fmt.Sprintf("%s: 350, at attempt %s", item, patterns.FromContext(ctx).Header("attempt")), nil
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	client := pair(ctx, service)
 	defer client.Close()
 	price, err := reqrep.Call[string, string](ctx, client, "price.of", "tea",
-		reqrep.Idempotent(), reqrep.WithRetries(3), reqrep.WithHedge(time.Second, 1))
+		reqrep.Idempotent(), reqrep.WithRetries(3), reqrep.WithHedge(20*time.Second, 1))
 	fmt.Println(price, err)
 	// Output: tea: 350, at attempt 3 <nil>
 }

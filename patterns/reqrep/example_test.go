@@ -34,7 +34,7 @@ func ExampleNewService() {
 	if err := client.Connect(addr); err != nil {
 		log.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	price, err := reqrep.Call[string, int](ctx, client, "price.of", "tea")
 	fmt.Println(price, err)

@@ -101,11 +101,10 @@ func TestAllOpen(t *testing.T) {
 		_, err := ask(t, client, "fail", "")
 		assert.ErrorContains(t, err, "internal: broken")
 	}
-	begin := time.Now()
 	_, err := ask(t, client, "echo", "")
 	assert.ErrorIs(t, err, reqrep.ErrOpen)
 	assert.NotErrorIs(t, err, socket.ErrNoPeer)
-	assert.Less(t, time.Since(begin), 5*time.Second, "at once")
+	assert.NotErrorIs(t, err, socket.ErrTimeout)
 	for reply := range reqrep.Scatter[Question, Answer](within(t), client, "echo", Question{}) {
 		assert.ErrorIs(t, reply.Err, reqrep.ErrOpen)
 		assert.Equal(t, addr, reply.Instance.Endpoint)

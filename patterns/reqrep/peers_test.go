@@ -28,11 +28,9 @@ func TestNoPeer(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	require.NoError(t, client.Connect("tcp://"+l.Addr().String()))
-	begin := time.Now()
 	_, err = ask(t, client, "echo", "")
 	assert.ErrorIs(t, err, socket.ErrNoPeer)
 	assert.NotErrorIs(t, err, socket.ErrTimeout)
-	assert.Less(t, time.Since(begin), 5*time.Second, "ask allows 10")
 	_, err = ask(t, client, "echo", "")
 	assert.ErrorIs(t, err, socket.ErrNoPeer)
 }

@@ -50,9 +50,7 @@ func fill(t *testing.T, s sender, head ...string) (n int) {
 	for {
 		number := fmt.Sprint(n, " ")
 		frames := bodies(append(slices.Clone(head), number+strings.Repeat("f", fillSize-len(number)))...)
-		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond) // in which what is being written arrives
-		err := s.Send(ctx, frames...)
-		cancel()
+		err := s.Send(soon(t), frames...) // in which what is being written arrives
 		if err != nil {
 			require.ErrorIs(t, err, socket.ErrFull)
 			err = s.Send(try(), frames...) // one that waits is woken when the queue is half empty; there may be room before

@@ -12,14 +12,44 @@ func Try() context.Context {
 	return ctx
 }
 
-// Soon returns a context that ends after a moment, for what is expected not to happen.
-func Soon(t TB) context.Context { return within(t, 50*time.Millisecond) }
+// Soon returns a context that ends after a moment, for what is expected not to happen. The moment is one in which this process runs: where the machine
+// stops it for longer, all that is under way still has most of the moment left.
+func Soon(t TB) context.Context {
+	const parts, part = 10, 5 * time.Millisecond // a stop takes one of them, however long it is
+	m := &moment{Context: t.Context(), done: make(chan struct{})}
+	left := parts
+	var pass func()
+	pass = func() {
+		if left--; left == 0 {
+			close(m.done)
+			return
+		}
+		time.AfterFunc(part, pass)
+	}
+	time.AfterFunc(part, pass)
+	return m
+}
+
+// moment is a context that ends by its own time and no other.
+type moment struct {
+	context.Context
+	done chan struct{}
+}
+
+func (m *moment) Done() <-chan struct{} { return m.done }
+
+func (m *moment) Err() error {
+	select {
+	case <-m.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
 
 // Limit returns a context that ends after Timeout, for what must happen soon.
-func Limit(t TB) context.Context { return within(t, Timeout) }
-
-func within(t TB, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), d)
+func Limit(t TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), Timeout)
 	t.Cleanup(cancel)
 	return ctx
 }
