@@ -53,8 +53,8 @@ func TestAttack09_StalledMessage(t *testing.T) {
 				b.serves()
 			}
 		}
-		const connection = 16 << 10 // both ends of it
-		assert.Less(t, held(), before+uint64(all)*(64<<10+connection))
+		const connection, reserve = 16 << 10, 16 << 20 // both ends of one; what a process that was busy before holds back (doc.go)
+		assert.Less(t, held(), before+uint64(all)*(64<<10+connection)+reserve)
 		g.each(0, 0, func(b *besieged) {
 			for _, p := range b.open {
 				p.ExpectClosed() // for its silence
