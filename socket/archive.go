@@ -248,9 +248,8 @@ func startOf(r *zmtp.Resume) spool.Start {
 
 // startLocked has a courier serve a group whose first member comes. The one before it may not have ended yet.
 func (a *archive) startLocked(g *group) {
-	prior := g.courier
 	c := newCourier(g.from, a.c.cfg.retryPolicy(), func(n courierNews) { a.hear(g, n) })
-	c.choosy, c.before = true, g.before
+	c.choosy, c.before, c.prior = true, g.before, g.courier
 	if g.byKey {
 		c.lanes = newLanes(a.c.cfg.messageKey)
 	}
@@ -258,21 +257,23 @@ func (a *archive) startLocked(g *group) {
 	ctx, g.halt = context.WithCancel(a.ctx)
 	g.courier = c
 	go func() { // ends with a.stop in close, or with the last member; close waits for it
-		if prior != nil {
-			<-prior.over
-			c.follow(prior)
-		}
+		c.follow()
 		c.run(ctx)
 	}()
 }
 
-// follow has a courier go on after another that is over.
-func (c *courier) follow(prior *courier) {
-	counts := prior.counted()
+// follow has a courier go on after the one before it, if there is one, when that is over.
+func (c *courier) follow() {
+	prior := c.prior
+	if prior == nil {
+		return
+	}
+	<-prior.over
 	c.before = max(prior.before, prior.top)
 	c.mu.Lock()
-	c.counts.add(counts)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.counts.add(prior.counted())
+	c.prior = nil
 }
 
 // hear passes on what the courier of a group says.

@@ -40,6 +40,7 @@ type courier struct {
 	returned []returned           // by members, to be delivered again
 	flying   int                  // messages that members have
 	counts   courierCounts
+	prior    *courier // the one before, until that is over; its mu is taken after this one's
 
 	// Of run.
 	ahead   reading   // what comes next
@@ -60,7 +61,7 @@ type retryPolicy struct {
 	random   func() float64
 }
 
-// courierCounts count since the courier began.
+// courierCounts count since the courier began, or the first of those that followed each other.
 type courierCounts struct {
 	delivered, redelivered, settled, failed, buried uint64
 }
@@ -142,7 +143,11 @@ func (c *courier) members() (n, flying int) {
 func (c *courier) counted() courierCounts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.counts
+	n := c.counts
+	if c.prior != nil {
+		n.add(c.prior.counted())
+	}
+	return n
 }
 
 // run does the work until ctx ends, and what members had said by then. Whoever ends ctx waits for c.over, and closes the spool after it.
