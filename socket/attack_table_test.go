@@ -82,7 +82,7 @@ func testsIn(t *testing.T, folder string) (names []string) {
 
 func TestAttacks_AreAllPlayed(t *testing.T) {
 	t.Parallel()
-	own := testsIn(t, "socket")
+	own, others := testsIn(t, "socket"), map[string][]string{}
 	have := func(names []string, start string) bool {
 		for _, n := range names {
 			if strings.HasPrefix(n, start) {
@@ -100,7 +100,10 @@ func TestAttacks_AreAllPlayed(t *testing.T) {
 		assert.True(t, numbered || a.tests != "" || a.reason != "", "%d, %s: no test and no reason", n, a.what)
 		for _, test := range strings.Split(a.tests, ", ") {
 			if folder, name, ok := strings.Cut(test, " "); ok {
-				assert.True(t, have(testsIn(t, folder), name), "%d: there is no %s in %s", n, name, folder)
+				if others[folder] == nil {
+					others[folder] = testsIn(t, folder)
+				}
+				assert.True(t, have(others[folder], name), "%d: there is no %s in %s", n, name, folder)
 			}
 		}
 	}

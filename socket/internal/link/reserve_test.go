@@ -43,9 +43,8 @@ func TestReserveFor(t *testing.T) {
 	}
 }
 
-// A process that receives fast has the reserve, and gives it up when that is over.
+// A process that receives fast has the reserve, and gives it up when that is over. It runs alone: others' memory, where it is much, leaves no need of one.
 func TestReserve_IsThereWhileBusy(t *testing.T) {
-	t.Parallel()
 	var r reserve
 	holds := func() bool {
 		r.mu.Lock()
