@@ -112,28 +112,37 @@ func TestFullSpoolBlocks(t *testing.T) {
 	require.ErrorIs(t, err, spool.ErrFull, "what it waited for")
 }
 
+// The oldest go where it is the disk that is full, too, with neither quota nor reserve.
 func TestFullSpoolDropsOldest(t *testing.T) {
 	t.Parallel()
-	disk, o := spooltest.NewMem(), small
-	o.Quota, o.Full = 4*o.SegmentSize, spool.DropOldest
-	l := open(t, disk, o)
-	fill(t, l, 2000, 500)
-	require.Eventually(t, func() bool { // the keeper may still be at it
-		_, gaps := read(t, l.Queue().Reader(), 500)
-		return len(gaps) == 1 && gaps[0].To == l.Stats().Dropped
-	}, 20*time.Second, time.Millisecond)
-	for range 2 {
-		numbers, gaps := read(t, l.Queue().Reader(), 500)
-		require.Len(t, gaps, 1)
-		assert.Equal(t, uint64(1), gaps[0].From)
-		assert.False(t, gaps[0].Damaged)
-		assert.Equal(t, fromTo(gaps[0].To+1, 2000), numbers)
-		assert.LessOrEqual(t, l.Stats().Bytes, o.Quota)
-		require.NoError(t, l.Close())
-		report, err := spool.VerifyFS(disk)
-		require.NoError(t, err)
-		require.Empty(t, report.Damage)
-		l = open(t, disk, o)
+	for name, quota := range map[string]int64{"quota": 4 * small.SegmentSize, "disk": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk, o := spooltest.NewMem(), small
+			o.Quota, o.Full = quota, spool.DropOldest
+			if quota == 0 {
+				disk.SetRoom(4 * small.SegmentSize)
+			}
+			l := open(t, disk, o)
+			fill(t, l, 2000, 500)
+			require.Eventually(t, func() bool { // the keeper may still be at it
+				_, gaps := read(t, l.Queue().Reader(), 500)
+				return len(gaps) == 1 && gaps[0].To == l.Stats().Dropped
+			}, 20*time.Second, time.Millisecond)
+			for range 2 {
+				numbers, gaps := read(t, l.Queue().Reader(), 500)
+				require.Len(t, gaps, 1)
+				assert.Equal(t, uint64(1), gaps[0].From)
+				assert.False(t, gaps[0].Damaged)
+				assert.Equal(t, fromTo(gaps[0].To+1, 2000), numbers)
+				assert.LessOrEqual(t, l.Stats().Bytes, 4*small.SegmentSize)
+				require.NoError(t, l.Close())
+				report, err := spool.VerifyFS(disk)
+				require.NoError(t, err)
+				require.Empty(t, report.Damage)
+				l = open(t, disk, o)
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -48,12 +49,12 @@ func (l *Log) prepare() {
 	l.spare = nil
 	l.mu.Unlock()
 
-	err := l.room(size)
-	for l.options.Full == DropOldest && err != nil && l.dropOldest() {
-		err = l.room(size)
-	}
-	if err == nil {
-		s, err = l.grow(s, size)
+	var err error
+	for again := true; again; {
+		if err = l.room(size); err == nil {
+			s, err = l.grow(s, size)
+		}
+		again = l.options.Full == DropOldest && usedUp(err) && l.dropOldest()
 	}
 
 	l.mu.Lock()
@@ -86,6 +87,11 @@ func (l *Log) room(size int64) error {
 		return errReserve
 	}
 	return nil
+}
+
+// usedUp reports whether an error says that there is no room, rather than that the disk is broken.
+func usedUp(err error) bool {
+	return errors.Is(err, errQuota) || errors.Is(err, errReserve) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // grow makes the spare, or makes it larger. After an error it returns the one there was.

@@ -3,12 +3,13 @@ package spooltest
 import (
 	"errors"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // ErrNoSpace is what a full disk returns.
-var ErrNoSpace = errors.New("no space left on device")
+var ErrNoSpace error = syscall.ENOSPC
 
 // ErrInjected is the error of a call that was told to fail.
 var ErrInjected = errors.New("injected error")
