@@ -1,6 +1,8 @@
 package socket_test
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,4 +40,29 @@ func TestDurable_NewNamesAreKept(t *testing.T) {
 	sub = durable(t, endpoint, "jobs", spool.End())
 	defer sub.Close()
 	requireOrdinals(t, sub, 5, 10)
+}
+
+// A log that has failed would forget new names: they are refused, with the reason. Those that it knows are served still, as TestSpool_StopsAtAFailedDisk shows.
+func TestDurable_FailedLogTakesNoNewNames(t *testing.T) {
+	t.Parallel()
+	var fails atomic.Bool
+	w := ways["PUB"]
+	s := w.openFS(t, &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
+		if op == "sync" && fails.Load() {
+			return spooltest.ErrInjected
+		}
+		return nil
+	}}, spool.Options{})
+	closing(t, s)
+	endpoint := bind(t, s, "tcp://127.0.0.1:0")
+	sendLetters(t, s, 1, 1)
+	fails.Store(true)
+	require.ErrorIs(t, s.Send(limit(t), letter(2, 0)), spool.ErrFailed)
+	sub := w.receiver(swift())
+	closing(t, sub)
+	event := watch(t, sub.(*socket.Sub))
+	require.NoError(t, sub.Connect(endpoint))
+	assert.Contains(t, event(socket.Disconnected).Err.Error(), strings.ReplaceAll(spool.ErrFailed.Error(), " ", "_"))
+	assert.Empty(t, s.log.Consumers())
+	require.ErrorIs(t, s.Close(), spool.ErrFailed)
 }

@@ -2,12 +2,10 @@ package socket_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +14,6 @@ import (
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
-	"github.com/meshmq/meshmq/socket/spool/spooltest"
 )
 
 // smallSpool has segments that a test fills.
@@ -113,68 +110,6 @@ func TestSpool_RefusesWhatCannotBe(t *testing.T) {
 	assert.ErrorIs(t, plain.Flush(limit(t)), socket.ErrState)
 	assert.ErrorIs(t, new(socket.Push).Flush(limit(t)), socket.ErrState)
 	require.NoError(t, plain.Close())
-}
-
-// TestSpool_FullOnes: what Send does is as configured, and a peer makes room.
-func TestSpool_FullOnes(t *testing.T) {
-	t.Parallel()
-	const size = 4 << 10
-	for _, full := range []spool.Full{spool.Block, spool.Reject} {
-		t.Run(fmt.Sprint(full), func(t *testing.T) {
-			t.Parallel()
-			o := smallSpool
-			o.Quota, o.Full = 256<<10, full
-			push, pull := socket.NewPush(socket.WithSpool(filepath.Join(t.TempDir(), "spool"), o)), socket.NewPull()
-			n := fill(t, push, size)
-			assert.InDelta(t, 50, n, 25)
-			assert.Equal(t, uint64(n), push.Stats().Spool.Messages)
-			assert.ErrorIs(t, push.Send(try(), make([]byte, size)), socket.ErrFull)
-			join(t, "tcp", pull, push)
-			for i := range n {
-				require.Equal(t, i, ordinalOf(recv(t, pull)))
-			}
-			require.Eventually(t, func() bool { // the disk is given back a moment later
-				err := push.Send(limit(t), ordinal(n, size))
-				return err == nil || !assert.ErrorIs(t, err, socket.ErrFull)
-			}, time.Minute, time.Millisecond)
-			require.Equal(t, n, ordinalOf(recv(t, pull)))
-		})
-	}
-}
-
-// TestSpool_StopsAtAFailedDisk: Send says so from then on, and what is on disk goes out all the same.
-func TestSpool_StopsAtAFailedDisk(t *testing.T) {
-	t.Parallel()
-	broken := errors.New("no more")
-	var fails atomic.Bool
-	disk := &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
-		if fails.Load() && op == "sync" {
-			return broken
-		}
-		return nil
-	}}
-	log, err := spool.OpenFS(disk, smallSpool)
-	require.NoError(t, err)
-	push, pull := socket.NewPush(socket.WithSpoolOn(socket.SpoolOf(log))), socket.NewPull()
-	for i := range 100 {
-		require.NoError(t, push.Send(limit(t), ordinal(i, 8)))
-	}
-	fails.Store(true)
-	for range 2 {
-		err := push.Send(limit(t), text("lost"))
-		require.ErrorIs(t, err, spool.ErrFailed)
-		require.ErrorIs(t, err, broken)
-		require.ErrorIs(t, push.Flush(limit(t)), spool.ErrFailed)
-	}
-	assert.ErrorIs(t, push.Stats().Spool.Broken, spool.ErrFailed)
-	real, err := pull.Bind("tcp://127.0.0.1:0")
-	require.NoError(t, err)
-	closing(t, pull)
-	require.NoError(t, push.Connect(real))
-	for i := range 100 {
-		require.Equal(t, i, ordinalOf(recv(t, pull)))
-	}
-	assert.ErrorIs(t, push.Close(), spool.ErrFailed)
 }
 
 // TestSpool_CarriesManySenders: a sync carries what all of them sent, and each has its order.

@@ -35,6 +35,8 @@ type letterSender interface {
 
 type letterReceiver interface {
 	connector
+	recver
+	Stats() socket.Stats
 	Messages(context.Context) iter.Seq2[socket.Msg, error]
 }
 
@@ -84,6 +86,21 @@ func (w way) open(t *testing.T, dir string, options ...socket.Option) spooledSen
 	t.Helper()
 	log, err := spool.Open(dir, w.options())
 	require.NoError(t, err)
+	return w.on(t, log, options...)
+}
+
+// openFS is open on a disk of the test, with the options of smallSpool that are not given.
+func (w way) openFS(t *testing.T, disk spool.FS, o spool.Options) spooledSender {
+	t.Helper()
+	o.Kind, o.SegmentSize = w.kind, smallSpool.SegmentSize
+	log, err := spool.OpenFS(disk, o)
+	require.NoError(t, err)
+	return w.on(t, log)
+}
+
+// on is a sender whose letters are in a log.
+func (w way) on(t *testing.T, log *spool.Log, options ...socket.Option) spooledSender {
+	t.Helper()
 	require.Empty(t, log.Recovery().Damage)
 	options = append(options, socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithAttempts(0), swiftRetry(), swift())
 	return spooledSender{w.sender(options...), log}
@@ -115,6 +132,34 @@ func openLetterOf(m socket.Msg) (number, life uint64, ok bool) {
 	number, life, ok = openLetter(m.Frames[len(m.Frames)-1])
 	mark, marked := m.Mark()
 	return number, life, ok && marked && mark.Number == number
+}
+
+// sendLetters sends the letters from..to.
+func sendLetters(t *testing.T, s sender, from, to uint64) {
+	t.Helper()
+	for n := from; n <= to; n++ {
+		require.NoError(t, s.Send(limit(t), letter(n, 0)))
+	}
+}
+
+// takeLetters has a receiver handle the letters from..to, which are the next that it is to get, and leave.
+func (w way) takeLetters(t *testing.T, endpoint string, from, to uint64) {
+	t.Helper()
+	receiver := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0), swift())
+	closing(t, receiver)
+	require.NoError(t, receiver.Connect(endpoint))
+	for n := from; n <= to; n++ {
+		requireLetter(t, recv(t, receiver), n)
+	}
+	require.NoError(t, receiver.Close())
+}
+
+// requireLetter acknowledges a letter, which is to be that of a number.
+func requireLetter(t *testing.T, m socket.Msg, want uint64) {
+	t.Helper()
+	number, life, whole := openLetterOf(m)
+	require.Equal(t, [3]any{want, uint64(0), true}, [3]any{number, life, whole})
+	require.NoError(t, m.Ack())
 }
 
 // requireDrained: nothing is left in a spool that nobody uses, and nothing is damaged. A queue takes two segments then; a topic has all letters still.

@@ -29,8 +29,8 @@ const (
 // Consumer returns the consumer of that name, made to begin at start if there is none: what is before start
 // counts as acknowledged; a start yet to come is the end. A Queue keeps a message until all its consumers have
 // acknowledged it, so what those that are there have all acknowledged counts as acknowledged, too; a Topic keeps
-// messages as long as its retention says. Errors: ErrName, ErrClosed, ErrFailed, ErrFull for too many consumers, those
-// of the disk.
+// messages as long as its retention says. One that is there can be read from after the log has failed, too. Errors: ErrName, ErrClosed, ErrFailed, ErrFull for too many
+// consumers, those of the disk.
 func (l *Log) Consumer(name string, start Start) (*Consumer, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -41,10 +41,11 @@ func (l *Log) Consumer(name string, start Start) (*Consumer, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.errLocked(); err != nil {
+	known := l.state.positions[name] != nil
+	if err := l.errLocked(); err != nil && (l.closed || !known) {
 		return nil, err
 	}
-	if l.state.positions[name] == nil {
+	if !known {
 		if len(l.state.positions) >= maxConsumers {
 			return nil, fmt.Errorf("consumer %s: there are %d already: remove some (%w)", name, maxConsumers, ErrFull)
 		}
