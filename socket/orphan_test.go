@@ -34,10 +34,7 @@ func eachKeeperAlone(t *testing.T, test func(t *testing.T, keep socket.Option)) 
 // taker is a raw PULL peer that acknowledges, and has given credit.
 func taker(t *testing.T, at string, credit uint64, offer string) *sockettest.RawPeer {
 	t.Helper()
-	raw := sockettest.DialRaw(t, at)
-	raw.Handshake("PULL", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: offer})
-	raw.Write(zmtp.AppendCredit(nil, credit, 1<<20))
-	return raw
+	return ways["PUSH"].taker(t, at, credit, offer)
 }
 
 // takeBody reads the next message, which has one frame.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
-	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // spoolLink is a sender with a spool and a receiver of one way, with a bad network between them.
@@ -194,36 +193,4 @@ func TestSpool_CutAtEveryOctet(t *testing.T) {
 		}
 		l.end(t, int(messages))
 	})
-}
-
-// Row 22: a receiver that has lost all it knew gets everything from the first message on that was not acknowledged, and none is missing in between.
-func TestSpool_ReceiverThatForgot(t *testing.T) {
-	t.Parallel()
-	push := socket.NewPush(socket.WithSpool(filepath.Join(t.TempDir(), "spool"), spool.Options{SegmentSize: 64 << 10}), socket.WithAck())
-	endpoint := bind(t, push, "tcp://127.0.0.1:0")
-	const messages, acked = 100, 30
-	numbered(t, push, 1, messages+1, 8)
-	first := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0))
-	require.NoError(t, first.Connect(endpoint))
-	for i := 1; i <= messages; i++ {
-		m := recv(t, first)
-		require.Equal(t, i, ordinalOf(m))
-		if i <= acked {
-			require.NoError(t, m.Ack())
-		}
-	}
-	require.Eventually(t, func() bool { return push.Stats().Spool.Messages == messages-acked }, sockettest.Timeout, time.Millisecond)
-	require.NoError(t, first.Close())
-	second := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0))
-	require.NoError(t, second.Connect(endpoint))
-	for i := acked + 1; i <= messages; i++ {
-		m := recv(t, second)
-		mark, _ := m.Mark()
-		require.Equal(t, [2]int{i, i}, [2]int{ordinalOf(m), int(mark.Number)})
-		require.Equal(t, 2, m.Attempt())
-		require.NoError(t, m.Ack())
-	}
-	require.NoError(t, push.WaitAcked(limit(t)))
-	require.NoError(t, push.Shutdown(limit(t)))
-	require.NoError(t, second.Close())
 }

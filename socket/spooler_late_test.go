@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
@@ -16,20 +15,8 @@ import (
 
 // lateLink is a sender with a spool of two messages, whose receivers say late what became of them.
 type lateLink struct {
-	t    *testing.T
-	push *socket.Push
-	log  *spool.Log
-	at   string
-}
-
-func newLateLink(t *testing.T, dir string) *lateLink {
-	log, err := spool.Open(dir, smallSpool)
-	require.NoError(t, err)
-	push := socket.NewPush(socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithAttempts(0), swiftRetry(), socket.WithHeartbeat(0, 0))
-	closing(t, push)
-	send(t, push, "1")
-	send(t, push, "2")
-	return &lateLink{t, push, log, bind(t, push, "tcp://127.0.0.1:0")}
+	t      *testing.T
+	sender spooledSender
 }
 
 // gets reads a delivery that is not in a row with the one before.
@@ -46,9 +33,10 @@ func (l *lateLink) stands(raw *sockettest.RawPeer, stale, acked, floor, pending 
 	l.t.Helper()
 	raw.SendCommand("PING", []byte{0, 0, 'x'})
 	raw.ExpectCommand("PONG")
-	require.Eventually(l.t, func() bool { return l.log.Queue().Pending() == pending }, sockettest.Timeout, time.Millisecond)
-	s := l.push.Stats().Acks
-	require.Equal(l.t, []uint64{stale, acked, floor}, []uint64{s.StaleAcks, s.AckedOut, l.log.Queue().Floor()})
+	position := func() spool.ConsumerInfo { return l.sender.log.Stats().Consumers[0] }
+	require.Eventually(l.t, func() bool { return position().Pending == pending }, sockettest.Timeout, time.Millisecond)
+	s := l.sender.Stats().Acks
+	require.Equal(l.t, []uint64{stale, acked, floor}, []uint64{s.StaleAcks, s.AckedOut, position().Floor})
 }
 
 // late is an acknowledgement of tag 2 by itself.
@@ -58,44 +46,90 @@ func late() []byte { return zmtp.AppendAck(nil, 0, []zmtp.TagRange{{First: 2, La
 // connection that has ended nobody hears it. No position moves by it, and both messages stay until their last deliveries are acknowledged.
 func TestSpool_LateAcknowledgements(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "spool")
-	l := newLateLink(t, dir)
-	const offer = "1 receive way=00000000000000ff"
-	retry := zmtp.AppendNack(nil, &zmtp.Nack{Tag: 2, After: time.Millisecond})
+	eachWay(t, func(t *testing.T, name string, w way) {
+		options, offer := []socket.Option{socket.WithHeartbeat(0, 0)}, "1 receive"
+		if name == "DEALER" { // whose old connection ends for a new one where messages to it are acknowledged, too
+			options, offer = append(options, socket.WithAck()), "1 send receive"
+		}
+		dir := filepath.Join(t.TempDir(), "spool")
+		l := &lateLink{t, w.open(t, dir, options...)}
+		closing(t, l.sender)
+		sendLetters(t, l.sender, 1, 2)
+		at := bind(t, l.sender, "tcp://127.0.0.1:0")
+		const way = " way=00000000000000ff"
+		retry := zmtp.AppendNack(nil, &zmtp.Nack{Tag: 2, After: time.Millisecond})
 
-	old := taker(t, l.at, 2, offer)
-	l.gets(old, 1, 1)
-	old.ReadMessage()
-	old.Write(retry)
-	l.gets(old, 2, 2) // tag 3
-	old.Write(late())
-	old.Write(retry)
-	l.stands(old, 2, 0, 0, 2)
+		other := w.taker(t, at, 0, offer) // a second member of a name, which has one courier so
+		old := w.taker(t, at, 2, offer+way)
+		l.gets(old, 1, 1)
+		old.ReadMessage()
+		old.Write(retry)
+		l.gets(old, 2, 2) // tag 3
+		old.Write(late())
+		old.Write(retry)
+		l.stands(old, 2, 0, 0, 2)
 
-	anew := taker(t, l.at, 2, offer)
-	old.ExpectClosed()
-	_, _ = old.Conn().Write(zmtp.AppendAck(nil, 3, nil)) // there may be nobody to take it
-	l.gets(anew, 1, 2)
-	l.gets(anew, 2, 3)
-	l.stands(anew, 2, 0, 0, 2)
+		anew := w.taker(t, at, 2, offer+way)
+		old.ExpectClosed()
+		_, _ = old.Conn().Write(zmtp.AppendAck(nil, 3, nil)) // there may be nobody to take it
+		l.gets(anew, 1, 2)
+		l.gets(anew, 2, 3)
+		l.stands(anew, 2, 0, 0, 2)
 
-	other := taker(t, l.at, 2, "1 receive")
-	l.stands(other, 2, 0, 0, 2)
-	anew.Write(retry)
-	l.gets(other, 2, 4)
-	anew.Write(late())
-	l.stands(anew, 3, 0, 0, 2)
+		other.Write(zmtp.AppendCredit(nil, 2, 1<<20))
+		l.stands(other, 2, 0, 0, 2)
+		anew.Write(retry)
+		l.gets(other, 2, 4)
+		anew.Write(late())
+		l.stands(anew, 3, 0, 0, 2)
 
-	other.Write(zmtp.AppendAck(nil, 1, nil))
-	l.stands(other, 3, 1, 0, 1)
-	anew.Write(zmtp.AppendAck(nil, 1, nil))
-	l.stands(anew, 3, 2, 2, 0)
-	require.NoError(t, l.push.WaitAcked(limit(t)))
-	other.Close()
-	anew.Close()
-	require.NoError(t, l.push.Shutdown(limit(t)))
-	log, err := spool.Open(dir, smallSpool)
-	require.NoError(t, err)
-	defer log.Close()
-	assert.EqualValues(t, 2, log.Queue().Floor())
+		other.Write(zmtp.AppendAck(nil, 1, nil))
+		l.stands(other, 3, 1, 0, 1)
+		anew.Write(zmtp.AppendAck(nil, 1, nil))
+		l.stands(anew, 3, 2, 2, 0)
+		require.NoError(t, l.sender.WaitAcked(limit(t)))
+		other.Close()
+		anew.Close()
+		require.NoError(t, l.sender.Shutdown(limit(t)))
+		w.requireDrained(t, dir)
+	})
+}
+
+// Row 22: a receiver that has lost all it knew gets everything that was not acknowledged, from the first letter on, and none is missing in between.
+func TestSpool_ReceiverThatForgot(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, _ string, w way) {
+		const letters, acked, apart = 100, 30, 50
+		dir := filepath.Join(t.TempDir(), "spool")
+		s := w.open(t, dir)
+		closing(t, s)
+		endpoint := bind(t, s, "tcp://127.0.0.1:0")
+		sendLetters(t, s, 1, letters)
+		settled := func(n uint64) bool { return n <= acked || n == apart }
+		first := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0))
+		closing(t, first)
+		require.NoError(t, first.Connect(endpoint))
+		for n := uint64(1); n <= letters; n++ {
+			if m := recv(t, first); settled(n) {
+				requireLetter(t, m, n)
+			}
+		}
+		require.Eventually(t, func() bool { return s.log.Stats().Consumers[0].Pending == letters-acked-1 }, sockettest.Timeout, time.Millisecond)
+		require.NoError(t, first.Close())
+
+		second := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0))
+		closing(t, second)
+		require.NoError(t, second.Connect(endpoint))
+		for n := uint64(1); n <= letters; n++ {
+			if settled(n) {
+				continue
+			}
+			m := recv(t, second)
+			require.Equal(t, 2, m.Attempt())
+			requireLetter(t, m, n)
+		}
+		require.NoError(t, s.waitSettled(limit(t), letters))
+		require.NoError(t, s.Shutdown(limit(t)))
+		w.requireDrained(t, dir)
+	})
 }

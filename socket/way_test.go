@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,11 +14,13 @@ import (
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // way is how letters go from one process to another: from a sender with a spool to a receiver that acknowledges.
 type way struct {
 	kind     spool.Kind
+	peer     string // the receiver's type
 	sender   func(...socket.Option) letterSender
 	receiver func(...socket.Option) letterReceiver
 }
@@ -43,15 +46,15 @@ type letterReceiver interface {
 // ways go by the name of the sender's type.
 var ways = map[string]way{
 	"PUSH": {
-		spool.Queue, func(o ...socket.Option) letterSender { return socket.NewPush(o...) },
+		spool.Queue, "PULL", func(o ...socket.Option) letterSender { return socket.NewPush(o...) },
 		func(o ...socket.Option) letterReceiver { return socket.NewPull(append(o, socket.WithAck())...) },
 	},
 	"DEALER": {
-		spool.Queue, func(o ...socket.Option) letterSender { return socket.NewDealer(o...) },
+		spool.Queue, "ROUTER", func(o ...socket.Option) letterSender { return socket.NewDealer(o...) },
 		func(o ...socket.Option) letterReceiver { return socket.NewRouter(append(o, socket.WithAck())...) },
 	},
 	"PUB": {
-		spool.Topic, func(o ...socket.Option) letterSender { return socket.NewPub(o...) },
+		spool.Topic, "SUB", func(o ...socket.Option) letterSender { return socket.NewPub(o...) },
 		func(o ...socket.Option) letterReceiver {
 			sub := socket.NewSub(append(o, socket.WithDurable("letters", spool.Beginning()))...)
 			_ = sub.Subscribe("") // what is wrong with the options Connect or Bind says
@@ -132,6 +135,23 @@ func openLetterOf(m socket.Msg) (number, life uint64, ok bool) {
 	number, life, ok = openLetter(m.Frames[len(m.Frames)-1])
 	mark, marked := m.Mark()
 	return number, life, ok && marked && mark.Number == number
+}
+
+// taker is a raw receiver that acknowledges, with credit for so many.
+func (w way) taker(t *testing.T, at string, credit uint64, offer string) *sockettest.RawPeer {
+	t.Helper()
+	raw := sockettest.DialRaw(t, at)
+	raw.Handshake(w.peer, 1, sockettest.Property{Name: zmtp.PropertyAck, Value: offer})
+	if strings.Contains(offer, "send") {
+		raw.ExpectCommand(zmtp.CommandCredit)
+	}
+	if w.kind == spool.Topic {
+		raw.Subscribe("")
+		raw.Write(resume(zmtp.FromBeginning, 0, "letters"))
+		raw.ExpectCommand(zmtp.CommandResumed)
+	}
+	raw.Write(zmtp.AppendCredit(nil, credit, 1<<20))
+	return raw
 }
 
 // sendLetters sends the letters from..to.
