@@ -4,12 +4,10 @@ package socket_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -20,117 +18,125 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-const (
-	onceEndpoint = "MESHMQ_ONCE_ENDPOINT"
-	onceDir      = "MESHMQ_ONCE_DIR"
-	onceEnd      = "MESHMQ_ONCE_END" // one of the ends below
-)
-
-const ( // when the child ends, as by kill -9
+const ( // when a receiver with a window is killed
 	unmarked = "before it marks"
 	marked   = "when something is marked and nobody knows yet"
-	inOrder  = "when it is told to"
+	inOrder  = "never"
 )
 
 // deadly is a window that ends the process.
 type deadly struct {
 	*spool.Window
-	end string
+	end    string
+	enough int // marks
 }
 
-func (d deadly) Mark(ctx context.Context, marks ...spool.Mark) error {
+func (d *deadly) Mark(ctx context.Context, marks ...spool.Mark) error {
 	if d.end == unmarked {
-		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		die()
 	}
 	err := d.Window.Mark(ctx, marks...)
-	if d.end == inOrder {
-		return err
+	if d.enough -= len(marks); d.end == marked && d.enough <= 0 {
+		die()
 	}
-	return errors.Join(err, syscall.Kill(os.Getpid(), syscall.SIGKILL))
+	return err
 }
 
-// TestWindowChild is the receiver that TestWindow_KillOfTheReceiver has killed: its handler writes into a file.
-func TestWindowChild(t *testing.T) {
-	dir := os.Getenv(onceDir)
-	if dir == "" {
-		t.Skip("runs as the child of TestWindow_KillOfTheReceiver")
-	}
-	w, err := spool.OpenWindow(filepath.Join(dir, "window"), spool.WindowOptions{})
+// die is SIGKILL: nothing is done after it.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
+// killMarking is a receiver with a window. It takes all that its credit allows before it handles as many of those as it is told, and tells how many it was spared; one that is not to be killed handles everything.
+func killMarking(t *testing.T, w way, dir, endpoint, end, enough string) {
+	ctx := untilInputEnds(t)
+	handles, err := strconv.Atoi(enough)
 	require.NoError(t, err)
-	defer w.Close()
-	done, err := os.OpenFile(filepath.Join(dir, "handled"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	window, err := spool.OpenWindow(dir, spool.WindowOptions{})
 	require.NoError(t, err)
-	pull := socket.NewPull(socket.WithAck(), socket.WithAckCredit(1, 1<<20), socket.WithWindowOn(deadly{w, os.Getenv(onceEnd)}))
-	require.NoError(t, pull.Connect(os.Getenv(onceEndpoint)))
-	for m, err := range pull.Messages(limit(t)) {
-		require.NoError(t, err)
-		if m.String() == "end" {
+	defer window.Close()
+	s := w.receiver(socket.WithManualAck(), socket.WithAckCredit(killCredit, 1<<20), socket.WithWindowOn(&deadly{window, end, handles}), swift())
+	require.NoError(t, s.Connect(endpoint))
+	handle := func(all ...socket.Msg) {
+		for _, m := range all {
+			number, life, whole := openLetterOf(m)
+			require.True(t, whole)
+			say("handled", number, life, lifeOf(m))
+		}
+		for _, m := range all {
 			require.NoError(t, m.Ack())
+		}
+	}
+	var all []socket.Msg
+	for m, err := range s.Messages(ctx) {
+		if err != nil {
 			break
 		}
-		fmt.Fprintln(done, m)
+		if end == inOrder {
+			handle(m)
+		} else if all = append(all, m); len(all) == killCredit {
+			say("spared", s.Stats().Acks.DuplicatesIn)
+			handle(all[:handles]...)
+			<-t.Context().Done() // it is killed here
+		}
 	}
-	require.NoError(t, pull.Close())
+	say("spared", s.Stats().Acks.DuplicatesIn)
+	require.NoError(t, s.Close())
 }
 
-// ending starts processes that receive what push sends, each of which ends as it is told.
-func ending(t *testing.T, push *socket.Push, dir string) (start func(end string) *exec.Cmd) {
-	t.Helper()
-	bound := bind(t, push, "tcp://127.0.0.1:0")
-	return func(end string) *exec.Cmd {
-		cmd := exec.CommandContext(limit(t), os.Args[0], "-test.run=^TestWindowChild$")
-		cmd.Env = append(os.Environ(), onceEndpoint+"="+bound, onceDir+"="+dir, onceEnd+"="+end)
-		require.NoError(t, cmd.Start())
-		return cmd
-	}
-}
-
-// finish has a receiver take what is left, and returns what all of them have handled.
-func finish(t *testing.T, push *socket.Push, dir string, start func(end string) *exec.Cmd) (handled []string) {
-	t.Helper()
-	last := start(inOrder)
-	send(t, push, "end")
-	require.NoError(t, last.Wait())
-	require.NoError(t, push.WaitAcked(limit(t)))
-	return handledIn(t, dir)
-}
-
-// handledIn returns what receivers have handled so far.
-func handledIn(t *testing.T, dir string) []string {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, "handled"))
-	require.NoError(t, err)
-	return strings.Fields(string(b))
-}
-
-// A receiver that is killed between the mark and the acknowledgement of each message handles none of them twice.
-func TestWindow_KillOfTheReceiver(t *testing.T) {
+// killMarkers has receivers killed that have all that their credit allows, until one handles the rest. What the one before had handled, and could not say, each is to be spared, or to do again.
+func killMarkers(t *testing.T, end string) {
 	t.Parallel()
-	rounds, dir := kills(4), t.TempDir()
-	push := socket.NewPush(socket.WithAck())
-	closing(t, push)
-	start := ending(t, push, dir)
-	var want []string
-	for i := range rounds {
-		child := start(marked)
-		want = append(want, fmt.Sprint(i))
-		send(t, push, fmt.Sprint(i))
-		require.ErrorContains(t, child.Wait(), "killed")
-		require.Equal(t, want, handledIn(t, dir))
-	}
-	assert.Equal(t, want, finish(t, push, dir, start))
-	assert.EqualValues(t, rounds+1, push.Stats().Acks.AckedOut)
+	spared := end == marked
+	eachWay(t, func(t *testing.T, name string, w way) {
+		dir, o, n := t.TempDir(), newOracle(t), kills(4)
+		s := w.open(t, filepath.Join(dir, "spool"))
+		closing(t, s)
+		endpoint := bind(t, s, "tcp://127.0.0.1:0")
+		letters := uint64(n * killCredit)
+		for number := uint64(1); number <= letters; number++ {
+			_, err := s.Enqueue(limit(t), letter(number, 0))
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Flush(limit(t)))
+		o.hear(line{"receipt", []uint64{letters}})
+
+		handled, all := 0, 0
+		hear := func(l line) {
+			if o.hear(l); l.word == "spared" {
+				assert.LessOrEqual(t, int(l.n[0]), handled)
+				assert.Equal(t, spared && handled > 0, l.n[0] > 0, "%d", l.n[0])
+			}
+		}
+		start := func(end string, handles int) *child {
+			return startChild(t, "mark", name, filepath.Join(dir, "window"), endpoint, end, fmt.Sprint(handles))
+		}
+		for i := range n {
+			next := 1 + i*17%killCredit
+			receiver := start(end, next)
+			receiver.until(t, "handled", next, hear)
+			require.ErrorContains(t, receiver.rest(hear), "killed")
+			handled, all = next, all+next
+		}
+		last := start(inOrder, 0)
+		told := last.listen(hear)
+		require.NoError(t, s.waitSettled(limit(t), letters))
+		last.end(t, hear)
+		<-told
+		if spared {
+			all = 0
+		}
+		o.check(all, n)
+		assert.Equal(t, all, o.again)
+		assert.LessOrEqual(t, s.Stats().Acks.RedeliveredOut, uint64(n*killCredit))
+		require.NoError(t, s.Shutdown(limit(t)))
+		w.requireDrained(t, filepath.Join(dir, "spool"))
+	})
 }
+
+// Row 2 of the fault plan, with a window: a receiver that is killed between the marks and the acknowledgements of messages handles none of them twice. No more come again than its credit.
+func TestWindow_KillOfTheReceiver(t *testing.T) { killMarkers(t, marked) }
 
 // One that is killed between the handler's work and the mark has the work done again.
-func TestWindow_KillBeforeTheMark(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	push := socket.NewPush(socket.WithAck())
-	closing(t, push)
-	start := ending(t, push, dir)
-	child := start(unmarked)
-	send(t, push, "work")
-	require.ErrorContains(t, child.Wait(), "killed")
-	assert.Equal(t, []string{"work", "work"}, finish(t, push, dir, start))
-}
+func TestWindow_KillBeforeTheMark(t *testing.T) { killMarkers(t, unmarked) }
