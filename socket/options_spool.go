@@ -29,7 +29,7 @@ func (c *config) publishes() bool { return c.typ == zmtp.Pub || c.typ == zmtp.XP
 // damaged is an event at once (SpoolTrouble), for WithEventHandler alone.
 //
 // Send returns nil when the message is as safe as options.Policy says; one sync carries what all callers of Send queued meanwhile. It needs no peer. While there
-// is no room (options.Quota, Reserve) it blocks, rejects (ErrFull) or drops the oldest, as options.Full says. When ctx ends while the message is on its way to the
+// is no room (options.Quota, Reserve, the disk) it blocks, rejects (ErrFull) or drops the oldest, as options.Full says. When ctx ends while the message is on its way to the
 // disk the error is ErrUnconfirmed. After a failed write every Send is a spool.ErrFailed; what is on disk is delivered still. Enqueue and Flush are Send in two
 // steps.
 //
@@ -43,8 +43,8 @@ func (c *config) publishes() bool { return c.typ == zmtp.Pub || c.typ == zmtp.XP
 // with WithConflate and WithReroute.
 //
 // With a PUB or XPUB the directory is the log of what was published, of the kind spool.Topic: options.Retention bounds it, by age, bytes and number of messages, and
-// nothing else does but the quota. Send returns nil when the message is as safe as the policy says, and has by then been given to the subscribers that are
-// connected, as ever: at most once. Those with WithDurable are fed from the log alone, each name at its own place, and hold up nobody: see there, and
+// nothing else does but the quota: what is handled makes no room in it, and Shutdown waits for nobody to handle it. Send returns nil when the message is as safe as the
+// policy says, and has by then been given to the subscribers that are connected, as ever: at most once. Those with WithDurable are fed from the log alone, each name at its own place, and hold up nobody: see there, and
 // XPub.Durables. It is not for use with WithNoDrop, WithDropPolicy(Block), WithInvertMatching and WithManual; Block from WithPeerDropPolicy is DropNewest.
 // Default: off.
 func WithSpool(dir string, options spool.Options) Option {

@@ -113,8 +113,8 @@ func TestOrphaned_LeavingInOrderCountsForNothing(t *testing.T) {
 				send()
 			}
 			m := recv(t, pull)
-			attempts++
-			require.Equal(t, attempts, m.Attempt())
+			require.Greater(t, m.Attempt(), attempts) // one more for each that was back before the pull was closed
+			attempts = m.Attempt()
 			require.NoError(t, leave(pull, at, m))
 			require.NoError(t, pull.Close())
 			if err := push.Disconnect(at); err != nil {
@@ -124,7 +124,7 @@ func TestOrphaned_LeavingInOrderCountsForNothing(t *testing.T) {
 		pull := socket.NewPull(socket.WithAck())
 		closing(t, pull)
 		require.NoError(t, push.Connect(bind(t, pull, "tcp://127.0.0.1:0")))
-		require.Equal(t, attempts+1, recv(t, pull).Attempt())
+		require.Greater(t, recv(t, pull).Attempt(), attempts)
 		_, err := pull.Recv(try())
 		require.Error(t, err)
 		require.NoError(t, push.WaitAcked(limit(t)))
