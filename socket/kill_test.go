@@ -161,7 +161,7 @@ func TestKill_Terminated(t *testing.T) {
 		assert.LessOrEqual(t, floor, acked)
 		assert.GreaterOrEqual(t, last, o.promised)
 		assert.Equal(t, last-floor, left, "what was left is all that is not handled")
-		w.takeLetters(t, bind(t, s, "tcp://127.0.0.1:0"), floor+1, last)
+		w.takeLetters(t, s, bind(t, s, "tcp://127.0.0.1:0"), floor+1, last)
 		require.NoError(t, s.waitSettled(limit(t), last))
 		require.NoError(t, s.Shutdown(limit(t)))
 		w.requireDrained(t, dir)

@@ -33,7 +33,7 @@ func TestSpool_StopsAtAFailedDisk(t *testing.T) {
 		}}, spool.Options{})
 		endpoint := bind(t, s, "tcp://127.0.0.1:0")
 		sendLetters(t, s, 1, confirmed)
-		w.takeLetters(t, endpoint, 1, handled)
+		w.takeLetters(t, s, endpoint, 1, handled)
 		require.Eventually(t, func() bool { return floorOf(s.log) == handled }, sockettest.Timeout, time.Millisecond)
 		require.NoError(t, s.Flush(limit(t)))
 
@@ -45,12 +45,12 @@ func TestSpool_StopsAtAFailedDisk(t *testing.T) {
 			require.ErrorIs(t, s.Flush(limit(t)), spool.ErrFailed)
 		}
 		assert.ErrorIs(t, s.Stats().Spool.Broken, spool.ErrFailed)
-		w.takeLetters(t, endpoint, handled+1, confirmed)
+		w.takeLetters(t, s, endpoint, handled+1, confirmed)
 		assert.ErrorIs(t, s.Close(), spool.ErrFailed)
 
 		s = w.openFS(t, mem.Synced(), spool.Options{})
 		sendLetters(t, s, confirmed+1, later)
-		w.takeLetters(t, bind(t, s, "tcp://127.0.0.1:0"), handled+1, later)
+		w.takeLetters(t, s, bind(t, s, "tcp://127.0.0.1:0"), handled+1, later)
 		require.NoError(t, s.waitSettled(limit(t), later))
 		require.NoError(t, s.Shutdown(limit(t)))
 	})
@@ -101,7 +101,7 @@ func fullOne(t *testing.T, f full) {
 	s := f.way.openFS(t, f.disk, f.Options)
 	endpoint := bind(t, s, "tcp://127.0.0.1:0")
 	sendLetters(t, s, 1, fullHandled)
-	f.way.takeLetters(t, endpoint, 1, fullHandled)
+	f.way.takeLetters(t, s, endpoint, 1, fullHandled)
 	last := fillUp(t, s)
 	says := func() {
 		t.Helper()
@@ -111,7 +111,7 @@ func fullOne(t *testing.T, f full) {
 		require.Equal(t, f.Full == spool.Block, errors.Is(err, socket.ErrTimeout))
 	}
 	says()
-	f.way.takeLetters(t, endpoint, fullHandled+1, last)
+	f.way.takeLetters(t, s, endpoint, fullHandled+1, last)
 	require.NoError(t, s.waitSettled(limit(t), last))
 	if f.way.kind == spool.Topic {
 		says()
@@ -125,7 +125,7 @@ func fullOne(t *testing.T, f full) {
 		err := s.Send(limit(t), letter(last+1, 0))
 		return err == nil || !assert.ErrorIs(t, err, socket.ErrFull)
 	}, sockettest.Timeout, time.Millisecond)
-	f.way.takeLetters(t, endpoint, last+1, last+1)
+	f.way.takeLetters(t, s, endpoint, last+1, last+1)
 	require.NoError(t, s.waitSettled(limit(t), last+1))
 	require.NoError(t, s.Shutdown(limit(t)))
 }

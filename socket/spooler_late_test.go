@@ -116,6 +116,7 @@ func TestSpool_ReceiverThatForgot(t *testing.T) {
 		}
 		require.Eventually(t, func() bool { return s.log.Stats().Consumers[0].Pending == letters-acked-1 }, sockettest.Timeout, time.Millisecond)
 		require.NoError(t, first.Close())
+		s.awaitEnds(t)
 
 		second := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0))
 		closing(t, second)

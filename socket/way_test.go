@@ -163,7 +163,7 @@ func sendLetters(t *testing.T, s sender, from, to uint64) {
 }
 
 // takeLetters has a receiver handle the letters from..to, which are the next that it is to get, and leave.
-func (w way) takeLetters(t *testing.T, endpoint string, from, to uint64) {
+func (w way) takeLetters(t *testing.T, s spooledSender, endpoint string, from, to uint64) {
 	t.Helper()
 	receiver := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0), swift())
 	closing(t, receiver)
@@ -172,6 +172,13 @@ func (w way) takeLetters(t *testing.T, endpoint string, from, to uint64) {
 		requireLetter(t, recv(t, receiver), n)
 	}
 	require.NoError(t, receiver.Close())
+	s.awaitEnds(t)
+}
+
+// awaitEnds waits until the sender knows that all its connections have ended, and so what to send again before anything newer.
+func (s spooledSender) awaitEnds(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(s.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond)
 }
 
 // requireLetter acknowledges a letter, which is to be that of a number.
