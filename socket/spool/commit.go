@@ -90,13 +90,16 @@ func (l *Log) takeLocked() batch {
 	return b
 }
 
-// addState appends a record of what changed. Where it has no room the segment is turned, whose checkpoint
-// says it all, and where there is no other segment it waits in memory.
+// addState appends a record of what changed, unless the segment is turned, or has to be for want of room: the checkpoint of the next one says it all, and what is made or
+// removed until it is written. Where there is no other segment it waits in memory.
 func (l *Log) addState() {
 	l.stuck = false
+	if l.cut >= 0 {
+		return
+	}
 	changes := l.state.appendChanges(nil)
 	size := recordSize(len(changes))
-	if l.cut < 0 && l.tail+size+recordHeader > l.limit+l.options.reserved() {
+	if l.tail+size+recordHeader > l.limit+l.options.reserved() {
 		l.stuck = l.turn != nil || !l.turnLocked(0)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/spool"
@@ -56,4 +57,35 @@ func TestAckWhileTurning(t *testing.T) {
 	require.NoError(t, r.Close())
 	require.Greater(t, read, uint64(1))
 	require.NoError(t, l.Wait(bounded(t), n))
+}
+
+// TestNameMadeWhileTurning: a name that is removed, and made again while what says that it was removed is on its way to the disk, is there after a crash.
+func TestNameMadeWhileTurning(t *testing.T) {
+	t.Parallel()
+	mem := spooltest.NewMem()
+	var l *spool.Log
+	name := func() {
+		_, err := l.Consumer("name", spool.Beginning())
+		assert.NoError(t, err)
+	}
+	var turned atomic.Bool
+	disk := &spooltest.Faulty{FS: mem, Before: func(_ int64, op, _ string) error {
+		if op == "truncate" && len(l.Consumers()) == 0 { // the segment ends
+			turned.Store(true)
+			name()
+		}
+		return nil
+	}}
+	l = open(t, disk, small)
+	name()
+	for !turned.Load() {
+		require.NoError(t, l.Flush(bounded(t)))
+		require.NoError(t, l.RemoveConsumer("name"))
+		fill(t, l, 1, 1000)
+		if !turned.Load() {
+			name()
+		}
+	}
+	l = open(t, mem.Crash(nil), small)
+	require.Equal(t, []string{"name"}, l.Consumers())
 }
