@@ -97,13 +97,18 @@ func (l *Log) addState() {
 	if l.cut >= 0 {
 		return
 	}
-	changes := l.state.appendChanges(nil)
-	size := recordSize(len(changes))
+	changes, copies := l.state.appendChanges(nil), int64(1)
+	if len(l.state.changed) > 0 { // nothing else knows of a name before the next checkpoint, which there is twice, too
+		copies = 2
+	}
+	size := copies * recordSize(len(changes))
 	if l.tail+size+recordHeader > l.limit+l.options.reserved() {
 		l.stuck = l.turn != nil || !l.turnLocked(0)
 		return
 	}
-	l.buf = appendRecord(l.buf, recordState, l.next, l.tick(), changes)
+	for range copies {
+		l.buf = appendRecord(l.buf, recordState, l.next, l.tick(), changes)
+	}
 	l.tail += size
 	l.state.settle()
 }

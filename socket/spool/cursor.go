@@ -14,8 +14,9 @@ const blockSize = 256 << 10
 
 // badBytes is the error of a cursor for a region that holds no readable record. The cursor stands behind it.
 type badBytes struct {
-	from, to int64  // offsets of the first byte and of the one behind the last
-	number   uint64 // the record's number if just its payload is bad, else 0
+	from, to int64      // offsets of the first byte and of the one behind the last
+	kind     recordKind // of the record, if just its payload is bad, else 0
+	number   uint64     // of the message, if just its payload is bad, else 0
 }
 
 func (b *badBytes) Error() string {
@@ -77,7 +78,7 @@ func (c *cursor) next() (record, int64, error) {
 	case size > 0: // the header is sound, its payload is not
 		c.off = at + size
 		c.advance(r)
-		bad := &badBytes{from: at, to: c.off}
+		bad := &badBytes{from: at, to: c.off, kind: r.kind}
 		if r.kind.isMessage() {
 			bad.number = r.number
 		}

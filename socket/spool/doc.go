@@ -39,7 +39,7 @@
 //
 //	kind 1    message of one frame: the payload
 //	kind 2    message of other frames: each its length as a varint, then its bytes
-//	kind 3    changes of state: who acknowledged what (state.go has the operations)
+//	kind 3    changes of state: who acknowledged what (state.go has the operations); twice if a consumer was made or removed
 //	kind 4    all of the state, twice at the beginning of each segment, the first padded to 4096 bytes
 //	kind 5    end: all before it is durable; "turned" if another segment follows
 //	kind 6    message that was a dead letter and was replayed: as kind 2, behind a frame of two varints, the number and the incarnation that it had before
@@ -51,7 +51,7 @@
 // # Opening
 //
 // Only headers and the last segment are read. A place there that holds no record is damage if some record says that it
-// had been durable; else a write was torn, and the segment is cut off there. After anything but Close the log goes on
+// had been durable, or a checkpoint is behind it; else a write was torn, and the segment is cut off there. After anything but Close the log goes on
 // in a new segment of another incarnation. Sums are looked at whenever a message is read.
 //
 // # Writing

@@ -18,6 +18,8 @@ type Damage struct {
 	// From and To are the numbers of the messages lost, both 0 if none are, or if nothing of the file can be read: others say then what is missing between
 	// them. To alone is 0 where nobody knows how many.
 	From, To uint64
+	// Acks is true if it may have held what consumers had acknowledged, or failed at: such messages are delivered again.
+	Acks bool
 	// What says what is wrong.
 	What string
 }
@@ -32,6 +34,8 @@ func (d Damage) String() string {
 		lost = fmt.Sprintf("messages from %d on lost", d.From)
 	case d.To > 0:
 		lost = fmt.Sprintf("messages %d to %d lost", d.From, d.To)
+	case d.Acks:
+		lost += ", but acknowledgements may be"
 	}
 	return fmt.Sprintf("%s: bytes %d to %d: %s: %s", d.Segment, d.Offset, d.Offset+d.Bytes, d.What, lost)
 }
@@ -47,13 +51,19 @@ const noFile = "the file is missing"
 type Recovery struct {
 	// Clean is true if the log had been closed, or is new.
 	Clean bool
-	// Torn is how many bytes of writes that were never confirmed were cut off the end.
+	// Torn is how many bytes were cut off the end, from a write on that was not whole and that nothing says was durable. With Always nobody was told of what
+	// was in it; with Interval and OS it is what had not been synced.
 	Torn int64
 	// Damage lists what cannot be read in the last segment, or of segments as a whole. Sealed segments are read
 	// by Verify only.
 	Damage []Damage
 	// Missing is how many marks of a Window that count could not be read, wherever they were.
 	Missing uint64
+}
+
+// AcksLost reports whether messages may be delivered again because of the Damage.
+func (r Recovery) AcksLost() bool {
+	return slices.ContainsFunc(r.Damage, func(d Damage) bool { return d.Acks })
 }
 
 // Err returns nil if nothing was found damaged, else an ErrDamaged that says what: how many marks are missing, the first part of the Damage, and how many more there are.
@@ -190,12 +200,13 @@ func (d *loaded) replay(fs FS, i int) (state, error) {
 	}
 	st := newState()
 	if !hasCheckpoint {
-		d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: dataStart, What: "no readable checkpoint"})
+		d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: dataStart, Acks: true, What: "no readable checkpoint"})
 		if i > 0 {
 			if st, err = d.replay(fs, i-1); err != nil {
 				return state{}, err
 			}
 		}
+		st.lost = true
 	}
 	return st, d.replayRecords(newCursor(f, h, end), s, &st)
 }
@@ -223,8 +234,9 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 		var bad *badBytes
 		switch {
 		case errors.As(err, &bad):
-			if !s.sealed {
-				d.Damage = append(d.Damage, damageOf(s, c, bad))
+			damage := damageOf(s, c, bad)
+			if st.lost = st.lost || damage.Acks; !s.sealed {
+				d.Damage = append(d.Damage, damage)
 			}
 			continue
 		case errors.Is(err, io.EOF):
@@ -239,7 +251,7 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 			fallthrough
 		case r.kind == recordState:
 			if err := st.apply(r.payload); err != nil {
-				d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: at, Bytes: recordSize(len(r.payload)), What: err.Error()})
+				d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: at, Bytes: recordSize(len(r.payload)), Acks: true, What: err.Error()})
 			}
 		}
 		if !s.sealed {
@@ -257,9 +269,12 @@ func damageOf(s *segment, c *cursor, bad *badBytes) Damage {
 		d.From, d.To, d.What = bad.number, bad.number, "payload differs from its sum"
 		return d
 	}
-	if r, _, err := c.parse(c.off); err == nil && r.number > c.expect {
-		d.From, d.To = c.expect, r.number-1
+	behind, _, err := c.parse(c.off)
+	if err == nil && behind.number > c.expect {
+		d.From, d.To = c.expect, behind.number-1
 	}
+	unknown := bad.kind == 0 && (err != nil || behind.kind != recordCheckpoint) // which says all that was before it
+	d.Acks = unknown || bad.kind == recordState
 	return d
 }
 
@@ -282,6 +297,9 @@ func (d *loaded) findEnd(f File, h segmentHeader, size int64) (tear, error) {
 		switch {
 		case err == nil:
 			synced, end = max(synced, int64(r.synced)), c.off
+			if r.kind == recordCheckpoint { // a segment has its name when they are durable
+				synced = max(synced, c.off)
+			}
 			continue
 		case errors.As(err, &b):
 			bad = append(bad, *b)

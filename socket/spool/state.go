@@ -18,6 +18,7 @@ type state struct {
 	failing   int         // messages with attempts, of all positions
 	changed   []change    // what was made or removed since it was last written
 	touched   []*position // what has other changes
+	lost      bool        // of one that is read: some changes may be lost
 }
 
 // position is one consumer's.
@@ -271,7 +272,12 @@ func (s *state) apply(b []byte) error {
 
 func (s *state) applyTo(op byte, name string, d *decoder) {
 	p := s.positions[name]
-	if p == nil { // of a consumer removed meanwhile: read and forgotten
+	switch {
+	case p != nil:
+	case s.lost && (op == opAck || op == opAttempt): // the change that made it, too
+		p = newPosition(name, 0)
+		s.positions[name] = p
+	default: // of a consumer removed meanwhile: read and forgotten
 		p, s = newPosition(name, 0), &state{positions: s.positions}
 	}
 	switch op {

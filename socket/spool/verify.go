@@ -240,7 +240,8 @@ func (v *verifier) records(c *cursor) error {
 			return nil
 		case errors.As(err, &bad):
 			v.damage = append(v.damage, damageOf(v.s, c, bad))
-			if d := &v.damage[len(v.damage)-1]; d.To > 0 {
+			d := &v.damage[len(v.damage)-1]
+			if d.Acks = d.Acks && !v.s.sealed; d.To > 0 { // the checkpoint of the next one knows
 				c.expect = max(c.expect, d.To+1)
 			}
 			continue
