@@ -99,7 +99,7 @@ func (a *archive) open() error {
 	a.in.spool, a.names = log, names
 	a.in.stream, _ = log.Stream()
 	a.c.cfg.announce(log)
-	a.c.tellDamage(SpoolTrouble, log)
+	a.c.tellRecovery(SpoolTrouble, SpoolTorn, log)
 	a.found = log.State().Next - 1
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.groups = map[string]*group{}

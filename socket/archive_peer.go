@@ -142,7 +142,7 @@ func (a *archive) RemoveDurable(name string) error {
 // stats fills in what there is to say about the log.
 func (a *archive) stats(into *Stats) {
 	state := a.in.spool.State()
-	into.Spool = &SpoolStats{Bytes: state.Bytes, Next: state.Next, Full: state.Full, Broken: state.Failed, Durables: a.Durables()}
+	into.Spool = &SpoolStats{Bytes: state.Bytes, Next: state.Next, Full: state.Full, Broken: state.Failed, Recovery: recoveryOf(a.in.spool), Durables: a.Durables()}
 	for _, d := range into.Spool.Durables {
 		s := into.Spool
 		s.InFlight += d.InFlight

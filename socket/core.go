@@ -384,6 +384,9 @@ func (c *core) Stats() Stats {
 	if c.recv != nil {
 		s.MessagesIn, s.BytesIn = c.recv.totals()
 		c.recv.ackStats(&s.Acks)
+		if q := c.recv.once; q != nil {
+			s.Window = &WindowStats{Recovery: recoveryOf(q.window)}
+		}
 	}
 	return s
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -94,6 +96,7 @@ func TestDamage_PositionsThatGoBack(t *testing.T) {
 			e := <-events
 			require.ErrorIs(t, e.Err, spool.ErrDamaged)
 			assert.ErrorContains(t, e.Err, "00000000000000000001.seg: bytes ")
+			assert.True(t, s.Stats().Spool.Recovery.AcksLost())
 			got(1)
 			require.NoError(t, s.Flush(limit(t)))
 			_ = s.Close() // ErrSpooled
@@ -103,6 +106,7 @@ func TestDamage_PositionsThatGoBack(t *testing.T) {
 			require.NoError(t, err)
 			events, option = troubles(socket.SpoolTrouble)
 			s, got = open(option)
+			assert.False(t, s.Stats().Spool.Recovery.AcksLost())
 			got(1)
 			_ = s.Close()
 			assert.Empty(t, events, "it is sound now")
@@ -112,6 +116,7 @@ func TestDamage_PositionsThatGoBack(t *testing.T) {
 
 type spoolSocket interface {
 	Flush(ctx context.Context) error
+	Stats() socket.Stats
 	Close() error
 }
 
@@ -145,6 +150,7 @@ func TestDamage_MarksThatAreMissing(t *testing.T) {
 	require.ErrorIs(t, e.Err, spool.ErrDamaged)
 	assert.ErrorContains(t, e.Err, "marks missing: 1")
 	assert.EqualValues(t, 1, e.Count)
+	assert.EqualValues(t, 1, pull.Stats().Window.Recovery.Missing)
 	raw := source(t, pull, 16384, 8<<20)
 	deliver(raw, "s", 1, 1, "1", "2", "3", "4")
 	for _, want := range []string{"2", "4"} {
@@ -156,6 +162,97 @@ func TestDamage_MarksThatAreMissing(t *testing.T) {
 	raw.Close()
 	require.NoError(t, pull.Close())
 	assert.Empty(t, events, "it is said once")
+}
+
+// TestDamage_TornEnd: a write that a crash cut short is told as that, and not as damage, by the socket that opens the spool or window first, once.
+func TestDamage_TornEnd(t *testing.T) {
+	t.Parallel()
+	type opened interface {
+		Stats() socket.Stats
+		Close() error
+	}
+	queue := func(t *testing.T, dir string, o socket.Option) opened { return spooled(t, dir, o) }
+	topic := func(t *testing.T, dir string, o socket.Option) opened { pub, _ := logged(t, dir, o); return pub }
+	window := func(_ *testing.T, dir string, o socket.Option) opened {
+		return socket.NewPull(socket.WithAck(), socket.WithWindow(dir, spool.WindowOptions{}), o)
+	}
+	ofSpool := func(s socket.Stats) *spool.Recovery { return s.Spool.Recovery }
+	for name, c := range map[string]struct {
+		open     func(t *testing.T, dir string, o socket.Option) opened
+		fill     func(t *testing.T, dir string) io.Closer
+		recovery func(socket.Stats) *spool.Recovery
+		torn     socket.EventKind
+		told     string
+	}{
+		"queue":  {queue, filled(spool.Queue), ofSpool, socket.SpoolTorn, "torn end of the spool"},
+		"topic":  {topic, filled(spool.Topic), ofSpool, socket.SpoolTorn, "torn end of the spool"},
+		"window": {window, twice, func(s socket.Stats) *spool.Recovery { return s.Window.Recovery }, socket.WindowTorn, "torn end of the window"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			log := c.fill(t, filepath.Join(dir, "open"))
+			left := filepath.Join(dir, "left") // as by SIGKILL
+			require.NoError(t, os.CopyFS(left, os.DirFS(filepath.Join(dir, "open"))))
+			require.NoError(t, log.Close())
+			segment := filepath.Join(left, fmt.Sprintf("%020d.seg", 1))
+			b, err := os.ReadFile(segment)
+			require.NoError(t, err)
+			b[bytes.Index(b, []byte("the last"))] ^= 1
+			require.NoError(t, os.WriteFile(segment, b, 0o600))
+
+			told := &events{}
+			s := c.open(t, left, told.option())
+			r := c.recovery(s.Stats())
+			require.NoError(t, s.Close())
+			require.NoError(t, r.Err())
+			require.Positive(t, r.Torn)
+			all := told.of(c.torn)
+			require.Len(t, all, 1)
+			assert.EqualValues(t, r.Torn, all[0].Count)
+			assert.Equal(t, fmt.Sprintf("%s: %d bytes cut off", c.told, r.Torn), all[0].String())
+			var line bytes.Buffer
+			socket.LogTo(slog.New(slog.NewTextHandler(&line, nil)))(all[0])
+			assert.Contains(t, line.String(), fmt.Sprintf("level=INFO msg=%q bytes=%d\n", c.told, r.Torn))
+
+			again := &events{}
+			s = c.open(t, left, again.option())
+			assert.Zero(t, c.recovery(s.Stats()).Torn)
+			require.NoError(t, s.Close())
+			for _, e := range []*events{told, again} {
+				assert.Empty(t, append(e.of(socket.SpoolTrouble), e.of(socket.WindowTrouble)...), "it is no damage")
+			}
+			assert.Empty(t, again.of(c.torn))
+		})
+	}
+}
+
+// filled returns what makes a log that ends with a message of its own commit, "the last".
+func filled(kind spool.Kind) func(t *testing.T, dir string) io.Closer {
+	return func(t *testing.T, dir string) io.Closer {
+		o := smallSpool
+		o.Kind = kind
+		log, err := spool.Open(dir, o)
+		require.NoError(t, err)
+		_, err = log.Append(limit(t), text("t"))
+		require.NoError(t, err)
+		if kind == spool.Queue {
+			require.NoError(t, log.Queue().Ack(1, 1))
+		}
+		require.NoError(t, log.Flush(limit(t)))
+		_, err = log.Append(limit(t), text("the last"))
+		require.NoError(t, err)
+		return log
+	}
+}
+
+// twice makes a window that ends with a mark of its own commit, "the last".
+func twice(t *testing.T, dir string) io.Closer {
+	w, err := spool.OpenWindow(dir, spool.WindowOptions{})
+	require.NoError(t, err)
+	require.NoError(t, w.Mark(limit(t), spool.Mark{ID: "the first"}))
+	require.NoError(t, w.Mark(limit(t), spool.Mark{ID: "the last"}))
+	return w
 }
 
 // TestDamage_OfAMessage: of what is damaged in a segment that is not read at opening exactly that message is lost, and told: by the socket whose spool it is, or, where it is a publisher's

@@ -21,9 +21,9 @@ func LogTo(l *slog.Logger) func(Event) {
 
 func (e Event) level() slog.Level {
 	switch e.Kind {
-	case HandshakeFailed, AcceptFailed, Dropped, GaveUp, ReloadFailed, Forbidden:
+	case HandshakeFailed, AcceptFailed, Dropped, GaveUp, ReloadFailed, Forbidden, DeadLettered, SpoolTrouble, WindowTrouble, Missed, Conflicted:
 		return slog.LevelWarn
-	case Listening, Unbound, Connected:
+	case Listening, Unbound, Connected, SpoolTorn, WindowTorn:
 		return slog.LevelInfo
 	case Disconnected:
 		if e.Err == nil {
@@ -60,6 +60,8 @@ func (e Event) attrs() (attrs []slog.Attr) {
 		attrs = append(attrs, slog.Duration("retry_in", e.RetryIn.Round(time.Millisecond)))
 	case Dropped:
 		attrs = append(attrs, slog.Uint64("count", e.Count), slog.String("reason", e.Reason.String()))
+	case SpoolTorn, WindowTorn:
+		attrs = append(attrs, slog.Uint64("bytes", e.Count))
 	}
 	if e.Err != nil {
 		add("error", e.Err.Error())

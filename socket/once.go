@@ -45,7 +45,7 @@ func (r *receiver) openOnce() {
 		c.bad = fmt.Errorf("%w: WithWindow: %w", ErrOption, err)
 		return
 	}
-	c.tellDamage(WindowTrouble, w)
+	c.tellRecovery(WindowTrouble, WindowTorn, w)
 	r.once = &once{
 		r: r, window: w, id: c.cfg.messageID, close: release, wake: make(chan struct{}, 1),
 		flights: newFlights(), waiting: map[*flight]struct{}{},

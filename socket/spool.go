@@ -100,14 +100,26 @@ func flushAtEnd(s Spool) error {
 // SpoolOf returns a log as a Spool. Whoever is given the Spool closes the log with it; until then the log may be looked at as well.
 func SpoolOf(log *spool.Log) Spool { return diskSpool{log, rand.Uint64() | 1} }
 
-// tellDamage reports that a spool or a window was damaged when it was opened, if it says so, as those on disk do.
-func (c *core) tellDamage(kind EventKind, opened any) {
-	o, ok := opened.(interface{ Recovery() spool.Recovery })
-	if !ok {
+// recoveryOf returns what was found when a spool or a window was opened, if it says so, as those on disk do.
+func recoveryOf(opened any) *spool.Recovery {
+	if o, ok := opened.(interface{ Recovery() spool.Recovery }); ok {
+		r := o.Recovery()
+		return &r
+	}
+	return nil
+}
+
+// tellRecovery reports damage that was found when a spool or a window was opened, and that its end was torn.
+func (c *core) tellRecovery(damaged, torn EventKind, opened any) {
+	r := recoveryOf(opened)
+	if r == nil {
 		return
 	}
-	if r := o.Recovery(); r.Err() != nil {
-		c.hub.emit(Event{Kind: kind, Err: r.Err(), Count: r.Missing})
+	if r.Torn > 0 {
+		c.hub.emit(Event{Kind: torn, Count: uint64(r.Torn)})
+	}
+	if err := r.Err(); err != nil {
+		c.hub.emit(Event{Kind: damaged, Err: err, Count: r.Missing})
 	}
 }
 

@@ -56,7 +56,7 @@ func (s *spooler) open(c *core) error {
 	s.spool, s.from = log, from
 	s.stream, _ = log.Stream()
 	c.cfg.announce(log)
-	c.tellDamage(SpoolTrouble, log)
+	c.tellRecovery(SpoolTrouble, SpoolTorn, log)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.courier = newCourier(from, c.cfg.retryPolicy(), s.hear)
 	s.courier.before = log.State().Next - 1

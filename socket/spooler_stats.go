@@ -9,7 +9,7 @@ func (s *spooler) stats(into *Stats) {
 	into.Spool = &SpoolStats{
 		Messages: pending, Bytes: state.Bytes, Next: state.Next, InFlight: flying,
 		Delivered: counts.delivered, Redelivered: counts.redelivered, Settled: counts.settled, Failed: counts.failed, DeadLettered: counts.buried,
-		Full: state.Full, Broken: state.Failed,
+		Full: state.Full, Broken: state.Failed, Recovery: recoveryOf(s.spool),
 	}
 	if pending > 0 {
 		r := s.from.Reader(0)

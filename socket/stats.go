@@ -1,6 +1,10 @@
 package socket
 
-import "time"
+import (
+	"time"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
 
 // Stats is a snapshot of a socket's counters. Messages are whole messages, not frames; bytes are
 // bodies without framing. Counters start with the socket and never fall.
@@ -16,6 +20,7 @@ type Stats struct {
 	Untaken     uint64                // bytes that were written and that the systems of peers had not taken when they were given up: see Shutdown
 	Acks        AckStats              // of acknowledged links (WithAck)
 	Spool       *SpoolStats           // of WithSpool, nil without
+	Window      *WindowStats          // of WithWindow, nil without
 	Endpoints   []string              // what the socket listens on
 	Peers       []PeerStats           // connected peers, and endpoints that a connection is sought for
 }
@@ -56,4 +61,13 @@ type SpoolStats struct {
 	Full         error          // why there is no room, nil while there is
 	Durables     []DurableStats // of publishers: the durable subscriptions, by name
 	Broken       error          // what stopped the spool, nil while it works
+
+	// Recovery is what was found when the spool was opened: damage, and an end that was torn. It is nil for a Spool that does not say.
+	Recovery *spool.Recovery
+}
+
+// WindowStats is the part of Stats that concerns the window.
+type WindowStats struct {
+	// Recovery is what was found when the window was opened: marks that are missing, damage, and an end that was torn. It is nil for a Window that does not say.
+	Recovery *spool.Recovery
 }

@@ -163,6 +163,8 @@ func TestDamageIsTold(t *testing.T) {
 	flip(outbox, "message 3")
 	r := meshmq(t, "push", "-c", nobody, "--spool", outbox, "--linger", "1ms", "--timeout", "1ms")
 	assert.Equal(t, 1, strings.Count(r.stderr, "payload differs from its sum: messages 3 to 3 lost"), r.stderr)
+	verified := meshmq(t, "spool", "verify", outbox, "--json")
+	assert.Contains(t, ok(t, "spool", "stats", outbox, "--json"), `"damage":[`+strings.TrimSpace(verified.stdout)+`]}`)
 
 	window := filepath.Join(t.TempDir(), "window")
 	w, err := spool.OpenWindow(window, spool.WindowOptions{})
@@ -174,4 +176,25 @@ func TestDamageIsTold(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(r.stderr, "trouble with the window: the spool is damaged: run meshmq spool verify, then repair: marks missing: 1; "), r.stderr)
 	report := meshmq(t, "spool", "verify", window)
 	assert.Equal(t, 6, report.code, "which it is told to run")
+}
+
+// TestTornEndIsNoTrouble: stats says what a crash left of a write that was not finished, and so does who opens the spool first, if asked to say much.
+func TestTornEndIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	dir, l := fillSpool(t, 3, spool.Options{})
+	require.NoError(t, l.Flush(t.Context()))
+	for _, verbose := range []string{"--linger=1ms", "--verbose"} {
+		left := filepath.Join(t.TempDir(), "left") // as by SIGKILL
+		require.NoError(t, os.CopyFS(left, os.DirFS(dir)))
+		name := filepath.Join(left, "00000000000000000001.seg")
+		b, err := os.ReadFile(name)
+		require.NoError(t, err)
+		b[bytes.Index(b, []byte("message 3"))] ^= 1
+		require.NoError(t, os.WriteFile(name, b, 0o600))
+		assert.Contains(t, ok(t, "spool", "stats", left, "--json"), `,"torn":48}`)
+		r := meshmq(t, "push", "-c", nobody, "--spool", left, "--linger", "1ms", "--timeout", "1ms", verbose)
+		assert.Equal(t, verbose == "--verbose", strings.Contains(r.stderr, "torn end of the spool: 48 bytes cut off"), r.stderr)
+		assert.NotContains(t, r.stderr, "trouble")
+		assert.NotContains(t, ok(t, "spool", "stats", left, "--json"), `"torn"`)
+	}
 }

@@ -116,7 +116,9 @@ func newSpoolStats() *cobra.Command {
 		Short: "Print figures of a spool",
 		Long: `stats prints a line for each figure: its name, a blank, its value. pending is how many messages are not acknowledged, of several
 consumers by the one that lacks most; oldest the time of the first of them; next the number that the next message will get; holder
-the process that has the spool open. What does not exist is "-".`,
+the process that has the spool open. What does not exist is "-". With --json it also says what opening the spool would find: torn is how
+many bytes of a write that was cut short it would cut off (which in a spool that is in use may be a write under way), damage what it
+could not read, as verify --json has it. To find all damage, also in what opening does not read, is for verify.`,
 		Example:           `  watch meshmq spool stats outbox`,
 		Args:              spoolDir,
 		ValidArgsFunction: completeSpool,
@@ -143,6 +145,10 @@ type figures struct {
 	Dead        uint64 `json:"dead"`
 	Aside       int    `json:"aside"`
 	Holder      int    `json:"holder,omitempty"`
+
+	// Of JSON alone.
+	Torn   int64    `json:"torn,omitempty"`
+	Damage []damage `json:"damage,omitempty"`
 }
 
 func printFigures(w io.Writer, v *spool.View, asJSON bool) error {
@@ -154,6 +160,10 @@ func printFigures(w io.Writer, v *spool.View, asJSON bool) error {
 	f := figures{
 		ID: s.ID.String(), Kind: s.Kind.String(), Incarnation: s.Incarnation, First: s.First, Next: s.Next, Pending: pending(s),
 		Bytes: s.Bytes + dead.Bytes, Segments: len(s.Segments), Consumers: len(s.Consumers), Dead: pending(dead), Aside: len(s.Quarantined),
+		Torn: s.Recovery.Torn,
+	}
+	for _, d := range s.Recovery.Damage {
+		f.Damage = append(f.Damage, damage(d))
 	}
 	if s.Holder != nil {
 		f.Holder = s.Holder.PID

@@ -42,18 +42,22 @@ never confirmed to anybody, is no damage; opening the spool cuts it off.`,
 	return cmd
 }
 
+// damage is a spool.Damage in JSON.
+type damage struct {
+	Segment string `json:"segment"`
+	Offset  int64  `json:"offset"`
+	Bytes   int64  `json:"bytes"`
+	From    uint64 `json:"from,omitempty"`
+	To      uint64 `json:"to,omitempty"`
+	Acks    bool   `json:"acks,omitempty"`
+	What    string `json:"what"`
+}
+
 func printDamage(cmd *cobra.Command, r spool.Report, asJSON bool) error {
 	for _, d := range r.Damage {
 		line := d.String()
 		if asJSON {
-			b, err := marshal(struct {
-				Segment string `json:"segment"`
-				Offset  int64  `json:"offset"`
-				Bytes   int64  `json:"bytes"`
-				From    uint64 `json:"from,omitempty"`
-				To      uint64 `json:"to,omitempty"`
-				What    string `json:"what"`
-			}{d.Segment, d.Offset, d.Bytes, d.From, d.To, d.What})
+			b, err := marshal(damage(d))
 			if err != nil {
 				return err
 			}

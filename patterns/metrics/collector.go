@@ -111,6 +111,9 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range ofSpool {
 		out <- m.desc
 	}
+	for _, m := range ofWindow {
+		out <- m.desc
+	}
 	for _, m := range ofDurable {
 		out <- m.desc
 	}

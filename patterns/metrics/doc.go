@@ -12,8 +12,9 @@
 //	meshmq_socket_...   messages and bytes sent and received, dropped (reason), peers (state), refused peers (reason), queued messages and bytes
 //	                    (direction), reconnects, and what acknowledged links say: unacknowledged, redelivered, duplicates, conflicts, refused, dead letters
 //	meshmq_spool_...    of sockets with WithSpool: depth, bytes, age of the oldest message, in flight, delivered, redelivered, failed, dead letters,
-//	                    full, broken; of durable subscriptions (durable): lag, in flight, lost
-//	meshmq_log_...      of logs used without a socket (WatchSpool, label spool): bytes, segments, appended, syncs, dropped, full, failed, lag (consumer)
+//	                    full, broken, and what opening found (torn, damaged places, acks lost); of durable subscriptions (durable): lag, in flight, lost
+//	meshmq_window_...   of sockets with WithWindow: what opening found (torn, damaged places, missing marks)
+//	meshmq_log_...      of logs used without a socket (WatchSpool, label spool): bytes, segments, appended, syncs, dropped, full, failed, what opening found, lag (consumer)
 //	meshmq_receiver_... of Workers, Services and Subscribers: handled, failed, malformed, unhandled (outcome), and in hand
 //
 // # Of handlers and senders

@@ -79,7 +79,9 @@ func TestOfSockets(t *testing.T) {
 			DuplicatesIn: 14, ConflictsIn: 31, DeadLettered: 15},
 		Spool: &socket.SpoolStats{Messages: 16, Bytes: 17, InFlight: 18, Delivered: 19, Redelivered: 20, Settled: 21, Failed: 22, DeadLettered: 23,
 			Full: errors.New("disk"), Oldest: time.Now().Add(-time.Hour),
-			Durables: []socket.DurableStats{{Name: "billing", Members: 24, Lag: 25, InFlight: 26, Redelivered: 27, Failed: 28, DeadLettered: 29, Lost: 30}, {Name: "\xff"}}},
+			Durables: []socket.DurableStats{{Name: "billing", Members: 24, Lag: 25, InFlight: 26, Redelivered: 27, Failed: 28, DeadLettered: 29, Lost: 30}, {Name: "\xff"}},
+			Recovery: &spool.Recovery{Torn: 32, Damage: []spool.Damage{{}, {Acks: true}}}},
+		Window: &socket.WindowStats{Recovery: &spool.Recovery{Torn: 33, Damage: make([]spool.Damage, 3), Missing: 34}},
 		Peers: []socket.PeerStats{
 			{Connected: true, QueueMessages: 1, QueueBytes: 2, InboxMessages: 3, InboxBytes: 4, Reconnects: 5},
 			{Connected: true, QueueMessages: 10, QueueBytes: 20, InboxMessages: 30, InboxBytes: 40, Reconnects: 50},
@@ -108,7 +110,11 @@ func TestOfSockets(t *testing.T) {
 		"messages{socket=a}": 16, "bytes{socket=a}": 17, "in_flight_messages{socket=a}": 18, "delivered_messages_total{socket=a}": 19,
 		"redelivered_messages_total{socket=a}": 20, "settled_messages_total{socket=a}": 21, "failed_deliveries_total{socket=a}": 22,
 		"dead_letters_total{socket=a}": 23, "full{socket=a}": 1, "oldest_age_seconds{socket=a}": age,
+		"torn_bytes{socket=a}": 32, "damaged_places{socket=a}": 2, "acks_lost{socket=a}": 1,
 	}, some(all, "meshmq_spool_"))
+	assert.Equal(t, map[string]float64{
+		"torn_bytes{socket=a}": 33, "damaged_places{socket=a}": 3, "missing_marks{socket=a}": 34,
+	}, some(all, "meshmq_window_"))
 	assert.Equal(t, map[string]float64{
 		"members{durable=billing,socket=a}": 24, "lag_messages{durable=billing,socket=a}": 25, "in_flight_messages{durable=billing,socket=a}": 26,
 		"redelivered_messages_total{durable=billing,socket=a}": 27, "failed_deliveries_total{durable=billing,socket=a}": 28,
@@ -137,12 +143,14 @@ func TestOfLogs(t *testing.T) {
 	t.Parallel()
 	c := metrics.New()
 	l := logStats{Bytes: 1, Segments: make([]spool.SegmentInfo, 2), Appended: 3, Syncs: 4, Dropped: 5, Failed: errors.New("disk"),
-		Consumers: []spool.ConsumerInfo{{Name: "relay", Pending: 6, Failed: 7}}}
+		Consumers: []spool.ConsumerInfo{{Name: "relay", Pending: 6, Failed: 7}},
+		Recovery:  spool.Recovery{Torn: 8, Damage: []spool.Damage{{Acks: true}}, Missing: 9}}
 	require.NoError(t, c.WatchSpool("outbox", l))
 	assert.Error(t, c.WatchSpool("outbox", l))
 	assert.Equal(t, map[string]float64{
 		"bytes{spool=outbox}": 1, "segments{spool=outbox}": 2, "appended_messages_total{spool=outbox}": 3, "syncs_total{spool=outbox}": 4,
 		"dropped_messages_total{spool=outbox}": 5, "failed{spool=outbox}": 1,
+		"torn_bytes{spool=outbox}": 8, "damaged_places{spool=outbox}": 1, "acks_lost{spool=outbox}": 1, "missing_marks{spool=outbox}": 9,
 		"consumer_lag_messages{consumer=relay,spool=outbox}": 6, "consumer_failed_messages{consumer=relay,spool=outbox}": 7,
 	}, some(read(t, c), "meshmq_log_"))
 	c.Forget("outbox")

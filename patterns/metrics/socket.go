@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 const (
@@ -36,6 +37,8 @@ type view struct {
 	socket.Stats
 	now                        time.Time
 	spool                      socket.SpoolStats // zero without
+	opened                     spool.Recovery    // of the spool, zero if it does not say
+	window                     spool.Recovery    // likewise
 	connected, seeking         int
 	out, outBytes, in, inBytes int // queues
 	reconnects                 uint64
@@ -45,6 +48,12 @@ func newView(s socket.Stats, now time.Time) *view {
 	v := &view{Stats: s, now: now}
 	if s.Spool != nil {
 		v.spool = *s.Spool
+		if r := s.Spool.Recovery; r != nil {
+			v.opened = *r
+		}
+	}
+	if s.Window != nil && s.Window.Recovery != nil {
+		v.window = *s.Window.Recovery
 	}
 	for _, p := range s.Peers {
 		switch {
@@ -125,6 +134,15 @@ var ofSpool = []metric[view]{
 	ofSockets("spool_dead_letters_total", "Messages given up.", counter, func(v *view) float64 { return float64(v.spool.DeadLettered) }),
 	ofSockets("spool_full", "1 while there is no room.", gauge, func(v *view) float64 { return flag(v.spool.Full != nil) }),
 	ofSockets("spool_broken", "1 if the spool has stopped.", gauge, func(v *view) float64 { return flag(v.spool.Broken != nil) }),
+	ofSockets("spool_torn_bytes", "Bytes of a write that was cut short, cut off when the spool was opened.", gauge, func(v *view) float64 { return float64(v.opened.Torn) }),
+	ofSockets("spool_damaged_places", "Places that could not be read when the spool was opened.", gauge, func(v *view) float64 { return float64(len(v.opened.Damage)) }),
+	ofSockets("spool_acks_lost", "1 if acknowledgements may have been among them.", gauge, func(v *view) float64 { return flag(v.opened.AcksLost()) }),
+}
+
+var ofWindow = []metric[view]{
+	ofSockets("window_torn_bytes", "Bytes of a write that was cut short, cut off when the window was opened.", gauge, func(v *view) float64 { return float64(v.window.Torn) }),
+	ofSockets("window_damaged_places", "Places that could not be read when the window was opened.", gauge, func(v *view) float64 { return float64(len(v.window.Damage)) }),
+	ofSockets("window_missing_marks", "Marks that could not be read then.", gauge, func(v *view) float64 { return float64(v.window.Missing) }),
 }
 
 func (v *view) oldestAge() float64 {
@@ -158,6 +176,11 @@ func collectSocket(out chan<- prometheus.Metric, name string, s socket.Stats, no
 	}
 	for reason, n := range s.Refused {
 		out <- prometheus.MustNewConstMetric(refused, counter, float64(n), name, reason.String())
+	}
+	if s.Window != nil {
+		for _, m := range ofWindow {
+			m.collect(out, v, name)
+		}
 	}
 	if s.Spool == nil {
 		return

@@ -21,6 +21,8 @@ type Stats struct {
 	Segments []SegmentInfo
 	// Consumers lists who has acknowledged what; that of Queue has no name.
 	Consumers []ConsumerInfo
+	// Recovery is what was found at opening; that of Inspect what opening would find now, where a write that is under way looks torn.
+	Recovery Recovery
 	// Holder is who has the spool open, nil if nobody has. Only Inspect tells.
 	Holder *InUseError
 	// Quarantined names the files that Repair has put aside. Only Inspect tells.
@@ -68,7 +70,7 @@ func (l *Log) Stats() Stats {
 		}
 	}
 	s.Appended, s.Dropped, s.Syncs = l.counts.appended, l.counts.dropped, l.syncs.Load()
-	s.Full, s.Failed = l.full, l.failed
+	s.Full, s.Failed, s.Recovery = l.full, l.failed, l.recovery
 	return s
 }
 

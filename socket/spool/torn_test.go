@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -262,4 +263,41 @@ func TestNumbersGivenAgain(t *testing.T) {
 	again, err := l.Reader(spool.At(10)).Next(bounded(t))
 	require.NoError(t, err)
 	assert.Greater(t, again.Incarnation, rec.Incarnation)
+}
+
+// TestRotBehindTheLastSync: of a log that was not closed a message that rots is lost alone if a later record says that it had been synced, else with all behind it, as a torn end. With
+// Always that is what the last commit wrote; with other policies all since the last sync.
+func TestRotBehindTheLastSync(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []spool.Policy{spool.Always, spool.Interval, spool.OS} {
+		for _, rots := range []uint64{8, 13, 20} {
+			disk, o := spooltest.NewMem(), small
+			o.Policy, o.Interval = policy, time.Hour
+			l := open(t, disk, o)
+			for range 2 {
+				require.NoError(t, l.Flush(bounded(t)))
+				for range 10 {
+					_, err := l.Append(bounded(t), body(l.Next(), 100))
+					require.NoError(t, err)
+				}
+			}
+			left := disk.Crash(nil)
+			name := segments(t, left)[0]
+			left.Flip(name, int64(bytes.Index(left.Bytes(name), body(rots, 100)))*8)
+			l = open(t, left, o)
+			numbers, gaps := read(t, l.Reader(spool.Beginning()), 100)
+			r := l.Recovery()
+			if rots < 10 || rots < 20 && policy == spool.Always {
+				require.Equal(t, append(upTo(rots-1), fromTo(rots+1, 20)...), numbers)
+				require.Equal(t, []*spool.Gap{{From: rots, To: rots, Damaged: true}}, gaps)
+				require.ErrorIs(t, r.Err(), spool.ErrDamaged)
+				require.Zero(t, r.Torn)
+				continue
+			}
+			require.Equal(t, upTo(rots-1), numbers)
+			require.Empty(t, gaps)
+			require.NoError(t, r.Err())
+			require.EqualValues(t, (20-rots+1)*136, r.Torn)
+		}
+	}
 }

@@ -50,6 +50,7 @@ func OpenViewFS(fs FS) (*View, error) {
 		next: d.next, written: d.next - 1, durable: d.next - 1, visible: d.end, failed: ErrClosed,
 	}
 	v := &View{log: l, stats: statsOf(d.segments, &d.state, d.next), closer: func() error { return nil }}
+	v.stats.Recovery = d.Recovery
 	v.stats.Quarantined, err = quarantined(fs)
 	return v, err
 }

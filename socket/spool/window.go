@@ -216,6 +216,13 @@ func (w *Window) Recovery() Recovery {
 	return r
 }
 
+// Stats returns the state of the window's log at this moment.
+func (w *Window) Stats() Stats {
+	s := w.log.Stats()
+	s.Recovery = w.Recovery()
+	return s
+}
+
 // Seen reports whether a message is known by its place or by its id.
 func (w *Window) Seen(m Mark) bool {
 	w.mu.Lock()

@@ -189,6 +189,7 @@ func TestWindowTellsOfDamage(t *testing.T) {
 			}
 		}
 		r := w.Recovery()
+		require.Equal(t, r, w.Stats().Recovery, what)
 		require.Zero(t, r.Torn, what)
 		require.Equal(t, missing, r.Missing, what)
 		if missing > 0 || len(r.Damage) > 0 {
