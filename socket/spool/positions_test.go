@@ -74,6 +74,7 @@ func acknowledging(t *testing.T, kind spool.Kind) (chapters []chapter, closed *s
 		func() { ack(first, 3, 3) },
 		func() { ack(consumer("early", spool.Beginning()), 5, 6) },
 		func() { consumer("late", spool.At(4)) },
+		func() { consumer("silent", spool.At(3)) }, // which nothing speaks of afterwards
 		func() { require.NoError(t, l.RemoveConsumer("gone")) },
 		func() { ack(consumer("late", spool.End()), 7, 8); ack(first, 1, 1) },
 		func() { consumer("last", spool.At(2)); ack(first, 8, 8); fill(t, l, 2, damageBody) },
@@ -151,7 +152,7 @@ func goesBack(t *testing.T, whole *spooltest.Mem, kind spool.Kind, bit int64, su
 	l, err := spool.OpenFS(disk, o)
 	require.NoError(t, err, "bit %d", bit)
 	defer l.Close()
-	r, is := l.Recovery(), positionsOf(t, l)
+	r, is := l.Stats().Recovery, positionsOf(t, l)
 	for name, acked := range all {
 		require.Subset(t, acked, is[name], "bit %d: %s", bit, name)
 		if _, known := sure[name]; known {
