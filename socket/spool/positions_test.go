@@ -117,10 +117,14 @@ func TestEveryBit_Positions(t *testing.T) {
 						continue
 					}
 					goesBack(t, c.disk, kind, bit, before, c.positions, true)
-					if last := chapters[len(chapters)-1]; i < len(chapters)-1 {
-						again += goesBack(t, last.disk, kind, bit, without(last.positions, c.positions, before), last.positions, false)
+					last := chapters[len(chapters)-1]
+					sure := without(last.positions, c.positions, before)
+					if i < len(chapters)-1 && (thorough || bit%2 == 0) {
+						again += goesBack(t, last.disk, kind, bit, sure, last.positions, false)
 					}
-					again += goesBack(t, closed, kind, bit, without(chapters[len(chapters)-1].positions, c.positions, before), chapters[len(chapters)-1].positions, false)
+					if thorough || bit%2 == 1 {
+						again += goesBack(t, closed, kind, bit, sure, last.positions, false)
+					}
 				}
 			}
 			require.Positive(t, again)
