@@ -104,10 +104,9 @@ func TestEveryBit_Positions(t *testing.T) {
 			chapters, closed := acknowledging(t, kind)
 			again := 0
 			for i, c := range chapters {
-				from, before := spool.DataStart, positions{}
+				from, before := spool.DataStart, c.positions
 				if i == 0 { // nothing else knows what its checkpoint says
 					require.NoError(t, c.disk.Remove(slices.Min(segments(t, c.disk))))
-					before = c.positions
 				} else {
 					from, before = chapters[i-1].end, chapters[i-1].positions
 				}
