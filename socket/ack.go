@@ -18,6 +18,8 @@ type AckStats struct {
 	ReturnedIn    uint64 // came, and were left to other receivers when we ended the connection, before Recv returned them
 	DuplicatesIn  uint64 // came again after they were marked as handled, and were acknowledged again (WithWindow)
 	ConflictsIn   uint64 // had the id of another message that was marked as handled, and were refused for good (WithMessageID)
+	ExpiredIn     uint64 // were given back because their leases had run out (WithLease)
+	LateIn        uint64 // of those, were acknowledged or refused after that, which settled nothing
 	UnackedIn     int    // came on connections that are there, and are neither acknowledged nor refused yet
 
 	AckedOut       uint64 // we sent, and a peer acknowledged

@@ -25,7 +25,7 @@ func Reject(reason string) Nack { return Nack{Reject: true, Reason: reason} }
 // may be called on any copy of the message, by any goroutine, before Release. It returns nil for messages that need no acknowledgement, and when the
 // message was acknowledged or refused before, which stays as it was. It is ErrPeerGone when the connection that the message came on has ended, by
 // either side: the sender will never know, and the message comes again, here or to another receiver. With WithWindow that is no error, since the copy is
-// dropped here; ErrWindow and ErrClosed are then those of a window that has failed or was closed.
+// dropped here; ErrWindow and ErrClosed are then those of a window that has failed or was closed. It is ErrLease when the lease of the message has run out (WithLease).
 func (m Msg) Ack() error {
 	o := m.from
 	if o == nil || o.in == nil {
@@ -51,35 +51,50 @@ func (m Msg) Nack(why Nack) error {
 	in := o.in
 	in.r.mu.Lock()
 	defer in.r.mu.Unlock()
-	if f := o.flight(); f != nil && f.state != handling {
+	switch f := o.flight(); {
+	case f == nil || o.ranOutLocked(true):
+	case f.state != handling:
 		return nil
-	} else if f != nil {
+	default:
 		defer in.r.once.passLocked(f)
 	}
 	if err := o.lateLocked("nack"); err != nil {
 		return err
 	}
-	if o.refuseLocked(why) {
+	if in.refuseLocked(o.tag(), why) {
 		in.r.acks.counts.NackedIn++
 	}
 	return nil
 }
 
 // refuseLocked says that the message is not handled, unless it is settled. receiver.mu is held, and the connection is open.
-func (o *origin) refuseLocked(why Nack) bool {
-	if !o.in.state.Refuse(o.tag()) {
+func (in *inbound) refuseLocked(tag uint64, why Nack) bool {
+	if !in.state.Refuse(tag) {
 		return false
 	}
-	o.in.sayLocked(zmtp.AppendNack(nil, &zmtp.Nack{Tag: o.tag(), Reject: why.Reject, After: why.After, Reason: why.Reason}))
+	in.sayLocked(zmtp.AppendNack(nil, &zmtp.Nack{Tag: tag, Reject: why.Reject, After: why.After, Reason: why.Reason}))
 	return true
+}
+
+// ackLocked takes what the application acknowledges. r.mu is held.
+func (r *receiver) ackLocked(o *origin) {
+	switch f := o.flight(); {
+	case r.leases != nil && o.ranOutLocked(true):
+	case f != nil:
+		r.once.ackLocked(f)
+	default:
+		r.settleLocked(o)
+	}
 }
 
 // lateLocked returns the error for what comes too late to be said. receiver.mu is held.
 func (o *origin) lateLocked(op string) error {
-	if f := o.flight(); f != nil && op == "ack" {
-		return o.in.r.once.lateLocked(f)
-	}
-	if o.in.open || o.in.state.Settled(o.tag()) {
+	switch f := o.flight(); {
+	case o.ranOutLocked(op != "extend"):
+		return &Error{Op: op, Peer: o.peer.address, Err: ErrLease}
+	case f != nil && op != "nack":
+		return o.in.r.once.lateLocked(f, op)
+	case o.in.open, o.in.state.Settled(o.tag()):
 		return nil
 	}
 	return &Error{Op: op, Peer: o.peer.address, Err: fmt.Errorf("%w: %w", ErrPeerGone, errSettled)}

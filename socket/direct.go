@@ -40,6 +40,7 @@ func (r *receiver) direct(ctx context.Context) (again bool) {
 		}
 	}()
 	r.mu.Lock()
+	r.leases.wakeLocked()
 	moved := r.ready() || r.err != nil || r.notice != nil || r.sole.Load() != p || p.in.Load() != in
 	r.mu.Unlock()
 	if moved {

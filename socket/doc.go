@@ -74,7 +74,7 @@ package socket
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
-// Timers (heartbeats, collected drops, acknowledgements) run for a moment on goroutines of the runtime and are stopped by their owners.
+// Timers (heartbeats, collected drops, acknowledgements, leases) run for a moment on goroutines of the runtime and are stopped by their owners.
 //
 // # Locks
 //

@@ -33,6 +33,8 @@ var (
 	ErrMissed = errors.New("messages were missed")
 	// ErrWindow: the window of WithWindow has failed, so that nothing can be marked and acknowledged any more.
 	ErrWindow = errors.New("the window of handled messages has failed: close the socket and make another")
+	// ErrLease: the lease of the message has run out (WithLease). It was given back, so that another attempt at it settles it.
+	ErrLease = errors.New("the lease of the message has run out")
 	// ErrStream: two senders have one stream at a time, as one and a copy of its spool do, or send different messages in one place of it.
 	ErrStream = errors.New("another sender has this stream: was its spool copied?")
 	// ErrOption: an option has an impossible value.

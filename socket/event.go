@@ -32,13 +32,14 @@ const (
 	Missed                               // likewise: messages From to To, Count of them, are gone from the log and were not handled for Name; Err says why
 	WindowTrouble                        // handled messages could not be marked, as Err says, and are not acknowledged; it is tried again, but for an ErrWindow. Or it was damaged when it was opened, a spool.ErrDamaged: Count marks are missing, and what they stand for may be handled again
 	Conflicted                           // a message from Peer had the id of another that was handled, as Err says, and was refused for good (WithMessageID)
+	LeaseExpired                         // Count messages from Peer were not settled in time, and were given back (WithLease)
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
 	SpoolTorn                            // the spool was opened after a crash, and Count bytes of a write that had not ended were cut off: no damage, see WithSpool
 	WindowTorn                           // likewise of the window, see WithWindow
 )
 
 var eventNames = [...]string{"?", "listening", "accepted", "connected", "handshake failed", "disconnected", "retrying", "accept failed", "dropped", "unbound",
-	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "resumed", "missed", "trouble with the window", "conflict", "reload failed",
+	"subscribed", "unsubscribed", "subscriptions confirmed", "gave up", "forbidden", "redelivered", "dead letter", "trouble with the spool", "resumed", "missed", "trouble with the window", "conflict", "lease expired", "reload failed",
 	"torn end of the spool", "torn end of the window"}
 
 // String returns the kind in words.
@@ -93,7 +94,7 @@ type Event struct {
 	From, To uint64        // Resumed and Missed: numbers of messages in the publisher's log
 	Reason   DropReason    // Dropped
 	Refusal  Refusal       // HandshakeFailed and Disconnected: what was wrong with the peer, zero for nothing
-	Count    uint64        // Dropped, Redelivered, DeadLettered, Missed, WindowTrouble, Conflicted, SpoolTorn and WindowTorn
+	Count    uint64        // Dropped, Redelivered, DeadLettered, Missed, WindowTrouble, Conflicted, LeaseExpired, SpoolTorn and WindowTorn
 }
 
 // String returns the event in one line of what prints.

@@ -82,53 +82,6 @@ func (r *receiver) openLocked(p *pipe) {
 	in.grantLocked()
 }
 
-// grantLocked tells the peer how much it may send, if that has changed.
-func (in *inbound) grantLocked() {
-	limit := func(n, mark int) uint64 {
-		if mark > 0 {
-			n = min(n, mark)
-		}
-		return uint64(n)
-	}
-	r := in.r
-	credit := [2]uint64{limit(r.acks.messages, r.hwm), limit(r.acks.bytes, r.c.cfg.recvHWMBytes)}
-	if in.open && credit != in.granted {
-		in.granted = credit
-		in.state.Grant(credit[0], credit[1])
-		in.p.out.Control(zmtp.AppendCredit(nil, credit[0], credit[1]), false)
-	}
-}
-
-// SetAckCredit changes what WithAckCredit set, for peers connected now and later. A smaller credit takes nothing back: what is on its
-// way arrives. A negative number is ErrOption, a socket without WithAck ErrState.
-func (r *receiver) SetAckCredit(messages, bytes int) error {
-	err := r.c.usable()
-	switch {
-	case err != nil:
-	case !r.c.cfg.ack:
-		err = fmt.Errorf("%w: no WithAck", ErrState)
-	case messages < 0 || bytes < 0:
-		err = bad("SetAckCredit", fmt.Sprint(messages, ", ", bytes), "want 0 (nothing) or more")
-	}
-	if err != nil {
-		return &Error{Op: "set ack credit", Err: err}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.acks.messages, r.acks.bytes = messages, bytes
-	r.grantLocked()
-	return nil
-}
-
-// grantLocked tells all peers their credit, where it has changed. r.mu is held.
-func (r *receiver) grantLocked() {
-	for p := range r.peers {
-		if in := p.inbound.Load(); in != nil {
-			in.grantLocked()
-		}
-	}
-}
-
 // command handles STREAM and SKIP. The baton is held.
 func (in *inbound) command(name, data []byte) error {
 	l := in.p.in.Load()
@@ -187,7 +140,7 @@ func (r *receiver) admitLocked(in *inbound, b link.Batch) {
 		return
 	}
 	in.enter(first)
-	s := &source{peer: in.peer, lease: b.Lease, in: in, tag: first, runs: in.runs}
+	s := &source{peer: in.peer, lease: b.Lease, in: in, tag: first, runs: in.runs, terms: r.leases.terms(b.Msgs)}
 	if r.once != nil {
 		s.flights = make([]*flight, b.Msgs)
 	}
@@ -215,15 +168,6 @@ func (in *inbound) enter(tag uint64) {
 
 // slabOrigins is how many origins one allocation holds: 4 KiB.
 const slabOrigins = 256
-
-// ackLocked takes what the application acknowledges. r.mu is held.
-func (r *receiver) ackLocked(o *origin) {
-	if f := o.flight(); f != nil {
-		r.once.ackLocked(f)
-	} else {
-		r.settleLocked(o)
-	}
-}
 
 // settleLocked acknowledges a message, unless it is settled or its connection is gone. r.mu is held.
 func (r *receiver) settleLocked(o *origin) {
@@ -391,7 +335,7 @@ func (r *receiver) ackStats(s *AckStats) {
 	defer r.mu.Unlock()
 	c := r.acks.counts
 	s.AckedIn, s.NackedIn, s.RedeliveredIn, s.ReturnedIn = c.AckedIn, c.NackedIn, c.RedeliveredIn, c.ReturnedIn
-	s.DuplicatesIn, s.ConflictsIn = c.DuplicatesIn, c.ConflictsIn
+	s.DuplicatesIn, s.ConflictsIn, s.ExpiredIn, s.LateIn = c.DuplicatesIn, c.ConflictsIn, c.ExpiredIn, c.LateIn
 	for p := range r.peers {
 		if in := p.inbound.Load(); in != nil {
 			s.UnackedIn += int(in.state.Open())

@@ -47,15 +47,15 @@ func (q *once) ackLocked(f *flight) {
 	}
 }
 
-// lateLocked returns the error for an acknowledgement that cannot be marked any more.
-func (q *once) lateLocked(f *flight) error {
+// lateLocked returns the error of op where an acknowledgement cannot be marked any more.
+func (q *once) lateLocked(f *flight, op string) error {
 	switch {
 	case f.state != handling:
 		return nil
 	case q.failed != nil:
-		return &Error{Op: "ack", Peer: f.owner.peer.address, Err: q.failed}
+		return &Error{Op: op, Peer: f.owner.peer.address, Err: q.failed}
 	case q.stopped:
-		return &Error{Op: "ack", Peer: f.owner.peer.address, Err: ErrClosed}
+		return &Error{Op: op, Peer: f.owner.peer.address, Err: ErrClosed}
 	}
 	return nil
 }

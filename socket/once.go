@@ -90,6 +90,7 @@ func (q *once) admit(m Msg, p *pipe) bool {
 	}
 	mark, ok := q.markOf(m)
 	if !ok {
+		q.r.leases.begin(o)
 		return true
 	}
 	h := held{m, p, mark}
@@ -105,6 +106,7 @@ func (q *once) admit(m Msg, p *pipe) bool {
 	// It is among the flights, so that no copy passes while the window is asked.
 	seen, place, id := q.known(mark)
 	if !seen {
+		q.r.leases.begin(o)
 		return true
 	}
 	if err := q.forgo(o.flight(), h, place, id); err != nil {
@@ -189,7 +191,7 @@ func (q *once) dropLocked(h held) {
 // ended there is nothing to say; the message comes again.
 func (q *once) rejectLocked(h held) {
 	err := fmt.Errorf("another message with the id %q was handled", h.mark.ID)
-	if o := h.m.from; o.in.open && o.refuseLocked(Reject(err.Error())) {
+	if o := h.m.from; o.in.open && o.in.refuseLocked(o.tag(), Reject(err.Error())) {
 		q.r.acks.counts.ConflictsIn++
 		q.r.c.hub.emit(Event{Kind: Conflicted, Endpoint: h.p.endpoint, Peer: o.peer, Err: err, Count: 1})
 	}

@@ -14,6 +14,7 @@ type ackConfig struct {
 	ackMessages int
 	ackBytes    int
 	ackDelay    time.Duration
+	lease       time.Duration
 }
 
 func defaultAck() ackConfig {
@@ -48,6 +49,7 @@ func (c *config) checkAck() error {
 		for option, set := range map[string]bool{
 			"WithManualAck": c.ackManually, "WithAckDelay": c.ackDelay != def.ackDelay,
 			"WithAckCredit": c.ackMessages != def.ackMessages || c.ackBytes != def.ackBytes,
+			"WithLease":     c.lease > 0,
 		} {
 			if set {
 				return fmt.Errorf("%w: %s without WithAck", ErrOption, option)
@@ -123,5 +125,28 @@ func WithAckDelay(d time.Duration) Option {
 			return bad("WithAckDelay", d, "want 0 or more")
 		}
 		return only("WithAckDelay", func(c *config) { c.ackDelay = d }, ackTypes...)(c)
+	}
+}
+
+// WithLease bounds how long the application has a message that Recv, or a loop over Messages, returned on an acknowledged link. One that is neither acknowledged nor refused within d is
+// given back to its sender, as by a Nack with the zero value: it is sent again, here or to another receiver, as the next attempt, after the pause of WithRetry, or is a
+// dead letter when it has failed as often as WithAttempts says, with the lease as reason. So a handler that hangs in a process that answers does not keep a message for ever. Msg.Extend begins
+// the lease anew, for a handler that is at work and gets on.
+//
+// What the late handler says then settles nothing, and marks nothing in a window: Msg.Ack and Msg.Nack are ErrLease, and the acknowledgement of the next Recv, or of the next turn of a loop, is
+// ignored; each such message is counted (AckStats.LateIn), as are all that ran out (AckStats.ExpiredIn, the event LeaseExpired). Nothing stops the late handler: the next attempt may run beside it, unless
+// it extends its lease in time and ends when it cannot.
+//
+// A message that was given back is no part of the credit any more, so that its sender may send another in its place: handlers that hang can be as many as the messages that Recv is asked for. Time
+// in the inbox does not count, and what waits there is not given back. But if a lease runs out while nobody is in Recv, senders are told to send nothing until somebody is, so that with
+// WithAckCredit of 1 nothing waits behind a handler that hangs.
+//
+// The time is that of a clock that nobody sets. It needs WithAck, and concerns no messages that are not acknowledged. Default: zero, no limit.
+func WithLease(d time.Duration) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return bad("WithLease", d, "want 0 (no limit) or more")
+		}
+		return only("WithLease", func(c *config) { c.lease = d }, ackTypes...)(c)
 	}
 }

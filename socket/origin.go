@@ -23,6 +23,7 @@ type source struct {
 	tag     uint64    // of the first
 	runs    []run     // that they are part of, in order, and of those to come; nil where the sender named no stream
 	flights []*flight // of each, nil where there is no window
+	terms   []term    // of the leases of each, nil without WithLease
 	late    bool      // they were taken after their connection had ended
 }
 
@@ -81,6 +82,9 @@ func (o *origin) clone() *origin {
 		}
 		if f := o.flight(); f != nil {
 			s.flights = []*flight{f}
+		}
+		if o.terms != nil {
+			s.terms = o.terms[o.nth : o.nth+1] // the same, whichever copy is settled
 		}
 	}
 	return &origin{source: s, size: o.size}

@@ -39,6 +39,7 @@ type receiver struct {
 	acks   acks
 	missed []*MissedError // of durable subscriptions, to be returned
 	once   *once          // nil without WithWindow
+	leases *leases        // nil without WithLease
 
 	batches []*Batch // that are charged to inboxes
 }
@@ -47,6 +48,7 @@ func (r *receiver) init(c *core) {
 	r.c, c.recv, r.hwm = c, r, c.cfg.recvHWM
 	r.peers = map[*pipe]struct{}{}
 	r.acks.init(r)
+	r.leases = newLeases(r)
 	r.openOnce()
 }
 
@@ -121,6 +123,7 @@ func (r *receiver) block(ctx context.Context) error {
 		return nil
 	}
 	r.urgeLocked()
+	r.leases.wakeLocked()
 	if err := ctx.Err(); err != nil {
 		r.mu.Unlock()
 		return err
@@ -320,6 +323,7 @@ func (r *receiver) stopReceiving(err error) {
 	r.err = err
 	r.wait.wakeAll()
 	r.acks.stopLocked()
+	r.leases.stopLocked()
 	r.mu.Unlock()
 	r.armMu.Lock()
 	if r.disarm != nil {

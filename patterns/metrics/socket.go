@@ -107,6 +107,7 @@ var ofSocket = []metric[view]{
 	ofSockets("socket_missed_messages_total", "Messages that durable subscriptions will never get.", counter, func(v *view) float64 { return float64(v.Missed) }),
 	ofSockets("socket_duplicate_messages_total", "Messages that came again after they were handled.", counter, func(v *view) float64 { return float64(v.Acks.DuplicatesIn) }),
 	ofSockets("socket_conflicting_messages_total", "Messages with the id of another that was handled.", counter, func(v *view) float64 { return float64(v.Acks.ConflictsIn) }),
+	ofSockets("socket_expired_leases_total", "Messages given back because they were not settled in time.", counter, func(v *view) float64 { return float64(v.Acks.ExpiredIn) }),
 	ofSockets("socket_dead_letters_total", "Messages given up.", counter, func(v *view) float64 { return float64(v.Acks.DeadLettered) }),
 	{peers, gauge, func(v *view) float64 { return float64(v.connected) }, []string{"connected"}},
 	{peers, gauge, func(v *view) float64 { return float64(v.seeking) }, []string{"seeking"}},

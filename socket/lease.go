@@ -1,0 +1,211 @@
+package socket
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// leases bounds how long the application has messages that it does not settle: see WithLease. A nil one bounds nothing. receiver.mu guards it.
+type leases struct {
+	r       *receiver
+	epoch   time.Time // of terms, which so are of its monotonic clock, that nobody sets
+	queue   []lease   // in the order of their ends, those that are over among them until there is need of room
+	timer   *time.Timer
+	armed   bool
+	stopped bool
+	idle    bool // one ran out with nobody in Recv, and nobody was since: peers have no credit
+}
+
+// lease is of one message that Recv returned.
+type lease struct {
+	in     *inbound
+	flight *flight
+	tag    uint64
+	end    term
+	now    *term // the message's: another than end once it was extended
+}
+
+// term is when a message's lease ends, or what became of it. The zero term has not begun.
+type term time.Duration
+
+const (
+	ranOut  term = -1 - iota
+	tooLate      // ranOut, and the application has settled the message since
+)
+
+func newLeases(r *receiver) *leases {
+	if r.c.cfg.lease == 0 {
+		return nil
+	}
+	return &leases{r: r, epoch: time.Now()}
+}
+
+// terms returns what the messages of an arrival need.
+func (l *leases) terms(msgs int) []term {
+	if l == nil {
+		return nil
+	}
+	return make([]term, msgs)
+}
+
+// term returns the message's, nil if it has none.
+func (o *origin) term() *term {
+	if o.terms == nil {
+		return nil
+	}
+	return &o.terms[o.nth]
+}
+
+// Extend begins the lease of the message anew, at its full length (WithLease): the handler is at work on it. It is ErrLease when the lease has run out, and ErrPeerGone
+// when the connection that the message came on has ended: others have it then, or will, and the handler had better stop. It returns nil when the
+// message is settled, or has no lease.
+func (m Msg) Extend() error {
+	o := m.from
+	if o == nil || o.in == nil {
+		return nil
+	}
+	r := o.in.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := o.lateLocked("extend"); err != nil {
+		return err
+	}
+	if r.leases != nil {
+		r.leases.beginLocked(o)
+	}
+	return nil
+}
+
+// beginLocked has the lease of a message end in its full length from now.
+func (l *leases) beginLocked(o *origin) {
+	length := l.r.c.cfg.lease
+	end := term(time.Since(l.epoch) + length)
+	*o.term() = end
+	if len(l.queue) == cap(l.queue) {
+		l.queue = slices.DeleteFunc(l.queue, func(q lease) bool { return !q.runsLocked() })
+		if n := len(l.queue); n > cap(l.queue)/2 { // or this would be done again soon
+			l.queue = slices.Grow(l.queue, n)
+		}
+	}
+	l.queue = append(l.queue, lease{o.in, o.flight(), o.tag(), end, o.term()})
+	l.armLocked(length)
+}
+
+// begin is beginLocked without receiver.mu.
+func (l *leases) begin(o *origin) {
+	if l != nil {
+		l.r.mu.Lock()
+		l.beginLocked(o)
+		l.r.mu.Unlock()
+	}
+}
+
+// runsLocked reports whether the message is neither settled nor gone with its connection, and was not given a longer lease.
+func (q *lease) runsLocked() bool {
+	switch {
+	case *q.now != q.end:
+		return false
+	case q.flight != nil: // which outlives the connection, and holds copies back
+		return q.flight.state == handling
+	}
+	return q.in.open && !q.in.state.Settled(q.tag)
+}
+
+func (l *leases) armLocked(d time.Duration) {
+	switch {
+	case l.armed || l.stopped:
+		return
+	case l.timer == nil:
+		l.timer = time.AfterFunc(d, l.tick)
+	default:
+		l.timer.Reset(d)
+	}
+	l.armed = true
+}
+
+// tick gives back the messages whose leases have run out.
+func (l *leases) tick() {
+	r := l.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.armed = false
+	if l.stopped {
+		return
+	}
+	now := term(time.Since(l.epoch))
+	out := map[*inbound]uint64{}
+	l.queue = slices.DeleteFunc(l.queue, func(q lease) bool {
+		if q.runsLocked() && q.end > now {
+			return false
+		}
+		if q.runsLocked() {
+			l.sleepLocked()
+			q.giveBackLocked()
+			out[q.in]++
+		}
+		return true
+	})
+	for in, n := range out {
+		r.c.hub.emit(Event{Kind: LeaseExpired, Endpoint: in.p.endpoint, Peer: in.peer, Count: n})
+	}
+	if len(l.queue) > 0 {
+		l.armLocked(time.Duration(l.queue[0].end - now))
+	}
+}
+
+// giveBackLocked has the message sent again.
+func (q *lease) giveBackLocked() {
+	r := q.in.r
+	*q.now = ranOut
+	r.acks.counts.ExpiredIn++
+	if q.in.open {
+		q.in.refuseLocked(q.tag, Nack{Reason: fmt.Sprintf("its lease of %s ran out", r.c.cfg.lease)})
+	}
+	if q.flight != nil {
+		r.once.passLocked(q.flight)
+	}
+}
+
+// sleepLocked takes the credit of all peers if nobody is in Recv: whoever was hangs, for all we know, and what came would wait behind that.
+func (l *leases) sleepLocked() {
+	p := l.r.sole.Load()
+	if l.idle || l.r.wait.head != nil || p != nil && p.reading.Load() {
+		return
+	}
+	l.idle = true
+	l.r.grantLocked()
+}
+
+// wakeLocked gives it back: somebody is about to wait in Recv.
+func (l *leases) wakeLocked() {
+	if l.asleep() {
+		l.idle = false
+		l.r.grantLocked()
+	}
+}
+
+func (l *leases) asleep() bool { return l != nil && l.idle }
+
+func (l *leases) stopLocked() {
+	if l == nil {
+		return
+	}
+	l.stopped = true
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// ranOutLocked reports whether the message's lease has run out, and counts that it is settled too late.
+func (o *origin) ranOutLocked(settles bool) bool {
+	t := o.term()
+	if t == nil || *t >= 0 {
+		return false
+	}
+	if settles && *t == ranOut {
+		*t = tooLate
+		o.in.r.acks.counts.LateIn++
+	}
+	return true
+}
