@@ -7,6 +7,6 @@ type Counts struct {
 	Malformed  uint64 // did not decode, or were larger than the socket takes, which ends the connection; so no handler saw them
 	Expired    uint64 // came when nobody wanted them any more, so no handler saw them
 	Unhandled  uint64 // had arrived, and were given up by Close or at the deadline of Shutdown
-	Unanswered uint64 // are among those above, and their sender was not told, since the connection had ended: they come again
+	Unanswered uint64 // are among those above, and their sender was not told, since the connection, or the lease, had ended: they come again
 	InHand     int64  // are with a handler now
 }

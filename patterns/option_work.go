@@ -47,6 +47,21 @@ func WithWindow(dir string, options spool.WindowOptions) Option {
 	}
 }
 
+// WithLease bounds how long a handler has a message, by socket.WithLease: one that takes longer than d, and has not called [Extend] meanwhile, has its context ended, with socket.ErrLease as the cause
+// (context.Cause), and the message is sent again, here or to another, as the next attempt, or is a dead letter if it has failed too often. What the handler returns after that is
+// counted (Counts.Unanswered), and decides nothing; the next attempt may run beside it if it does not heed the end of its context. A handler that hangs for good keeps its place among those of
+// WithConcurrency. Time that a message waits before its handler is called does not count. It implies WithAtLeastOnce, and excludes WithKeyOrder and WithPriorities. A Subscriber needs
+// pubsub.WithDurable. Default: zero, no limit: a message stays with its receiver for as long as that lives.
+func WithLease(d time.Duration) Option {
+	return func(cfg *conf.Config) error {
+		if d < 0 {
+			return fmt.Errorf("%w: WithLease(%v): want 0 (no limit) or more", socket.ErrOption, d)
+		}
+		cfg.Lease, cfg.AtLeastOnce = d, true
+		return cfg.Check("WithLease", conf.Leased)
+	}
+}
+
 // WithPrefetch sets how many messages may be here that are not handled: fewer share work more evenly where handlers are slow, and 1 has a receiver
 // get one when it is done with the last; more keep fast handlers busy. With WithAtLeastOnce it is the credit of each sender, and holds
 // to the message; without, what a connection holds comes on top. With WithPriorities and WithKeyOrder it is also how many messages there are to

@@ -38,7 +38,7 @@ func (r *receiver) originLocked(a *arrival, size int) *origin {
 	if a.again || s.late {
 		acks.counts.RedeliveredIn++ // as attempt says
 	}
-	if a.nth++; s.terms != nil && r.once == nil { // else admit begins it
+	if a.nth++; r.leases != nil && r.once == nil { // else admit begins it
 		r.leases.beginLocked(o)
 	}
 	return o

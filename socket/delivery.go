@@ -52,7 +52,7 @@ func (m Msg) Nack(why Nack) error {
 	in.r.mu.Lock()
 	defer in.r.mu.Unlock()
 	switch f := o.flight(); {
-	case f == nil || o.ranOutLocked(true):
+	case f == nil || in.r.leases.ranOutLocked(o, true):
 	case f.state != handling:
 		return nil
 	default:
@@ -79,7 +79,7 @@ func (in *inbound) refuseLocked(tag uint64, why Nack) bool {
 // ackLocked takes what the application acknowledges. r.mu is held.
 func (r *receiver) ackLocked(o *origin) {
 	switch f := o.flight(); {
-	case r.leases != nil && o.ranOutLocked(true):
+	case r.leases.ranOutLocked(o, true):
 	case f != nil:
 		r.once.ackLocked(f)
 	default:
@@ -90,7 +90,7 @@ func (r *receiver) ackLocked(o *origin) {
 // lateLocked returns the error for what comes too late to be said. receiver.mu is held.
 func (o *origin) lateLocked(op string) error {
 	switch f := o.flight(); {
-	case o.ranOutLocked(op != "extend"):
+	case o.in.r.leases.ranOutLocked(o, op != "extend"):
 		return &Error{Op: op, Peer: o.peer.address, Err: ErrLease}
 	case f != nil && op != "nack":
 		return o.in.r.once.lateLocked(f, op)

@@ -41,6 +41,8 @@ func newLeases(r *receiver) *leases {
 	return &leases{r: r, epoch: time.Now()}
 }
 
+func (l *leases) now() term { return term(time.Since(l.epoch)) }
+
 // terms returns what the messages of an arrival need.
 func (l *leases) terms(msgs int) []term {
 	if l == nil {
@@ -49,13 +51,8 @@ func (l *leases) terms(msgs int) []term {
 	return make([]term, msgs)
 }
 
-// term returns the message's, nil if it has none.
-func (o *origin) term() *term {
-	if o.terms == nil {
-		return nil
-	}
-	return &o.terms[o.nth]
-}
+// term returns the message's, where there are leases.
+func (o *origin) term() *term { return &o.terms[o.nth] }
 
 // Extend begins the lease of the message anew, at its full length (WithLease): the handler is at work on it. It is ErrLease when the lease has run out, and ErrPeerGone
 // when the connection that the message came on has ended: others have it then, or will, and the handler had better stop. It returns nil when the
@@ -80,7 +77,7 @@ func (m Msg) Extend() error {
 // beginLocked has the lease of a message end in its full length from now.
 func (l *leases) beginLocked(o *origin) {
 	length := l.r.c.cfg.lease
-	end := term(time.Since(l.epoch) + length)
+	end := l.now() + term(length)
 	*o.term() = end
 	if len(l.queue) == cap(l.queue) {
 		l.queue = slices.DeleteFunc(l.queue, func(q lease) bool { return !q.runsLocked() })
@@ -124,7 +121,7 @@ func (l *leases) armLocked(d time.Duration) {
 	l.armed = true
 }
 
-// tick gives back the messages whose leases have run out.
+// tick has that done in time which nobody was late for.
 func (l *leases) tick() {
 	r := l.r
 	r.mu.Lock()
@@ -133,7 +130,15 @@ func (l *leases) tick() {
 	if l.stopped {
 		return
 	}
-	now := term(time.Since(l.epoch))
+	now := l.now()
+	l.expireLocked(now)
+	if len(l.queue) > 0 {
+		l.armLocked(time.Duration(l.queue[0].end - now))
+	}
+}
+
+// expireLocked gives back the messages whose leases have run out by now.
+func (l *leases) expireLocked(now term) {
 	out := map[*inbound]uint64{}
 	l.queue = slices.DeleteFunc(l.queue, func(q lease) bool {
 		if q.runsLocked() && q.end > now {
@@ -147,10 +152,7 @@ func (l *leases) tick() {
 		return true
 	})
 	for in, n := range out {
-		r.c.hub.emit(Event{Kind: LeaseExpired, Endpoint: in.p.endpoint, Peer: in.peer, Count: n})
-	}
-	if len(l.queue) > 0 {
-		l.armLocked(time.Duration(l.queue[0].end - now))
+		l.r.c.hub.emit(Event{Kind: LeaseExpired, Endpoint: in.p.endpoint, Peer: in.peer, Count: n})
 	}
 }
 
@@ -198,14 +200,22 @@ func (l *leases) stopLocked() {
 }
 
 // ranOutLocked reports whether the message's lease has run out, and counts that it is settled too late.
-func (o *origin) ranOutLocked(settles bool) bool {
-	t := o.term()
-	if t == nil || *t >= 0 {
+func (l *leases) ranOutLocked(o *origin, settles bool) bool {
+	return l != nil && l.lateLocked(o.term(), settles)
+}
+
+func (l *leases) lateLocked(t *term, settles bool) bool {
+	if *t > 0 { // the timer may be late itself
+		if now := l.now(); now >= *t {
+			l.expireLocked(now)
+		}
+	}
+	if *t >= 0 {
 		return false
 	}
 	if settles && *t == ranOut {
 		*t = tooLate
-		o.in.r.acks.counts.LateIn++
+		l.r.acks.counts.LateIn++
 	}
 	return true
 }

@@ -2,9 +2,11 @@ package socket
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // What leases remember is bounded by what is open: not by how many messages are settled behind one that is not, nor by how often it is extended. Their time is that of
@@ -32,4 +34,34 @@ func TestLease_Memory(t *testing.T) {
 	assert.Contains(t, r.leases.epoch.String(), "m=", "the monotonic clock")
 	r.mu.Unlock()
 	assert.NoError(t, p.Close())
+}
+
+// What is said when a lease is over is too late, also where nobody has noticed yet since the timer itself is late.
+func TestLease_TimerThatIsLate(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]func(Msg) error{"ack": Msg.Ack, "nack": func(m Msg) error { return m.Nack(Nack{}) }, "extend": Msg.Extend} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := NewPull(WithAck(), WithLease(time.Hour))
+				r := &p.receiver
+				in := &inbound{r: r, p: &pipe{}, peer: &Peer{}, open: true}
+				in.state.Grant(2, 2)
+				_, err := in.state.Deliver(2)
+				require.NoError(t, err)
+				s := &source{in: in, peer: in.peer, tag: 1, terms: r.leases.terms(2)}
+				for i := range uint32(2) {
+					r.leases.begin(&origin{source: s, nth: i})
+				}
+				require.NoError(t, Msg{from: &origin{source: s}}.Ack())
+				r.leases.timer.Stop()
+				<-time.After(time.Hour)
+				assert.ErrorIs(t, late(Msg{from: &origin{source: s, nth: 1}}), ErrLease)
+				assert.NoError(t, late(Msg{from: &origin{source: s}}), "which was settled in time")
+				c := r.acks.counts
+				assert.Equal(t, []uint64{1, 1, 0}, []uint64{c.AckedIn, c.ExpiredIn, c.NackedIn})
+				require.NoError(t, p.Close())
+			})
+		})
+	}
 }

@@ -285,3 +285,42 @@ func TestDurableSubscriberBeginsWhereItIsTold(t *testing.T) {
 		drained(t, p, name)
 	}
 }
+
+// Events have leases, as work has: one whose handler hangs goes to another of the name, and one context is that of all its handlers.
+func TestFault27_EventsWithLeases(t *testing.T) {
+	t.Parallel()
+	p, addr := logged(t, filepath.Join(t.TempDir(), "log"))
+	durable := pubsub.WithDurable("billing", spool.Beginning())
+	hook, _ := errorHook()
+	slow := pubsub.NewSubscriber(durable, patterns.WithLease(100*time.Millisecond), hook)
+	contexts := make(chan context.Context, 2)
+	for range 2 {
+		_, err := pubsub.Subscribe(slow, "orders", func(ctx context.Context, _ string, _ Created) error {
+			select {
+			case contexts <- ctx:
+			default:
+			}
+			return context.Cause(wait(ctx))
+		})
+		require.NoError(t, err)
+	}
+	require.NoError(t, slow.Connect(addr))
+	run(t, slow)
+	require.NoError(t, p.Publish(within(t), "orders", Created{1}))
+	require.ErrorIs(t, context.Cause(wait(<-contexts)), socket.ErrLease)
+	require.ErrorIs(t, context.Cause(wait(<-contexts)), socket.ErrLease)
+	slow.Pause()
+	other := pubsub.NewSubscriber(durable, hook)
+	_, _, seen := subscribe[Created](t, other, "orders")
+	require.NoError(t, other.Connect(addr))
+	run(t, other)
+	assert.Equal(t, Created{1}, <-seen)
+	drained(t, p, "billing")
+	assert.NotZero(t, slow.Counts().Unanswered)
+	assert.ErrorIs(t, pubsub.NewSubscriber(patterns.WithLease(1)).Connect(addr), socket.ErrOption, "no WithDurable")
+}
+
+func wait(ctx context.Context) context.Context {
+	<-ctx.Done()
+	return ctx
+}

@@ -40,7 +40,7 @@ type Subscription struct {
 }
 
 // subscriberUses are the options a Subscriber has a use for.
-const subscriberUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.Prefetch | conf.KeyOrdered | conf.Subscribing
+const subscriberUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.Prefetch | conf.KeyOrdered | conf.Leased | conf.Subscribing
 
 const (
 	// defaultPrefetch is as for workers: handlers of a millisecond stay busy, and who joins a durable name finds something to do.
@@ -57,6 +57,7 @@ func NewSubscriber(opts ...patterns.Option) *Subscriber {
 	s.loop = intake.New(source{s}, c.OnError)
 	if c.Events.Durable {
 		s.loop.Acknowledged()
+		s.loop.Leased(c.Lease)
 	}
 	if c.Events.Gaps {
 		s.gaps = newGaps(c.Events.Grace, s.missing)
@@ -76,6 +77,9 @@ func subscribingOptions(c *conf.Config) (opts []socket.Option) {
 		opts = append(opts, socket.WithAckCredit(c.Prefetch, prefetchBytes))
 	case given:
 		opts = append(opts, socket.WithRecvHWM(c.Prefetch))
+	}
+	if c.Lease > 0 {
+		opts = append(opts, socket.WithLease(c.Lease))
 	}
 	if c.Events.Durable && c.KeyOrder != nil {
 		opts = append(opts, socket.WithKeyOrder())

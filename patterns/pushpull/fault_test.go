@@ -37,7 +37,7 @@ func following(note func(d *patterns.Delivery)) patterns.Option {
 	})
 }
 
-// There are no leases that run out: a message stays with the worker that has it for as long as that lives, however slow the handler is, and
+// Without a lease a message stays with the worker that has it for as long as that lives, however slow the handler is, and
 // goes to one other when it ends.
 func TestFault27_ASlowHandlerIsAloneWhileItsWorkerLives(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ const defaultPrefetch = 256
 const prefetchBytes = 8 << 20
 
 // workerUses are the options a Worker has a use for.
-const workerUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.AtLeastOnce | conf.Windowed |
+const workerUses = conf.Concurrency | conf.OnError | conf.AnyType | conf.Middleware | conf.AtLeastOnce | conf.Windowed | conf.Leased |
 	conf.Prefetch | conf.KeyOrdered | conf.Priorities
 
 // NewWorker returns a Worker. It uses nothing but the directory of a window until Bind or Connect; end it with Shutdown or Close.
@@ -42,6 +42,7 @@ func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 	w.loop = intake.New(w.Pull, c.OnError)
 	if c.AtLeastOnce {
 		w.loop.Acknowledged()
+		w.loop.Leased(c.Lease)
 	} else {
 		w.loop.Batched(w.Pull)
 	}
@@ -60,7 +61,7 @@ func pulling(c *conf.Config, t reflect.Type, wrong error) (opts []socket.Option)
 	}
 	switch {
 	case c.AtLeastOnce:
-		opts = append(opts, socket.WithAck(), socket.WithManualAck(), socket.WithAckCredit(c.Prefetch, prefetchBytes))
+		opts = append(opts, socket.WithAck(), socket.WithManualAck(), socket.WithAckCredit(c.Prefetch, prefetchBytes), socket.WithLease(c.Lease))
 	case given:
 		opts = append(opts, socket.WithRecvHWM(c.Prefetch))
 	}
@@ -128,7 +129,7 @@ func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v
 	switch {
 	case w.order != nil:
 		return w.order.Run(ctx, w.conf.Concurrency, intake.Steps{Open: w.open, Handle: handled})
-	case len(w.conf.Middleware) == 0 && w.conf.Schemas == nil:
+	case len(w.conf.Middleware) == 0 && w.conf.Schemas == nil && w.conf.Lease == 0: // whose contexts are of each message
 		return w.loop.Run(ctx, w.conf.Concurrency, func() intake.Handler { return newHand(w, handler).handle })
 	}
 	return w.loop.Run(ctx, w.conf.Concurrency, intake.Alike(func(ctx context.Context, m socket.Msg) {

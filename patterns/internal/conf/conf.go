@@ -31,6 +31,7 @@ const (
 	AtLeastOnce
 	Spooled
 	Windowed
+	Leased
 	Prefetch
 	KeyOrdered
 	Priorities
@@ -84,6 +85,9 @@ func Make[O ~func(*Config) error](maker string, uses Uses, defaults Config, opts
 	var errs []error
 	for _, opt := range opts {
 		errs = append(errs, opt(&c))
+	}
+	if c.Lease > 0 && (c.KeyOrder != nil || c.Priorities) {
+		errs = append(errs, fmt.Errorf("%w: WithLease excludes WithKeyOrder and WithPriorities: leases would run out while messages wait for their turn here", socket.ErrOption))
 	}
 	return c, errors.Join(errs...)
 }

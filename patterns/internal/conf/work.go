@@ -12,7 +12,8 @@ type Work struct {
 	AtLeastOnce bool
 	Spool       *Spool  // nil for none
 	Window      *Window // nil for none
-	Prefetch    int     // zero for the default
+	Lease       time.Duration
+	Prefetch    int // zero for the default
 	KeyOrder    *KeyOrder
 	Priorities  bool
 	DeadLetters func(number uint64, reason string, attempts int, e *codec.Envelope, frames [][]byte)

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -31,6 +32,7 @@ type Loop struct {
 	sock    Socket
 	onError func(ctx context.Context, err error)
 	acked   bool            // see Acknowledged
+	lease   time.Duration   // see Leased; zero for none
 	taking  context.Context // ends when no more is to be taken
 	stop    context.CancelFunc
 	given   context.Context // ends when work in hand is given up
@@ -180,7 +182,10 @@ func (l *Loop) handleHeld(receiving context.Context, r *run, handle Handler) {
 
 func (l *Loop) handle(r *run, m socket.Msg, handle Handler) {
 	l.inHand.Add(1)
-	if handle(r.work, m) {
+	switch {
+	case l.lease > 0 && m.NeedsAck():
+		l.handleLeased(r.work, m, handle)
+	case handle(r.work, m):
 		m.Release()
 	}
 	l.inHand.Add(-1)

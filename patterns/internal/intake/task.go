@@ -109,10 +109,10 @@ func (l *Loop) Answer(m socket.Msg, err error) {
 	l.answered(m.Nack(why))
 }
 
-// answered takes care of an answer that could not be given. One to a connection that has ended is no news: the socket counts it, and the
+// answered takes care of an answer that could not be given. One to a connection that has ended, or about a message whose lease has, is no news: the socket counts it, and the
 // message comes again. A window that failed ends Run, by the error of Recv.
 func (l *Loop) answered(err error) {
-	if errors.Is(err, socket.ErrPeerGone) {
+	if errors.Is(err, socket.ErrPeerGone) || errors.Is(err, socket.ErrLease) {
 		l.unanswered.Add(1)
 	}
 }
