@@ -117,6 +117,8 @@ func (e Event) String() string {
 		s += fmt.Sprintf(" in %s", e.RetryIn.Round(time.Millisecond))
 	case Dropped:
 		s += fmt.Sprintf(" %d (%s)", e.Count, e.Reason)
+	case LeaseExpired:
+		s += fmt.Sprintf(" of %d", e.Count)
 	case SpoolTorn, WindowTorn:
 		s += fmt.Sprintf(": %d bytes cut off", e.Count)
 	}

@@ -21,7 +21,7 @@ func LogTo(l *slog.Logger) func(Event) {
 
 func (e Event) level() slog.Level {
 	switch e.Kind {
-	case HandshakeFailed, AcceptFailed, Dropped, GaveUp, ReloadFailed, Forbidden, DeadLettered, SpoolTrouble, WindowTrouble, Missed, Conflicted:
+	case HandshakeFailed, AcceptFailed, Dropped, GaveUp, ReloadFailed, Forbidden, DeadLettered, SpoolTrouble, WindowTrouble, Missed, Conflicted, LeaseExpired:
 		return slog.LevelWarn
 	case Listening, Unbound, Connected, SpoolTorn, WindowTorn:
 		return slog.LevelInfo
@@ -60,6 +60,8 @@ func (e Event) attrs() (attrs []slog.Attr) {
 		attrs = append(attrs, slog.Duration("retry_in", e.RetryIn.Round(time.Millisecond)))
 	case Dropped:
 		attrs = append(attrs, slog.Uint64("count", e.Count), slog.String("reason", e.Reason.String()))
+	case LeaseExpired:
+		attrs = append(attrs, slog.Uint64("count", e.Count))
 	case SpoolTorn, WindowTorn:
 		attrs = append(attrs, slog.Uint64("bytes", e.Count))
 	}
