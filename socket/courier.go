@@ -50,6 +50,7 @@ type courier struct {
 	ready   []retry   // to be delivered again now, in the order of numbers
 	waiting retries   // to be delivered again later
 	doomed  []retry   // to be buried
+	burial  time.Time // not before; zero while letters can be written
 	top     uint64    // the highest number that was handed out
 	looked  time.Time // when new messages were looked for last
 }
@@ -78,7 +79,7 @@ func (n *courierCounts) add(o courierCounts) {
 type courierNews struct {
 	dead    *DeadLetter
 	gap     *spool.Gap // lost, and acknowledged
-	trouble error      // the spool cannot be read, or a letter not be written; it is tried again
+	trouble error      // the spool cannot be read, or, which is said when it begins, letters not be written; it is tried again
 	settled bool       // positions moved
 }
 
@@ -212,6 +213,9 @@ func (c *courier) pause(err error) time.Duration {
 	if len(c.waiting) > 0 {
 		pause = min(pause, time.Until(c.waiting[0].due))
 	}
+	if len(c.doomed) > 0 {
+		pause = min(pause, time.Until(c.burial))
+	}
 	return pause
 }
 
@@ -268,7 +272,7 @@ func (c *courier) next() (*reading, error) {
 	if len(c.ready) > 0 {
 		return c.nextAgain()
 	}
-	if len(c.waiting) >= maxWaiting {
+	if len(c.waiting)+len(c.doomed) >= maxWaiting {
 		return nil, errNoRoom
 	}
 	if c.ahead.held {

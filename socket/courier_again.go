@@ -20,7 +20,6 @@ type retry struct {
 	failed  int
 	due     time.Time
 	reason  string
-	doomed  bool // it is to be buried
 }
 
 // retries wait for their time, as a heap.
@@ -68,11 +67,7 @@ func (c *courier) takeBack(back []returned) {
 	}
 	now := time.Now()
 	for len(c.waiting) > 0 && !c.waiting[0].due.After(now) {
-		if r := heap.Pop(&c.waiting).(retry); r.doomed {
-			c.doomed = append(c.doomed, r)
-		} else {
-			c.ready = append(c.ready, r)
-		}
+		c.ready = append(c.ready, heap.Pop(&c.waiting).(retry))
 	}
 	if len(c.ready) > before {
 		slices.SortFunc(c.ready, func(a, b retry) int { return compareNumbers(a.number, b.number) })
@@ -180,9 +175,12 @@ func (c *courier) find(n uint64) (bool, error) {
 	}
 }
 
-// bury writes the letters of messages that are given up, and reports whether there were any. A letter that cannot be written is
-// tried again later: until it is the message stays where it is.
+// bury writes the letters of messages that are given up, and reports whether there were any. When one cannot be written, which is said if it could be before, they are
+// tried again later, others first: until then the messages stay where they are.
 func (c *courier) bury(ctx context.Context) (buried bool) {
+	if time.Now().Before(c.burial) {
+		return false
+	}
 	for len(c.doomed) > 0 {
 		r := c.doomed[0]
 		c.doomed = c.doomed[1:]
@@ -192,13 +190,16 @@ func (c *courier) bury(ctx context.Context) (buried bool) {
 			err = c.from.Bury(ctx, c.again.rec, r.reason)
 		}
 		if err != nil {
-			r.due, r.doomed = time.Now().Add(troublePause), true
-			heap.Push(&c.waiting, r)
-			c.tell(courierNews{trouble: err})
+			c.doomed = append(c.doomed, r)
+			if c.burial.IsZero() {
+				c.tell(courierNews{trouble: err})
+			}
+			c.burial = time.Now().Add(troublePause)
 			return buried
 		}
 		c.drop(r.number)
 		if found {
+			c.burial = time.Time{}
 			c.mu.Lock()
 			c.counts.buried++
 			c.mu.Unlock()

@@ -2,7 +2,6 @@ package socket
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -144,12 +143,24 @@ type courierTest struct {
 var evenRetry = retryPolicy{min: time.Second, max: 8 * time.Second, random: func() float64 { return 0.5 }}
 
 func newCourierTest(t *testing.T, disk *spooltest.Mem, o spool.Options, policy retryPolicy) *courierTest {
+	log, from := openQueue(t, disk, o)
+	k := newCourierTestFrom(t, log, from, policy)
+	k.disk = disk
+	return k
+}
+
+func openQueue(t *testing.T, fs spool.FS, o spool.Options) (*spool.Log, SpoolConsumer) {
 	o.SegmentSize = 64 << 10
-	log, err := spool.OpenFS(disk, o)
+	log, err := spool.OpenFS(fs, o)
 	require.NoError(t, err)
 	from, err := SpoolOf(log).Consumer("", spool.Beginning())
 	require.NoError(t, err)
-	k := &courierTest{t: t, disk: disk, log: log}
+	return log, from
+}
+
+// newCourierTestFrom is newCourierTest for a log that is open.
+func newCourierTestFrom(t *testing.T, log *spool.Log, from SpoolConsumer, policy retryPolicy) *courierTest {
+	k := &courierTest{t: t, log: log}
 	k.c = newCourier(from, policy, func(n courierNews) {
 		if !n.settled {
 			k.news = append(k.news, n)
@@ -373,31 +384,6 @@ func TestCourier_PassesOverWhatNobodyWants(t *testing.T) {
 	<-c.over
 	floor, _ := from.Position()
 	assert.GreaterOrEqual(t, floor, uint64(2998))
-}
-
-// TestCourier_KeepsWhatCannotBeBuried: the message stays in the spool, and the letter is written once it can be.
-func TestCourier_KeepsWhatCannotBeBuried(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		k := newCourierTest(t, spooltest.NewMem(), spool.Options{}, evenRetry)
-		p := newPeer(k.c, 10)
-		k.send(2)
-		p.numbers(t, 2)
-		k.disk.SetRoom(0)
-		p.fail(1, rejected, 0, "no")
-		p.settle(2)
-		time.Sleep(10*troublePause + time.Millisecond)
-		_, pending := k.c.from.Position()
-		assert.Equal(t, uint64(1), pending)
-		k.disk.SetRoom(1 << 30)
-		time.Sleep(2 * troublePause)
-		_, pending = k.ended()
-		assert.Zero(t, pending)
-		require.Greater(t, len(k.news), 5)
-		assert.Error(t, k.news[0].trouble)
-		assert.False(t, errors.Is(k.news[0].trouble, spool.ErrFailed))
-		assert.NotNil(t, k.news[len(k.news)-1].dead)
-	})
 }
 
 // TestCourier_BoundsWhatWaits: a receiver that refuses everything does not make the courier read the whole spool.

@@ -136,15 +136,9 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 	l := c.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p, err := c.positionLocked()
+	p, err := c.ackableLocked(lo, hi)
 	if err != nil {
 		return err
-	}
-	if lo == 0 || hi < lo || hi > l.written {
-		return fmt.Errorf("acknowledge %d to %d of %d: %w", lo, hi, l.written, ErrNumber)
-	}
-	if l.state.ranges >= maxRanges && p.acked.apart(lo, hi) {
-		return fmt.Errorf("acknowledge %d to %d: %d ranges lie apart: %w", lo, hi, l.state.ranges, ErrFull)
 	}
 	if l.state.ack(p, lo, hi) {
 		l.soonLocked()
@@ -153,6 +147,28 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 		}
 	}
 	return nil
+}
+
+// ackable returns why messages lo to hi cannot be acknowledged now.
+func (c *Consumer) ackable(lo, hi uint64) error {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	_, err := c.ackableLocked(lo, hi)
+	return err
+}
+
+func (c *Consumer) ackableLocked(lo, hi uint64) (*position, error) {
+	l := c.l
+	p, err := c.positionLocked()
+	switch {
+	case err != nil:
+		return nil, err
+	case lo == 0 || hi < lo || hi > l.written:
+		return nil, fmt.Errorf("acknowledge %d to %d of %d: %w", lo, hi, l.written, ErrNumber)
+	case l.state.ranges >= maxRanges && p.acked.apart(lo, hi):
+		return nil, fmt.Errorf("acknowledge %d to %d: %d ranges lie apart: %w", lo, hi, l.state.ranges, ErrFull)
+	}
+	return p, nil
 }
 
 // Fail counts a failed delivery of message n and returns how many there were, this one included. The count is

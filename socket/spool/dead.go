@@ -73,6 +73,9 @@ const maxReason = 4 << 10
 // returns when the letter is on disk; until then the message stays. After a crash before the acknowledgement is on disk, too (see Consumer), there
 // is a letter of a message that is still delivered, never neither: buried again, it has one letter more for each such crash.
 func (d *Dead) Bury(ctx context.Context, c *Consumer, r Record, reason string) error {
+	if err := c.ackable(r.Number, r.Number); err != nil { // or it would have a letter more each time that this is tried
+		return fmt.Errorf("bury message %d: %w", r.Number, err)
+	}
 	reason = reason[:min(len(reason), maxReason)]
 	b := binary.AppendUvarint(nil, cmp.Or(r.Origin, r.Number))
 	b = binary.AppendUvarint(b, uint64(r.Incarnation))

@@ -179,6 +179,10 @@ func TestRangesAreBounded(t *testing.T) {
 	l.mu.Unlock()
 	require.ErrorIs(t, l.Queue().Ack(15, 15), ErrFull)
 	assert.False(t, l.Queue().Acked(15))
+	dead, err := l.Dead()
+	require.NoError(t, err)
+	require.ErrorIs(t, dead.Bury(t.Context(), l.Queue(), Record{Number: 15}, "no"), ErrFull)
+	assert.Zero(t, dead.Len(), "a letter of what stays")
 	for _, c := range [][2]uint64{{12, 12}, {4, 4}, {7, 9}, {5, 8}, {1, 1}, {2, 3}} { // next to what is there
 		require.NoError(t, l.Queue().Ack(c[0], c[1]))
 	}

@@ -1,0 +1,109 @@
+package socket
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+// told returns what the courier has said since it was asked last, in words.
+func (k *courierTest) told() (all []string) {
+	synctest.Wait()
+	for _, n := range k.news {
+		if n.dead != nil {
+			all = append(all, fmt.Sprint("buried ", n.dead.Number))
+		} else {
+			all = append(all, "trouble")
+		}
+	}
+	k.news = nil
+	return all
+}
+
+// failing is a file layer in memory of which the calls named fail while it is on.
+func failing(calls func(op, name string) bool) (fs spool.FS, on *atomic.Bool) {
+	on = &atomic.Bool{}
+	return &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, name string) error {
+		if on.Load() && calls(op, name) {
+			return spooltest.ErrNoSpace
+		}
+		return nil
+	}}, on
+}
+
+// TestCourier_KeepsWhatCannotBeBuried: while no letter can be written the messages stay in the spool, and it is said once. When they can all are written, and when it begins again that is said again.
+func TestCourier_KeepsWhatCannotBeBuried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs, full := failing(func(op, name string) bool { return op == "allocate" && strings.HasPrefix(name, "dead/") })
+		log, from := openQueue(t, fs, spool.Options{})
+		k := newCourierTestFrom(t, log, from, evenRetry)
+		p := newPeer(k.c, 6)
+		for range 6 { // letters fill a segment each
+			_, err := log.Append(t.Context(), make([]byte, 40<<10))
+			require.NoError(t, err)
+		}
+		p.numbers(t, 6)
+		for _, three := range [][]uint64{{1, 2, 3}, {4, 5, 6}} {
+			full.Store(true)
+			for _, n := range three {
+				p.fail(n, rejected, 0, "no")
+				synctest.Wait()
+			}
+			time.Sleep(10 * troublePause)
+			told := k.told() // there may be a segment ahead, for one letter
+			require.NotEmpty(t, told)
+			assert.Equal(t, "trouble", told[len(told)-1])
+			assert.NotContains(t, told[:len(told)-1], "trouble")
+			assert.Equal(t, 7-three[0]-uint64(len(told)-1), log.Queue().Pending())
+			full.Store(false)
+			time.Sleep(3 * troublePause) // the log of the letters looks for room once a second itself
+			assert.NotContains(t, k.told(), "trouble")
+			assert.Equal(t, 6-three[2], log.Queue().Pending())
+		}
+		assert.Equal(t, uint64(6), k.c.counted().buried)
+		k.stop()
+	})
+}
+
+// pickyBurier buries all but one message.
+type pickyBurier struct {
+	SpoolConsumer
+	not uint64
+}
+
+func (b pickyBurier) Bury(ctx context.Context, r spool.Record, reason string) error {
+	if r.Number == b.not {
+		return ErrTooLarge
+	}
+	return b.SpoolConsumer.Bury(ctx, r, reason)
+}
+
+// TestCourier_OneThatCannotBeBuried keeps no others from it.
+func TestCourier_OneThatCannotBeBuried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, from := openQueue(t, spooltest.NewMem(), spool.Options{})
+		k := newCourierTestFrom(t, log, pickyBurier{from, 1}, evenRetry)
+		p := newPeer(k.c, 3)
+		k.send(3)
+		for _, n := range p.numbers(t, 3) {
+			p.fail(n, rejected, 0, "no")
+			synctest.Wait()
+		}
+		time.Sleep(2 * troublePause)
+		assert.Equal(t, []string{"trouble", "buried 2", "buried 3", "trouble"}, k.told())
+		_, pending := k.ended()
+		assert.Equal(t, uint64(1), pending)
+	})
+}
