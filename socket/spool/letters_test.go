@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,7 +46,11 @@ func (c *clerk) note(what func(b *books)) {
 	what(&c.books)
 }
 
+// open closes what was open before.
 func (c *clerk) open(fs spool.FS) (err error) {
+	if c.log != nil {
+		_ = c.log.Close()
+	}
 	if c.log, err = spool.OpenFS(fs, small); err == nil {
 		c.dead, err = c.log.Dead()
 	}
@@ -104,7 +109,7 @@ func (c *clerk) purge(l spool.Letter) error {
 	return c.dead.Purge(l.Number, l.Number)
 }
 
-// work does with dead letters all there is to do: each log turns, and each lets segments go.
+// work does with dead letters all there is to do: each log turns, and each lets segments go. It goes on after errors, as users do: it tries again, later, and opens again what has failed.
 func (c *clerk) work(fs spool.FS) error {
 	for _, step := range []func() error{
 		func() error { return c.open(fs) },
@@ -118,11 +123,28 @@ func (c *clerk) work(fs spool.FS) error {
 		func() error { return c.log.Release(c.ctx) },
 		func() error { return c.log.Close() },
 	} {
-		if err := step(); err != nil {
+		if err := c.insist(fs, step); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// insist takes a step, up to three times.
+func (c *clerk) insist(fs spool.FS, step func() error) (err error) {
+	for range 3 {
+		if err = step(); err == nil || errors.Is(err, spool.ErrClosed) {
+			return nil
+		}
+		time.Sleep(2 * time.Second) // logs look for room once a second
+		if !errors.Is(err, spool.ErrFailed) {
+			continue
+		}
+		if err := c.open(fs); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // check looks for what must be there, in a spool that is open, and returns what is pending.
