@@ -91,6 +91,9 @@ func (s *soaked) calm(t *testing.T) {
 	assert.Equal(t, log.Next()-1, log.Queue().Floor())
 	require.Eventually(t, func() bool { return log.Stats().Bytes <= 2*smallSpool.SegmentSize }, sockettest.Timeout, time.Millisecond)
 	require.NoError(t, log.Close())
+	report, err := spool.VerifyFS(s.disk)
+	require.NoError(t, err)
+	assert.Empty(t, report.Damage)
 }
 
 func (s *soaked) startPull(t *testing.T, endpoint string) {

@@ -56,14 +56,16 @@ func newSoakName(t *testing.T, name, dir string, members int) *soakName {
 		n.receive(t, m)
 		m.chaos = sockettest.NewChaos(t, m.endpoint)
 	}
-	t.Cleanup(func() {
-		for _, m := range n.members {
-			_ = m.receiver.Close()
-			<-m.done
-		}
-		require.NoError(t, n.window.Close())
-	})
+	t.Cleanup(func() { _ = n.close() }) // of a test that fails
 	return n
+}
+
+func (n *soakName) close() error {
+	for _, m := range n.members {
+		_ = m.receiver.Close()
+		<-m.done
+	}
+	return n.window.Close()
 }
 
 // remember opens the window.

@@ -50,6 +50,7 @@ func soakNames(t *testing.T, options spool.Options, names map[string]int) {
 			requireFlat(t, before, footprintOf(t, diskUse(t, l.dir)))
 		}
 	}
+	l.end(t)
 	t.Logf("%d rounds, %d messages, %+v, first %+v, last %+v", l.round, l.sent, l.tally, before, footprintOf(t, diskUse(t, l.dir)))
 }
 
@@ -97,7 +98,7 @@ func newSoakLine(t *testing.T, r *rand.Rand, options spool.Options, names map[st
 		}
 	}
 	l.open(t)
-	t.Cleanup(func() { _ = l.sender.Close() })
+	t.Cleanup(func() { _ = l.sender.Close() }) // of a test that fails
 	return l
 }
 
@@ -196,6 +197,37 @@ func (l *soakLine) settled(t *testing.T) {
 		}
 		return behind == 0 && (l.options.Kind != spool.Topic || len(s.Durables) == len(l.names))
 	}, sockettest.Timeout, time.Millisecond)
+}
+
+// end closes everything, looks that nothing is damaged, and that the disk is given back: of a queue, and of dead letters, to two segments, of a topic and of windows to what they are told to keep.
+func (l *soakLine) end(t *testing.T) {
+	require.NoError(t, l.sender.Close())
+	requireSound(t, l.log())
+	keeps := 2 * l.options.SegmentSize
+	if l.options.Kind == spool.Topic {
+		keeps += l.options.Retention.Bytes
+	}
+	log, err := spool.Open(l.log(), l.options)
+	require.NoError(t, err)
+	_, err = log.Dead()
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return log.Stats().Bytes <= keeps && diskUse(t, filepath.Join(l.log(), "dead")) <= 2*l.options.SegmentSize
+	}, sockettest.Timeout, time.Millisecond)
+	require.NoError(t, log.Close())
+	for _, n := range l.names {
+		require.NoError(t, n.close())
+		requireSound(t, n.dir)
+	}
+}
+
+// requireSound: nothing is damaged in a spool, a log or a window that nobody uses.
+func requireSound(t *testing.T, dir string) {
+	t.Helper()
+	report, err := spool.Verify(dir)
+	require.NoError(t, err)
+	require.Empty(t, report.Damage)
+	require.Empty(t, report.Quarantined)
 }
 
 func (l *soakLine) refuse(is bool) {
