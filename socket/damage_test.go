@@ -48,6 +48,18 @@ func troubles(kind socket.EventKind) (<-chan socket.Event, socket.Option) {
 	})
 }
 
+// nextOf returns the next event.
+func nextOf(t *testing.T, events <-chan socket.Event) socket.Event {
+	t.Helper()
+	select {
+	case e := <-events:
+		return e
+	case <-limit(t).Done():
+		require.Fail(t, "no event")
+		return socket.Event{}
+	}
+}
+
 // TestDamage_PositionsThatGoBack: when what a log knew of acknowledgements cannot be read, the socket that opens it says so, before what was acknowledged is sent again. One that
 // opens a sound log says nothing.
 func TestDamage_PositionsThatGoBack(t *testing.T) {
@@ -93,7 +105,7 @@ func TestDamage_PositionsThatGoBack(t *testing.T) {
 			hurt(t, dir, acknowledge(4), log.Close)
 			events, option := troubles(socket.SpoolTrouble)
 			s, got := open(option)
-			e := <-events
+			e := nextOf(t, events)
 			require.ErrorIs(t, e.Err, spool.ErrDamaged)
 			assert.ErrorContains(t, e.Err, "00000000000000000001.seg: bytes ")
 			assert.True(t, s.Stats().Spool.Recovery.AcksLost())
@@ -141,12 +153,12 @@ func TestDamage_MarksThatAreMissing(t *testing.T) {
 	require.NoError(t, err)
 	events, option := troubles(socket.WindowTrouble)
 	closing(t, windowed(t, w, option))
-	assert.EqualValues(t, 1, (<-events).Count, "also of one that is open already")
+	assert.EqualValues(t, 1, nextOf(t, events).Count, "also of one that is open already")
 	require.NoError(t, w.Close())
 
 	events, option = troubles(socket.WindowTrouble)
 	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0), socket.WithWindow(dir, spool.WindowOptions{}), option)
-	e := <-events
+	e := nextOf(t, events)
 	require.ErrorIs(t, e.Err, spool.ErrDamaged)
 	assert.ErrorContains(t, e.Err, "marks missing: 1")
 	assert.EqualValues(t, 1, e.Count)
@@ -312,7 +324,7 @@ func TestDamage_OfAMessage(t *testing.T) {
 		if w.kind == spool.Topic {
 			assert.Equal(t, []int{lost, lost}, missed)
 		} else {
-			e := <-events
+			e := nextOf(t, events)
 			assert.Equal(t, [2]uint64{uint64(socket.DropDamaged), 1}, [2]uint64{uint64(e.Reason), e.Count})
 			assert.EqualValues(t, 1, sender.Stats().Dropped[socket.DropDamaged])
 		}

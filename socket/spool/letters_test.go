@@ -214,7 +214,7 @@ func TestLettersSurviveCrashes(t *testing.T) {
 	t.Parallel()
 	disk, outages := spooltest.NewMem(), make(chan outage)
 	rng, later := rand.New(rand.NewPCG(14, 15)), rand.New(rand.NewPCG(16, 17))
-	c := newClerk(bounded(t), books{there: make(map[uint64]bool), buried: make(map[uint64]int)})
+	c := newClerk(t.Context(), books{there: make(map[uint64]bool), buried: make(map[uint64]int)})
 	fs := &spooltest.Faulty{FS: disk, Before: func(call int64, _, _ string) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
