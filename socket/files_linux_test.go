@@ -1,10 +1,14 @@
 package socket_test
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,22 +21,75 @@ import (
 )
 
 // TestFiles_NoneStayOpen: who opens and closes spools, logs and windows again and again, with traffic and dead letters, has no file or connection more open, and no goroutine more, than
-// before: 40 times, or 200 with SOAK (make soak). It is not parallel: those of the whole process are counted.
+// before: 40 times, or 200 with SOAK (make soak). Nor has who is refused, as often for each reason. It is not parallel: those of the whole process are counted.
 func TestFiles_NoneStayOpen(t *testing.T) {
-	openAndClose(t, t.TempDir())                     // what a process opens once for all, as to wait for connections, is there afterwards
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it closes files that nobody has closed
-	files, goroutines := openFiles(), runtime.NumGoroutine()
+	openAndClose(t, t.TempDir()) // what a process opens once for all, as to wait for connections, is there afterwards
+	requireNoneStay(t, func(t *testing.T) (again func()) {
+		dir := t.TempDir()
+		return func() { openAndClose(t, dir) }
+	})
+	for name, refused := range refusals {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "spool")
+			log, err := spool.Open(dir, spool.Options{Kind: spool.Topic, SegmentSize: 64 << 10, Policy: spool.OS})
+			require.NoError(t, err)
+			defer log.Close()
+			require.NoError(t, log.Release(limit(t))) // the file of its next segment is open
+			if refused.spoil != nil {
+				require.NoError(t, log.Close())
+				require.NoError(t, refused.spoil(filepath.Join(dir, fmt.Sprintf("%020d.seg", 1))))
+			}
+			requireNoneStay(t, func(t *testing.T) (again func()) {
+				return func() { openRefused(t, dir, refused.why) }
+			})
+		})
+	}
+}
+
+// refusals are why a topic is not opened as a queue, and what was done to its only segment for that, when it was closed; nil: it is open.
+var refusals = map[string]struct {
+	why   error
+	spoil func(segment string) error
+}{
+	"in use":          {spool.ErrInUse, nil},
+	"of another kind": {spool.ErrKind, func(string) error { return nil }},
+	"of another version": {spool.ErrVersion, func(segment string) error {
+		b, err := os.ReadFile(segment)
+		return errors.Join(err, os.WriteFile(segment, bytes.ReplaceAll(b, b[:7], append(slices.Clone(b[:6]), 99)), 0o600)) // both copies
+	}},
+	"damaged":    {spool.ErrDamaged, func(segment string) error { return os.WriteFile(segment, make([]byte, 64<<10), 0o600) }},
+	"unreadable": {spool.ErrNotRegular, func(segment string) error { return errors.Join(os.Remove(segment), os.Mkdir(segment, 0o700)) }},
+}
+
+// openRefused wants a directory to be refused, by all that could open it.
+func openRefused(t *testing.T, dir string, why error) {
+	_, err := spool.Open(dir, smallSpool)
+	require.ErrorIs(t, err, why)
+	_, err = spool.OpenWindow(dir, spool.WindowOptions{})
+	require.Error(t, err)
+	for _, s := range []connector{socket.NewPush(socket.WithSpool(dir, smallSpool)), socket.NewPull(socket.WithAck(), socket.WithWindow(dir, spool.WindowOptions{}))} {
+		_, err := s.Bind("tcp://127.0.0.1:0")
+		require.ErrorIs(t, err, socket.ErrOption)
+		_ = s.Close() // of what was never usable
+	}
+}
+
+// requireNoneStay does something again and again, ten at a time: afterwards no file is open that was not before, and there is no goroutine more.
+func requireNoneStay(t *testing.T, some func(t *testing.T) (again func())) {
+	t.Helper()
 	times := 4
 	if os.Getenv("SOAK") != "" {
 		times = 20
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it closes files that nobody has closed
+	files, goroutines := openFiles(), runtime.NumGoroutine()
 	t.Run("again and again", func(t *testing.T) {
 		for range 10 {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
-				dir := t.TempDir()
+				again := some(t)
 				for range times {
-					openAndClose(t, dir)
+					again()
 				}
 			})
 		}
