@@ -87,10 +87,10 @@ func (c *courier) count(r *retry) int {
 	return n
 }
 
-// orphan counts a delivery whose connection ended. The message is delivered again at once: only one that a member had alone is known to be what ended it.
+// orphan counts a delivery whose connection ended. The message is delivered again at once: only one that a member had alone, or that was being written, is known to be what ended it.
 func (c *courier) orphan(r retry, sole bool) {
 	if n := c.count(&r); sole && c.retry.spent(n) {
-		r.reason = orphanedReason(n)
+		r.reason = cmp.Or(r.reason, orphanedReason(n))
 		c.doomed = append(c.doomed, r)
 		return
 	}

@@ -29,7 +29,7 @@ type returned struct {
 	number  uint64
 	attempt int           // which delivery it was
 	blame   blame         // why it comes back
-	sole    bool          // orphaned: the member had no other
+	sole    bool          // orphaned: the member had no other, or this one was being written
 	after   time.Duration // failed: how long the receiver wants it to wait, 0 for what the policy says
 	reason  string        // failed and rejected: what the receiver said
 }
@@ -40,7 +40,7 @@ type blame uint8
 const (
 	innocent  blame = iota // it was never sent
 	bystander              // it was sent, and one of the two left in order
-	orphaned               // it was sent, and its connection ended before the receiver had said what became of it
+	orphaned               // it was sent, or begun to be, and its connection ended before the receiver had said what became of it
 	failed                 // the receiver could not handle it, or ended while it did
 	rejected               // the receiver will never handle it
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -85,6 +86,32 @@ func TestOrphaned_OnlyTheCulpritIsGivenUp(t *testing.T) {
 		assert.Equal(t, bodies("poison"), d.Frames)
 		assert.Contains(t, d.Reason, "4 deliveries failed: at the last one the connection ended while the receiver had this message and no other")
 		assert.EqualValues(t, 1, push.Stats().Acks.DeadLettered)
+	})
+}
+
+// A message that was being written when its connection ended goes out before anything newer, though that was a failed delivery of it.
+func TestOrphaned_TheOneBeingWrittenGoesFirst(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		push := socket.NewPush(keep, socket.WithRetry(time.Hour, time.Hour))
+		closing(t, push)
+		at := bind(t, push, "tcp://127.0.0.1:0")
+		old := taker(t, at, 10, "1 receive")
+		large := string(make([]byte, 32<<20)) // more than systems hold for a connection
+		send(t, push, large)
+		old.ExpectCommand("STREAM")
+		old.Read(1 << 10)
+		sent := make(chan error)
+		go func() { sent <- push.Send(limit(t), text("newer")) }()
+		old.Close()
+		require.Eventually(t, func() bool { return push.Stats().Acks.RedeliveredOut == 1 }, sockettest.Timeout, time.Millisecond)
+		anew := taker(t, at, 10, "1 receive")
+		require.Equal(t, len(large), len(takeBody(anew)))
+		anew.Write(zmtp.AppendAck(nil, 1, nil))
+		require.Equal(t, "newer", takeBody(anew))
+		require.NoError(t, <-sent)
+		anew.Write(zmtp.AppendAck(nil, 2, nil))
+		require.NoError(t, push.WaitAcked(limit(t)))
 	})
 }
 

@@ -147,7 +147,7 @@ func (p *pipe) part(m *member) {
 		all[i] = returned{number: r.Number, attempt: r.Attempt}
 		switch {
 		case r.Cut:
-			all[i].blame, all[i].reason = failed, errCutWithin
+			all[i].blame, all[i].sole, all[i].reason = orphaned, true, errCutWithin
 		case r.Lost && !ours:
 			all[i].blame, all[i].sole = orphaned, r.Sole
 		case r.Begun:

@@ -127,7 +127,7 @@ func killMarkers(t *testing.T, end string) {
 		if spared {
 			all = 0
 		}
-		o.check(all, n)
+		o.check(all)
 		assert.Equal(t, all, o.again)
 		assert.LessOrEqual(t, s.Stats().Acks.RedeliveredOut, uint64(n*killCredit))
 		require.NoError(t, s.Shutdown(limit(t)))
