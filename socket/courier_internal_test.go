@@ -385,23 +385,3 @@ func TestCourier_PassesOverWhatNobodyWants(t *testing.T) {
 	floor, _ := from.Position()
 	assert.GreaterOrEqual(t, floor, uint64(2998))
 }
-
-// TestCourier_BoundsWhatWaits: a receiver that refuses everything does not make the courier read the whole spool.
-func TestCourier_BoundsWhatWaits(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		k := newCourierTest(t, spooltest.NewMem(), spool.Options{}, evenRetry)
-		p := newPeer(k.c, 1)
-		k.send(maxWaiting + 10)
-		for n := range uint64(maxWaiting) {
-			require.Equal(t, n+1, p.next(t).number)
-			p.fail(n+1, failed, time.Hour, "busy")
-		}
-		synctest.Wait()
-		require.Empty(t, p.got)
-		time.Sleep(time.Hour)
-		require.EqualValues(t, 1, p.next(t).number)
-		p.settle(1)
-		k.ended()
-	})
-}
