@@ -30,16 +30,15 @@ func TestFiles_NoneStayOpen(t *testing.T) {
 	})
 	for name, refused := range refusals {
 		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "spool")
-			log, err := spool.Open(dir, spool.Options{Kind: spool.Topic, SegmentSize: 64 << 10, Policy: spool.OS})
-			require.NoError(t, err)
-			defer log.Close()
-			require.NoError(t, log.Release(limit(t))) // the file of its next segment is open
-			if refused.spoil != nil {
-				require.NoError(t, log.Close())
-				require.NoError(t, refused.spoil(filepath.Join(dir, fmt.Sprintf("%020d.seg", 1))))
-			}
 			requireNoneStay(t, func(t *testing.T) (again func()) {
+				dir := filepath.Join(t.TempDir(), "spool")
+				log, err := spool.Open(dir, spool.Options{Kind: spool.Topic, SegmentSize: 64 << 10, Policy: spool.OS})
+				require.NoError(t, err)
+				t.Cleanup(func() { _ = log.Close() })
+				if refused.spoil != nil {
+					require.NoError(t, log.Close())
+					require.NoError(t, refused.spoil(filepath.Join(dir, fmt.Sprintf("%020d.seg", 1))))
+				}
 				return func() { openRefused(t, dir, refused.why) }
 			})
 		})
