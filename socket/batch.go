@@ -38,11 +38,15 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 	if b.r != r || b.rest.batch.Msgs > 0 {
 		b.Return()
 	}
+	many := b.msgs >= readAheadFrom
 	for {
 		r.mu.Lock()
 		b.settleLocked()
 		if r.takeLocked(b) {
 			r.mu.Unlock()
+			if b.msgs >= readAheadFrom {
+				r.readAhead()
+			}
 			return nil
 		}
 		err := r.endLocked()
@@ -50,12 +54,26 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return &Error{Op: "recv", Err: err}
 		}
-		if r.direct(ctx) {
+		if many {
+			r.readAhead()
+		} else if r.direct(ctx) {
 			continue
 		}
 		if err := r.block(ctx); err != nil {
 			return &Error{Op: "recv", Err: &blocked{nil, err}}
 		}
+	}
+}
+
+// readAheadFrom is how many messages a batch has at least for the next to be read, by another goroutine, while these are handled: then neither waits for the
+// other, and what it costs to wake that goroutine is little for each.
+const readAheadFrom = 64
+
+// readAhead has the pump of the sole peer read, and not callers of Recv.
+func (r *receiver) readAhead() {
+	if p := r.sole.Load(); p != nil && p.wish.Load() {
+		p.wish.Store(false)
+		p.kick()
 	}
 }
 
