@@ -38,7 +38,7 @@ func TestFaultPlan(t *testing.T) {
 		assert.True(t, there[string(name)], "%s is not there", name)
 	}
 	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (.+) \| (.+) \|$`).FindAllSubmatch(plan, -1)
-	assert.Len(t, rows, 46)
+	assert.Equal(t, 46, len(rows))
 	for i, row := range rows {
 		assert.Equal(t, strconv.Itoa(i+1), string(row[1]))
 		assert.Regexp(t, `\bTest[A-Z]|^not here: |patterns`, string(row[3]), "row %d", i+1)
