@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -202,7 +203,7 @@ func TestRemovedWhileInUse(t *testing.T) {
 	r := l.Queue().Reader()
 	_, err = r.TryNext()
 	require.NoError(t, err)
-	require.NoError(t, os.RemoveAll(dir))
+	require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, time.Minute, time.Millisecond, "the log may be making a segment meanwhile")
 	_, err = l.Append(bounded(t), body(11, 300))
 	require.ErrorIs(t, err, spool.ErrFailed)
 	require.ErrorContains(t, err, "removed")
