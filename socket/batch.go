@@ -54,9 +54,8 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return &Error{Op: "recv", Err: err}
 		}
-		if many {
-			r.readAhead()
-		} else if r.direct(ctx) {
+		ahead := many && ctx.Err() == nil && r.readAhead()
+		if !ahead && r.direct(ctx) {
 			continue
 		}
 		if err := r.block(ctx); err != nil {
@@ -69,12 +68,18 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 // other, and what it costs to wake that goroutine is little for each.
 const readAheadFrom = 64
 
-// readAhead has the pump of the sole peer read, and not callers of Recv.
-func (r *receiver) readAhead() {
-	if p := r.sole.Load(); p != nil && p.wish.Load() {
+// readAhead has the pump of the sole peer read, and not callers of Recv, and reports whether it does: not while the inbox, with the batches that others have, stands at
+// the high-water mark.
+func (r *receiver) readAhead() bool {
+	p := r.sole.Load()
+	if p == nil || p.paused.Load() {
+		return false
+	}
+	if p.wish.Load() {
 		p.wish.Store(false)
 		p.kick()
 	}
+	return true
 }
 
 // Next returns the next message, and false when none is left. The frames belong to the caller, as those of Recv do; the slice Frames itself is b's again when

@@ -1,7 +1,9 @@
 package socket
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -9,15 +11,29 @@ import (
 	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
-// Who handles many messages has the next read meanwhile, and does not read them itself.
-func TestRecvBatch_ReadsAhead(t *testing.T) {
-	t.Parallel()
-	push, pull := NewPush(), NewPull()
-	t.Cleanup(func() { assert.NoError(t, push.Close()); assert.NoError(t, pull.Close()) })
+func batching(t *testing.T, opts ...Option) (*Push, *Pull) {
+	t.Helper()
+	push, pull := NewPush(WithLinger(0)), NewPull(opts...)
+	t.Cleanup(func() { _ = push.Close(); assert.NoError(t, pull.Close()) }) // which says what was not sent
 	at, err := pull.Bind("tcp://127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, push.Connect(at))
 	require.NoError(t, pull.WaitPeers(sockettest.Limit(t), 1))
+	return push, pull
+}
+
+// all counts the messages of a batch.
+func (b *Batch) all() (n int) {
+	for _, ok := b.Next(); ok; _, ok = b.Next() {
+		n++
+	}
+	return n
+}
+
+// Who handles many messages has the next read meanwhile, and does not read them itself.
+func TestRecvBatch_ReadsAhead(t *testing.T) {
+	t.Parallel()
+	push, pull := batching(t)
 	var b Batch
 	for many := false; !many; {
 		const n = 4 * readAheadFrom
@@ -32,9 +48,53 @@ func TestRecvBatch_ReadsAhead(t *testing.T) {
 				assert.False(t, p.wish.Load(), "callers are to read")
 				many = true
 			}
-			for _, ok := b.Next(); ok; _, ok = b.Next() {
-				got++
-			}
+			got += b.all()
+		}
+	}
+}
+
+// What others hold of an inbox keeps the next from being read by the pump, and not by who asks for it.
+func TestRecvBatch_BesideOneThatIsHeld(t *testing.T) {
+	t.Parallel()
+	push, pull := batching(t, WithRecvHWM(readAheadFrom))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for push.Send(ctx, []byte("message")) == nil {
+		}
+	}()
+	var held, b Batch
+	for held.msgs < readAheadFrom {
+		held.all()
+		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &held))
+	}
+	for got := 0; got < 100*readAheadFrom; got += b.all() {
+		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
+	}
+	stop()
+	<-ended
+}
+
+// A context that has ended gets all that has arrived, as with Recv. While another goroutine is in the middle of reading it may get less: so most times.
+func TestRecvBatch_DrainsWithAContextThatHasEnded(t *testing.T) {
+	t.Parallel()
+	push, pull := batching(t)
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	const n = 5000
+	got := 0
+	for round := 0; got < n; round++ {
+		require.Less(t, round, 20)
+		for range n {
+			require.NoError(t, push.Send(sockettest.Limit(t), []byte("message")))
+		}
+		require.Eventually(t, func() bool { return push.Stats().MessagesOut%n == 0 }, sockettest.Timeout, time.Millisecond)
+		var b Batch
+		for got = 0; pull.RecvBatch(over, &b) == nil; got += b.all() {
+		}
+		for rest := got; rest < n; rest += b.all() {
+			require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
 		}
 	}
 }
