@@ -189,16 +189,24 @@ func TestDamage_TornEnd(t *testing.T) {
 		return socket.NewPull(socket.WithAck(), socket.WithWindow(dir, spool.WindowOptions{}), o)
 	}
 	ofSpool := func(s socket.Stats) *spool.Recovery { return s.Spool.Recovery }
+	ofLetters := func(s socket.Stats) *spool.Recovery {
+		r := *s.Spool.Recovery
+		r.Torn, r.TornLetters = r.TornLetters, r.Torn
+		return &r
+	}
 	for name, c := range map[string]struct {
 		open     func(t *testing.T, dir string, o socket.Option) opened
 		fill     func(t *testing.T, dir string) io.Closer
 		recovery func(socket.Stats) *spool.Recovery
 		torn     socket.EventKind
 		told     string
+		log      string // inside that of the socket
 	}{
-		"queue":  {queue, filled(spool.Queue), ofSpool, socket.SpoolTorn, "torn end of the spool"},
-		"topic":  {topic, filled(spool.Topic), ofSpool, socket.SpoolTorn, "torn end of the spool"},
-		"window": {window, twice, func(s socket.Stats) *spool.Recovery { return s.Window.Recovery }, socket.WindowTorn, "torn end of the window"},
+		"queue":                   {queue, filled(spool.Queue), ofSpool, socket.SpoolTorn, "torn end of the spool", ""},
+		"topic":                   {topic, filled(spool.Topic), ofSpool, socket.SpoolTorn, "torn end of the spool", ""},
+		"dead letters of a queue": {queue, rejected(spool.Queue), ofLetters, socket.SpoolTorn, "torn end of the spool", "dead"},
+		"dead letters of a topic": {topic, rejected(spool.Topic), ofLetters, socket.SpoolTorn, "torn end of the spool", "dead"},
+		"window":                  {window, twice, func(s socket.Stats) *spool.Recovery { return s.Window.Recovery }, socket.WindowTorn, "torn end of the window", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,10 +215,10 @@ func TestDamage_TornEnd(t *testing.T) {
 			left := filepath.Join(dir, "left") // as by SIGKILL
 			require.NoError(t, os.CopyFS(left, os.DirFS(filepath.Join(dir, "open"))))
 			require.NoError(t, log.Close())
-			segment := filepath.Join(left, fmt.Sprintf("%020d.seg", 1))
+			segment := filepath.Join(left, c.log, fmt.Sprintf("%020d.seg", 1))
 			b, err := os.ReadFile(segment)
 			require.NoError(t, err)
-			b[bytes.Index(b, []byte("the last"))] ^= 1
+			b[bytes.LastIndex(b, []byte("the last"))] ^= 1
 			require.NoError(t, os.WriteFile(segment, b, 0o600))
 
 			told := &events{}
@@ -219,13 +227,19 @@ func TestDamage_TornEnd(t *testing.T) {
 			require.NoError(t, s.Close())
 			require.NoError(t, r.Err())
 			require.Positive(t, r.Torn)
+			require.Zero(t, r.TornLetters)
 			all := told.of(c.torn)
 			require.Len(t, all, 1)
 			assert.EqualValues(t, r.Torn, all[0].Count)
-			assert.Equal(t, fmt.Sprintf("%s: %d bytes cut off", c.told, r.Torn), all[0].String())
+			assert.Equal(t, c.log, all[0].Name)
+			inText, inLog := "", ""
+			if c.log != "" {
+				inText, inLog = " ("+c.log+")", " log="+c.log
+			}
+			assert.Equal(t, fmt.Sprintf("%s: %d bytes cut off%s", c.told, r.Torn, inText), all[0].String())
 			var line bytes.Buffer
 			socket.LogTo(slog.New(slog.NewTextHandler(&line, nil)))(all[0])
-			assert.Contains(t, line.String(), fmt.Sprintf("level=INFO msg=%q bytes=%d\n", c.told, r.Torn))
+			assert.Contains(t, line.String(), fmt.Sprintf("level=INFO msg=%q bytes=%d%s\n", c.told, r.Torn, inLog))
 
 			again := &events{}
 			s = c.open(t, left, again.option())

@@ -34,7 +34,7 @@ const (
 	Conflicted                           // a message from Peer had the id of another that was handled, as Err says, and was refused for good (WithMessageID)
 	LeaseExpired                         // Count messages from Peer were not settled in time, and were given back (WithLease)
 	ReloadFailed                         // files of ours changed and cannot be used, as Err says; what they held before stays in force
-	SpoolTorn                            // the spool was opened after a crash, and Count bytes of a write that had not ended were cut off: no damage, see WithSpool
+	SpoolTorn                            // the spool was opened after a crash, and Count bytes at its end, as of a write that had not ended, were cut off: no damage, see WithSpool
 	WindowTorn                           // likewise of the window, see WithWindow
 )
 
@@ -90,7 +90,7 @@ type Event struct {
 	Err      error         // the cause, where there is one
 	RetryIn  time.Duration // Retrying: when the next attempt starts
 	Topic    string        // Subscribed, Unsubscribed and Forbidden
-	Name     string        // of the durable subscription, where one is concerned
+	Name     string        // of the durable subscription, where one is concerned; SpoolTorn: "dead" if it is the end of the dead letters
 	From, To uint64        // Resumed and Missed: numbers of messages in the publisher's log
 	Reason   DropReason    // Dropped
 	Refusal  Refusal       // HandshakeFailed and Disconnected: what was wrong with the peer, zero for nothing
@@ -121,6 +121,9 @@ func (e Event) String() string {
 		s += fmt.Sprintf(" of %d", e.Count)
 	case SpoolTorn, WindowTorn:
 		s += fmt.Sprintf(": %d bytes cut off", e.Count)
+		if e.Name != "" {
+			s += " (" + e.Name + ")"
+		}
 	}
 	if e.Err != nil {
 		s += ": " + printable(e.Err.Error())

@@ -64,6 +64,7 @@ func (e Event) attrs() (attrs []slog.Attr) {
 		attrs = append(attrs, slog.Uint64("count", e.Count))
 	case SpoolTorn, WindowTorn:
 		attrs = append(attrs, slog.Uint64("bytes", e.Count))
+		add("log", e.Name)
 	}
 	if e.Err != nil {
 		add("error", e.Err.Error())

@@ -26,8 +26,9 @@ func (c *config) publishes() bool { return c.typ == zmtp.Pub || c.typ == zmtp.XP
 // WithSpool has a PUSH or DEALER keep messages in a directory of their own until they are acknowledged, so that none that Send accepted is lost
 // to the end of this process, of a peer or of the power. The directory is opened, and made if it is missing, when the socket is; what is in it from
 // before is delivered first. An error of spool.Open makes the socket unusable, as a wrong option does. Close lets it go. What was found
-// damaged is an event at once (SpoolTrouble), for WithEventHandler alone, and in Stats. So is a write that a crash cut short, which is no damage (SpoolTorn): with
-// spool.Always Send had confirmed nothing of it, with other policies it is part of what they allow to be lost.
+// damaged is an event at once (SpoolTrouble), for WithEventHandler alone, and in Stats. So is an end that looks as if a crash had cut a write
+// short, which is no damage and is cut off (SpoolTorn): where one did, with spool.Always Send had confirmed nothing of it, with other policies it is part of what they allow to be
+// lost; what was written last before a crash and has rotted looks the same. Both are told of the dead letters, too.
 //
 // Send returns nil when the message is as safe as options.Policy says; one sync carries what all callers of Send queued meanwhile. It needs no peer. While there
 // is no room (options.Quota, Reserve, the disk) it blocks, rejects (ErrFull) or drops the oldest, as options.Full says. When ctx ends while the message is on its way to the

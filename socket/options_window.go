@@ -43,7 +43,7 @@ func (c *config) checkWindow() error {
 // WithWindow has messages handled effectively once: which ones were is kept in a directory of its own, and one that comes again is not returned by Recv but
 // acknowledged again, and counted (AckStats.DuplicatesIn). The directory is opened, and made if it is missing, when the socket is; an error of
 // spool.OpenWindow makes the socket unusable, as a wrong option does. Marks that damage took are an event at once (WindowTrouble),
-// and so is a write that a crash cut short (WindowTorn), for WithEventHandler alone; both are in Stats. Close lets it go. It needs WithAck, and concerns messages on acknowledged links.
+// and so is an end that looks as if a crash had cut a write short (WindowTorn), for WithEventHandler alone; both are in Stats. Close lets it go. It needs WithAck, and concerns messages on acknowledged links.
 //
 // A message is known by its place in its sender's stream (Msg.Mark), and by its id if there is WithMessageID. It is marked when it is acknowledged (Msg.Ack, the
 // next Recv), by one sync for all that were acknowledged meanwhile, and the acknowledgement goes out after that, never before. Neither Msg.Ack nor Recv waits for it.

@@ -109,7 +109,7 @@ func recoveryOf(opened any) *spool.Recovery {
 	return nil
 }
 
-// tellRecovery reports damage that was found when a spool or a window was opened, and that its end was torn.
+// tellRecovery reports damage that was found when a spool, with its dead letters, or a window was opened, and that its end was torn.
 func (c *core) tellRecovery(damaged, torn EventKind, opened any) {
 	r := recoveryOf(opened)
 	if r == nil {
@@ -117,6 +117,9 @@ func (c *core) tellRecovery(damaged, torn EventKind, opened any) {
 	}
 	if r.Torn > 0 {
 		c.hub.emit(Event{Kind: torn, Count: uint64(r.Torn)})
+	}
+	if r.TornLetters > 0 {
+		c.hub.emit(Event{Kind: torn, Name: "dead", Count: uint64(r.TornLetters)})
 	}
 	if err := r.Err(); err != nil {
 		c.hub.emit(Event{Kind: damaged, Err: err, Count: r.Missing})

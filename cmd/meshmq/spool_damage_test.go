@@ -198,3 +198,23 @@ func TestTornEndIsNoTrouble(t *testing.T) {
 		assert.NotContains(t, ok(t, "spool", "stats", left, "--json"), `"torn"`)
 	}
 }
+
+// TestTornEndOfDeadLetters is told likewise, as that.
+func TestTornEndOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	dir, l := fillSpool(t, 1, spool.Options{})
+	buryAll(t, l, "no good")
+	require.NoError(t, l.Flush(t.Context()))
+	left := filepath.Join(t.TempDir(), "left") // as by SIGKILL
+	require.NoError(t, os.CopyFS(left, os.DirFS(dir)))
+	name := filepath.Join(left, "dead", "00000000000000000001.seg")
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	b[bytes.Index(b, []byte("message 1"))] ^= 1
+	require.NoError(t, os.WriteFile(name, b, 0o600))
+	assert.Contains(t, ok(t, "spool", "stats", left, "--json"), `,"torn_dead":64}`)
+	r := meshmq(t, "push", "-c", nobody, "--spool", left, "--linger", "1ms", "--timeout", "1ms", "--verbose")
+	assert.Contains(t, r.stderr, "torn end of the spool: 64 bytes cut off (dead)")
+	assert.NotContains(t, r.stderr, "trouble")
+	assert.NotContains(t, ok(t, "spool", "stats", left, "--json"), `"torn`)
+}

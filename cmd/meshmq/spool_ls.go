@@ -117,8 +117,8 @@ func newSpoolStats() *cobra.Command {
 		Long: `stats prints a line for each figure: its name, a blank, its value. pending is how many messages are not acknowledged, of several
 consumers by the one that lacks most; oldest the time of the first of them; next the number that the next message will get; holder
 the process that has the spool open. What does not exist is "-". With --json it also says what opening the spool would find: torn is how
-many bytes of a write that was cut short it would cut off (which in a spool that is in use may be a write under way), damage what it
-could not read, as verify --json has it. To find all damage, also in what opening does not read, is for verify.`,
+many bytes of a write that was cut short it would cut off (which in a spool that is in use may be a write under way), torn_dead how many
+of the dead letters' log, damage what it could not read, as verify --json has it. To find all damage, also in what opening does not read, is for verify.`,
 		Example:           `  watch meshmq spool stats outbox`,
 		Args:              spoolDir,
 		ValidArgsFunction: completeSpool,
@@ -147,8 +147,9 @@ type figures struct {
 	Holder      int    `json:"holder,omitempty"`
 
 	// Of JSON alone.
-	Torn   int64    `json:"torn,omitempty"`
-	Damage []damage `json:"damage,omitempty"`
+	Torn     int64    `json:"torn,omitempty"`
+	TornDead int64    `json:"torn_dead,omitempty"`
+	Damage   []damage `json:"damage,omitempty"`
 }
 
 func printFigures(w io.Writer, v *spool.View, asJSON bool) error {
@@ -160,7 +161,7 @@ func printFigures(w io.Writer, v *spool.View, asJSON bool) error {
 	f := figures{
 		ID: s.ID.String(), Kind: s.Kind.String(), Incarnation: s.Incarnation, First: s.First, Next: s.Next, Pending: pending(s),
 		Bytes: s.Bytes + dead.Bytes, Segments: len(s.Segments), Consumers: len(s.Consumers), Dead: pending(dead), Aside: len(s.Quarantined),
-		Torn: s.Recovery.Torn,
+		Torn: s.Recovery.Torn, TornDead: s.Recovery.TornLetters,
 	}
 	for _, d := range s.Recovery.Damage {
 		f.Damage = append(f.Damage, damage(d))

@@ -14,8 +14,8 @@ func newSpoolVerify() *cobra.Command {
 		Use:   "verify DIR",
 		Short: "Read all of a spool and print what is damaged",
 		Long: `verify reads every byte of the spool and of its dead letters, and prints a line for each damage: the file, where, what is wrong, and
-which messages are lost with it. It changes nothing. If there is any the exit code is 6. What was being written at a crash, and
-never confirmed to anybody, is no damage; opening the spool cuts it off.`,
+which messages are lost with it. It changes nothing. If there is any the exit code is 6. What looks as if it
+was being written at a crash is no damage; opening the spool cuts it off.`,
 		Example:           `  meshmq spool verify outbox`,
 		Args:              spoolDir,
 		ValidArgsFunction: completeSpool,

@@ -21,7 +21,7 @@ var ofLog = []metric[spool.Stats]{
 	ofLogs("log_dropped_messages_total", "Messages let go before they were acknowledged, or by retention.", counter, func(s *spool.Stats) float64 { return float64(s.Dropped) }),
 	ofLogs("log_full", "1 while there is no room.", gauge, func(s *spool.Stats) float64 { return flag(s.Full != nil) }),
 	ofLogs("log_failed", "1 if the log has stopped.", gauge, func(s *spool.Stats) float64 { return flag(s.Failed != nil) }),
-	ofLogs("log_torn_bytes", "Bytes of a write that was cut short, cut off when the log was opened.", gauge, func(s *spool.Stats) float64 { return float64(s.Recovery.Torn) }),
+	ofLogs("log_torn_bytes", "Bytes as of a write that was cut short, cut off its end, and its dead letters', when the log was opened.", gauge, func(s *spool.Stats) float64 { return float64(s.Recovery.Torn + s.Recovery.TornLetters) }),
 	ofLogs("log_damaged_places", "Places that could not be read when the log was opened.", gauge, func(s *spool.Stats) float64 { return float64(len(s.Recovery.Damage)) }),
 	ofLogs("log_acks_lost", "1 if acknowledgements may have been among them.", gauge, func(s *spool.Stats) float64 { return flag(s.Recovery.AcksLost()) }),
 	ofLogs("log_missing_marks", "Marks of a window that could not be read then.", gauge, func(s *spool.Stats) float64 { return float64(s.Recovery.Missing) }),

@@ -135,13 +135,13 @@ var ofSpool = []metric[view]{
 	ofSockets("spool_dead_letters_total", "Messages given up.", counter, func(v *view) float64 { return float64(v.spool.DeadLettered) }),
 	ofSockets("spool_full", "1 while there is no room.", gauge, func(v *view) float64 { return flag(v.spool.Full != nil) }),
 	ofSockets("spool_broken", "1 if the spool has stopped.", gauge, func(v *view) float64 { return flag(v.spool.Broken != nil) }),
-	ofSockets("spool_torn_bytes", "Bytes of a write that was cut short, cut off when the spool was opened.", gauge, func(v *view) float64 { return float64(v.opened.Torn) }),
+	ofSockets("spool_torn_bytes", "Bytes as of a write that was cut short, cut off its end, and its dead letters', when the spool was opened.", gauge, func(v *view) float64 { return float64(v.opened.Torn + v.opened.TornLetters) }),
 	ofSockets("spool_damaged_places", "Places that could not be read when the spool was opened.", gauge, func(v *view) float64 { return float64(len(v.opened.Damage)) }),
 	ofSockets("spool_acks_lost", "1 if acknowledgements may have been among them.", gauge, func(v *view) float64 { return flag(v.opened.AcksLost()) }),
 }
 
 var ofWindow = []metric[view]{
-	ofSockets("window_torn_bytes", "Bytes of a write that was cut short, cut off when the window was opened.", gauge, func(v *view) float64 { return float64(v.window.Torn) }),
+	ofSockets("window_torn_bytes", "Bytes as of a write that was cut short, cut off its end when the window was opened.", gauge, func(v *view) float64 { return float64(v.window.Torn) }),
 	ofSockets("window_damaged_places", "Places that could not be read when the window was opened.", gauge, func(v *view) float64 { return float64(len(v.window.Damage)) }),
 	ofSockets("window_missing_marks", "Marks that could not be read then.", gauge, func(v *view) float64 { return float64(v.window.Missing) }),
 }

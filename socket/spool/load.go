@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path"
 	"slices"
 	"strings"
 )
@@ -18,7 +20,7 @@ type Damage struct {
 	// From and To are the numbers of the messages lost, both 0 if none are, or if nothing of the file can be read: others say then what is missing between
 	// them. To alone is 0 where nobody knows how many.
 	From, To uint64
-	// Acks is true if it may have held what consumers had acknowledged, or failed at: such messages are delivered again.
+	// Acks is true if it may have held what consumers had acknowledged, or failed at: such messages are delivered again. Of dead letters it is what was purged, which is there again.
 	Acks bool
 	// What says what is wrong.
 	What string
@@ -40,6 +42,12 @@ func (d Damage) String() string {
 	return fmt.Sprintf("%s: bytes %d to %d: %s: %s", d.Segment, d.Offset, d.Offset+d.Bytes, d.What, lost)
 }
 
+// ofLetters returns damage found in the dead letters as that of the spool they are in.
+func (d Damage) ofLetters() Damage {
+	d.Segment = path.Join(deadName, d.Segment)
+	return d
+}
+
 // noHeader is what is wrong with a segment of which nothing can be read.
 const noHeader = "no readable header"
 
@@ -51,10 +59,11 @@ const noFile = "the file is missing"
 type Recovery struct {
 	// Clean is true if the log had been closed, or is new.
 	Clean bool
-	// Torn is how many bytes were cut off the end, from a write on that was not whole and that nothing says was durable. With Always nobody was told of what
-	// was in it; with Interval and OS it is what had not been synced.
-	Torn int64
-	// Damage lists what cannot be read in the last segment, or of segments as a whole. Sealed segments are read
+	// Torn is how many bytes were cut off the end, from the first bad one on that nothing says was durable. Where a crash had cut a write short, with Always nobody had
+	// been told of what was in it, and with Interval and OS it had not been synced. What was written last, whole, and has rotted looks the same. TornLetters is
+	// the same of the dead letters' log.
+	Torn, TornLetters int64
+	// Damage lists what cannot be read in the last segment, or of segments as a whole, that of dead letters under "dead/". Sealed segments are read
 	// by Verify only.
 	Damage []Damage
 	// Missing is how many marks of a Window that count could not be read, wherever they were.
@@ -63,7 +72,7 @@ type Recovery struct {
 
 // AcksLost reports whether messages may be delivered again because of the Damage.
 func (r Recovery) AcksLost() bool {
-	return slices.ContainsFunc(r.Damage, func(d Damage) bool { return d.Acks })
+	return slices.ContainsFunc(r.Damage, func(d Damage) bool { return d.Acks && path.Dir(d.Segment) != deadName })
 }
 
 // Err returns nil if nothing was found damaged, else an ErrDamaged that says what: how many marks are missing, the first part of the Damage, and how many more there are.
@@ -130,6 +139,25 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 		d.Damage = append(d.Damage, Damage{Segment: segmentName(d.removed), From: d.next, What: noFile})
 	}
 	return d, nil
+}
+
+// addLetters adds what opening the dead letters finds. It changes nothing there.
+func (r *Recovery) addLetters(fs FS) {
+	letters := folder{fs, deadName}
+	d, err := load(letters, true)
+	if errors.Is(err, os.ErrNotExist) { // a segment went while a view looked
+		d, err = load(letters, true)
+	}
+	if d == nil {
+		d = &loaded{}
+	}
+	if err != nil && len(d.Damage) == 0 {
+		d.Damage = []Damage{{What: err.Error()}}
+	}
+	r.TornLetters = d.Torn
+	for _, x := range d.Damage {
+		r.Damage = append(r.Damage, x.ofLetters())
+	}
 }
 
 // listSegments returns the ordinals of the segments, in order.
@@ -285,8 +313,8 @@ type tear struct {
 }
 
 // findEnd tells damage from a write that was cut short. Each record says up to where its segment was durable when
-// it was written: what is bad below that was good once, and is damage. The first bad byte at or above it was never
-// confirmed to anybody, nor was what lies behind.
+// it was written: what is bad below that was good once, and is damage. Of the first bad byte at or above it, and of what lies
+// behind, nobody can say whether it ever was good.
 func (d *loaded) findEnd(f File, h segmentHeader, size int64) (tear, error) {
 	c := newCursor(f, h, size)
 	synced, end := int64(dataStart), int64(dataStart)

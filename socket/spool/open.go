@@ -11,7 +11,7 @@ import (
 
 // Open opens the spool in a directory of its own, which is made, mode 0700, if it is missing; its parent must be
 // there. It takes the spool for this Log alone until Close. What a crash left is read, its end cut off where a
-// write was torn, see Recovery; records that are damaged become gaps. Errors: ErrInUse, ErrVersion, ErrKind,
+// write was torn, see Recovery, and so with the dead letters; records that are damaged become gaps. Errors: ErrInUse, ErrVersion, ErrKind,
 // ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged: the spool is then as it was, with an empty file LOCK if it had none; ErrFull where the disk
 // has no room for a new one, or for one to go on after a crash, whose torn end may be cut off by then; or those of the disk.
 func Open(dir string, options Options) (*Log, error) {
@@ -64,6 +64,9 @@ func openLog(fs FS, options Options) (*Log, error) {
 			return nil, err
 		}
 	}
+	if options.Kind != kindDead {
+		d.addLetters(fs)
+	}
 	l := &Log{
 		fs: fs, clock: clockOf(fs), options: options, recovery: d.Recovery, segments: d.segments, state: d.state, lastTime: d.lastTime,
 		cut: -1, kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), keep: make(chan struct{}, 1), stop: make(chan struct{}),
@@ -91,6 +94,9 @@ func openLog(fs FS, options Options) (*Log, error) {
 	go l.commitLoop()
 	go l.keepLoop()
 	poke(l.keep)
+	if l.recovery.TornLetters > 0 {
+		_, _ = l.Dead() // cuts it off, so that it is found once; if not, it is found again
+	}
 	return l, nil
 }
 

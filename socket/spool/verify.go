@@ -19,8 +19,7 @@ type Report struct {
 	Segments int
 	Messages uint64
 	Bytes    int64
-	// Torn is how many bytes at the end were written but never confirmed to anybody. They are no damage; opening
-	// the spool cuts them off.
+	// Torn is how many bytes at the end, also of the dead letters' log, opening the spool will cut off: see Recovery. They are no Damage.
 	Torn int64
 	// Damage lists what cannot be read, in order. It is empty in a sound spool.
 	Damage []Damage
@@ -57,8 +56,7 @@ func verifyAll(fs *salvage) (Report, error) {
 	}
 	r.Letters, r.Torn = dead.Messages, r.Torn+dead.Torn
 	for _, d := range dead.Damage {
-		d.Segment = path.Join(deadName, d.Segment)
-		r.Damage = append(r.Damage, d)
+		r.Damage = append(r.Damage, d.ofLetters())
 	}
 	for _, name := range dead.Quarantined {
 		r.Quarantined = append(r.Quarantined, path.Join(deadName, name))

@@ -45,6 +45,9 @@ func OpenViewFS(fs FS) (*View, error) {
 		return nil, err
 	}
 	last := d.segments[len(d.segments)-1].header
+	if last.kind != kindDead {
+		d.addLetters(fs)
+	}
 	l := &Log{ // that nothing can be appended to
 		fs: fs, id: last.id, options: Options{Kind: last.kind}, recovery: d.Recovery, segments: d.segments, state: d.state,
 		next: d.next, written: d.next - 1, durable: d.next - 1, visible: d.end, failed: ErrClosed,
