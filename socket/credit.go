@@ -27,7 +27,7 @@ func (in *inbound) grantLocked() {
 }
 
 // SetAckCredit changes what WithAckCredit set, for peers connected now and later. A smaller credit takes nothing back: what is on its
-// way arrives. A negative number is ErrOption, a socket without WithAck ErrState.
+// way arrives. Zero for one of the two stops peers; zero for both also has a connection's end count for nothing, as if we left in order (WithAttempts). A negative number is ErrOption, a socket without WithAck ErrState.
 func (r *receiver) SetAckCredit(messages, bytes int) error {
 	err := r.c.usable()
 	switch {

@@ -159,6 +159,37 @@ func TestOrphaned_LeavingInOrderCountsForNothing(t *testing.T) {
 	})
 }
 
+// Who has stopped its senders and ends then has failed with what it had, as a receiver does whose lease ran out (WithLease) or that pauses. Credit of zero and zero is what one leaves with.
+func TestOrphaned_AStopIsNoLeave(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		for _, last := range []struct {
+			messages, bytes uint64
+			fails           bool
+		}{{0, 1 << 20, true}, {1, 0, true}, {0, 0, false}} {
+			push := socket.NewPush(keep, swift(), socket.WithAttempts(1))
+			closing(t, push)
+			at := bind(t, push, "tcp://127.0.0.1:0")
+			raw := taker(t, at, 1, "1 receive")
+			send(t, push, "poison")
+			require.Equal(t, "poison", takeBody(raw))
+			raw.Write(zmtp.AppendCredit(nil, last.messages, last.bytes))
+			raw.SendCommand("PING", []byte{0, 0, 'x'})
+			require.Equal(t, "x", string(raw.ExpectCommand("PONG"))) // it has read the credit
+			raw.Reset()
+			if last.fails {
+				require.Eventually(t, func() bool { return push.Stats().Acks.DeadLettered == 1 }, sockettest.Timeout, time.Millisecond, last)
+			} else {
+				anew := taker(t, at, 1, "1 receive")
+				require.Equal(t, "poison", takeBody(anew))
+				anew.Write(zmtp.AppendAck(nil, 1, nil))
+			}
+			require.NoError(t, push.WaitAcked(limit(t)))
+			require.NoError(t, push.Close())
+		}
+	})
+}
+
 // A message waits for the peer that takes its size, though another has room that does not, and costs it no attempt; what that other takes goes on.
 func TestTooLarge_WaitsForThePeerThatTakesIt(t *testing.T) {
 	t.Parallel()

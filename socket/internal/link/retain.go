@@ -39,7 +39,7 @@ type Returned struct {
 	Size   int      // of their bodies
 	Begun  bool     // some of it was written
 	Cut    bool     // some, and not all
-	Lost   bool     // it was written, and the peer ended without a word about it: it had not stopped us by its credit, as who leaves in order does
+	Lost   bool     // it was written, and the peer ended without a word about it: its last credit was not (0, 0), as that of who leaves in order is
 	Sole   bool     // the peer had nothing else
 }
 
@@ -250,7 +250,7 @@ func (o *Out) Return() (all []Returned) {
 	if k == nil {
 		return nil
 	}
-	stopped := k.credit == 0 || k.creditB == 0
+	left := k.credit == 0 && k.creditB == 0 // in order: one of the two alone is no more than a pause
 	begun, last := 0, 0
 	all = make([]Returned, 0, k.msgs)
 	for m := range k.unsettled {
@@ -258,7 +258,7 @@ func (o *Out) Return() (all []Returned) {
 		r.Again = true
 		r.Begun = m.tag <= k.landed || m.tag <= k.begun
 		r.Cut = m.tag == k.cut
-		r.Lost = r.Begun && !r.Cut && !stopped
+		r.Lost = r.Begun && !r.Cut && !left
 		if r.Begun {
 			begun, last = begun+1, len(all)
 		}
