@@ -48,7 +48,8 @@ func TestLease_EachType(t *testing.T) {
 	}
 	for typ, s := range map[string]anySocket{
 		"PUSH": socket.NewPush(socket.WithAck(), socket.WithLease(1)), "REP": socket.NewRep(socket.WithLease(1)), "PULL": socket.NewPull(socket.WithLease(time.Second)),
-		"negative": socket.NewPull(socket.WithAck(), socket.WithLease(-1)),
+		"negative":  socket.NewPull(socket.WithAck(), socket.WithLease(-1)),
+		"key order": socket.NewSub(socket.WithDurable("x", spool.End()), socket.WithKeyOrder(), socket.WithLease(1)),
 	} {
 		_, err := s.Bind("tcp://127.0.0.1:0")
 		assert.ErrorIs(t, err, socket.ErrOption, typ)

@@ -64,6 +64,8 @@ func (c *config) checkAck() error {
 		return fmt.Errorf("%w: WithAck and WithConflate exclude each other: what a later message replaces is not handled", ErrOption)
 	case c.publishAuthorizer != nil:
 		return fmt.Errorf("%w: WithAck and WithPublishAuthorizer exclude each other: Nack what is forbidden", ErrOption)
+	case c.lease > 0 && c.keyOrder:
+		return fmt.Errorf("%w: WithLease and WithKeyOrder exclude each other: what is given back can go to nobody else while later messages of its key wait here", ErrOption)
 	case c.probe || c.hello != nil:
 		return fmt.Errorf("%w: WithAck excludes WithProbe and WithHelloMessage: nothing is sent before the peer gives credit", ErrOption)
 	}
@@ -141,7 +143,7 @@ func WithAckDelay(d time.Duration) Option {
 // in the inbox does not count, and what waits there is not given back. But if a lease runs out while nobody is in Recv, senders are told to send nothing until somebody is, so that with
 // WithAckCredit of 1 nothing waits behind a handler that hangs.
 //
-// The time is that of a clock that nobody sets. It needs WithAck, and concerns no messages that are not acknowledged. Default: zero, no limit.
+// The time is that of a clock that nobody sets. It needs WithAck, concerns no messages that are not acknowledged, and is not for use with WithKeyOrder. Default: zero, no limit.
 func WithLease(d time.Duration) Option {
 	return func(c *config) error {
 		if d < 0 {

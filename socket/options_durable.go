@@ -76,7 +76,7 @@ func WithDurable(name string, from spool.Start) Option {
 
 // WithKeyOrder has the members of a durable subscription get messages of one key in their order: those of a key are with one member at a time, and while one of them waits to be sent
 // again, after Msg.Nack, later ones of its key wait for it. The key is the topic, unless the publisher has WithMessageKey. All members
-// of a name have it or none: the publisher refuses others. It needs WithDurable. Default: off.
+// of a name have it or none: the publisher refuses others. It needs WithDurable, and is not for use with WithLease: what is given back could go to nobody else while later messages of its key wait in the inbox. Default: off.
 func WithKeyOrder() Option {
 	return only("WithKeyOrder", func(c *config) { c.keyOrder = true }, zmtp.Sub, zmtp.XSub)
 }
