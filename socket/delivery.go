@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,7 +38,7 @@ func (m Msg) Ack() error {
 	if err := o.lateLocked("ack"); err != nil {
 		return err
 	}
-	r.ackLocked(o)
+	r.handledLocked(o)
 	return nil
 }
 
@@ -51,14 +52,14 @@ func (m Msg) Nack(why Nack) error {
 	in := o.in
 	in.r.mu.Lock()
 	defer in.r.mu.Unlock()
-	switch f := o.flight(); {
-	case f == nil || in.r.leases.ranOutLocked(o, true):
-	case f.state != handling:
-		return nil
-	default:
+	err := o.lateLocked("nack")
+	if f := o.flight(); f != nil && !errors.Is(err, ErrLease) {
+		if f.state != handling {
+			return nil
+		}
 		defer in.r.once.passLocked(f)
 	}
-	if err := o.lateLocked("nack"); err != nil {
+	if err != nil {
 		return err
 	}
 	if in.refuseLocked(o.tag(), why) {
@@ -76,18 +77,23 @@ func (in *inbound) refuseLocked(tag uint64, why Nack) bool {
 	return true
 }
 
-// ackLocked takes what the application acknowledges. r.mu is held.
+// ackLocked takes what the application acknowledges, unless that is too late. r.mu is held.
 func (r *receiver) ackLocked(o *origin) {
-	switch f := o.flight(); {
-	case r.leases.ranOutLocked(o, true):
-	case f != nil:
+	if !r.leases.ranOutLocked(o, true) {
+		r.handledLocked(o)
+	}
+}
+
+// handledLocked is ackLocked for what is in time.
+func (r *receiver) handledLocked(o *origin) {
+	if f := o.flight(); f != nil {
 		r.once.ackLocked(f)
-	default:
+	} else {
 		r.settleLocked(o)
 	}
 }
 
-// lateLocked returns the error for what comes too late to be said. receiver.mu is held.
+// lateLocked returns the error for what comes too late to be said. It looks at the clock, which is for once a call: the lease may run out between two looks. receiver.mu is held.
 func (o *origin) lateLocked(op string) error {
 	switch f := o.flight(); {
 	case o.in.r.leases.ranOutLocked(o, op != "extend"):

@@ -9,8 +9,9 @@ import (
 // leases bounds how long the application has messages that it does not settle: see WithLease. A nil one bounds nothing. receiver.mu guards it.
 type leases struct {
 	r       *receiver
-	epoch   time.Time // of terms, which so are of its monotonic clock, that nobody sets
-	queue   []lease   // in the order of their ends, those that are over among them until there is need of room
+	epoch   time.Time   // of terms, which so are of its monotonic clock, that nobody sets
+	now     func() term // by that
+	queue   []lease     // in the order of their ends, those that are over among them until there is need of room
 	timer   *time.Timer
 	armed   bool
 	stopped bool
@@ -38,10 +39,9 @@ func newLeases(r *receiver) *leases {
 	if r.c.cfg.lease == 0 {
 		return nil
 	}
-	return &leases{r: r, epoch: time.Now()}
+	epoch := time.Now()
+	return &leases{r: r, epoch: epoch, now: func() term { return term(time.Since(epoch)) }}
 }
-
-func (l *leases) now() term { return term(time.Since(l.epoch)) }
 
 // terms returns what the messages of an arrival need.
 func (l *leases) terms(msgs int) []term {

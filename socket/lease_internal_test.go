@@ -1,12 +1,15 @@
 package socket
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // What leases remember is bounded by what is open: not by how many messages are settled behind one that is not, nor by how often it is extended. Their time is that of
@@ -63,5 +66,50 @@ func TestLease_TimerThatIsLate(t *testing.T) {
 				require.NoError(t, p.Close())
 			})
 		})
+	}
+}
+
+// A lease that runs out while Ack or Nack is under way, just after that has looked at the clock, was in time.
+func TestLease_OneLookAtTheClock(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(Msg) error{"ack": Msg.Ack, "nack": func(m Msg) error { return m.Nack(Nack{}) }} {
+		for _, windowed := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " ", windowed), func(t *testing.T) {
+				t.Parallel()
+				p := NewPull(WithAck(), WithLease(time.Hour))
+				r := &p.receiver
+				in := &inbound{r: r, p: &pipe{}, peer: &Peer{}, open: true}
+				in.state.Grant(2, 2)
+				_, err := in.state.Deliver(2)
+				require.NoError(t, err)
+				s := &source{in: in, peer: in.peer, tag: 1, terms: r.leases.terms(2)}
+				o, next := &origin{source: s}, &origin{source: s, nth: 1}
+				mark := spool.Mark{ID: "x"}
+				if windowed {
+					f := &flight{mark: mark, owner: o, copies: []held{{m: Msg{from: next}, mark: mark}}}
+					s.flights = []*flight{f, nil}
+					r.once = &once{r: r, flights: newFlights(), waiting: map[*flight]struct{}{f: {}}}
+					r.once.flights.add(f)
+				}
+				r.leases.begin(o)
+				looks := term(0)
+				r.leases.now = func() term { looks++; return s.terms[0] - 2 + looks }
+				require.NoError(t, call(Msg{from: o}))
+				r.mu.Lock()
+				assert.Zero(t, r.acks.counts.ExpiredIn)
+				switch {
+				case windowed && name == "ack":
+					assert.Equal(t, handled, o.flight().state)
+				case windowed:
+					assert.NotNil(t, next.flight())
+					assert.Same(t, next.flight(), r.once.flights.find(mark))
+				default:
+					assert.EqualValues(t, 1, r.acks.counts.AckedIn+r.acks.counts.NackedIn)
+				}
+				r.once = nil
+				r.mu.Unlock()
+				require.NoError(t, p.Close())
+			})
+		}
 	}
 }
