@@ -14,7 +14,8 @@ func NewContext(ctx context.Context, e *codec.Envelope) context.Context {
 }
 
 // Extend begins the lease of the message being handled anew ([WithLease]): the handler is at work on it, and gets on. An error means that the message is, or will be, with another
-// handler, so that this one had better stop: socket.ErrLease when the lease has run out, socket.ErrPeerGone when the connection that the message came on has ended. Then ctx ends, too, where it had not.
+// handler, so that this one had better stop: socket.ErrLease when the lease has run out, socket.ErrPeerGone when the connection that the message came on has ended, and with a window
+// socket.ErrWindow and socket.ErrClosed when that has failed or is closed. Then ctx ends, too, where it had not.
 // It returns nil where there is no lease. Handlers call it as they get on, more often than the lease is long.
 func Extend(ctx context.Context) error {
 	if extend, ok := ctx.Value(conf.LeaseKey{}).(func() error); ok {

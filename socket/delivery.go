@@ -98,7 +98,9 @@ func (o *origin) lateLocked(op string) error {
 	switch f := o.flight(); {
 	case o.in.r.leases.ranOutLocked(o, op != "extend"):
 		return &Error{Op: op, Peer: o.peer.address, Err: ErrLease}
-	case f != nil && op != "nack":
+	case f != nil && f.state != handling:
+		return nil
+	case f != nil && (op == "ack" || op == "extend" && o.in.open):
 		return o.in.r.once.lateLocked(f, op)
 	case o.in.open, o.in.state.Settled(o.tag()):
 		return nil

@@ -55,8 +55,8 @@ func (l *leases) terms(msgs int) []term {
 func (o *origin) term() *term { return &o.terms[o.nth] }
 
 // Extend begins the lease of the message anew, at its full length (WithLease): the handler is at work on it. It is ErrLease when the lease has run out, and ErrPeerGone
-// when the connection that the message came on has ended: others have it then, or will, and the handler had better stop. It returns nil when the
-// message is settled, or has no lease.
+// when the connection that the message came on has ended: others have it then, or will, and the handler had better stop,
+// though with WithWindow it may acknowledge the message still. There it is ErrWindow and ErrClosed, too, as Ack is. It returns nil when the message is acknowledged or refused, or has no lease.
 func (m Msg) Extend() error {
 	o := m.from
 	if o == nil || o.in == nil {

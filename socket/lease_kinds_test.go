@@ -133,6 +133,39 @@ func TestLease_Window(t *testing.T) {
 	}
 }
 
+// With a window, too, Extend says that the connection has ended, or the window is of no use; it may be acknowledged, and then there is nothing to extend.
+func TestLease_WindowThatHasNothingToExtend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := memWindow(t, spooltest.NewMem(), spool.WindowOptions{})
+		pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckDelay(0), socket.WithWindowOn(w), socket.WithLease(lease), socket.WithHeartbeat(0, 0))
+		defer pull.Close()
+		addr, err := pull.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		first, second := dialInproc(t, addr), dialInproc(t, addr)
+		defer second.Close()
+		for _, raw := range []*sockettest.RawPeer{first, second} {
+			raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+			expectCredit(t, raw, 16384, 8<<20)
+		}
+		deliver(first, "s", 1, 1, "m")
+		cut := taken(t, pull)
+		deliver(second, "t", 1, 1, "n", "o")
+		n, o := taken(t, pull), taken(t, pull)
+		first.Close()
+		synctest.Wait()
+		assert.ErrorIs(t, cut.Extend(), socket.ErrPeerGone)
+		require.NoError(t, cut.Ack())
+		require.NoError(t, cut.Extend(), "it is acknowledged")
+		synctest.Wait()
+		require.NoError(t, n.Extend())
+		require.NoError(t, w.Close())
+		require.NoError(t, n.Ack())
+		synctest.Wait()
+		assert.ErrorIs(t, o.Extend(), socket.ErrWindow)
+	})
+}
+
 // What waits to be marked is acknowledged, as far as its lease goes.
 func TestLease_WindowThatIsSlow(t *testing.T) {
 	t.Parallel()

@@ -47,11 +47,9 @@ func (q *once) ackLocked(f *flight) {
 	}
 }
 
-// lateLocked returns the error of op where an acknowledgement cannot be marked any more.
+// lateLocked returns the error of op on a message that is being handled, where an acknowledgement cannot be marked any more.
 func (q *once) lateLocked(f *flight, op string) error {
 	switch {
-	case f.state != handling:
-		return nil
 	case q.failed != nil:
 		return &Error{Op: op, Peer: f.owner.peer.address, Err: q.failed}
 	case q.stopped:
