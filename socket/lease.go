@@ -140,17 +140,21 @@ func (l *leases) tick() {
 // expireLocked gives back the messages whose leases have run out by now.
 func (l *leases) expireLocked(now term) {
 	out := map[*inbound]uint64{}
-	l.queue = slices.DeleteFunc(l.queue, func(q lease) bool {
-		if q.runsLocked() && q.end > now {
-			return false
+	n := 0
+	for ; n < len(l.queue); n++ {
+		q := &l.queue[n]
+		if !q.runsLocked() {
+			continue
 		}
-		if q.runsLocked() {
-			l.sleepLocked()
-			q.giveBackLocked()
-			out[q.in]++
+		if q.end > now { // as all behind it do, if they run
+			break
 		}
-		return true
-	})
+		l.sleepLocked()
+		q.giveBackLocked()
+		out[q.in]++
+	}
+	clear(l.queue[:n])
+	l.queue = l.queue[n:]
 	for in, n := range out {
 		l.r.c.hub.emit(Event{Kind: LeaseExpired, Endpoint: in.p.endpoint, Peer: in.peer, Count: n})
 	}

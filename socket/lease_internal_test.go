@@ -113,3 +113,35 @@ func TestLease_OneLookAtTheClock(t *testing.T) {
 		}
 	}
 }
+
+// A tick looks at those that are due and the first that is not, however many wait behind.
+func TestLease_TickLooksNoFurtherThanItMust(t *testing.T) {
+	t.Parallel()
+	p := NewPull(WithAck(), WithLease(time.Hour))
+	r := &p.receiver
+	in := &inbound{r: r, p: &pipe{}, peer: &Peer{}, open: true}
+	in.state.Grant(4, 4)
+	_, err := in.state.Deliver(4)
+	require.NoError(t, err)
+	s := &source{in: in, peer: in.peer, tag: 1, terms: r.leases.terms(4)}
+	clock := term(0)
+	r.leases.now = func() term { return clock }
+	for i := range uint32(4) {
+		clock++
+		r.leases.begin(&origin{source: s, nth: i})
+	}
+	require.NoError(t, Msg{from: &origin{source: s}}.Ack())
+	r.mu.Lock()
+	unseen := lease{now: new(term)} // which cannot be looked at
+	l := r.leases
+	l.queue = append(l.queue, unseen)
+	assert.NotPanics(t, func() { l.expireLocked(term(time.Hour) + 2) })
+	assert.Len(t, l.queue, 3)
+	assert.EqualValues(t, 1, r.acks.counts.ExpiredIn)
+	l.queue = l.queue[:2]
+	l.expireLocked(term(time.Hour) + 4)
+	assert.Empty(t, l.queue)
+	assert.EqualValues(t, 3, r.acks.counts.ExpiredIn)
+	r.mu.Unlock()
+	require.NoError(t, p.Close())
+}
