@@ -50,7 +50,8 @@ func WithWindow(dir string, options spool.WindowOptions) Option {
 // WithLease bounds how long a handler has a message, by socket.WithLease: one that takes longer than d, and has not called [Extend] meanwhile, has its context ended, with socket.ErrLease as the cause
 // (context.Cause), and the message is sent again, here or to another, as the next attempt, or is a dead letter if it has failed too often. What the handler returns after that is
 // counted (Counts.Unanswered), and decides nothing; the next attempt may run beside it if it does not heed the end of its context. A handler that hangs for good keeps its place among those of
-// WithConcurrency. Time that a message waits before its handler is called does not count. It implies WithAtLeastOnce, and excludes WithKeyOrder and WithPriorities. A Subscriber needs
+// WithConcurrency. When all of them hang nothing more comes, but what is here waits for as long as they hang: of each sender at most what WithPrefetch says, which by default is the concurrency
+// then, so that one handler of one sender has nothing behind it. Time that a message waits before its handler is called does not count. It implies WithAtLeastOnce, and excludes WithKeyOrder and WithPriorities. A Subscriber needs
 // pubsub.WithDurable. Default: zero, no limit: a message stays with its receiver for as long as that lives.
 func WithLease(d time.Duration) Option {
 	return func(cfg *conf.Config) error {
@@ -65,7 +66,7 @@ func WithLease(d time.Duration) Option {
 // WithPrefetch sets how many messages may be here that are not handled: fewer share work more evenly where handlers are slow, and 1 has a receiver
 // get one when it is done with the last; more keep fast handlers busy. With WithAtLeastOnce it is the credit of each sender, and holds
 // to the message; without, what a connection holds comes on top. With WithPriorities and WithKeyOrder it is also how many messages there are to
-// choose from. Default: 256, or twice the concurrency if that is more.
+// choose from. Default: 256, or twice the concurrency if that is more; with WithLease the concurrency, for what is here waits behind handlers that hang.
 func WithPrefetch(n int) Option {
 	return func(cfg *conf.Config) error {
 		if n < 1 {

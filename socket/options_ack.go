@@ -141,7 +141,7 @@ func WithAckDelay(d time.Duration) Option {
 //
 // A message that was given back is no part of the credit any more, so that its sender may send another in its place: handlers that hang can be as many as the messages that Recv is asked for. Time
 // in the inbox does not count, and what waits there is not given back. But if a lease runs out while nobody is in Recv, senders are told to send nothing until somebody is, so that with
-// WithAckCredit of 1 nothing waits behind a handler that hangs.
+// WithAckCredit of 1 nothing of the same sender waits behind a handler that hangs.
 //
 // The time is that of a clock that nobody sets. It needs WithAck, concerns no messages that are not acknowledged, and is not for use with WithKeyOrder. Default: zero, no limit.
 func WithLease(d time.Duration) Option {

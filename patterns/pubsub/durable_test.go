@@ -14,7 +14,9 @@ import (
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/pubsub"
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // swift has what failed come again without keeping a test waiting.
@@ -323,4 +325,24 @@ func TestFault27_EventsWithLeases(t *testing.T) {
 func wait(ctx context.Context) context.Context {
 	<-ctx.Done()
 	return ctx
+}
+
+// Where leases run, as many events are here as there are handlers, unless more are asked for.
+func TestPrefetchOfLeases(t *testing.T) {
+	t.Parallel()
+	for want, opts := range map[uint64][]patterns.Option{
+		3:   {patterns.WithConcurrency(3), patterns.WithLease(time.Hour)},
+		7:   {patterns.WithConcurrency(3), patterns.WithLease(time.Hour), patterns.WithPrefetch(7)},
+		256: {patterns.WithConcurrency(3)},
+	} {
+		s := pubsub.NewSubscriber(append(opts, pubsub.WithDurable("x", spool.End()))...)
+		t.Cleanup(func() { s.Close() })
+		addr, err := s.Bind("tcp://127.0.0.1:0")
+		require.NoError(t, err)
+		raw := sockettest.DialRaw(t, addr)
+		raw.Handshake("PUB", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+		messages, _, err := zmtp.ParseCredit(raw.ExpectCommand("CREDIT"))
+		require.NoError(t, err)
+		assert.Equal(t, want, messages)
+	}
 }

@@ -95,7 +95,8 @@ func WithExactTopics() patterns.Option {
 // Permanent error, an event that does not decode or a type that is not the handler's makes it a dead letter of the publisher's. If several handlers of a Subscriber
 // match an event, it is done with when all of them return nil; if one fails, all of them get it again, so that they are to bear that.
 //
-// patterns.WithPrefetch says how many events a Subscriber may have that are not handled. With patterns.WithKeyOrder, which all who share a name have or none, events of one key are handled one at a time, in
+// patterns.WithPrefetch says how many events a Subscriber may have that are not handled. patterns.WithLease has an event go to another of the name when its handler hangs; those that have come and wait behind
+// handlers that all hang stay, at most the prefetch of each publisher, which is the concurrency then unless WithPrefetch says more. With patterns.WithKeyOrder, which all who share a name have or none, events of one key are handled one at a time, in
 // their order, by one of them; the key is that of patterns.WithKey, or else the topic. Default: none.
 func WithDurable(name string, from spool.Start) patterns.Option {
 	return subscribing("WithDurable", func(c *conf.Config) {

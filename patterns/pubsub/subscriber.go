@@ -71,6 +71,9 @@ func subscribingOptions(c *conf.Config) (opts []socket.Option) {
 	given := c.Prefetch > 0
 	if !given {
 		c.Prefetch = max(defaultPrefetch, 2*c.Concurrency)
+		if c.Lease > 0 { // what is here waits behind handlers that hang
+			c.Prefetch = c.Concurrency
+		}
 	}
 	switch {
 	case c.Events.Durable:

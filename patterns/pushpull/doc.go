@@ -21,7 +21,8 @@
 // patterns.WithAtLeastOnce at both ends has the handler's result decide: nil acknowledges, an error has the message sent again after a pause with
 // jitter, patterns.RetryAfter after the one it names, patterns.Permanent makes it a dead letter at once, as does what does not decode. The
 // producer keeps a message until then, so Send blocks once workers have their prefetch. A message stays with its worker for as long as that lives, however slow its handler is, unless
-// patterns.WithLease bounds that: then it goes to another when the handler has neither returned nor called patterns.Extend in time. What a worker has not acknowledged when it ends goes to another, and so is handled twice at times:
+// patterns.WithLease bounds that: then it goes to another when the handler has neither returned nor called patterns.Extend in time. What has come and waits behind handlers that all hang stays with them, at most
+// the prefetch of each producer, which with a lease is the concurrency unless patterns.WithPrefetch says more. What a worker has not acknowledged when it ends goes to another, and so is handled twice at times:
 // patterns.WithWindow remembers on disk what was handled. One that its worker ends with, at each attempt, is a dead letter as well (socket.WithAttempts); a worker
 // that is shut down or closed costs its messages no attempt.
 //

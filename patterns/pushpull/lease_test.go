@@ -78,6 +78,46 @@ func TestFault27_LeasesThatRunOut(t *testing.T) {
 	}
 }
 
+// What is here waits behind a sole handler that hangs for good: with a lease that is nothing, unless a prefetch is asked for.
+func TestFault27_NothingWaitsBehindOneThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, prefetch := range []int{0, 5} {
+		t.Run(fmt.Sprint("prefetch ", prefetch), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				opts := []patterns.Option{patterns.WithLease(lease), silent}
+				if prefetch > 0 {
+					opts = append(opts, patterns.WithPrefetch(prefetch))
+				}
+				const sent = 10
+				p, hangs := bubble(t, []patterns.Option{assured}, opts)
+				let := make(chan struct{})
+				run(t, hangs, func(context.Context, Order) error { <-let; return nil })
+				done := make(chan error, sent)
+				for i := range sent {
+					go func() { done <- p.Send(t.Context(), Order{Number: i}) }()
+				}
+				<-time.After(2 * lease)
+				other, handled := pushpull.NewWorker[Order](assured, silent), make(chan int, sent)
+				addr, err := other.Bind("inproc://" + t.Name() + "other")
+				require.NoError(t, err)
+				second := pushpull.NewProducer[Order]() // see bubble
+				defer second.Close()
+				require.NoError(t, second.Connect(addr))
+				require.NoError(t, p.Connect(addr))
+				run(t, other, func(_ context.Context, o Order) error { handled <- o.Number; return nil })
+				for range sent {
+					require.NoError(t, <-done)
+				}
+				<-time.After(time.Hour)
+				assert.Len(t, handled, sent-max(prefetch-1, 0))
+				close(let)
+				require.NoError(t, p.WaitAcked(t.Context()))
+			})
+		})
+	}
+}
+
 // Each message has a lease of its own, which ends with its handler, also where the handlers are many and some fail or panic.
 func TestLeasesOfManyMessages(t *testing.T) {
 	t.Parallel()

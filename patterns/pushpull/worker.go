@@ -58,6 +58,9 @@ func pulling(c *conf.Config, t reflect.Type, wrong error) (opts []socket.Option)
 	given := c.Prefetch > 0
 	if !given {
 		c.Prefetch = max(defaultPrefetch, 2*c.Concurrency)
+		if c.Lease > 0 { // what is here waits behind handlers that hang
+			c.Prefetch = c.Concurrency
+		}
 	}
 	switch {
 	case c.AtLeastOnce:
