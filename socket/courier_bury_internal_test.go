@@ -108,22 +108,54 @@ func TestCourier_OneThatCannotBeBuried(t *testing.T) {
 	})
 }
 
-// TestCourier_BoundsWhatWaits: a receiver that refuses everything does not make the courier read the whole spool.
+// unburying buries nothing while it is full.
+type unburying struct {
+	SpoolConsumer
+	full atomic.Bool
+}
+
+func (b *unburying) Bury(ctx context.Context, r spool.Record, reason string) error {
+	if b.full.Load() {
+		return spool.ErrFull
+	}
+	return b.SpoolConsumer.Bury(ctx, r, reason)
+}
+
+// TestCourier_BoundsWhatWaits: a receiver that refuses everything does not make the courier read the whole spool: not for later, not for good while no letter can be written, and
+// not in turns. The next comes when one is due, or buried.
 func TestCourier_BoundsWhatWaits(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		k := newCourierTest(t, spooltest.NewMem(), spool.Options{}, evenRetry)
-		p := newPeer(k.c, 1)
-		k.send(maxWaiting + 10)
-		for n := range uint64(maxWaiting) {
-			require.Equal(t, n+1, p.next(t).number)
-			p.fail(n+1, failed, time.Hour, "busy")
-		}
-		synctest.Wait()
-		require.Empty(t, p.got)
-		time.Sleep(time.Hour)
-		require.EqualValues(t, 1, p.next(t).number)
-		p.settle(1)
-		k.ended()
-	})
+	for name, test := range map[string]struct {
+		refusals []blame
+		next     uint64
+	}{
+		"for later": {[]blame{failed}, 1},
+		"for good":  {[]blame{rejected}, maxWaiting + 1},
+		"in turns":  {[]blame{failed, rejected}, maxWaiting + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log, from := openQueue(t, spooltest.NewMem(), spool.Options{})
+				b := &unburying{SpoolConsumer: from}
+				b.full.Store(true)
+				k := newCourierTestFrom(t, log, b, evenRetry)
+				p := newPeer(k.c, 1)
+				k.send(maxWaiting + 10)
+				for n := range uint64(maxWaiting) {
+					require.Equal(t, n+1, p.next(t).number)
+					synctest.Wait() // else the courier may look for the next before it hears of this one
+					p.fail(n+1, test.refusals[n%uint64(len(test.refusals))], time.Hour, "busy")
+				}
+				time.Sleep(10 * troublePause)
+				synctest.Wait()
+				require.Empty(t, p.got)
+				b.full.Store(false)
+				time.Sleep(time.Hour)
+				require.Equal(t, test.next, p.next(t).number)
+				p.settle(test.next)
+				k.ended()
+			})
+		})
+	}
 }
