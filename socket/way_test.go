@@ -93,12 +93,12 @@ func (w way) open(t *testing.T, dir string, options ...socket.Option) spooledSen
 }
 
 // openFS is open on a disk of the test, with the options of smallSpool that are not given.
-func (w way) openFS(t *testing.T, disk spool.FS, o spool.Options) spooledSender {
+func (w way) openFS(t *testing.T, disk spool.FS, o spool.Options, options ...socket.Option) spooledSender {
 	t.Helper()
 	o.Kind, o.SegmentSize = w.kind, smallSpool.SegmentSize
 	log, err := spool.OpenFS(disk, o)
 	require.NoError(t, err)
-	return w.on(t, log)
+	return w.on(t, log, options...)
 }
 
 // on is a sender whose letters are in a log.
