@@ -23,7 +23,7 @@ func during(function string) bool { return strings.Contains(string(debug.Stack()
 const roomBody = 500
 
 // TestQuotaIsKept sends more than the quota while the consumer has stopped, and the same once more when it has caught up but for messages that are stuck: those are copied
-// where there is no room, and the disk never has more than the quota and a segment; the counters are exact. The same where it is the disk's reserve that is kept.
+// where there is no room, and the disk never has more than the quota and a segment; the counters are exact. The same where it is the disk's reserve that is kept. A topic sends on when all is acknowledged, which makes no room there.
 func TestQuotaIsKept(t *testing.T) {
 	t.Parallel()
 	for name, full := range map[string]spool.Full{"block": spool.Block, "reject": spool.Reject, "drop the oldest": spool.DropOldest} {
@@ -31,6 +31,10 @@ func TestQuotaIsKept(t *testing.T) {
 			t.Run(name+", "+limit, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { quotaIsKept(t, full, reserve) })
+			})
+			t.Run("topic, "+name+", "+limit, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { quotaOfTopicIsKept(t, full, reserve) })
 			})
 		}
 	}
@@ -123,6 +127,60 @@ func quotaIsKept(t *testing.T, full spool.Full, reserve int64) {
 	require.NoError(t, l.Close())
 	assert.LessOrEqual(t, disk.peak.Load(), quota+o.SegmentSize)
 	assert.Greater(t, disk.peak.Load(), quota, "segments are copied beyond it")
+}
+
+// quotaOfTopicIsKept sends more than the quota to a topic with two names, and once more when one of them has acknowledged all.
+func quotaOfTopicIsKept(t *testing.T, full spool.Full, reserve int64) {
+	t.Helper()
+	const many = 1500
+	o, quota := small, 5*small.SegmentSize-8_000
+	disk := measure(quota + 1<<20)
+	if o.Kind, o.Full, o.Reserve = spool.Topic, full, reserve; reserve == 0 {
+		o.Quota = quota
+	}
+	l, err := spool.OpenFS(disk, o)
+	require.NoError(t, err)
+	defer l.Close()
+	names := make([]*spool.Consumer, 2)
+	for i := range names {
+		names[i], err = l.Consumer(string(rune('a'+i)), spool.Beginning())
+		require.NoError(t, err)
+	}
+	sent, acked := uint64(0), uint64(0)
+	for round := range 2 {
+		before := sent
+		for range many {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			n, err := l.Append(ctx, body(sent+1, roomBody))
+			cancel()
+			if err != nil {
+				require.ErrorIs(t, err, map[spool.Full]error{spool.Block: context.DeadlineExceeded, spool.Reject: spool.ErrFull}[full])
+				break
+			}
+			sent = n
+		}
+		synctest.Wait()
+		s := l.Stats()
+		require.Equal(t, full == spool.DropOldest, s.Dropped > 0)
+		require.Equal(t, full == spool.DropOldest || round == 0, sent > before, "what is acknowledged stays")
+		require.Equal(t, sent, s.Appended)
+		require.LessOrEqual(t, s.Bytes, quota)
+		for i, from := range []uint64{acked, 0} { // who reads each time, and who never acknowledges
+			numbers, gaps := read(t, names[i].Reader(), roomBody)
+			require.Equal(t, fromTo(max(from, s.Dropped)+1, sent), numbers)
+			if s.Dropped <= from {
+				require.Empty(t, gaps)
+				continue
+			}
+			require.Len(t, gaps, 1)
+			require.Equal(t, spool.Gap{From: from + 1, To: s.Dropped}, *gaps[0])
+		}
+		acked = sent
+		require.NoError(t, names[0].Ack(1, acked))
+		require.NoError(t, l.Release(t.Context()))
+	}
+	require.NoError(t, l.Close())
+	assert.LessOrEqual(t, disk.peak.Load(), quota, "nothing is copied")
 }
 
 // place is where a disk has no room.
