@@ -17,7 +17,6 @@ const (
 	killCredit = 50
 	killBatch  = 16  // messages to a receipt
 	killStride = 256 // messages after which a sender waits until all are settled, durably
-	unsettled  = killStride + killBatch
 )
 
 // lifeProperty is how a sender says which of its lives it is.
