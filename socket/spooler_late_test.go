@@ -1,10 +1,12 @@
 package socket_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
@@ -95,42 +97,69 @@ func TestSpool_LateAcknowledgements(t *testing.T) {
 	})
 }
 
-// Row 22: a receiver that has lost all it knew gets everything that was not acknowledged, from the first letter on, and none is missing in between.
+// Row 22: a receiver that has lost all it knew gets everything that was not acknowledged, from the first letter on, and none is missing in between. That is so with a window, too, which has
+// what was handled and not acknowledged: where it is there still that is dropped, and where its directory was wiped it comes again.
 func TestSpool_ReceiverThatForgot(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, _ string, w way) {
-		const letters, acked, apart = 100, 30, 50
-		dir := filepath.Join(t.TempDir(), "spool")
-		s := w.open(t, dir)
-		closing(t, s)
-		endpoint := bind(t, s, "tcp://127.0.0.1:0")
-		sendLetters(t, s, 1, letters)
-		settled := func(n uint64) bool { return n <= acked || n == apart }
-		first := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0))
-		closing(t, first)
-		require.NoError(t, first.Connect(endpoint))
-		for n := uint64(1); n <= letters; n++ {
-			if m := recv(t, first); settled(n) {
-				requireLetter(t, m, n)
-			}
-		}
-		require.Eventually(t, func() bool { return s.log.Stats().Consumers[0].Pending == letters-acked-1 }, sockettest.Timeout, time.Millisecond)
-		require.NoError(t, first.Close())
-		s.awaitEnds(t)
+	for _, window := range []string{"none", "wiped", "kept"} {
+		t.Run(window, func(t *testing.T) {
+			t.Parallel()
+			eachWay(t, func(t *testing.T, _ string, w way) { receiverThatForgot(t, w, window) })
+		})
+	}
+}
 
-		second := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0))
-		closing(t, second)
-		require.NoError(t, second.Connect(endpoint))
-		for n := uint64(1); n <= letters; n++ {
-			if settled(n) {
-				continue
-			}
-			m := recv(t, second)
-			require.Equal(t, 2, m.Attempt())
+func receiverThatForgot(t *testing.T, w way, window string) {
+	const letters, acked, apart, marked = 100, 30, 50, 70
+	dir, marks := filepath.Join(t.TempDir(), "spool"), filepath.Join(t.TempDir(), "window")
+	options := []socket.Option{socket.WithManualAck(), socket.WithAckDelay(0)}
+	if window != "none" {
+		options = append(options, socket.WithWindow(marks, spool.WindowOptions{}))
+	}
+	s := w.open(t, dir)
+	closing(t, s)
+	endpoint := bind(t, s, "tcp://127.0.0.1:0")
+	sendLetters(t, s, 1, letters)
+	settled := func(n uint64) bool { return n <= acked || n == apart }
+	first := w.receiver(options...)
+	closing(t, first)
+	require.NoError(t, first.Connect(endpoint))
+	var mark spool.Mark
+	for n := uint64(1); n <= letters; n++ {
+		m := recv(t, first)
+		if settled(n) {
 			requireLetter(t, m, n)
 		}
-		require.NoError(t, s.waitSettled(limit(t), letters))
-		require.NoError(t, s.Shutdown(limit(t)))
-		w.requireDrained(t, dir)
-	})
+		if n == marked {
+			mark, _ = m.Mark()
+		}
+	}
+	require.Eventually(t, func() bool { return s.log.Stats().Consumers[0].Pending == letters-acked-1 }, sockettest.Timeout, time.Millisecond)
+	require.NoError(t, first.Close())
+	s.awaitEnds(t)
+	if window != "none" {
+		known, err := spool.OpenWindow(marks, spool.WindowOptions{})
+		require.NoError(t, err)
+		require.NoError(t, known.Mark(limit(t), mark)) // as a receiver does that ends before it says so
+		require.NoError(t, known.Close())
+	}
+	if window == "wiped" {
+		require.NoError(t, os.RemoveAll(marks))
+	}
+
+	second := w.receiver(options...)
+	closing(t, second)
+	require.NoError(t, second.Connect(endpoint))
+	for n := uint64(1); n <= letters; n++ {
+		if settled(n) || n == marked && window == "kept" {
+			continue
+		}
+		m := recv(t, second)
+		require.Equal(t, 2, m.Attempt())
+		requireLetter(t, m, n)
+	}
+	require.NoError(t, s.waitSettled(limit(t), letters))
+	assert.Equal(t, window == "kept", second.Stats().Acks.DuplicatesIn == 1)
+	require.NoError(t, s.Shutdown(limit(t)))
+	w.requireDrained(t, dir)
 }
