@@ -101,6 +101,7 @@ type loaded struct {
 	next     uint64
 	end      int64  // where the records of the last segment end
 	turned   bool   // the last segment has been ended for another
+	gone     uint64 // messages up to this number a queue has let go: all its consumers had acknowledged them
 	removed  uint64 // the ordinal of the last segment, where that is missing, else 0
 	lastTime int64
 }
@@ -127,6 +128,9 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 	}
 	if len(d.segments) == 0 {
 		return d, fmt.Errorf("no segment can be read: %w", ErrDamaged)
+	}
+	if first := d.segments[0].header; first.kind.queues() && first.ordinal == ordinals[0] {
+		d.gone = first.base - 1
 	}
 	for i, s := range d.segments[:len(d.segments)-1] {
 		s.sealed = true
@@ -226,7 +230,7 @@ func (d *loaded) replay(fs FS, i int) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	st := newState()
+	st := d.newState()
 	if !hasCheckpoint {
 		d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: dataStart, Acks: true, What: "no readable checkpoint"})
 		if i > 0 {
@@ -237,6 +241,13 @@ func (d *loaded) replay(fs FS, i int) (state, error) {
 		st.lost = true
 	}
 	return st, d.replayRecords(newCursor(f, h, end), s, &st)
+}
+
+// newState returns a state to read into.
+func (d *loaded) newState() state {
+	st := newState()
+	st.gone = d.gone
+	return st
 }
 
 func beginsWithCheckpoint(c *cursor) (bool, error) {
@@ -275,7 +286,7 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 		case err != nil:
 			return err
 		case r.kind == recordCheckpoint && !fresh:
-			*st, fresh = newState(), true
+			*st, fresh = d.newState(), true
 			fallthrough
 		case r.kind == recordState:
 			if err := st.apply(r.payload); err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/spool"
@@ -191,4 +192,54 @@ func TestNameLostWithItsMaking(t *testing.T) {
 		want["late"] = []uint64{4, 7, 8}
 		require.Equal(t, want, positionsOf(t, l))
 	}
+}
+
+// TestCheckpointLostOfADrainedQueue: what a queue has let go was acknowledged, and nobody says that it was lost, also where the disk took what said so.
+func TestCheckpointLostOfADrainedQueue(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	_, err := l.Consumer("named", spool.Beginning())
+	require.NoError(t, err)
+	fill(t, l, 1000, 500)
+	ack := func(lo, hi uint64) {
+		for _, name := range []string{"", "named"} {
+			c := l.Queue()
+			if name != "" {
+				c, err = l.Consumer(name, spool.End())
+				require.NoError(t, err)
+			}
+			require.NoError(t, c.Ack(lo, hi))
+		}
+		require.NoError(t, l.Release(bounded(t)))
+	}
+	ack(1, 1000)
+	fill(t, l, 200, 500) // the next segment begins with that
+	ack(1001, 1100)
+	require.Len(t, l.Stats().Segments, 2)
+	ack(1101, 1195)
+	require.Len(t, l.Stats().Segments, 1)
+	first := l.Stats().First
+	require.Greater(t, first, uint64(1000))
+	require.NoError(t, l.Flush(bounded(t)))
+
+	hurt := disk.Crash(nil)
+	name := slices.Max(segments(t, hurt))
+	for _, copy := range []int64{0, 4096} {
+		hurt.Flip(name, (spool.DataStart+copy+20)*8)
+	}
+	report, err := spool.VerifyFS(hurt)
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Damage)
+	assert.Empty(t, lostIn(report))
+	l = open(t, hurt, small)
+	assert.True(t, l.Recovery().AcksLost())
+	require.Len(t, l.Stats().Consumers, 2)
+	for _, c := range l.Stats().Consumers {
+		assert.GreaterOrEqual(t, c.Floor, first-1, c.Name)
+		assert.LessOrEqual(t, c.Pending, 1200-(first-1), c.Name)
+	}
+	numbers, gaps := read(t, l.Queue().Reader(), 500)
+	assert.Subset(t, numbers, fromTo(1196, 1200))
+	assert.Empty(t, gaps)
 }

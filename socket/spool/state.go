@@ -19,6 +19,7 @@ type state struct {
 	changed   []change    // what was made or removed since it was last written
 	touched   []*position // what has other changes
 	lost      bool        // of one that is read: some changes may be lost
+	gone      uint64      // of one that is read: up to this number consumers whose making is lost have acknowledged all
 }
 
 // position is one consumer's.
@@ -275,7 +276,7 @@ func (s *state) applyTo(op byte, name string, d *decoder) {
 	switch {
 	case p != nil:
 	case s.lost && (op == opAck || op == opAttempt): // the change that made it, too
-		p = newPosition(name, 0)
+		p = newPosition(name, s.gone)
 		s.positions[name] = p
 	default: // of a consumer removed meanwhile: read and forgotten
 		p, s = newPosition(name, 0), &state{positions: s.positions}
