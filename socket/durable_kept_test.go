@@ -66,3 +66,28 @@ func TestDurable_FailedLogTakesNoNewNames(t *testing.T) {
 	assert.Empty(t, s.log.Consumers())
 	require.ErrorIs(t, s.Close(), spool.ErrFailed)
 }
+
+// So is one whose place the log could not keep since that was when it failed: it is no more known when its subscriber comes back.
+func TestDurable_FailedLogForgetsNewNames(t *testing.T) {
+	t.Parallel()
+	var fails atomic.Bool
+	s := ways["PUB"].openFS(t, &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
+		if op == "sync" && fails.Load() {
+			return spooltest.ErrInjected
+		}
+		return nil
+	}}, spool.Options{})
+	closing(t, s)
+	endpoint := bind(t, s, "tcp://127.0.0.1:0")
+	sendLetters(t, s, 1, 1)
+	fails.Store(true)
+	sub := ways["PUB"].receiver(swift())
+	closing(t, sub)
+	event := watch(t, sub.(*socket.Sub))
+	require.NoError(t, sub.Connect(endpoint))
+	for range 2 {
+		assert.Contains(t, event(socket.Disconnected).Err.Error(), strings.ReplaceAll(spool.ErrFailed.Error(), " ", "_"))
+		assert.Empty(t, s.log.Consumers())
+	}
+	require.ErrorIs(t, s.Close(), spool.ErrFailed)
+}

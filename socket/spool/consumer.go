@@ -102,11 +102,15 @@ func (l *Log) Queue() *Consumer {
 	return &Consumer{l: l}
 }
 
-// RemoveConsumer forgets a consumer and its position. Removing one that is not there is ErrNoConsumer.
+// RemoveConsumer forgets a consumer and its position. Removing one that is not there is ErrNoConsumer. After ErrFailed
+// it is forgotten until the log is opened again, which has it if it was on disk.
 func (l *Log) RemoveConsumer(name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.errLocked(); err != nil {
+		if !l.closed && name != "" {
+			l.state.forget(name)
+		}
 		return err
 	}
 	if name == "" || l.state.positions[name] == nil {

@@ -217,6 +217,35 @@ func TestFailedSyncStopsTheLog(t *testing.T) {
 	}
 }
 
+// TestFailedLogForgetsAName that is removed, since its place could not be kept, rather than serve what is gone after the next opening.
+func TestFailedLogForgetsAName(t *testing.T) {
+	t.Parallel()
+	var fails atomic.Bool
+	l, err := spool.OpenFS(&spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
+		if op == "sync" && fails.Load() {
+			return spooltest.ErrInjected
+		}
+		return nil
+	}}, small)
+	require.NoError(t, err)
+	fill(t, l, 1, 10)
+	fails.Store(true)
+	_, err = l.Consumer("new", spool.Beginning())
+	require.NoError(t, err)
+	require.ErrorIs(t, l.Flush(bounded(t)), spool.ErrFailed)
+	require.Equal(t, []string{"new"}, l.Consumers())
+	for _, name := range []string{"new", ""} {
+		require.ErrorIs(t, l.RemoveConsumer(name), spool.ErrFailed)
+	}
+	require.Empty(t, l.Consumers())
+	_, err = l.Consumer("new", spool.Beginning())
+	require.ErrorIs(t, err, spool.ErrFailed)
+	numbers, _ := read(t, l.Queue().Reader(), 10)
+	require.Equal(t, upTo(1), numbers)
+	require.Equal(t, uint64(1), l.Queue().Pending(), "that of Queue stays")
+	require.ErrorIs(t, l.Close(), spool.ErrFailed)
+}
+
 // noAllocate is a disk that promises nothing ahead, as some systems do: that it is full shows at a write.
 type noAllocate struct{ spool.FS }
 
