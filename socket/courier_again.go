@@ -207,5 +207,6 @@ func (c *courier) bury(ctx context.Context) (buried bool) {
 			c.tell(courierNews{dead: &DeadLetter{Number: cmp.Or(c.again.d.origin, r.number), Reason: r.reason, Attempts: r.failed, Frames: c.again.d.frames}})
 		}
 	}
+	c.burial = time.Time{}
 	return buried
 }

@@ -108,6 +108,27 @@ func TestCourier_OneThatCannotBeBuried(t *testing.T) {
 	})
 }
 
+// TestCourier_TellsOfTheNextThatCannotBeBuried, too where the one before was not buried but is gone.
+func TestCourier_TellsOfTheNextThatCannotBeBuried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs, full := failing(func(op, name string) bool { return op == "allocate" && strings.HasPrefix(name, "dead/") })
+		full.Store(true)
+		log, from := openQueue(t, fs, spool.Options{})
+		k := newCourierTestFrom(t, log, from, evenRetry)
+		p := newPeer(k.c, 2)
+		k.send(2)
+		for _, n := range p.numbers(t, 2) {
+			p.fail(n, rejected, 0, "no")
+			assert.Equal(t, []string{"trouble"}, k.told())
+			require.NoError(t, log.Queue().Ack(n, n))
+			time.Sleep(2 * troublePause)
+			assert.Empty(t, k.told())
+		}
+		k.ended()
+	})
+}
+
 // unburying buries nothing while it is full.
 type unburying struct {
 	SpoolConsumer
