@@ -28,6 +28,7 @@ func (l *Log) keepLoop() {
 			return
 		case <-l.keep:
 		case <-tick.C:
+			l.dropped = 0
 		}
 		l.release()
 		l.rewriteOne()
@@ -54,7 +55,11 @@ func (l *Log) prepare() {
 		if err = l.room(size); err == nil {
 			s, err = l.grow(s, size)
 		}
-		again = l.options.Full == DropOldest && usedUp(err) && l.dropOldest()
+		enough := l.dropped >= size && !errors.Is(err, errQuota) // what readers have open frees nothing yet
+		again = l.options.Full == DropOldest && usedUp(err) && !enough && l.dropOldest()
+	}
+	if err == nil {
+		l.dropped = 0
 	}
 
 	l.mu.Lock()
@@ -162,7 +167,7 @@ func (l *Log) expiredLocked() (victims []*segment) {
 			return victims
 		}
 		if s.last >= s.header.base {
-			l.dropLocked(s)
+			l.state.dropped = max(l.state.dropped, s.last)
 		}
 		bytes -= s.size
 		victims = append(victims, s)
@@ -170,9 +175,10 @@ func (l *Log) expiredLocked() (victims []*segment) {
 	return victims
 }
 
-// dropLocked notes that messages up to the last of s may be missing, and how many nobody had acknowledged.
-func (l *Log) dropLocked(s *segment) {
-	l.state.dropped = max(l.state.dropped, s.last)
+// countDropped counts what nobody had acknowledged of a segment that is gone.
+func (l *Log) countDropped(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.options.Kind.queues() {
 		l.counts.dropped += l.liveLocked(s)
 	} else {
@@ -188,8 +194,9 @@ func (l *Log) dropOldest() bool {
 		l.mu.Unlock()
 		return false
 	}
-	l.dropLocked(s)
+	l.state.dropped = max(l.state.dropped, s.last)
 	l.mu.Unlock()
+	l.dropped += s.size
 	return l.drop([]*segment{s})
 }
 
@@ -206,6 +213,7 @@ func (l *Log) drop(victims []*segment) bool {
 			l.recall(s)
 			continue
 		}
+		l.countDropped(s)
 		removed = true
 	}
 	return l.fs.Sync(".") == nil && removed

@@ -61,6 +61,8 @@ type Log struct {
 	header  segmentHeader
 	scratch []byte // the buffer that is not buf
 
+	dropped int64 // of the keeper: bytes dropped since there was room, or it looked of itself
+
 	dead   *Dead      // guarded by mu
 	deadMu sync.Mutex // one opens it; taken before mu
 
