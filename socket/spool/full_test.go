@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -70,6 +71,10 @@ func TestFullSpoolRejects(t *testing.T) {
 
 func TestFullSpoolBlocks(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, fullSpoolBlocks)
+}
+
+func fullSpoolBlocks(t *testing.T) {
 	o := small
 	o.Quota = 3 * o.SegmentSize
 	l := open(t, spooltest.NewMem(), o)
@@ -86,7 +91,8 @@ func TestFullSpoolBlocks(t *testing.T) {
 		}
 		done <- nil
 	}()
-	require.Eventually(t, func() bool { return l.Stats().Full != nil }, 20*time.Second, time.Millisecond)
+	synctest.Wait()
+	require.Error(t, l.Stats().Full)
 	assert.Less(t, taken.Load(), uint64(1000))
 	r := l.Queue().Reader()
 	defer r.Close()
@@ -105,7 +111,8 @@ func TestFullSpoolBlocks(t *testing.T) {
 			}
 		}
 	}()
-	require.Eventually(t, func() bool { return l.Stats().Full != nil }, 20*time.Second, time.Millisecond)
+	synctest.Wait()
+	require.Error(t, l.Stats().Full)
 	cancel()
 	err := <-done
 	require.ErrorIs(t, err, context.Canceled)
