@@ -167,6 +167,9 @@ func (o *Out) Last(frame []byte) {
 		o.last = true
 		o.ctrl = append(o.ctrl, frame...)
 		o.wakeLocked()
+		for range 2 { // what is in flight, and the commands: on a busy machine the pump may have to wait for longer than the peer is given
+			o.flushLocked()
+		}
 	}
 	over := false
 	timer := time.AfterFunc(lastWait, func() {

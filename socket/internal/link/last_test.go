@@ -61,3 +61,19 @@ func TestOut_LastToASilentPeer(t *testing.T) {
 	close(s.block)
 	q.detach(false)
 }
+
+// Last does not need the pump, which may come too late: what was queued to be said before goes out, too, behind what was being written.
+func TestOut_LastWithoutThePump(t *testing.T) {
+	t.Parallel()
+	q := newQueue()
+	s := &sink{room: -1, shy: true}
+	q.Attach(NewConn(s))
+	q.Append(nil, [][]byte{[]byte("message")}, 7)
+	q.Flush()
+	require.Less(t, len(s.got), 9)
+	s.shy = false
+	q.Settle(zmtp.AppendAck(nil, 1, nil))
+	q.Last(zmtp.AppendCredit(nil, 0, 0))
+	want := zmtp.AppendAck(zmtp.AppendFrame(nil, 0, []byte("message")), 1, nil)
+	assert.Equal(t, string(zmtp.AppendCredit(want, 0, 0)), string(s.got))
+}

@@ -49,10 +49,10 @@ func (s *sink) Write(p []byte) (int, error) {
 func (s *sink) TryRead([]byte) (int, error) { return 0, transport.ErrWouldBlock }
 
 func (s *sink) TryWrite(p []byte) (int, error) {
+	if s.block != nil || s.shy && len(p) < 2 {
+		return 0, transport.ErrWouldBlock
+	}
 	if s.shy {
-		if len(p) < 2 {
-			return 0, transport.ErrWouldBlock
-		}
 		p = p[:len(p)/2]
 	}
 	return s.Write(p)
