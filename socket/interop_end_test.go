@@ -220,6 +220,29 @@ func (o *own) requireNoEvent(kind socket.EventKind) {
 	}
 }
 
+// awaitLasting waits until all have lost no connection for so long, in which heartbeats that nobody answers would end each. A machine that is too busy for them may end some before.
+func awaitLasting(t *testing.T, long time.Duration, all ...*own) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		<-time.After(long)
+		lost := 0
+		for _, o := range all {
+			for len(o.events) > 0 {
+				if e := <-o.events; e.Kind == socket.Disconnected {
+					lost++
+				}
+			}
+		}
+		if lost == 0 {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "connections do not last for %s", long)
+		for _, o := range all {
+			o.waitPeers(1)
+		}
+	}
+}
+
 // freshEndpoint returns an endpoint to bind that nobody else uses. Where the system has more than one loopback address, a port
 // that is free for a moment, while its owner restarts, is not taken by another test.
 func freshEndpoint(t *testing.T, transport string) string {

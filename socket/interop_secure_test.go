@@ -164,15 +164,7 @@ func TestInteropSecureHeartbeats(t *testing.T) {
 			append(l.ours, socket.WithHeartbeat(50*time.Millisecond, 2*time.Second))...)
 		theirs.connect(ours.bind(freshEndpoint(t, "tcp")))
 		ours.waitPeers(1)
-		silence := time.After(2500 * time.Millisecond)
-		for over := false; !over; {
-			select {
-			case e := <-ours.events:
-				require.NotEqual(t, socket.Disconnected, e.Kind, "%v", e.Err)
-			case <-silence:
-				over = true
-			}
-		}
+		awaitLasting(t, 2500*time.Millisecond, ours)
 		theirs.send([]byte("alive"))
 		requireFrames(t, frames("alive"), ours.recv())
 	}
