@@ -190,6 +190,7 @@ type oracle struct {
 type handling struct {
 	text uint64 // the life that its text names
 	from uint64 // the life of the sender that it came from, the last time
+	safe bool   // a window has marked it
 }
 
 // life is what is known of a life of a sender.
@@ -252,13 +253,20 @@ func (o *oracle) hear(l line) {
 		o.mu.Unlock()
 	case "handled":
 		o.handle(l.n[0], l.n[1], l.n[2])
+	case "marked":
+		o.mu.Lock()
+		if h, ok := o.handled[l.n[0]]; ok {
+			h.safe = true
+			o.handled[l.n[0]] = h
+		}
+		o.mu.Unlock()
 	case "broken":
 		assert.Fail(o.t, "a message with other bytes was received")
 	}
 }
 
 const (
-	remembered      = 1 << 16 // messages whose handling is known one by one: more than are ever under way, and little memory
+	remembered      = 1 << 15 // messages whose handling is known one by one: more than are ever under way, and little memory
 	rememberedLives = 1 << 10 // likewise
 )
 
@@ -280,8 +288,9 @@ func (o *oracle) handle(number, text, from uint64) {
 	if number <= o.forgotten {
 		return
 	}
-	o.handled[number] = handling{text, from}
+	o.handled[number] = handling{text: text, from: from}
 	if again {
+		assert.False(o.t, before.safe, "message %d is handled again, which was marked", number)
 		assert.Equal(o.t, before.text, text, "message %d is another one now", number)
 		return
 	}

@@ -26,7 +26,7 @@ func TestKill_Child(t *testing.T) {
 	case "send":
 		killSend(t, ways[told[1]], told[2], told[3], told[4])
 	case "receive":
-		killReceive(t, ways[told[1]], told[2], told[3], told[4])
+		killReceive(t, ways[told[1]], told[2], told[3], told[4], told[5:]...)
 	case "victim":
 		killVictim(t, told[1])
 	case "open":

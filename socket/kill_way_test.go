@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // What the processes do that are killed. From killCredit and killStride follows how many messages may come twice.
@@ -52,12 +53,19 @@ func killSend(t *testing.T, w way, dir, endpoint, life string) {
 	require.NoError(t, s.Shutdown(limit(t)))
 }
 
-// killReceive handles letters, which is to tell of them, until its input ends. It does not ask for the next when it has handled as many as it is told.
-func killReceive(t *testing.T, w way, how, endpoint, enough string) {
+// killReceive handles letters, which is to tell of them, until its input ends. It does not ask for the next when it has handled as many as it is told. It may have a window, in a directory.
+func killReceive(t *testing.T, w way, how, endpoint, enough string, window ...string) {
 	ctx := untilInputEnds(t)
 	stop, err := strconv.Atoi(enough)
 	require.NoError(t, err)
-	s := w.receiver(socket.WithAckCredit(killCredit, 1<<20), swift())
+	options := []socket.Option{socket.WithAckCredit(killCredit, 1<<20), swift()}
+	if len(window) > 0 && window[0] != "" {
+		w, err := spool.OpenWindow(window[0], spool.WindowOptions{Count: 1 << 14, SegmentSize: 64 << 10})
+		require.NoError(t, err)
+		defer w.Close()
+		options = append(options, socket.WithWindowOn(teller{w}))
+	}
+	s := w.receiver(options...)
 	if how == "bind" {
 		_, err = rebind(s, endpoint)
 	} else {

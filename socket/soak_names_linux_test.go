@@ -38,20 +38,15 @@ func soakNames(t *testing.T, options spool.Options, names map[string]int) {
 	seed := soakSeed()
 	t.Logf("seed %d", seed)
 	l := newSoakLine(t, rand.New(rand.NewPCG(seed, 434343)), options, names)
-	const warm = 40 // rounds after which windows and retention forget as much as they are told
-	var before footprint
-	for end := time.Now().Add(length); l.round < 2 || long && (l.round < 2*warm || time.Now().Before(end)); {
+	use := flat{warm: 20} // when windows and retention forget as much as they are told
+	for end := time.Now().Add(length); l.round < 2 || long && (l.round < 3*use.warm || time.Now().Before(end)); {
 		l.storm(t)
 		l.calm(t)
-		if l.round == warm {
-			before = footprintOf(t, diskUse(t, l.dir))
-		}
-		if l.round > warm {
-			requireFlat(t, before, footprintOf(t, diskUse(t, l.dir)))
-		}
+		keepLoad()
+		use.look(t, l.round, diskUse(t, l.dir))
 	}
 	l.end(t)
-	t.Logf("%d rounds, %d messages, %+v, first %+v, last %+v", l.round, l.sent, l.tally, before, footprintOf(t, diskUse(t, l.dir)))
+	t.Logf("%d rounds, %d messages, %+v, %+v", l.round, l.sent, l.tally, use)
 }
 
 // diskUse returns how many bytes the files below a directory have.

@@ -89,7 +89,8 @@ func (w way) open(t *testing.T, dir string, options ...socket.Option) spooledSen
 	t.Helper()
 	log, err := spool.Open(dir, w.options())
 	require.NoError(t, err)
-	return w.on(t, log, options...)
+	require.Empty(t, log.Recovery().Damage)
+	return w.on(log, options...)
 }
 
 // openFS is open on a disk of the test, with the options of smallSpool that are not given.
@@ -98,13 +99,12 @@ func (w way) openFS(t *testing.T, disk spool.FS, o spool.Options, options ...soc
 	o.Kind, o.SegmentSize = w.kind, smallSpool.SegmentSize
 	log, err := spool.OpenFS(disk, o)
 	require.NoError(t, err)
-	return w.on(t, log, options...)
+	require.Empty(t, log.Recovery().Damage)
+	return w.on(log, options...)
 }
 
 // on is a sender whose letters are in a log.
-func (w way) on(t *testing.T, log *spool.Log, options ...socket.Option) spooledSender {
-	t.Helper()
-	require.Empty(t, log.Recovery().Damage)
+func (w way) on(log *spool.Log, options ...socket.Option) spooledSender {
 	options = append(options, socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithAttempts(0), swiftRetry(), swift())
 	return spooledSender{w.sender(options...), log}
 }

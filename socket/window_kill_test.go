@@ -42,6 +42,19 @@ func (d *deadly) Mark(ctx context.Context, marks ...spool.Mark) error {
 	return err
 }
 
+// teller is a window that tells what is marked.
+type teller struct{ *spool.Window }
+
+func (w teller) Mark(ctx context.Context, marks ...spool.Mark) error {
+	err := w.Window.Mark(ctx, marks...)
+	for _, m := range marks {
+		if err == nil {
+			say("marked", m.Number)
+		}
+	}
+	return err
+}
+
 // die is SIGKILL: nothing is done after it.
 func die() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
