@@ -2,7 +2,10 @@ package socket_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -88,4 +91,39 @@ func TestWindow_EachType(t *testing.T) {
 		require.ErrorIs(t, err, socket.ErrOption, name)
 		assert.ErrorContains(t, err, "WithWindowOn", name)
 	}
+}
+
+// Row 21 of the fault plan: a sender's spool is removed and made anew under the same name, so that its numbers begin at 1 again. A window takes nothing of it for what is marked, or being handled, of
+// the one before: neither that of a receiver which stays nor one that is opened again.
+func TestWindow_SpoolMadeAnew(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, _ string, w way) {
+		dir, window := filepath.Join(t.TempDir(), "spool"), filepath.Join(t.TempDir(), "window")
+		receive := func() (letterReceiver, string) {
+			r := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0), socket.WithWindow(window, spool.WindowOptions{}))
+			closing(t, r)
+			return r, bind(t, r, "tcp://127.0.0.1:0")
+		}
+		receiver, endpoint := receive()
+		for life := range 3 {
+			if life == 2 {
+				require.NoError(t, receiver.Close())
+				receiver, endpoint = receive()
+			}
+			require.NoError(t, os.RemoveAll(dir))
+			s := w.open(t, dir, socket.WithLinger(0))
+			closing(t, s)
+			sendLetters(t, s, 1, 4)
+			require.NoError(t, s.Connect(endpoint))
+			for n := uint64(1); n <= 3; n++ {
+				requireLetter(t, recv(t, receiver), n)
+			}
+			last := recv(t, receiver) // is being handled
+			number, _, whole := openLetterOf(last)
+			require.True(t, whole && number == 4)
+			require.Eventually(t, func() bool { return floorOf(s.log) == 3 }, sockettest.Timeout, time.Millisecond)
+			_ = s.Close() // a queue says that a message stays
+		}
+		assert.Zero(t, receiver.Stats().Acks.DuplicatesIn)
+	})
 }

@@ -27,6 +27,9 @@ var thorough = os.Getenv("MESHMQ_FAULTS") != ""
 // every says which of many like cases are run: one in so many.
 var every = map[bool]int64{true: 1, false: seldom}[thorough]
 
+// unwritten says which bits of the room behind what was written are flipped, also where each other is: one in so many. There are a hundred for each that says something, and all alike.
+const unwritten = 61
+
 // rounds is n, or many if all is to be run.
 func rounds(n, many int) int {
 	if thorough {
