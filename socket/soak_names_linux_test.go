@@ -216,15 +216,6 @@ func (l *soakLine) end(t *testing.T) {
 	}
 }
 
-// requireSound: nothing is damaged in a spool, a log or a window that nobody uses.
-func requireSound(t *testing.T, dir string) {
-	t.Helper()
-	report, err := spool.Verify(dir)
-	require.NoError(t, err)
-	require.Empty(t, report.Damage)
-	require.Empty(t, report.Quarantined)
-}
-
 func (l *soakLine) refuse(is bool) {
 	for _, n := range l.names {
 		n.mu.Lock()

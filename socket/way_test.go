@@ -189,6 +189,15 @@ func requireLetter(t *testing.T, m socket.Msg, want uint64) {
 	require.NoError(t, m.Ack())
 }
 
+// requireSound: nothing is damaged in a spool, a log or a window that nobody uses.
+func requireSound(t *testing.T, dir string) {
+	t.Helper()
+	report, err := spool.Verify(dir)
+	require.NoError(t, err)
+	require.Empty(t, report.Damage)
+	require.Empty(t, report.Quarantined)
+}
+
 // requireDrained: nothing is left in a spool that nobody uses, and nothing is damaged. A queue takes two segments then; a topic has all letters still.
 func (w way) requireDrained(t *testing.T, dir string) {
 	t.Helper()
