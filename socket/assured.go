@@ -79,6 +79,7 @@ func (a *assured) retain(p *pipe) {
 // attach takes in a peer that connected.
 func (a *assured) attachLocked(p *pipe) {
 	a.pipes[p] = struct{}{}
+	a.renewLocked(p.id)
 	a.resumeLocked()
 	signal(a.c.drained) // for Shutdown to watch it as well
 }
@@ -232,6 +233,7 @@ func (a *assured) detach(p *pipe) {
 	a.mu.Lock()
 	a.half.recall()
 	delete(a.pipes, p)
+	a.renewLocked(p.id)
 	begun, closing, ours := 0, a.c.ctx.Err() != nil, p.leftByUs()
 	for _, r := range p.out.Return() {
 		b := redelivery{Returned: r, to: p.id}

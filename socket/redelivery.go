@@ -16,7 +16,7 @@ type redelivery struct {
 	link.Returned
 	to     string    // routing id of who gets it, empty for whoever has room
 	reason string    // of its last failure
-	due    time.Time // later: when it is to be delivered; again: when it is given up, zero for never
+	due    time.Time // later: when it is to be delivered; again: when it is given up unless its peer is back, zero for never
 }
 
 // redeliveries wait for their time, as a heap.
@@ -60,11 +60,30 @@ func (a *assured) failedLocked(r redelivery, n zmtp.Nack) {
 func (a *assured) insertLocked(r redelivery) {
 	if r.to != "" {
 		a.keyed[r.to]++
-		if r.due = (time.Time{}); a.c.cfg.awayLimit > 0 {
-			r.due = time.Now().Add(a.c.cfg.awayLimit)
-		}
+		r.due = a.awayUntilLocked(r.to)
 	}
 	a.again = append(a.again, r)
+}
+
+// awayUntilLocked returns when what goes to a routing id is given up unless its peer is back, zero for never: the peer is here, or may take any time.
+func (a *assured) awayUntilLocked(to string) (until time.Time) {
+	if _, here := a.half.next(to, extent{}); !here && a.c.cfg.awayLimit > 0 {
+		until = time.Now().Add(a.c.cfg.awayLimit)
+	}
+	return until
+}
+
+// renewLocked has the time begin anew for what goes to a routing id, whose peer has come or gone.
+func (a *assured) renewLocked(to string) {
+	if a.keyed[to] == 0 {
+		return
+	}
+	until := a.awayUntilLocked(to)
+	for i := range a.again {
+		if r := &a.again[i]; r.to == to {
+			r.due = until
+		}
+	}
 }
 
 // sortLocked is called when insertLocked was.
@@ -159,9 +178,7 @@ func (a *assured) tick() {
 	a.again = slices.DeleteFunc(a.again, func(r redelivery) bool {
 		away := !r.due.IsZero() && !r.due.After(now)
 		if away {
-			if a.keyed[r.to]--; a.keyed[r.to] == 0 {
-				delete(a.keyed, r.to)
-			}
+			a.unkeyLocked(&r)
 			r.reason = "the peer did not come back within " + a.c.cfg.awayLimit.String()
 			a.giveUpLocked(r)
 		}

@@ -25,7 +25,8 @@ type Router struct {
 	wait    waitq // for room at any peer
 	last    uint32
 	stopped error
-	sure    *assured // nil where nothing is acknowledged; never changes
+	sure    *assured         // nil where nothing is acknowledged; never changes
+	coming  map[*pipe]string // by which identity peers that acknowledge, and are let in just now, will be known
 }
 
 var errHandedOver = errors.New("another peer took over the identity")
@@ -37,7 +38,7 @@ func NewRouter(opts ...Option) *Router {
 	s.receiver.init(&s.core)
 	s.receiver.lead = 1
 	if s.bad == nil && s.cfg.ack {
-		s.sure = newAssured(&s.core, s, &s.tableMu, &s.wait)
+		s.sure, s.coming = newAssured(&s.core, s, &s.tableMu, &s.wait), map[*pipe]string{}
 		s.core.keeper, s.core.sure = s.sure, s.sure
 	}
 	return s
@@ -61,7 +62,36 @@ func (s *Router) enroll(p *pipe) error {
 func (s *Router) identify(p *pipe, who zmtp.Peer) error {
 	s.tableMu.Lock()
 	defer s.tableMu.Unlock()
-	return s.admitLocked(p, string(who.Identity))
+	err := s.admitLocked(p, string(who.Identity))
+	if err == nil && s.sure != nil && !p.named && len(who.Identity) > 0 && s.cfg.acknowledges(who) {
+		s.coming[p] = string(who.Identity)
+	}
+	return err
+}
+
+func (s *Router) release(p *pipe) {
+	s.tableMu.Lock()
+	s.comeLocked(p)
+	s.tableMu.Unlock()
+}
+
+// comeLocked notes that a peer is there, or will not be.
+func (s *Router) comeLocked(p *pipe) {
+	if _, awaited := s.coming[p]; awaited {
+		delete(s.coming, p)
+		s.wait.wakeAll()
+	}
+}
+
+// awaitedLocked reports whether a routing id that is nobody's is to be somebody's again at once: that of a peer which is let in just now, and whose connection
+// before has ended for that (ways).
+func (s *Router) awaitedLocked(id []byte) bool {
+	for _, identity := range s.coming {
+		if identity == string(id) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Router) admitLocked(p *pipe, identity string) error {
@@ -78,6 +108,7 @@ func (s *Router) admitLocked(p *pipe, identity string) error {
 func (s *Router) attach(p *pipe) error {
 	peer := *p.peer.Load()
 	s.tableMu.Lock()
+	s.comeLocked(p)
 	if err := s.admitLocked(p, peer.identity); err != nil { // another one was quicker
 		s.tableMu.Unlock()
 		return err
@@ -128,6 +159,7 @@ func (s *Router) detach(p *pipe) {
 
 func (s *Router) forget(p *pipe) {
 	s.tableMu.Lock()
+	s.comeLocked(p)
 	s.table.Remove(p.id, p)
 	if !p.named && s.sure == nil { // else what the peer sends back is for that id still
 		p.id = ""
@@ -161,7 +193,7 @@ func (s *Router) Recv(ctx context.Context) (Msg, error) {
 }
 
 // Send sends frames[1:] to the peer whose routing id is frames[0]. It copies the frames. It is ErrNoPeer when no such peer is connected; while
-// the peer's queue is full it blocks, until ctx ends (ErrFull). Sends to other peers go on meanwhile. With WithMandatory(false) it drops instead. An
+// the peer's queue is full it blocks, until ctx ends (ErrFull), and with WithAck for the moment in which the peer is let in anew. Sends to other peers go on meanwhile. With WithMandatory(false) it drops instead. An
 // id that no peer can have, empty or above 255 bytes, is ErrRoutingID too.
 func (s *Router) Send(ctx context.Context, frames ...[]byte) error {
 	return s.send(ctx, frames, nil)
@@ -199,8 +231,10 @@ func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 		}
 		p, ok := s.table.Get(id)
 		if !ok {
-			s.tableMu.Unlock()
-			return s.unroutable(id)
+			if done, err := s.unroutable(ctx, id); done || err != nil {
+				return err
+			}
+			continue
 		}
 		if s.sure != nil || s.cfg.peerLimits {
 			if err := p.refuses(extentOf(either(frames, given), size)); err != nil {
@@ -222,7 +256,7 @@ func (s *Router) send(ctx context.Context, frames, given [][]byte) error {
 			return nil
 		}
 		if err := s.block(ctx); err != nil {
-			return &Error{Op: "send", Err: err}
+			return err
 		}
 	}
 }
@@ -251,28 +285,33 @@ func (s *Router) full(*pipe) bool { return false }
 
 func (s *Router) recall() {} // nothing is sent without the lock
 
-// unroutable is what becomes of a message to a routing id that is not there.
-func (s *Router) unroutable(id []byte) error {
+// unroutable is what becomes of a message to a routing id that is not there: it waits for one that is to come, and else is done with. It is entered with tableMu
+// held and leaves without.
+func (s *Router) unroutable(ctx context.Context, id []byte) (done bool, err error) {
+	if s.cfg.mandatory && s.awaitedLocked(id) {
+		return false, s.block(ctx)
+	}
+	s.tableMu.Unlock()
 	if err := checkRoutingID(id); err != nil {
-		return &Error{Op: "send", Err: fmt.Errorf("%w: %w", ErrNoPeer, err)}
+		return true, &Error{Op: "send", Err: fmt.Errorf("%w: %w", ErrNoPeer, err)}
 	}
 	if !s.cfg.mandatory {
 		s.drop(nil, DropUnroutable, 1)
-		return nil
+		return true, nil
 	}
-	return &Error{Op: "send", Err: fmt.Errorf("%w: routing id %q is not connected", ErrNoPeer, id)}
+	return true, &Error{Op: "send", Err: fmt.Errorf("%w: routing id %q is not connected", ErrNoPeer, id)}
 }
 
-// block waits for room at any peer. It is entered with tableMu held and leaves without.
+// block waits for room at any peer, or for one that comes. It is entered with tableMu held and leaves without.
 func (s *Router) block(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		s.tableMu.Unlock()
-		return &blocked{ErrFull, err}
+		return &Error{Op: "send", Err: &blocked{ErrFull, err}}
 	}
 	w := s.wait.add()
 	s.tableMu.Unlock()
 	if err := s.wait.wait(ctx, &s.tableMu, w); err != nil {
-		return &blocked{ErrFull, err}
+		return &Error{Op: "send", Err: &blocked{ErrFull, err}}
 	}
 	return nil
 }

@@ -29,13 +29,20 @@ func (s *Router) ConnectAs(routingID, endpoint string) error {
 }
 
 // Writable reports whether Send to a routing id would find room now (zmq_socket_get_peer_state, ZMQ_POLLOUT). It is ErrNoPeer when no such
-// peer is there.
+// peer is there, nor one being let in that Send would wait for.
 func (s *Router) Writable(routingID []byte) (bool, error) {
 	p, err := s.find("peer state", routingID)
-	if err != nil {
-		return false, err
+	if err == nil {
+		return !p.out.Full(0), nil
 	}
-	return !p.out.Full(0), nil
+	if s.usable() == nil {
+		s.tableMu.Lock()
+		defer s.tableMu.Unlock()
+		if s.awaitedLocked(routingID) {
+			return false, nil
+		}
+	}
+	return false, err
 }
 
 // KickID is Kick by the routing id of the peer (zmq_disconnect_peer).
