@@ -76,7 +76,12 @@ func (s *Rep) Recv(ctx context.Context) (Msg, error) {
 		}
 		// RFC 28: the envelope is all frames up to and including the first empty one.
 		body := delimiter(m.Frames) + 1
-		if body == 0 || body == len(m.Frames) {
+		if body == 0 {
+			s.drop(p, DropMalformed, 1)
+			continue
+		}
+		// The connection lets pass what its envelope may add. Without that a request is no larger than a reply may be, so that an echo never fails.
+		if _, err := s.sizeOf(m.Frames[body:]); err != nil {
 			s.drop(p, DropMalformed, 1)
 			continue
 		}

@@ -308,6 +308,23 @@ func TestRFC28_RepEnvelope(t *testing.T) {
 	assert.EqualValues(t, 6, rep.Stats().Dropped[socket.DropMalformed])
 }
 
+// A REP returns no request that is larger than what it may send, so that an echo never fails: the room for envelopes is not for bodies.
+func TestRepRequestNoLargerThanReply(t *testing.T) {
+	t.Parallel()
+	rep := socket.NewRep(socket.WithMaxFrames(3), socket.WithMaxMessageSize(16))
+	closing(t, rep)
+	raw := sockettest.DialRaw(t, bind(t, rep, "tcp://127.0.0.1:0"))
+	raw.Handshake("DEALER", 1)
+	raw.SendMessage("", "1", "2", "3", "4")
+	raw.SendMessage("", "seventeen bytes..")
+	raw.SendMessage("", "1", "2", "3")
+	m := recv(t, rep)
+	requireMsg(t, m, "1", "2", "3")
+	send(t, rep, "1", "2", "3")
+	require.Equal(t, []string{"", "1", "2", "3"}, raw.ReadMessage())
+	assert.EqualValues(t, 2, rep.Stats().Dropped[socket.DropMalformed])
+}
+
 // RFC 28: a REP discards a reply to a peer that is gone; here it is counted, and the next request can be received.
 func TestRFC28_ReplyToLostPeer(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
