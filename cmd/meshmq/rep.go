@@ -69,24 +69,33 @@ func (s *session) answer(rep *socket.Rep, m socket.Msg, reply answer) error {
 	ctx, cancel := s.grace()
 	defer cancel()
 	frames, err := reply(ctx, m.Frames)
-	status := ""
-	if err != nil {
-		status = oneLine(err.Error())
-		s.say("%s", status)
+	err = s.reply(ctx, rep, m.Peer(), frames, err)
+	if errors.Is(err, socket.ErrTooLarge) { // the asker is told, and the next one is served
+		err = s.reply(ctx, rep, m.Peer(), nil, err)
 	}
-	switch {
-	case knowsStatus(m.Peer()):
-		frames = append([][]byte{[]byte(status)}, frames...)
-	case err != nil:
-		frames = [][]byte{[]byte("error: " + status)}
-	}
-	err = rep.Send(ctx, frames...)
 	if errors.Is(err, socket.ErrClosed) {
 		s.say("request of %s: it came too late for an answer", m.Peer().Address())
 		return nil
 	}
 	s.count1(&s.sent)
 	return err
+}
+
+// reply sends the frames, or that there are none because of failure, in the way that the peer understands.
+func (s *session) reply(ctx context.Context, rep *socket.Rep, to *socket.Peer, frames [][]byte, failure error) error {
+	status := ""
+	if failure != nil {
+		status = oneLine(failure.Error())
+		s.say("%s", status)
+		frames = [][]byte{nil}
+	}
+	switch {
+	case knowsStatus(to):
+		frames = append([][]byte{[]byte(status)}, frames...)
+	case failure != nil:
+		frames = [][]byte{[]byte("error: " + status)}
+	}
+	return rep.Send(ctx, frames...)
 }
 
 // hangOn is how long a command's own children may hold its output open after it has ended.
@@ -103,11 +112,29 @@ func shell(command string, cmd *cobra.Command) answer {
 		run.Stdin = bytes.NewReader(bytes.Join(request, []byte("\t")))
 		run.Stderr = cmd.ErrOrStderr()
 		run.WaitDelay = hangOn
-		output, err := run.Output()
-		output = bytes.TrimSuffix(bytes.TrimSuffix(output, []byte("\n")), []byte("\r"))
+		var out bounded
+		run.Stdout = &out
+		err := run.Run()
+		if out.err != nil { // which ended the command, too
+			err = out.err
+		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", command, err)
 		}
-		return [][]byte{output}, err
+		return [][]byte{bytes.TrimSuffix(bytes.TrimSuffix(out.kept.Bytes(), []byte("\n")), []byte("\r"))}, err
 	}
+}
+
+// bounded keeps what may be one message, with its last newline, and refuses more.
+type bounded struct {
+	kept bytes.Buffer // not embedded: its ReadFrom would go round Write
+	err  error
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.kept.Len()+len(p) > maxLine+len("\r\n") {
+		b.err = fmt.Errorf("the output is larger than %d bytes, which is the largest message", maxLine)
+		return 0, b.err
+	}
+	return b.kept.Write(p)
 }

@@ -183,6 +183,33 @@ func TestRemoteError(t *testing.T) {
 	require.Len(t, m.Frames, 1)
 }
 
+// TestReplyTooLarge: a reply that is too large is an error for the asker, and rep goes on.
+func TestReplyTooLarge(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the command is one of a Unix shell")
+	}
+	rep := start(t, "rep", "-b", anyPort, "--exec", `read what; test "$what" = all && exec yes; echo "$what"`)
+	r := meshmq(t, "req", "-c", rep.endpoint(), "all\n")
+	assert.Equal(t, 5, r.code)
+	assert.Contains(t, r.stderr, "the output is larger than 67108864 bytes")
+	assert.Equal(t, "one\n", meshmq(t, "req", "-c", rep.endpoint(), "--timeout", "30s", "one\n").stdout)
+}
+
+// TestEchoOfLargest: the largest message there is leaves no room for the status of its echo, which is an error for the asker; rep goes on.
+func TestEchoOfLargest(t *testing.T) {
+	t.Parallel()
+	rep := start(t, "rep", "-b", anyPort, "--echo")
+	args := []string{"req", "-c", rep.endpoint()}
+	for range 1024 {
+		args = append(args, "--frame", "x")
+	}
+	r := meshmq(t, args...)
+	assert.Equal(t, 5, r.code)
+	assert.Contains(t, r.stderr, "remote error: send: message too large: 1025 frames")
+	assert.Equal(t, "one\n", meshmq(t, "req", "-c", rep.endpoint(), "--timeout", "30s", "one").stdout)
+}
+
 // TestForeignReplier: a reply of a peer that is no meshmq rep is taken as it is.
 func TestForeignReplier(t *testing.T) {
 	t.Parallel()
