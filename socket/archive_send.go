@@ -75,9 +75,9 @@ func (c *courier) lacking() (n uint64) {
 	return n
 }
 
-// coming reports whether a peer has topics and is about to say which subscription it is for.
+// coming reports whether a peer has topics and does not take part yet: it is about to say for which subscription it is, or has just said.
 func (d *subscribed) coming() bool {
 	d.lookMu.Lock()
 	defer d.lookMu.Unlock()
-	return d.many > 0 && d.group == nil && !d.gone
+	return d.many > 0 && !d.joined && !d.gone
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -180,6 +181,26 @@ func TestDurable_SharesAmongMembers(t *testing.T) {
 	}
 	all.Wait()
 	assert.Len(t, seen, n)
+}
+
+// TestDurable_WaitsForWhoHasSubscribed: once WaitSubscribers has returned, WaitAcked waits for that subscriber, also while it is about to become a member.
+func TestDurable_WaitsForWhoHasSubscribed(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	closing(t, pub)
+	publish(t, pub, 0, 5)
+	for i := range 20 {
+		sub := durable(t, endpoint, fmt.Sprint("name", i), spool.Beginning(), socket.WithManualAck())
+		require.NoError(t, pub.WaitSubscribers(limit(t), "t", 1))
+		for inFlight := 0; inFlight < 5; {
+			require.ErrorIs(t, pub.WaitAcked(try()), context.Canceled, "nothing is acknowledged")
+			if all := pub.Durables(); len(all) > i {
+				inFlight = all[slices.IndexFunc(all, func(d socket.DurableStats) bool { return d.Name == fmt.Sprint("name", i) })].InFlight
+			}
+		}
+		require.NoError(t, sub.Close())
+		require.Eventually(t, func() bool { return pub.TopicCount() == 0 }, time.Minute, time.Millisecond)
+	}
 }
 
 // TestDurable_WaitsForMembers: WaitAcked waits for those that are connected, whatever they are subscribed to, and for nobody else; Enqueue is Send in two steps.
