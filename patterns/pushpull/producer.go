@@ -159,7 +159,7 @@ func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendO
 	return p.Push.Send(ctx, frame)
 }
 
-// Delayed returns how many messages wait for their time.
+// Delayed returns how many messages wait for their time. WaitAcked does not wait for them.
 func (p *Producer[T]) Delayed() int { return p.delay.len() }
 
 // Shutdown ends the Producer in order: it waits until all that was sent is written, or acknowledged where it is to be, or until ctx ends; the error then says
