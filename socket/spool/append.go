@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -51,8 +52,20 @@ func (l *Log) Wait(ctx context.Context, n uint64) error {
 }
 
 // Flush returns nil when all messages and acknowledgements given to the log before the call are on disk,
-// whatever the policy.
+// whatever the policy. It is ErrFull where the disk has no room for the acknowledgements and nothing can be let go.
 func (l *Log) Flush(ctx context.Context) error {
+	err := l.flush(ctx)
+	if errors.Is(err, ErrFull) { // until the keeper has made what room can be made
+		if late := l.tend(ctx); late != nil {
+			return errors.Join(late, err)
+		}
+		err = l.flush(ctx)
+	}
+	return err
+}
+
+// flush is Flush with the room that there is.
+func (l *Log) flush(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for n := l.next - 1; ; {

@@ -97,20 +97,23 @@ func (l *Log) addState() {
 	if l.cut >= 0 {
 		return
 	}
-	changes, copies := l.state.appendChanges(nil), int64(1)
-	if len(l.state.changed) > 0 { // nothing else knows of a name before the next checkpoint, which there is twice, too
-		copies = 2
-	}
-	size := copies * recordSize(len(changes))
-	if l.tail+size+recordHeader > l.limit+l.options.reserved() {
+	b := l.stateRecord(l.state.appendChanges(nil))
+	if l.tail+int64(len(b))+recordHeader > l.limit+l.options.reserved()-lastRoom {
 		l.stuck = l.turn != nil || !l.turnLocked(0)
 		return
 	}
-	for range copies {
-		l.buf = appendRecord(l.buf, recordState, l.next, l.tick(), changes)
-	}
-	l.tail += size
+	l.buf = append(l.buf, b...)
+	l.tail += int64(len(b))
 	l.state.settle()
+}
+
+// stateRecord returns a record of changes; twice if a consumer was made or removed: nothing else knows of a name before the next checkpoint, which there is twice, too.
+func (l *Log) stateRecord(changes []byte) []byte {
+	b := appendRecord(nil, recordState, l.next, l.tick(), changes)
+	if len(l.state.changed) > 0 {
+		b = append(b, b...)
+	}
+	return b
 }
 
 // write puts a batch into the file, or two files where it turns. The caller has the baton, not l.mu.
@@ -131,7 +134,7 @@ func (l *Log) write(b *batch, mode commitMode) error {
 		}
 	}
 	if mode == commitEnd {
-		return l.end(b.next, nil)
+		return l.end(b.next, nil, l.options.reserved())
 	}
 	if mode == commitSync || l.options.Policy == Always {
 		return l.sync()
@@ -169,15 +172,19 @@ func (l *Log) sync() error {
 // turned is the payload of the mark at the end of a segment that another one follows.
 var turned = []byte("turned")
 
-// end closes the active segment: all of it durable first, then the mark that says so.
-func (l *Log) end(next uint64, why []byte) error {
+// end closes the active segment: all of it durable first, then the mark that says so. Of what is allocated behind it room bytes are kept.
+func (l *Log) end(next uint64, why []byte, room int64) error {
 	if err := l.sync(); err != nil {
 		return err
 	}
 	if err := l.put(appendRecord(nil, recordEnd, next, l.clock(), why)); err != nil {
 		return err
 	}
-	if err := l.file.Truncate(l.off); err != nil {
+	size, err := l.file.Size()
+	if err == nil {
+		err = l.file.Truncate(min(size, l.off+room))
+	}
+	if err != nil {
 		return fmt.Errorf("truncate %s: %w", segmentName(l.header.ordinal), err)
 	}
 	return l.sync()
@@ -185,7 +192,7 @@ func (l *Log) end(next uint64, why []byte) error {
 
 // turnTo ends the active segment and goes on in s, which gets its name when all that it begins with is durable.
 func (l *Log) turnTo(s *spare, next uint64) error {
-	if err := l.end(next, turned); err != nil {
+	if err := l.end(next, turned, 0); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// smallestSpare says how much smaller than others a segment may be where the disk has no room for more. One that is smaller still has room for
+// acknowledgements, and is made where they have none, but for few messages.
+const smallestSpare = 8
+
 // Why there is no room; callers see ErrFull.
 var (
 	errQuota   = errors.New("the quota is used up")
@@ -47,6 +51,10 @@ func (l *Log) prepare() {
 		return
 	}
 	s, size := l.spare, max(l.want, l.options.SegmentSize)
+	least := max(l.want, minSegment)
+	if !l.stuck {
+		least = max(least, l.options.SegmentSize/smallestSpare)
+	}
 	l.spare = nil
 	l.mu.Unlock()
 
@@ -57,6 +65,9 @@ func (l *Log) prepare() {
 		}
 		enough := l.dropped >= size && !errors.Is(err, errQuota) // what readers have open frees nothing yet
 		again = l.options.Full == DropOldest && usedUp(err) && !enough && l.dropOldest()
+		if !again && usedUp(err) && !errors.Is(err, errQuota) && size > least {
+			again, size = true, max(size/2, least)
+		}
 	}
 	if err == nil {
 		l.dropped = 0
@@ -201,9 +212,13 @@ func (l *Log) dropOldest() bool {
 }
 
 // drop removes segments, after what says that they may go is on disk: else a crash would make their messages
-// look lost. Where that has no room, it is the removal that makes it.
+// look lost.
 func (l *Log) drop(victims []*segment) bool {
-	if err := l.Flush(context.Background()); err != nil && !errors.Is(err, ErrFull) {
+	err := l.flush(context.Background())
+	if errors.Is(err, ErrFull) {
+		err = l.confirm(victims)
+	}
+	if err != nil {
 		return false
 	}
 	removed := false
@@ -217,6 +232,42 @@ func (l *Log) drop(victims []*segment) bool {
 		removed = true
 	}
 	return l.fs.Sync(".") == nil && removed
+}
+
+// confirm makes durable that segments may go, and nothing else, in the last of the room, or a little more if the disk has that.
+func (l *Log) confirm(victims []*segment) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.takeBaton()
+	if err := l.errLocked(); err != nil {
+		return err
+	}
+	var gone spans
+	for _, s := range victims {
+		if l.options.Kind.queues() && l.liveLocked(s) == 0 { // of a topic it is enough to know what was dropped
+			gone.add(s.header.base, s.last)
+		}
+	}
+	record := func() []byte { return l.stateRecord(l.state.appendGone(nil, &gone)) }
+	end := max(l.tail, l.limit) + int64(len(record())) + recordHeader // messages may come meanwhile
+	l.busy = true
+	l.mu.Unlock()
+	err := l.file.Allocate(end)
+	l.mu.Lock()
+	l.busy = false
+	b := record()
+	switch {
+	case l.cut >= 0: // the next segment will begin with all of it
+		err = nil
+	case err == nil && l.tail+int64(len(b))+recordHeader > end: // names came meanwhile
+		err = ErrFull
+	case err == nil:
+		l.buf = append(l.buf, b...)
+		l.tail += int64(len(b))
+		l.state.settleNames()
+	}
+	l.commitLocked(commitSync) // which others have waited for, too
+	return errors.Join(err, l.failed)
 }
 
 // forget takes a segment out of the list. Readers that have it open read it to its end.

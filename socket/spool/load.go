@@ -330,12 +330,14 @@ func (d *loaded) findEnd(f File, h segmentHeader, size int64) (tear, error) {
 	c := newCursor(f, h, size)
 	synced, end := int64(dataStart), int64(dataStart)
 	var bad []badBytes
+	closed := false
 	for {
 		r, _, err := c.next()
 		var b *badBytes
 		switch {
 		case err == nil:
 			synced, end = max(synced, int64(r.synced)), c.off
+			closed = r.kind == recordEnd
 			if r.kind == recordCheckpoint { // a segment has its name when they are durable
 				synced = max(synced, c.off)
 			}
@@ -353,7 +355,7 @@ func (d *loaded) findEnd(f File, h segmentHeader, size int64) (tear, error) {
 		last = max(last, bad[n-1].to)
 	}
 	for _, b := range bad {
-		if b.from >= synced {
+		if b.from >= synced && !(closed && b.from >= end) { // behind the mark of the end nothing was written
 			return tear{end: b.from, bytes: last - b.from}, nil
 		}
 	}

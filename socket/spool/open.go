@@ -128,6 +128,10 @@ func (l *Log) create() error {
 func (l *Log) begin(h segmentHeader) error {
 	page, size := l.firstPage(h), l.options.SegmentSize
 	f, err := l.allocate(size)
+	if err != nil {
+		size = int64(len(page)) + l.options.reserved()
+		f, err = l.allocate(size)
+	}
 	if err != nil && len(l.segments) > 0 {
 		size = int64(len(page)) + sector
 		f, err = l.allocate(size)
@@ -168,21 +172,27 @@ func (l *Log) resume(d *loaded) error {
 	}
 	l.file, l.id, l.header, l.next = f, last.header.id, last.header, d.next
 	l.off, l.synced, l.opener = d.end, 0, d.end-dataStart
-	if err := l.file.Truncate(d.end); err != nil {
-		return fmt.Errorf("truncate %s: %w", last.name(), err)
+	if !d.Clean || d.turned { // else what is behind the end is room that must not be given away
+		if err := l.file.Truncate(d.end); err != nil {
+			return fmt.Errorf("truncate %s: %w", last.name(), err)
+		}
+		last.size = d.end
 	}
 	if err := l.sync(); err != nil { // also what seems fine: a killed process may have left it in memory
 		return err
 	}
 	if d.Clean && !d.turned {
-		l.opener, last.size = 2*sector, d.end // a guess; no message fits
-		if l.file.Allocate(l.options.SegmentSize) == nil {
-			last.size = max(d.end, l.options.SegmentSize)
+		l.opener = 2 * sector // a guess
+		least := d.end + l.options.reserved()
+		for _, size := range []int64{max(least, l.options.SegmentSize), least} {
+			if last.size < size && l.file.Allocate(size) == nil { // else no message fits
+				last.size = size
+			}
 		}
 		return l.reopen()
 	}
 	if !d.turned {
-		if err := l.end(l.next, turned); err != nil {
+		if err := l.end(l.next, turned, 0); err != nil {
 			return err
 		}
 	}

@@ -78,6 +78,8 @@ const (
 	// stateRoom is kept free at the end of each segment for acknowledgements, so that they can be written
 	// when there is no room for messages. 1/16 of a segment, but not more than this.
 	stateRoom = 256 << 10
+	// lastRoom is the end of that, kept for letting segments go, which makes room for all else: some thirty bytes for each consumer of a queue.
+	lastRoom = 1 << 10
 	// stateDelay bounds how long an acknowledgement waits to be written when nothing else is.
 	stateDelay = 50 * time.Millisecond
 	// tendEvery is how often age is looked at, and a full disk is tried again.

@@ -5,7 +5,21 @@ import "context"
 // Release returns when the segments that nobody needs are gone, rather than some time later: for tools that make
 // room and close the log. The dead letters, if they are open, are seen to as well. What the disk refuses stays.
 func (l *Log) Release(ctx context.Context) error {
-	for range 2 { // a round of the keeper may be on its way that does not know yet
+	if err := l.tend(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	dead := l.dead
+	l.mu.Unlock()
+	if dead != nil {
+		return dead.log.Release(ctx)
+	}
+	return nil
+}
+
+// tend returns when the keeper has been round.
+func (l *Log) tend(ctx context.Context) error {
+	for range 2 { // a round may be on its way that does not know yet
 		l.mu.Lock()
 		if err := l.errLocked(); err != nil {
 			l.mu.Unlock()
@@ -21,12 +35,6 @@ func (l *Log) Release(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}
-	l.mu.Lock()
-	dead := l.dead
-	l.mu.Unlock()
-	if dead != nil {
-		return dead.log.Release(ctx)
 	}
 	return nil
 }

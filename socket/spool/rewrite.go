@@ -21,10 +21,10 @@ func (l *Log) rewriteOne() {
 	l.mu.Lock()
 	s := l.sparseLocked()
 	l.mu.Unlock()
-	if s == nil || l.Flush(context.Background()) != nil {
+	if s == nil || l.flush(context.Background()) != nil {
 		return
 	}
-	n, err := rewriteSegment(l.fs, s, rewriting{keep: l.wanted, confirm: func() error { return l.Flush(context.Background()) }})
+	n, err := rewriteSegment(l.fs, s, rewriting{keep: l.wanted, confirm: func() error { return l.flush(context.Background()) }})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil { // damage must not vanish; the disk's errors come back at the next opening

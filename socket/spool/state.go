@@ -170,6 +170,20 @@ func (s *state) touch(p *position) {
 
 // appendChanges appends what is not written yet, for a recordState. After settle it counts as written.
 func (s *state) appendChanges(b []byte) []byte {
+	return s.appendChangesOf(b, (*position).appendChanges)
+}
+
+// appendGone appends what must be known of the messages in gone, which all have acknowledged, before they go, and is little: all names, and that.
+func (s *state) appendGone(b []byte, gone *spans) []byte {
+	return s.appendChangesOf(b, func(p *position, b []byte) []byte {
+		if len(gone.all()) == 0 {
+			return b
+		}
+		return appendSpans(appendName(append(b, opAck), p.name), gone)
+	})
+}
+
+func (s *state) appendChangesOf(b []byte, of func(p *position, b []byte) []byte) []byte {
 	for _, c := range s.changed {
 		if c.removed {
 			b = appendName(append(b, opRemove), c.name)
@@ -179,7 +193,7 @@ func (s *state) appendChanges(b []byte) []byte {
 	}
 	for _, p := range s.touched {
 		if s.positions[p.name] == p { // not removed meanwhile
-			b = p.appendChanges(b)
+			b = of(p, b)
 		}
 	}
 	if s.told != s.dropped {
@@ -203,13 +217,16 @@ func (p *position) appendChanges(b []byte) []byte {
 
 // settle takes all changes for written: a checkpoint holds them.
 func (s *state) settle() {
-	s.changed, s.told = s.changed[:0], s.dropped
+	s.settleNames()
 	for _, p := range s.touched {
 		p.unlogged = spans{ranges: p.unlogged.ranges[:0]}
 		p.failed, p.touched = p.failed[:0], false
 	}
 	s.touched = s.touched[:0]
 }
+
+// settleNames takes for written what appendGone says of names, and what was dropped.
+func (s *state) settleNames() { s.changed, s.told = s.changed[:0], s.dropped }
 
 // appendAll appends the whole state, for a recordCheckpoint: the changes that make it from nothing.
 func (s *state) appendAll(b []byte) []byte {

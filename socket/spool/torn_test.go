@@ -116,7 +116,7 @@ func staleRecords(t *testing.T, name string, shift int, hostile func([]byte) []b
 	}
 	require.NoError(t, l.Queue().Ack(2, 2))
 	require.NoError(t, l.Close())
-	closed := disk.Bytes(name)
+	closed := ended(disk.Bytes(name), 0)
 	records := hostile(closed)
 	payload := append(make([]byte, shift), records...)
 	l, err = spool.OpenFS(disk, o)

@@ -202,7 +202,7 @@ func TestWindowTellsOfDamage(t *testing.T) {
 	require.NoError(t, tells("sound", fs.Crash(nil)).Err())
 	touched := 0
 	for i, name := range all {
-		for bit := int64(spool.DataStart*8 + i); bit < int64(len(fs.Bytes(name)))*8; bit += 10007 {
+		for bit := int64(spool.DataStart*8 + i); bit < int64(len(ended(fs.Bytes(name), 0)))*8; bit += 10007 {
 			hurt := fs.Crash(nil)
 			hurt.Flip(name, bit)
 			r := tells(fmt.Sprint(name, " bit ", bit), hurt)

@@ -1,0 +1,269 @@
+package spool_test
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
+)
+
+const (
+	scarceBody = 900
+	largeBody  = 8000 // of which few fill a segment
+)
+
+// medium are options of which an eighth is more than the least segment.
+var medium = spool.Options{SegmentSize: 1 << 20}
+
+// TestClosedLogKeepsRoomForState: on a disk that has no room for a segment, or none at all, a log that had been closed can be acknowledged, by names
+// that are new, too, and its letters purged: all that is on disk when Flush and Close say so.
+func TestClosedLogKeepsRoomForState(t *testing.T) {
+	t.Parallel()
+	for _, room := range []int64{0, 512 << 10} {
+		t.Run(fmt.Sprint(room), func(t *testing.T) {
+			t.Parallel()
+			disk := spooltest.NewMem()
+			l := open(t, disk, medium)
+			fill(t, l, 100, 100)
+			bury(t, l, 1) // the first
+			require.NoError(t, l.Close())
+			for n := uint64(9); n < 99; n += 10 { // as often as it is opened
+				disk.SetRoom(room)
+				l = open(t, disk, medium)
+				name := fmt.Sprint("from-", n)
+				_, err := l.Consumer(name, spool.Beginning())
+				require.NoError(t, err)
+				require.NoError(t, l.Queue().Ack(1, n))
+				require.NoError(t, l.Flush(bounded(t)))
+				left := open(t, disk.Synced(), medium)
+				require.Contains(t, left.Consumers(), name)
+				require.Equal(t, n, left.Queue().Floor())
+				require.NoError(t, l.Close())
+			}
+			l = open(t, disk, medium)
+			require.Equal(t, uint64(12), l.Queue().Pending())
+			dead, err := l.Dead()
+			require.NoError(t, err)
+			require.NoError(t, dead.Purge(1, 1))
+			require.NoError(t, l.Close())
+			l = open(t, disk, medium)
+			dead, err = l.Dead()
+			require.NoError(t, err)
+			require.Zero(t, dead.Len())
+			require.NoError(t, l.Close())
+			require.LessOrEqual(t, len(disk.Bytes(segments(t, disk)[0])), 512<<10, "no more than that room")
+		})
+	}
+}
+
+// TestRoomBehindTheEnd: what rots there is nothing that was lost, in a log that was closed, and nothing that is read when the room has been used, and power is lost.
+func TestRoomBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	fill(t, l, 10, scarceBody)
+	require.NoError(t, l.Close())
+	name := segments(t, disk)[0]
+	b := disk.Bytes(name)
+	end := len(ended(b, 0))
+	require.Greater(t, len(b), end)
+	for i := end; i < len(b); i++ {
+		b[i] = byte(i | 1)
+	}
+	disk.Put(name, b)
+	undamaged(t, disk, scarceBody)
+	l = open(t, disk, small)
+	require.True(t, l.Recovery().Clean)
+	require.Zero(t, l.Recovery().Torn)
+	fill(t, l, 3, scarceBody)
+	left := open(t, disk.Synced(), small)
+	numbers, gaps := read(t, left.Queue().Reader(), scarceBody)
+	require.Equal(t, upTo(13), numbers)
+	require.Empty(t, gaps)
+}
+
+// TestDiskSmallerThanASegment: what there is of it is used, by messages, letters and marks, in a new spool and in one whose file ends where its records do.
+func TestDiskSmallerThanASegment(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	disk.SetRoom(8 << 20)
+	for range 3 {
+		l := open(t, disk, spool.Options{Full: spool.Reject})
+		require.Eventually(t, func() bool { // the keeper finds out that there is room for less
+			_, err := l.Append(bounded(t), body(l.Next(), 500))
+			return err == nil || !assert.ErrorIs(t, err, spool.ErrFull)
+		}, 20*time.Second, time.Millisecond)
+		require.NoError(t, l.Queue().Ack(1, l.Next()-1))
+		require.NoError(t, l.Flush(bounded(t)))
+		require.NoError(t, l.Close())
+		for _, name := range segments(t, disk) {
+			disk.Put(name, ended(disk.Bytes(name), 0))
+		}
+	}
+	l := open(t, disk, spool.Options{})
+	require.Zero(t, l.Queue().Pending())
+	fill(t, l, 10_000, 500)
+	require.NoError(t, l.Close())
+
+	disk = spooltest.NewMem()
+	disk.SetRoom(600 << 10)
+	w, err := spool.OpenWindowFS(disk, spool.WindowOptions{})
+	require.NoError(t, err)
+	for n := range uint64(1000) {
+		require.NoError(t, w.Mark(bounded(t), spool.Mark{Number: n + 1}))
+	}
+	require.NoError(t, w.Close())
+}
+
+// hoard returns a disk without room, with a closed log of several segments, all pending.
+func hoard(t *testing.T) (*spooltest.Mem, uint64) {
+	t.Helper()
+	const many = 1000
+	disk := spooltest.NewMem()
+	l := open(t, disk, spool.Options{SegmentSize: 128 << 10})
+	_, err := l.Consumer("gone", spool.Beginning())
+	require.NoError(t, err)
+	_, err = l.Consumer("stays", spool.Beginning())
+	require.NoError(t, err)
+	fill(t, l, many, scarceBody)
+	require.NoError(t, l.Close())
+	disk.SetRoom(0)
+	return disk, many
+}
+
+// TestNothingGoesBeforeItsAcknowledgement: where the room for acknowledgements is used up, or there is none, no loss of power makes
+// messages look lost; the last of that room is kept for letting go, which makes room for all else.
+func TestNothingGoesBeforeItsAcknowledgement(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk, many := hoard(t)
+		removed, looked := false, 0
+		l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
+			if op == "remove" && path.Ext(name) == ".seg" || op == "syncdir" && removed {
+				removed = op == "remove"
+				looked++
+				for _, left := range []*spooltest.Mem{disk.Crash(nil), disk.Synced()} {
+					undamaged(t, left, scarceBody)
+				}
+			}
+			return nil
+		}}, medium)
+		require.NoError(t, err)
+		stays, err := l.Consumer("stays", spool.Beginning())
+		require.NoError(t, err)
+		for n := uint64(2); err == nil; n += 2 {
+			require.NoError(t, stays.Ack(n, n))
+			require.NoError(t, l.Queue().Ack(n, n))
+			err = l.Flush(t.Context())
+		}
+		require.ErrorIs(t, err, spool.ErrFull)
+		require.NoError(t, l.RemoveConsumer("gone"))
+		require.NoError(t, stays.Ack(1, many))
+		require.NoError(t, l.Queue().Ack(1, many/2))
+		require.NoError(t, l.Flush(t.Context()), "what goes makes room")
+		require.Positive(t, looked)
+		require.NoError(t, l.Queue().Ack(1, many))
+		require.NoError(t, l.Close())
+		undamaged(t, disk, scarceBody)
+		l = open(t, disk, medium)
+		require.Zero(t, l.Queue().Pending())
+		require.Equal(t, []string{"stays"}, l.Consumers())
+		require.NoError(t, l.Close())
+	})
+}
+
+// TestNothingGoesWhereNothingCanBeWritten, not even that; and all goes when there is room.
+func TestNothingGoesWhereNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
+	disk, many := hoard(t)
+	names := segments(t, disk)
+	last := slices.Max(names)
+	disk.Put(last, ended(disk.Bytes(last), 64)) // for the ends of two openings
+	l := open(t, disk, medium)
+	require.NoError(t, l.RemoveConsumer("gone"))
+	require.NoError(t, l.RemoveConsumer("stays"))
+	require.NoError(t, l.Queue().Ack(1, many))
+	require.NoError(t, l.Release(bounded(t)))
+	require.ErrorIs(t, l.Flush(bounded(t)), spool.ErrFull)
+	require.ErrorIs(t, l.Close(), spool.ErrFull)
+	require.ElementsMatch(t, names, segments(t, disk))
+	undamaged(t, disk, scarceBody)
+
+	l = open(t, disk, medium)
+	require.Equal(t, many, l.Queue().Pending())
+	require.NoError(t, l.RemoveConsumer("gone"))
+	require.NoError(t, l.RemoveConsumer("stays"))
+	require.NoError(t, l.Queue().Ack(1, many))
+	disk.SetRoom(4 << 10)
+	require.NoError(t, l.Flush(bounded(t)))
+	require.NoError(t, l.Close())
+	l = open(t, disk, medium)
+	require.Zero(t, l.Queue().Pending())
+	require.Less(t, len(segments(t, disk)), len(names))
+	require.NoError(t, l.Close())
+	undamaged(t, disk, scarceBody)
+}
+
+// TestQuotaIsLowered: a log that has many times its quota is drained, or drops, segment after segment, though there is no room for another.
+func TestQuotaIsLowered(t *testing.T) {
+	t.Parallel()
+	for _, full := range []spool.Full{spool.Block, spool.DropOldest} {
+		disk, many := spooltest.NewMem(), uint64(1200)
+		l := open(t, disk, small)
+		fill(t, l, int(many), largeBody)
+		require.NoError(t, l.Close())
+		o := small
+		o.Quota, o.Full = 2*o.SegmentSize, full
+		l = open(t, disk, o)
+		for n := uint64(1); n <= many && full == spool.Block; n++ {
+			require.NoError(t, l.Queue().Ack(n, n))
+			if err := l.Flush(bounded(t)); err != nil {
+				require.ErrorIs(t, err, spool.ErrFull)
+			}
+		}
+		_, err := l.Append(bounded(t), body(many+1, largeBody))
+		require.NoError(t, err)
+		require.NoError(t, l.Flush(bounded(t)))
+		require.NoError(t, l.Release(bounded(t)))
+		require.NoError(t, l.Close())
+		undamaged(t, disk, largeBody)
+		l = open(t, disk, o)
+		numbers, _ := read(t, l.Queue().Reader(), largeBody)
+		require.Less(t, len(numbers), 15, full)
+		require.NoError(t, l.Close())
+	}
+}
+
+// undamaged wants all that nobody has acknowledged to be there, for each consumer.
+func undamaged(t *testing.T, disk *spooltest.Mem, size int) {
+	t.Helper()
+	report, err := spool.VerifyFS(disk)
+	require.NoError(t, err)
+	require.Empty(t, report.Damage)
+	v, err := spool.OpenViewFS(disk)
+	require.NoError(t, err)
+	for _, c := range v.Stats().Consumers {
+		r, err := v.Pending(c.Name)
+		require.NoError(t, err)
+		_, gaps := read(t, r, size)
+		for _, g := range gaps {
+			require.False(t, g.Damaged, "%q misses %d to %d", c.Name, g.From, g.To)
+		}
+	}
+	require.NoError(t, v.Close())
+}
+
+// ended returns a segment with so much room behind its records.
+func ended(b []byte, room int) []byte {
+	n := len(bytes.TrimRight(b, "\x00"))
+	return b[:(n+7)&^7+room]
+}
