@@ -182,12 +182,9 @@ func (l *Log) resume(d *loaded) error {
 		return err
 	}
 	if d.Clean && !d.turned {
-		l.opener = 2 * sector // a guess
-		least := d.end + l.options.reserved()
-		for _, size := range []int64{max(least, l.options.SegmentSize), least} {
-			if last.size < size && l.file.Allocate(size) == nil { // else no message fits
-				last.size = size
-			}
+		l.opener = 2 * sector                                                                                                 // a guess
+		if size := max(l.options.SegmentSize, d.end+l.options.reserved()); last.size < size && l.file.Allocate(size) == nil { // else no message fits
+			last.size = size
 		}
 		return l.reopen()
 	}

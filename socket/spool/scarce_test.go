@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -91,6 +92,27 @@ func TestRoomBehindTheEnd(t *testing.T) {
 	require.Empty(t, gaps)
 }
 
+// TestTurnCutShort: of a segment that was ended for another, when the process ended before it was cut to its length, nothing is kept behind the end.
+func TestTurnCutShort(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	var left *spooltest.Mem
+	l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
+		if op == "truncate" && left == nil {
+			left = disk.Crash(nil)
+		}
+		return nil
+	}}, small)
+	require.NoError(t, err)
+	fill(t, l, 100, scarceBody)
+	require.NoError(t, l.Close())
+	name := slices.Min(segments(t, left))
+	require.Len(t, left.Bytes(name), int(small.SegmentSize))
+	l = open(t, left, small)
+	require.Len(t, left.Bytes(name), len(ended(left.Bytes(name), 0)))
+	require.NoError(t, l.Close())
+}
+
 // TestDiskSmallerThanASegment: what there is of it is used, by messages, letters and marks, in a new spool and in one whose file ends where its records do.
 func TestDiskSmallerThanASegment(t *testing.T) {
 	t.Parallel()
@@ -140,45 +162,64 @@ func hoard(t *testing.T) (*spooltest.Mem, uint64) {
 	return disk, many
 }
 
-// TestNothingGoesBeforeItsAcknowledgement: where the room for acknowledgements is used up, or there is none, no loss of power makes
-// messages look lost; the last of that room is kept for letting go, which makes room for all else.
+// TestNothingGoesBeforeItsAcknowledgement: where the room for acknowledgements is used up no loss of power makes messages look lost; the last of that
+// room is kept for letting go, which makes room for all else before Flush, or Close, returns.
 func TestNothingGoesBeforeItsAcknowledgement(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		disk, many := hoard(t)
-		removed, looked := false, 0
-		l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
-			if op == "remove" && path.Ext(name) == ".seg" || op == "syncdir" && removed {
-				removed = op == "remove"
-				looked++
-				for _, left := range []*spooltest.Mem{disk.Crash(nil), disk.Synced()} {
-					undamaged(t, left, scarceBody)
-				}
-			}
-			return nil
-		}}, medium)
-		require.NoError(t, err)
-		stays, err := l.Consumer("stays", spool.Beginning())
-		require.NoError(t, err)
-		for n := uint64(2); err == nil; n += 2 {
-			require.NoError(t, stays.Ack(n, n))
-			require.NoError(t, l.Queue().Ack(n, n))
-			err = l.Flush(t.Context())
+	for name, flush := range map[string]func(l *spool.Log) error{
+		"flush": func(l *spool.Log) error { return l.Flush(context.Background()) },
+		"close": (*spool.Log).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { nothingGoesBefore(t, flush) })
+		})
+	}
+}
+
+func nothingGoesBefore(t *testing.T, flush func(*spool.Log) error) {
+	t.Helper()
+	disk, many := hoard(t)
+	removed := false
+	var left []*spooltest.Mem // by losses of power before and after a segment goes
+	o := spool.Options{SegmentSize: 4 << 20}
+	l, err := spool.OpenFS(&spooltest.Faulty{FS: disk, Before: func(_ int64, op, name string) error {
+		if op == "remove" && path.Ext(name) == ".seg" || op == "syncdir" && removed {
+			removed = op == "remove"
+			left = append(left, disk.Crash(nil), disk.Synced())
 		}
-		require.ErrorIs(t, err, spool.ErrFull)
-		require.NoError(t, l.RemoveConsumer("gone"))
-		require.NoError(t, stays.Ack(1, many))
-		require.NoError(t, l.Queue().Ack(1, many/2))
-		require.NoError(t, l.Flush(t.Context()), "what goes makes room")
-		require.Positive(t, looked)
-		require.NoError(t, l.Queue().Ack(1, many))
-		require.NoError(t, l.Close())
+		return nil
+	}}, o)
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	stays, err := l.Consumer("stays", spool.Beginning())
+	require.NoError(t, err)
+	for n := uint64(2); err == nil; n += 2 {
+		require.NoError(t, stays.Ack(n, n))
+		require.NoError(t, l.Queue().Ack(n, n))
+		err = l.Flush(t.Context())
+	}
+	require.ErrorIs(t, err, spool.ErrFull)
+	require.Empty(t, left)
+	require.NoError(t, l.RemoveConsumer("gone"))
+	require.NoError(t, l.RemoveConsumer("stays"))
+	_, err = l.Consumer("stays", spool.Beginning()) // once, however often it is written
+	require.NoError(t, err)
+	require.NoError(t, stays.Ack(1, many))
+	require.NoError(t, l.Queue().Ack(1, many/4))
+	require.NoError(t, l.Release(t.Context()))
+	require.NotEmpty(t, left)
+	require.ErrorIs(t, l.Flush(t.Context()), spool.ErrFull, "that was too little")
+	require.NoError(t, l.Queue().Ack(1, many/2))
+	require.NoError(t, flush(l))
+	require.NoError(t, l.Close())
+	for _, disk := range append(left, disk) {
 		undamaged(t, disk, scarceBody)
-		l = open(t, disk, medium)
-		require.Zero(t, l.Queue().Pending())
-		require.Equal(t, []string{"stays"}, l.Consumers())
-		require.NoError(t, l.Close())
-	})
+	}
+	l, err = spool.OpenFS(disk, o)
+	require.NoError(t, err)
+	require.Equal(t, many/2, l.Queue().Floor())
+	require.Equal(t, []string{"stays"}, l.Consumers())
 }
 
 // TestNothingGoesWhereNothingCanBeWritten, not even that; and all goes when there is room.
