@@ -45,7 +45,7 @@
 //	kind 6    message that was a dead letter and was replayed: as kind 2, behind a frame of two varints, the number and the incarnation that it had before
 //
 // A record that is no message has the number of the next one. A segment is allocated as a whole, filled up, and
-// cut to its length when the next one begins. Where a log that was closed goes on, an empty record of kind 3 takes
+// cut to its length when the next one begins; that of a log that is closed keeps some room behind its end, so that there is some for changes of state when it is opened on a full disk. Where a log that was closed goes on, an empty record of kind 3 takes
 // the place of the end.
 //
 // # Opening
@@ -65,7 +65,7 @@
 //
 //	goroutine    started by   ends with   does
 //	committer    Open         Close       writes what nobody waits for; acknowledgements after 50 ms
-//	keeper       Open         Close       allocates the next segment, drops and rewrites old ones
+//	keeper       Open         Close       allocates the next segment, smaller where the disk has less, drops and rewrites old ones
 //
 // Log.deadMu is taken before Log.mu. No lock is held during I/O: who writes has the baton (Log.busy), and the fields
 // that go with it. Opening the dead letters holds deadMu, which nothing else waits for.

@@ -166,7 +166,7 @@ func (l *Log) sleep(ctx context.Context, ch chan struct{}) error {
 }
 
 // Close writes what is queued, acknowledgements too, marks the end, and lets the spool go. It returns when
-// all of its goroutines have ended and all is durable, or says why it is not. Further calls return nil.
+// all of its goroutines have ended and all is durable, or says why it is not: ErrFull as Flush does. Further calls return nil.
 func (l *Log) Close() error {
 	_ = l.Flush(context.Background()) // while the keeper can make room for it
 	l.mu.Lock()

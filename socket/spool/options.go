@@ -56,7 +56,7 @@ type Options struct {
 	// Interval is the time between syncs with that policy. Default: 1 s.
 	Interval time.Duration
 	// SegmentSize is the size of the files, in bytes, from 64 KiB to 3.5 GiB. Two are allocated at any time.
-	// Default: 16 MiB. It may change from one opening to the next.
+	// Where the disk has no room for that they are smaller, down to an eighth. Default: 16 MiB. It may change from one opening to the next.
 	SegmentSize int64
 	// Quota is how many bytes the log may take on disk, and its dead letters as many again. 0: no bound but the disk.
 	Quota int64
