@@ -6,8 +6,10 @@ import (
 	"math"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
@@ -124,4 +126,36 @@ func TestAttack34_Credits(t *testing.T) {
 	}
 	assault(t, types{"PUSH", "DEALER", "ROUTER"}, func(g *siege) { attack(g, nil) }, socket.WithAck())
 	assaultLog(t, attack)
+}
+
+// A peer that gives credit for a mebibyte and reads nothing has no more than that, and all else goes to the other at once, from memory and from a spool.
+func TestAttack43_SlowConsumerWithCredit(t *testing.T) {
+	t.Parallel()
+	eachKeeper(t, func(t *testing.T, keep socket.Option) {
+		const most, size, count = 1 << 20, 4 << 10, 3000
+		push, good := socket.NewPush(keep, socket.WithSendHWMBytes(most), socket.WithLinger(0)), socket.NewPull(socket.WithAck())
+		closing(t, good)
+		defer push.Close() // says what the slow one has
+		at := bind(t, push, "tcp://127.0.0.1:0")
+		taker(t, at, math.MaxInt32, "1 receive")
+		require.NoError(t, push.WaitPeers(limit(t), 1))
+		slow := push.Peers()[0]
+		require.NoError(t, good.Connect(at))
+		require.NoError(t, push.WaitPeers(limit(t), 2))
+		go func() { // ends with Close
+			for range good.Messages(t.Context()) {
+			}
+		}()
+		for i := range count {
+			require.NoError(t, push.Send(limit(t), ordinal(i, size)))
+			if i%100 == 0 {
+				for _, p := range push.Stats().Peers {
+					require.LessOrEqual(t, p.QueueBytes, most+size)
+				}
+			}
+		}
+		require.Eventually(t, func() bool { return heldBy(push) == unackedOf(push, slow) }, sockettest.Timeout, time.Millisecond, "all that it has not is with the other")
+		assert.Positive(t, unackedOf(push, slow))
+		assert.LessOrEqual(t, unackedOf(push, slow), most/size)
+	})
 }

@@ -51,15 +51,15 @@ var attacks = [...]struct{ what, tests, reason string }{
 	34: {"credits that overflow", "transport/zmtp TestTranscripts, socket TestAck_Floods, socket TestSpool_HostileReceivers, socket TestDurable_LyingSubscribers", ""},
 	35: {"replay from where nothing is", "socket TestDurable_HostileSubscribers, socket TestDurable_SaysWhatIsGone", ""},
 	36: {"a million different ids, and ten by make faults, one of a mebibyte, one that two messages have", "socket TestWindow_ClonedSpool, socket/spool TestWindowKnowsWhatWasHandled", ""},
-	37: {"names of spools that lead elsewhere", "socket/spool TestPathsThatAreRefused", ""},
+	37: {"names of spools that lead elsewhere", "socket/spool TestNamesThatAreRefused, socket/spool TestPathsThatAreRefused", ""},
 	38: {"spool directories that are links, or others'", "socket/spool TestDirectoriesThatAreRefused", ""},
 	39: {"damaged segments", "socket/spool TestEveryBit, socket/spool TestDamagedDirectory", ""},
 	40: {"two processes on one spool", "socket/spool TestInspectWhileInUse", ""},
 	41: {"mDNS: forged, endless, looping, too large, from elsewhere", "discovery/mdns TestHostilePackets, discovery/mdns TestParseHostile, discovery/mdns TestCacheBounds, discovery/mdns TestReaches", ""},
 	42: {"forged membership", "", "there is no gossip yet"},
-	43: {"a peer that reads nothing", "", ""},
+	43: {"a peer that reads nothing", "socket TestCredit_SlowOnesTakeNothingFromOthers, socket TestCredit_MemoryIsBounded, socket TestDurable_SlowOnesHoldUpNobody", ""},
 	44: {"resets behind every octet of a message", "", ""},
-	45: {"a message that has the handler panic", "patterns/pushpull TestFailuresAreReportedAndEndNothing", ""},
+	45: {"a message that has the handler panic", "patterns/pushpull TestFailuresAreReportedAndEndNothing, patterns/pushpull TestFault29_PoisonAmongMany", ""},
 	46: {"the clock jumps", "socket/spool TestClockJumps, patterns/pushpull TestFault42_DelayedMessagesDoNotJump", ""}, // and all that waits for a time: make clocks
 }
 

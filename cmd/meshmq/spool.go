@@ -90,6 +90,14 @@ func viewSpool(cmd *cobra.Command, dir string, do func(v *spool.View) error) err
 	return spoolFailure(cmd.Context(), dir, err)
 }
 
+// hasMessages is an error for a window: its records are marks.
+func hasMessages(dir string, k spool.Kind) error {
+	if k != spool.Queue && k != spool.Topic {
+		return fmt.Errorf("spool %s is a %v: it has no messages to deal with", dir, k)
+	}
+	return nil
+}
+
 // openSpool opens the spool in dir, which must be there, as what it is, and closes it after do.
 func openSpool(cmd *cobra.Command, dir string, o spool.Options, do func(l *spool.Log) error) error {
 	s, err := spool.Inspect(dir)
@@ -98,8 +106,9 @@ func openSpool(cmd *cobra.Command, dir string, o spool.Options, do func(l *spool
 		return spoolFailure(cmd.Context(), dir, err)
 	case s.Holder != nil:
 		return fmt.Errorf("spool %s: %w", dir, s.Holder)
-	case s.Kind != spool.Queue && s.Kind != spool.Topic:
-		return fmt.Errorf("spool %s is a %v: it has no messages to deal with", dir, s.Kind)
+	}
+	if err := hasMessages(dir, s.Kind); err != nil {
+		return err
 	}
 	o.Kind, o.Full = s.Kind, spool.Reject
 	if s.Kind == spool.Queue {

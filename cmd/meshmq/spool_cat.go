@@ -42,6 +42,9 @@ acknowledged, of a topic all that there is. Messages that are lost are told on s
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.out.open(cmd.OutOrStdout())
 			return viewSpool(cmd, args[0], func(v *spool.View) error {
+				if err := hasMessages(args[0], v.Stats().Kind); err != nil {
+					return err
+				}
 				err := c.print(cmd, v)
 				return errors.Join(err, c.out.flush())
 			})

@@ -88,7 +88,7 @@ sound is left as it is.`,
 				}
 			}
 			if err != nil {
-				return spoolFailure(cmd.Context(), args[0], fmt.Errorf("repair: %w", err))
+				return spoolFailure(cmd.Context(), args[0], err)
 			}
 			for _, d := range r.Damage {
 				fmt.Fprintln(cmd.ErrOrStderr(), d)

@@ -233,8 +233,28 @@ func TestSpoolErrors(t *testing.T) {
 				assert.Len(t, lines(r.stderr), 1, r.stderr)
 				assert.Contains(t, r.stderr, tt.says, verb)
 				assert.True(t, strings.HasPrefix(r.stderr, "meshmq spool "+verb+": "), r.stderr)
+				assert.NotContains(t, r.stderr, ": "+verb+": ")
 			}
 		})
+	}
+}
+
+// TestSpoolOfMarks: a window may be looked at, verified and repaired, but it has no messages.
+func TestSpoolOfMarks(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "window")
+	w, err := spool.OpenWindow(dir, spool.WindowOptions{})
+	require.NoError(t, err)
+	require.NoError(t, w.Mark(t.Context(), spool.Mark{ID: "one"}))
+	require.NoError(t, w.Close())
+	for _, verb := range []string{"ls", "stats", "verify", "repair", "dead"} {
+		ok(t, "spool", verb, dir)
+	}
+	for _, verb := range []string{"cat", "replay", "purge"} {
+		r := meshmq(t, "spool", verb, dir)
+		assert.Equal(t, 1, r.code, verb)
+		assert.Empty(t, r.stdout)
+		assert.Equal(t, []string{fmt.Sprintf("meshmq spool %s: spool %s is a window: it has no messages to deal with", verb, dir)}, lines(r.stderr))
 	}
 }
 

@@ -25,7 +25,7 @@
 //	          +----------------+----------------+----------------+----------------+-----+---------+
 //	          the same again at 4096; zeros between; records from 8192 on
 //
-// What is there twice lies 4096 bytes apart, which is what a disk loses at once. Version is 1. A flag that is not known means that the segment must not be read. Flag 1: acknowledged messages up
+// What is there twice lies 4096 bytes apart, which is what a disk loses at once. Version is 2. A flag that is not known means that the segment must not be read. Flag 1: acknowledged messages up
 // to the number "until" have been left out. The salts are drawn for each segment.
 //
 //	record    0              4              8              16             24            28           32
