@@ -37,7 +37,7 @@ func (f *spoolFlags) add(cmd *cobra.Command, what string) {
 }
 
 func (f *spoolFlags) addQuota(cmd *cobra.Command, full string) {
-	cmd.Flags().Var(&f.quota, "quota", "let the spool take `SIZE` of its disk at most, such as 512MiB or 20GiB; "+full+" (default: what there is)")
+	cmd.Flags().Var(&f.quota, "quota", "let messages in the spool take `SIZE` of its disk at most, such as 512MiB or 20GiB, "+full+"; its dead letters may take as much again (default: what there is)")
 }
 
 // addKeep is for a spool that is the log of a publisher.

@@ -58,7 +58,8 @@ type Options struct {
 	// SegmentSize is the size of the files, in bytes, from 64 KiB to 3.5 GiB. Two are allocated at any time.
 	// Where the disk has no room for that they are smaller, down to an eighth. Default: 16 MiB. It may change from one opening to the next.
 	SegmentSize int64
-	// Quota is how many bytes the log may take on disk, and its dead letters as many again. 0: no bound but the disk.
+	// Quota is how many bytes the messages may take on disk, with a segment more while one of a queue is copied. The dead letters may
+	// take as many again, and what Repair put aside counts nowhere, so leave room for twice the quota. 0: no bound but the disk.
 	Quota int64
 	// Reserve is how many bytes the log leaves free on its disk. Default: 0.
 	Reserve int64

@@ -183,6 +183,37 @@ func quotaOfTopicIsKept(t *testing.T, full spool.Full, reserve int64) {
 	assert.LessOrEqual(t, disk.peak.Load(), quota, "nothing is copied")
 }
 
+// TestQuotaOfDeadLetters: they have as much as the messages, by themselves. Without room there a message stays, and others are still taken.
+func TestQuotaOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	o, disk := small, measure(1<<30)
+	o.Quota, o.Full = 5*o.SegmentSize, spool.Reject
+	l := open(t, disk, o)
+	dead, err := l.Dead()
+	require.NoError(t, err)
+	r := l.Queue().Reader()
+	defer r.Close()
+	var stays uint64
+	for err == nil {
+		stays, err = l.Append(bounded(t), body(l.Next(), roomBody))
+		require.NoError(t, err)
+		rec, wrong := r.TryNext()
+		require.NoError(t, wrong)
+		err = dead.Bury(bounded(t), l.Queue(), rec, "no")
+	}
+	require.ErrorIs(t, err, spool.ErrFull)
+	require.Equal(t, uint64(1), l.Queue().Pending())
+	for err = nil; err == nil; {
+		_, err = l.Append(bounded(t), body(l.Next(), roomBody))
+	}
+	require.ErrorIs(t, err, spool.ErrFull)
+	numbers, _ := read(t, l.Queue().Reader(), roomBody)
+	assert.Equal(t, fromTo(stays, l.Next()-1), numbers)
+	require.NoError(t, l.Close())
+	assert.LessOrEqual(t, disk.peak.Load(), 2*o.Quota)
+	assert.Greater(t, disk.peak.Load(), 2*o.Quota-2*o.SegmentSize, "of both")
+}
+
 // place is where a disk has no room.
 type place struct {
 	op, name, during string
