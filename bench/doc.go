@@ -12,5 +12,5 @@
 //
 // bench/all.sh runs all of it, draws the curves, and writes both down.
 //
-// What it costs that nothing is lost, next to JetStream, is a program of its own: durable.
+// What it costs that nothing is lost, next to JetStream, is a program of its own: durable. all.sh runs it, too.
 package main

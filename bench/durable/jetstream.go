@@ -67,7 +67,7 @@ func stream(r run, senders, window int) float64 {
 		all.Go(func() { publish(js, make([]byte, r.size), window, &confirmed, &stopped) })
 	}
 	begun := time.Now()
-	for time.Since(begun) < r.d || confirmed.Load() < uint64(2*window) { // it confirms what is on its way in large lots
+	for time.Since(begun) < r.d || confirmed.Load() < uint64(max(2*window, senders)) { // it confirms what is on its way in large lots
 		time.Sleep(time.Millisecond)
 	}
 	rate := float64(confirmed.Load()) / time.Since(begun).Seconds()

@@ -1,15 +1,16 @@
 // Command durable measures what it costs that nothing is lost: messages that are on disk before Send returns, delivered over tcp to a PULL in another process
-// and acknowledged by it, next to what the disk could do at best and next to NATS JetStream with SyncAlways, all in turns in one run; and
-// acknowledgements alone, next to a link without.
+// and acknowledged by it, next to what the disk could do at best and next to NATS JetStream with SyncAlways, all in turns in one run; what is on disk already, to a PULL and
+// to a durable SUB; and acknowledgements alone, next to a link without. It says which of the project's targets are met.
 //
-//	go run ./durable [-dir DIR] [-rounds N] [-seconds S] [-size BYTES] [-backlog N]
+//	go run ./durable [-dir DIR] [-rounds N] [-seconds S] [-size BYTES] [-backlog N] [-only NAME]
 //
-// DIR must be on the disk to be measured: temporary directories may be memory. Figures are medians of the rounds. The bare file is written as
+// DIR must be on the disk to be measured: temporary directories may be memory. bench/all.sh runs it, too. Figures are medians of the rounds. The bare file is written as
 // a spool is: records with a header and a CRC-32C, so many for each fdatasync, in a file that is allocated ahead. JetStream is fed by its client, with
 // the server in a process of its own; its messages are stored only, not delivered.
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -21,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // run is what all measurements are told.
@@ -31,34 +34,69 @@ type run struct {
 	backlog int
 }
 
+const (
+	bareMany    = "bare file, 256 messages a sync"
+	spoolMany   = "spool to acknowledged, 256 senders"
+	spoolAsync  = "spool to acknowledged, async, 4096 on their way"
+	streamMany  = "JetStream, 256 senders"
+	streamAsync = "JetStream, async, 4096 on their way"
+	bareOne     = "bare file, 1 message a sync"
+	spoolOne    = "spool to acknowledged, 1 sender"
+	replayPull  = "replay from disk to acknowledged, PUSH to PULL"
+	replaySub   = "replay from disk to acknowledged, PUB to durable SUB"
+	plainPull   = "PUSH to PULL without a spool, not acknowledged"
+	ackedPull   = "PUSH to PULL without a spool, acknowledged"
+	plainRouter = "DEALER to ROUTER without a spool, not acknowledged"
+	ackedRouter = "DEALER to ROUTER without a spool, acknowledged"
+)
+
 // what is measured. Each returns messages a second.
 var what = []struct {
 	name  string
 	rate  func(r run) float64
-	limit int // of which entry it is a part: the bare file, or a link that promises less
+	limit string // of which entry it is a part: the bare file, or a link that promises less
 }{
-	{"bare file, 256 messages a sync", func(r run) float64 { return bare(r, 256) }, -1},
-	{"spool to acknowledged, 256 senders", func(r run) float64 { return spooled(r, senders(256)) }, 0},
-	{"spool to acknowledged, async, 4096 on their way", func(r run) float64 { return spooled(r, window(4096)) }, 0},
-	{"JetStream, 256 senders", func(r run) float64 { return stream(r, 256, 0) }, 0},
-	{"JetStream, async, 4096 on their way", func(r run) float64 { return stream(r, 1, 4096) }, 0},
-	{"bare file, 1 message a sync", func(r run) float64 { return bare(r, 1) }, -1},
-	{"spool to acknowledged, 1 sender", func(r run) float64 { return spooled(r, senders(1)) }, 5},
-	{"JetStream, 1 sender", func(r run) float64 { return stream(r, 1, 0) }, 5},
-	{"replay from disk to acknowledged", replay, -1},
-	{"link without a spool, not acknowledged", linked(false), -1},
-	{"link without a spool, acknowledged", linked(true), 9},
+	{bareMany, func(r run) float64 { return bare(r, 256) }, ""},
+	{spoolMany, func(r run) float64 { return spooled(r, senders(256)) }, bareMany},
+	{spoolAsync, func(r run) float64 { return spooled(r, window(4096)) }, bareMany},
+	{streamMany, func(r run) float64 { return stream(r, 256, 0) }, bareMany},
+	{streamAsync, func(r run) float64 { return stream(r, 1, 4096) }, bareMany},
+	{bareOne, func(r run) float64 { return bare(r, 1) }, ""},
+	{spoolOne, func(r run) float64 { return spooled(r, senders(1)) }, bareOne},
+	{"JetStream, 1 sender", func(r run) float64 { return stream(r, 1, 0) }, bareOne},
+	{replayPull, replay, ""},
+	{replaySub, replayLog, ""},
+	{plainPull, linked(newPush, "pull", false), ""},
+	{ackedPull, linked(newPush, "pull", true), plainPull},
+	{plainRouter, linked(newDealer, "router", false), ""},
+	{ackedRouter, linked(newDealer, "router", true), plainRouter},
+}
+
+// targets are what the project wants of it, in messages of 100 B.
+var targets = []struct {
+	what  []string // one of them is enough
+	least float64
+	of    string // this one; "": messages a second
+}{
+	{[]string{spoolMany, spoolAsync}, 0.5, bareMany},
+	{[]string{spoolMany}, 50, streamMany},
+	{[]string{spoolAsync}, 50, streamAsync},
+	{[]string{spoolOne}, 0.9, bareOne},
+	{[]string{replayPull}, 1e6, ""},
+	{[]string{replaySub}, 1e6, ""},
+	{[]string{ackedPull}, 0.8, plainPull},
+	{[]string{ackedRouter}, 0.8, plainRouter},
 }
 
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("durable: ")
-	if len(os.Args) == 3 && os.Args[1] == "pull" {
-		pull(os.Args[2])
-		return
-	}
 	if len(os.Args) == 3 && os.Args[1] == "jetstream" {
 		serve(os.Args[2])
+		return
+	}
+	if len(os.Args) == 3 && receivers[os.Args[1]] != nil {
+		receive(receivers[os.Args[1]](), os.Args[2])
 		return
 	}
 	var r run
@@ -67,20 +105,32 @@ func main() {
 	seconds := flag.Float64("seconds", 2, "length of each measurement")
 	flag.IntVar(&r.size, "size", 100, "bytes of a message")
 	flag.IntVar(&r.backlog, "backlog", 3_000_000, "messages to be replayed")
-	only := flag.String("only", "", "measure what has this in its name, and what is a limit")
+	only := flag.String("only", "", "measure what has this in its name, and what that is a part of")
 	flag.Parse()
 	r.d = time.Duration(*seconds * float64(time.Second))
-	rates := make([][]float64, len(what))
-	for round := range *rounds {
-		for i, w := range what {
-			if *only != "" && w.limit >= 0 && !strings.Contains(w.name, *only) {
-				continue
-			}
-			log.Printf("%d/%d: %s", round+1, *rounds, w.name)
-			rates[i] = append(rates[i], once(*parent, r, w.rate))
+	chosen := map[string]bool{}
+	for _, w := range what {
+		if strings.Contains(w.name, *only) {
+			chosen[w.name], chosen[w.limit] = true, true
 		}
 	}
-	report(r, *rounds, rates)
+	rates := map[string][]float64{}
+	for round := range *rounds {
+		for _, w := range what {
+			if chosen[w.name] {
+				log.Printf("%d/%d: %s", round+1, *rounds, w.name)
+				rates[w.name] = append(rates[w.name], once(*parent, r, w.rate))
+			}
+		}
+	}
+	fmt.Printf("%s, %s/%s, %d cores, %s, nats-server %s, %d bytes, %d rounds of %v, medians\n\n", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH,
+		runtime.NumCPU(), runtime.Version(), server.VERSION, r.size, *rounds, r.d)
+	medians := map[string]float64{}
+	for name, all := range rates {
+		medians[name] = median(all)
+	}
+	report(medians)
+	judge(medians)
 }
 
 // once measures in a directory of its own.
@@ -93,19 +143,43 @@ func once(parent string, r run, rate func(run) float64) float64 {
 	return rate(r)
 }
 
-func report(r run, rounds int, rates [][]float64) {
-	fmt.Printf("%s, %s/%s, %d cores, %d bytes, %d rounds of %v, medians\n\n", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), r.size, rounds, r.d)
+// report prints what was measured.
+func report(medians map[string]float64) {
 	fmt.Println("| what | messages a second | of its limit |\n|---|--:|--:|")
-	for i, w := range what {
-		if len(rates[i]) == 0 {
+	for _, w := range what {
+		if medians[w.name] == 0 {
 			continue
 		}
 		part := ""
-		if w.limit >= 0 {
-			part = fmt.Sprintf("%.3f", median(rates[i])/median(rates[w.limit]))
+		if w.limit != "" {
+			part = fmt.Sprintf("%.3f", medians[w.name]/medians[w.limit])
 		}
-		fmt.Printf("| %s | %.0f | %s |\n", w.name, median(rates[i]), part)
+		fmt.Printf("| %s | %.0f | %s |\n", w.name, medians[w.name], part)
+	}
+}
+
+// judge prints which targets are met.
+func judge(medians map[string]float64) {
+	fmt.Println("\n| what | at least | measured | |\n|---|---|--:|---|")
+	for _, t := range targets {
+		verdict, format, least := "not met", "%.0f", fmt.Sprintf("%.0f messages a second", t.least)
+		if t.of != "" {
+			format, least = "%.3f", fmt.Sprintf("%g of %s", t.least, t.of)
+		}
+		var measured []string
+		for _, name := range t.what {
+			if medians[name] == 0 || t.of != "" && medians[t.of] == 0 {
+				continue // left out
+			}
+			got := medians[name] / cmp.Or(medians[t.of], 1)
+			if got >= t.least {
+				verdict = "met"
+			}
+			measured = append(measured, fmt.Sprintf(format, got))
+		}
+		if len(measured) > 0 {
+			fmt.Printf("| %s | %s | %s | %s |\n", strings.Join(t.what, "; or "), least, strings.Join(measured, "; "), verdict)
+		}
 	}
 }
 
