@@ -19,10 +19,7 @@ import (
 // message a second. The two are measured in turns, so that what else the machine does hits both. How it is when the sender goes as fast as it can is told, too: with a second
 // peer, slow or not, Send has to choose.
 func TestCredit_RateBesideASlowOne(t *testing.T) {
-	length, err := time.ParseDuration(os.Getenv("MESHMQ_SLOW"))
-	if err != nil {
-		t.Skip("runs as make slow")
-	}
+	length := slowly(t)
 	for name, keep := range map[string]func() socket.Option{
 		"memory": socket.WithAck,
 		"spool": func() socket.Option {
@@ -34,6 +31,15 @@ func TestCredit_RateBesideASlowOne(t *testing.T) {
 			besideToAlone(t, keep, length, math.Inf(1))
 		})
 	}
+}
+
+// slowly is for how long make slow measures.
+func slowly(t *testing.T) time.Duration {
+	length, err := time.ParseDuration(os.Getenv("MESHMQ_SLOW"))
+	if err != nil {
+		t.Skip("runs as make slow")
+	}
+	return length
 }
 
 // besideToAlone returns the ratio of what one receiver gets with and without a slow one beside it.
