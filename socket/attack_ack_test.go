@@ -128,11 +128,11 @@ func TestAttack34_Credits(t *testing.T) {
 	assaultLog(t, attack)
 }
 
-// A peer that gives credit for a mebibyte and reads nothing has no more than that, and all else goes to the other at once, from memory and from a spool.
+// A peer that gives credit for a mebibyte and reads nothing has no more than the high-water mark, and all else goes to the other at once, from memory and from a spool.
 func TestAttack43_SlowConsumerWithCredit(t *testing.T) {
 	t.Parallel()
 	eachKeeper(t, func(t *testing.T, keep socket.Option) {
-		const most, size, count = 1 << 20, 4 << 10, 3000
+		const most, size, count = 256 << 10, 4 << 10, 3000
 		push, good := socket.NewPush(keep, socket.WithSendHWMBytes(most), socket.WithLinger(0)), socket.NewPull(socket.WithAck())
 		closing(t, good)
 		defer push.Close() // says what the slow one has
