@@ -18,8 +18,8 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-// Row 35 by the clock, for as long as MESHMQ_SLOW says (make slow): a replay at full speed costs who listens live its share of the processors and nothing else. Of 100,000 messages a
-// second a live subscriber gets beside it at least 95 % of what it gets beside goroutines that only compute; what it gets alone is told, too. They are measured in turns, all in one process.
+// Row 35 by the clock, for as long as MESHMQ_SLOW says (make slow): of 100,000 messages a second a live subscriber gets beside a replay at full speed at least
+// 95 % of what it gets beside goroutines that only compute, since both take a share of the processors. What it gets alone is told, too. They are measured in turns, all in one process.
 func TestDurable_LiveBesideAReplay(t *testing.T) {
 	length := slowly(t)
 	const backlog, turn = 1_000_000, 500 * time.Millisecond
