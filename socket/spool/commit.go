@@ -1,7 +1,9 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 )
@@ -134,6 +136,9 @@ func (l *Log) write(b *batch, mode commitMode) error {
 		}
 	}
 	if mode == commitEnd {
+		if err := l.noteEnd(b.next); err != nil {
+			return err
+		}
 		return l.end(b.next, nil, l.options.reserved())
 	}
 	if mode == commitSync || l.options.Policy == Always {
@@ -167,6 +172,20 @@ func (l *Log) sync() error {
 	l.synced = l.off
 	l.syncs.Add(1)
 	return nil
+}
+
+// noteEnd notes how far the log will have been durable, before the mark of the end says that this is known. Where that cannot be written nothing is said.
+func (l *Log) noteEnd(next uint64) error {
+	if err := l.sync(); err != nil {
+		return err
+	}
+	h := l.header
+	if (newest{h.ordinal, h.salt, landmark{next, l.off}}).write(l.fs, true) != nil {
+		if err := l.fs.Remove(newestName); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove %s: %w", newestName, err)
+		}
+	}
+	return l.fs.Sync(".")
 }
 
 // turned is the payload of the mark at the end of a segment that another one follows.
@@ -242,7 +261,7 @@ func beginSegment(fs FS, f File, h segmentHeader, page []byte) error {
 	if err := fs.Sync("."); err != nil {
 		return fmt.Errorf("begin %s: %w", name, err)
 	}
-	noteNewest(fs, h.ordinal)
+	_ = newest{ordinal: h.ordinal}.write(fs, false) // else it says less
 	return nil
 }
 

@@ -28,10 +28,11 @@ func (b *badBytes) Error() string {
 type cursor struct {
 	f      File
 	salt   salt
-	off    int64  // of the next record
-	limit  int64  // bytes behind it are not looked at; may grow
-	expect uint64 // the lowest number the next record may have
-	buf    []byte // a window of the file, or part of it
+	off    int64    // of the next record
+	limit  int64    // bytes behind it are not looked at; may grow
+	expect uint64   // the lowest number the next record may have
+	known  landmark // all before it was durable: what is missing there is bad bytes, be it zeros or cut off
+	buf    []byte   // a window of the file, or part of it
 	bufOff int64
 }
 
@@ -56,11 +57,11 @@ func (c *cursor) view(off int64, n int) ([]byte, error) {
 	if got < size {
 		c.buf = c.buf[:got]
 	}
+	if errors.Is(err, io.EOF) && got < size {
+		c.limit = off + int64(got) // the file is shorter than it was said to be
+	}
 	if got >= n {
 		return c.buf[:n], nil
-	}
-	if errors.Is(err, io.EOF) {
-		c.limit = off + int64(got) // the file is shorter than it was said to be
 	}
 	return nil, err
 }
@@ -83,10 +84,10 @@ func (c *cursor) next() (record, int64, error) {
 			bad.number = r.number
 		}
 		return record{}, at, bad
-	case !errors.As(err, new(*badBytes)):
-		return record{}, at, err
+	case errors.As(err, new(*badBytes)), errors.Is(err, io.EOF) && at < c.known.off:
+		return c.resync(at)
 	}
-	return c.resync(at)
+	return record{}, at, err
 }
 
 func (c *cursor) advance(r record) {
@@ -112,13 +113,13 @@ func (c *cursor) parse(off int64) (record, int64, error) {
 		return record{}, 0, &badBytes{from: off}
 	}
 	size := recordSize(n)
-	whole, err := c.view(off, int(size))
+	whole, err := c.view(off, recordHeader+n) // the padding may be cut off: it says nothing
 	if errors.Is(err, io.EOF) {
 		return record{}, 0, &badBytes{from: off}
 	} else if err != nil {
 		return record{}, 0, err
 	}
-	r.payload = whole[recordHeader : recordHeader+n : recordHeader+n]
+	r.payload = whole[recordHeader:len(whole):len(whole)]
 	if crc32.Checksum(r.payload, castagnoli) != sum {
 		return r, size, &badBytes{from: off}
 	}
@@ -153,7 +154,7 @@ func (c *cursor) resync(at int64) (record, int64, error) {
 			return record{}, at, err
 		}
 	}
-	c.off = c.limit
+	c.off, last = max(c.limit, c.known.off), max(last, c.known.off)
 	if last == at {
 		return record{}, at, io.EOF
 	}

@@ -103,26 +103,6 @@ func oneMessageAtMost(t *testing.T, fs *spooltest.Mem, bit int64, repair bool) {
 	require.Len(t, numbers, 15-len(lost), "bit %d", bit)
 }
 
-// TestEveryBit_Newest flips each bit of the file that says which segment is the newest: it says nothing then, and all messages are there.
-func TestEveryBit_Newest(t *testing.T) {
-	t.Parallel()
-	disk := threeSegments(t)
-	require.Len(t, disk.Bytes("newest"), 12)
-	for bit := range int64(12 * 8) {
-		hurt := disk.Crash(nil)
-		hurt.Flip("newest", bit)
-		report, err := spool.VerifyFS(hurt)
-		require.NoError(t, err, "bit %d", bit)
-		require.Empty(t, report.Damage, "bit %d", bit)
-		l, err := spool.OpenFS(hurt, small)
-		require.NoError(t, err, "bit %d", bit)
-		numbers, gaps := read(t, l.Queue().Reader(), damageBody)
-		require.Equal(t, upTo(15), numbers, "bit %d", bit)
-		require.Empty(t, gaps, "bit %d", bit)
-		require.NoError(t, l.Close())
-	}
-}
-
 // TestEveryBit_Letters flips each bit of dead letters, and some of the room behind them: what is lost is the letter the bit belongs to, or nothing, it is reported by Letters and by Verify, and no
 // message of the spool is. Who opens the spool is told, too: after SIGKILL, of the last letter, that the end was torn.
 func TestEveryBit_Letters(t *testing.T) {

@@ -12,7 +12,7 @@
 //
 // # Files
 //
-// A directory holds segments, named by their ordinals, the lock, the segment to come ("next"), the ordinal of the newest ("newest"), the dead letters in a
+// A directory holds segments, named by their ordinals, the lock, the segment to come ("next"), what is known of the newest ("newest"), the dead letters in a
 // folder, and what Repair has put aside (".bad"). All numbers are little-endian; sums are CRC-32C.
 //
 //	segment   0        6     8    9     10   12          16              32          36           40
@@ -48,10 +48,19 @@
 // cut to its length when the next one begins; that of a log that is closed keeps some room behind its end, so that there is some for changes of state when it is opened on a full disk. Where a log that was closed goes on, an empty record of kind 3 takes
 // the place of the end.
 //
+//	newest    0                8                16               24      28        32
+//	          +----------------+----------------+----------------+-------+---------+
+//	          | ordinal        | salts          | number         | offset| sum 0-27|
+//	          +----------------+----------------+----------------+-------+---------+
+//
+// It names the newest segment when that has its name. When the log is closed it says as well that all of the segment with these salts was durable below the offset, where the message with the
+// number was to come: it is on disk before the mark of the end is written. Until then the bytes from 8 to 27 are zeros. It may say less than is true, or be missing, and never more: what lies below the offset stays as it is when
+// the log goes on, and a segment that is written anew has other salts. One of 12 bytes has the ordinal and its sum alone.
+//
 // # Opening
 //
-// Only headers and the last segment are read. A place there that holds no record is damage if some record says that it
-// had been durable, or a checkpoint is behind it; else a write was torn, and the segment is cut off there. After anything but Close the log goes on
+// Only headers and the last segment are read. A place there that holds no record is damage if some record, or "newest", says that it
+// had been durable, or a checkpoint is behind it, and so are zeros and what was cut off below the offset in "newest"; else a write was torn, and the segment is cut off there. After anything but Close the log goes on
 // in a new segment of another incarnation. Sums are looked at whenever a message is read.
 //
 // # Writing

@@ -11,56 +11,12 @@ import (
 	"strings"
 )
 
-// Damage is a part of a segment that cannot be read.
-type Damage struct {
-	// Segment is the name of the file.
-	Segment string
-	// Offset is the first byte concerned, Bytes how many there are.
-	Offset, Bytes int64
-	// From and To are the numbers of the messages lost, both 0 if none are, or if nothing of the file can be read: others say then what is missing between
-	// them. To alone is 0 where nobody knows how many.
-	From, To uint64
-	// Acks is true if it may have held what consumers had acknowledged, or failed at: such messages are delivered again. Of dead letters it is what was purged, which is there again.
-	Acks bool
-	// What says what is wrong.
-	What string
-}
-
-// String returns one line.
-func (d Damage) String() string {
-	lost := "no message lost"
-	switch {
-	case d.From == 0 && d.What == noHeader:
-		lost = "its messages are lost"
-	case d.To == 0 && d.From > 0:
-		lost = fmt.Sprintf("messages from %d on lost", d.From)
-	case d.To > 0:
-		lost = fmt.Sprintf("messages %d to %d lost", d.From, d.To)
-	case d.Acks:
-		lost += ", but acknowledgements may be"
-	}
-	return fmt.Sprintf("%s: bytes %d to %d: %s: %s", d.Segment, d.Offset, d.Offset+d.Bytes, d.What, lost)
-}
-
-// ofLetters returns damage found in the dead letters as that of the spool they are in.
-func (d Damage) ofLetters() Damage {
-	d.Segment = path.Join(deadName, d.Segment)
-	return d
-}
-
-// noHeader is what is wrong with a segment of which nothing can be read.
-const noHeader = "no readable header"
-
-// noFile is what is wrong with a segment that is not there. If it is the first, nothing repairs that: it is found until its messages are
-// acknowledged.
-const noFile = "the file is missing"
-
 // Recovery says what opening found.
 type Recovery struct {
 	// Clean is true if the log had been closed, or is new.
 	Clean bool
-	// Torn is how many bytes were cut off the end, from the first bad one on that nothing says was durable. Where a crash had cut a write short, with Always nobody had
-	// been told of what was in it, and with Interval and OS it had not been synced. What was written last, whole, and has rotted looks the same. TornLetters is
+	// Torn is how many bytes were cut off the end, from the first bad one on that nothing says was durable, which after Close all is. Where a crash had cut a write short, with Always nobody had
+	// been told of what was in it, and with Interval and OS it had not been synced. What was written last before a crash, whole, and has rotted looks the same. TornLetters is
 	// the same of the dead letters' log.
 	Torn, TornLetters int64
 	// Damage lists what cannot be read in the last segment, or of segments as a whole, that of dead letters under "dead/". Sealed segments are read
@@ -103,6 +59,7 @@ type loaded struct {
 	turned   bool   // the last segment has been ended for another
 	gone     uint64 // messages up to this number a queue has let go: all its consumers had acknowledged them
 	removed  uint64 // the ordinal of the last segment, where that is missing, else 0
+	newest   newest
 	lastTime int64
 }
 
@@ -110,16 +67,19 @@ type loaded struct {
 // With tolerant it also goes on where nothing can be appended because the last header is lost.
 func load(fs FS, tolerant bool) (*loaded, error) {
 	d := &loaded{state: newState()}
-	newest := readNewest(fs) // first: a log in use may turn meanwhile
+	newest, bad, unread := readNewest(fs) // first: a log in use may turn meanwhile
+	d.newest = newest
 	ordinals, err := listSegments(fs)
 	if err != nil || len(ordinals) == 0 {
 		return d, err
+	} else if unread != nil {
+		return nil, unread
 	}
-	if newest > ordinals[len(ordinals)-1] {
+	if newest.ordinal > ordinals[len(ordinals)-1] {
 		if !tolerant {
-			return nil, fmt.Errorf("%s: %s: %w", segmentName(newest), noFile, ErrDamaged)
+			return nil, fmt.Errorf("%s: %s: %w", segmentName(newest.ordinal), noFile, ErrDamaged)
 		}
-		d.removed = newest
+		d.removed = newest.ordinal
 	}
 	for i, ordinal := range ordinals {
 		if err := d.addSegment(fs, ordinal, i < len(ordinals)-1 || tolerant); err != nil {
@@ -142,7 +102,12 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 	if d.removed > 0 {
 		d.Damage = append(d.Damage, Damage{Segment: segmentName(d.removed), From: d.next, What: noFile})
 	}
-	return d, nil
+	if bad && d.Clean && !d.turned { // the mark of the end is written when that is on disk
+		if _, bad, err = readNewest(fs); bad { // still: it is not being written
+			d.Damage = append(d.Damage, Damage{Segment: newestName, Bytes: newestSize, What: "differs from its sum"})
+		}
+	}
+	return d, err
 }
 
 // addLetters adds what opening the dead letters finds. It changes nothing there.
@@ -226,21 +191,49 @@ func (d *loaded) replay(fs FS, i int) (state, error) {
 		}
 		end, d.end, d.Torn = torn.end, torn.end, torn.bytes
 	}
-	hasCheckpoint, err := beginsWithCheckpoint(newCursor(f, h, end))
+	hasCheckpoint, err := beginsWithCheckpoint(d.cursor(f, h, end))
 	if err != nil {
 		return state{}, err
 	}
 	st := d.newState()
-	if !hasCheckpoint {
-		d.Damage = append(d.Damage, Damage{Segment: s.name(), Offset: dataStart, Acks: true, What: "no readable checkpoint"})
-		if i > 0 {
-			if st, err = d.replay(fs, i-1); err != nil {
-				return state{}, err
-			}
+	if !hasCheckpoint && i > 0 {
+		if st, err = d.replay(fs, i-1); err != nil {
+			return state{}, err
 		}
-		st.lost = true
 	}
-	return st, d.replayRecords(newCursor(f, h, end), s, &st)
+	st.lost = !hasCheckpoint
+	found := len(d.Damage)
+	if err := d.replayRecords(d.cursor(f, h, end), s, &st); err != nil {
+		return state{}, err
+	}
+	if !hasCheckpoint {
+		d.lackCheckpoint(s, found)
+	}
+	return st, nil
+}
+
+// cursor returns one that knows how far the segment was durable, if that is known.
+func (d *loaded) cursor(f File, h segmentHeader, limit int64) *cursor {
+	c := newCursor(f, h, limit)
+	if h.salt == d.newest.salt {
+		c.known = d.newest.durable
+	}
+	return c
+}
+
+// lackCheckpoint notes that a segment has none, with the bytes where it should be if those are found to be damage.
+func (d *loaded) lackCheckpoint(s *segment, found int) {
+	if len(d.Damage) == found || d.Damage[found].Offset != dataStart {
+		d.Damage = slices.Insert(d.Damage, found, Damage{Segment: s.name(), Offset: min(dataStart, s.size)})
+	}
+	x := &d.Damage[found]
+	x.Acks = true
+	if x.What = noCheckpoint; s.size <= dataStart {
+		x.What = endsAt(s.size)
+	}
+	if !s.sealed && s.header.salt != d.newest.salt && d.next == s.header.base { // nobody knows whether there were any
+		x.From = d.next
+	}
 }
 
 // newState returns a state to read into.
@@ -276,11 +269,12 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 			damage := damageOf(s, c, bad)
 			if st.lost = st.lost || damage.Acks; !s.sealed {
 				d.Damage = append(d.Damage, damage)
+				d.Clean, d.turned = false, false
 			}
 			continue
 		case errors.Is(err, io.EOF):
 			if !s.sealed {
-				d.next = c.expect
+				d.next = max(c.expect, c.known.number)
 			}
 			return nil
 		case err != nil:
@@ -301,22 +295,6 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 	}
 }
 
-// damageOf describes bad bytes. The messages lost with them show at the record behind.
-func damageOf(s *segment, c *cursor, bad *badBytes) Damage {
-	d := Damage{Segment: s.name(), Offset: bad.from, Bytes: bad.to - bad.from, What: "no record"}
-	if bad.number > 0 {
-		d.From, d.To, d.What = bad.number, bad.number, "payload differs from its sum"
-		return d
-	}
-	behind, _, err := c.parse(c.off)
-	if err == nil && behind.number > c.expect {
-		d.From, d.To = c.expect, behind.number-1
-	}
-	unknown := bad.kind == 0 && (err != nil || behind.kind != recordCheckpoint) // which says all that was before it
-	d.Acks = unknown || bad.kind == recordState
-	return d
-}
-
 // tear is where a segment that was being written ends.
 type tear struct {
 	end   int64 // of the last record to keep
@@ -324,11 +302,12 @@ type tear struct {
 }
 
 // findEnd tells damage from a write that was cut short. Each record says up to where its segment was durable when
-// it was written: what is bad below that was good once, and is damage. Of the first bad byte at or above it, and of what lies
+// it was written, and the file newestName does: what is bad below that was good once, and is damage. Of the first bad byte at or above it, and of what lies
 // behind, nobody can say whether it ever was good.
 func (d *loaded) findEnd(f File, h segmentHeader, size int64) (tear, error) {
-	c := newCursor(f, h, size)
-	synced, end := int64(dataStart), int64(dataStart)
+	c := d.cursor(f, h, size)
+	synced := max(dataStart, c.known.off)
+	end := synced
 	var bad []badBytes
 	closed := false
 	for {
@@ -336,7 +315,7 @@ func (d *loaded) findEnd(f File, h segmentHeader, size int64) (tear, error) {
 		var b *badBytes
 		switch {
 		case err == nil:
-			synced, end = max(synced, int64(r.synced)), c.off
+			synced, end = max(synced, int64(r.synced)), max(end, c.off)
 			closed = r.kind == recordEnd
 			if r.kind == recordCheckpoint { // a segment has its name when they are durable
 				synced = max(synced, c.off)

@@ -277,29 +277,28 @@ func (l *Log) isGone(s *segment) bool {
 // ended looks whether there is more behind what has been read: in the same segment, or in the next one. It
 // returns io.EOF if not.
 func (r *Reader) ended() error {
-	limit, sealed := r.l.extent(r.seg)
+	limit, last, sealed := r.l.extent(r.seg)
 	if r.seg.header.salt == r.header.salt && limit > r.c.limit {
 		r.c.limit = limit
 		return nil
 	}
-	if !sealed {
-		return io.EOF
-	}
-	last := r.seg.last // sealed: it does not change any more
 	if gap := r.pass(last+1, r.since); gap != nil {
 		return gap
 	}
-	r.number = max(r.number, last+1)
+	if !sealed {
+		return io.EOF
+	}
 	return r.Close()
 }
 
-func (l *Log) extent(s *segment) (limit int64, sealed bool) {
+// extent returns up to where a segment may be read, and the number of the last message there.
+func (l *Log) extent(s *segment) (limit int64, last uint64, sealed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.sealed {
-		return s.size, true
+		return s.size, s.last, true
 	}
-	return l.visible, false
+	return l.visible, l.written, false
 }
 
 // pass accounts for what is missing from the next message to before n, which was appended at the time at or later, and goes there. It returns

@@ -77,6 +77,12 @@ func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err
 		}
 	}
 	for _, name := range damaged {
+		if name == newestName { // which may be missing
+			if err := fs.Remove(name); err != nil {
+				return aside, err
+			}
+			continue
+		}
 		i := slices.IndexFunc(d.segments, func(s *segment) bool { return s.name() == name })
 		kept, err := repairSegment(fs, d, i, name, disk.unreadable[path.Join(dir, name)] != nil)
 		if err != nil {
@@ -104,7 +110,7 @@ func repairSegment(fs FS, d *loaded, i int, name string, unreadable bool) (aside
 	}
 	s := *d.segments[i]
 	if !s.sealed {
-		s.size, s.last = d.end, d.next-1
+		s.size, s.last, how.state = d.end, d.next-1, d.state.appendAll(nil)
 	}
 	_, err = rewriteSegment(fs, &s, how)
 	return aside, err

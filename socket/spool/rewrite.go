@@ -75,6 +75,7 @@ type rewriting struct {
 	keep    func(number uint64) bool // says which messages stay
 	confirm func() error             // makes durable what keep went by
 	skip    bool                     // damage does not end it
+	state   []byte                   // what the checkpoint is to say that it begins with, nil for that which is there
 }
 
 // rewriteSegment replaces a sealed segment by one with the messages that are wanted and all that is no message.
@@ -122,6 +123,9 @@ type copier struct {
 
 func (w *copier) run(c *cursor, how rewriting) error {
 	w.off, w.next = dataStart, c.expect
+	if how.state != nil {
+		w.buf = firstRecords(w.buf, w.header.base, w.header.created, how.state)
+	}
 	for {
 		r, _, err := c.next()
 		switch {

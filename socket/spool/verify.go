@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ type Report struct {
 	Aside []string
 }
 
-// Verify reads every byte of the spool in dir and says what is damaged. It changes nothing. The spool must not
+// Verify reads every byte of the spool in dir and says what is damaged, all that opening it would find among it. It changes nothing. The spool must not
 // be in use (ErrInUse). Damage is no error: an error says that the spool could not be read at all.
 func Verify(dir string) (Report, error) {
 	var r Report
@@ -74,11 +75,6 @@ func verifyLog(fs FS) (Report, error) {
 		return Report{}, err
 	}
 	r := Report{Torn: d.Torn}
-	for _, x := range d.Damage {
-		if x.What == noHeader || x.What == noFile {
-			r.Damage = append(r.Damage, x)
-		}
-	}
 	for i, s := range d.segments {
 		v := verifier{d: d, i: i, s: s}
 		if err := v.run(fs); err != nil {
@@ -90,13 +86,23 @@ func verifyLog(fs FS) (Report, error) {
 		r.Bytes += s.size
 		r.Damage = append(r.Damage, v.damage...)
 	}
+	for _, x := range d.Damage { // what opening finds: all of it
+		there := func(y Damage) bool { return x.Segment == y.Segment && x.Offset == y.Offset }
+		if i := slices.IndexFunc(r.Damage, there); i >= 0 {
+			r.Damage[i].What, r.Damage[i].Acks = x.What, x.Acks
+		} else {
+			r.Damage = append(r.Damage, x)
+		}
+	}
 	if r.Quarantined, err = quarantined(fs); err != nil {
 		return Report{}, err
 	}
 	if x, ok := d.missingFirst(); ok && len(r.Quarantined) == 0 { // put aside is known
 		r.Damage = append(r.Damage, x)
 	}
-	slices.SortStableFunc(r.Damage, func(a, b Damage) int { return strings.Compare(a.Segment, b.Segment) })
+	slices.SortStableFunc(r.Damage, func(a, b Damage) int {
+		return cmp.Or(strings.Compare(a.Segment, b.Segment), cmp.Compare(a.Offset, b.Offset))
+	})
 	if r.Segments == 0 && len(r.Damage) == 0 {
 		return r, ErrNotSpool
 	}
@@ -197,7 +203,7 @@ func (v *verifier) run(fs FS) error {
 	if !v.s.sealed {
 		end = v.d.end
 	}
-	c := newCursor(f, h, end)
+	c := v.d.cursor(f, h, end)
 	if err := v.records(c); err != nil {
 		return err
 	}
@@ -210,22 +216,36 @@ func (v *verifier) run(fs FS) error {
 // page looks at all that is in front of the records.
 func (v *verifier) page(f File, h segmentHeader) error {
 	page, right := make([]byte, dataStart), make([]byte, dataStart)
-	if _, err := f.ReadAt(page, 0); err != nil && !errors.Is(err, io.EOF) {
+	size, err := f.ReadAt(page, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	h.encode(right)
-	for i := 0; i < dataStart; i++ {
-		if page[i] == right[i] {
-			continue
+	for at := 0; at < size; at += headerCopyAt {
+		first, end := differ(page[at:min(at+headerCopyAt, size)], right[at:])
+		if first < end {
+			v.damage = append(v.damage, Damage{
+				Segment: v.s.name(), Offset: int64(at + first), Bytes: int64(end - first), What: "a copy of the header differs",
+			})
 		}
-		n := 1
-		for i+n < dataStart && page[i+n] != right[i+n] {
-			n++
-		}
-		v.damage = append(v.damage, Damage{Segment: v.s.name(), Offset: int64(i), Bytes: int64(n), What: "a copy of the header differs"})
-		i += n
+	}
+	if size < dataStart && v.s.sealed { // load tells of the last
+		v.damage = append(v.damage, Damage{Segment: v.s.name(), Offset: int64(size), What: endsAt(int64(size))})
 	}
 	return nil
+}
+
+// differ returns the first byte of b that differs from that of what is right, and the end of the last.
+func differ(b, right []byte) (first, end int) {
+	for i := range b {
+		if b[i] != right[i] {
+			if end == 0 {
+				first = i
+			}
+			end = i + 1
+		}
+	}
+	return first, end
 }
 
 func (v *verifier) records(c *cursor) error {
@@ -259,7 +279,7 @@ func (v *verifier) records(c *cursor) error {
 // content looks at what the sums do not cover, and whether what they cover makes sense.
 func (v *verifier) content(c *cursor, r record, at int64) error {
 	n := recordHeader + len(r.payload)
-	whole, err := c.view(at, int(c.off-at))
+	whole, err := c.view(at, int(min(c.off, c.limit)-at))
 	if err != nil {
 		return err
 	}
@@ -297,7 +317,7 @@ func (v *verifier) lost(lo, hi uint64, at int64) {
 		return
 	}
 	if n := len(v.damage); n > 0 {
-		if d := &v.damage[n-1]; d.To == 0 && d.Offset >= dataStart && d.Offset+d.Bytes == at {
+		if d := &v.damage[n-1]; d.To == 0 && (d.Offset >= dataStart || at < dataStart) && d.Offset+d.Bytes == at {
 			d.From, d.To = gap.From, gap.To
 			return
 		}

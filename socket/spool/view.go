@@ -50,8 +50,9 @@ func OpenViewFS(fs FS) (*View, error) {
 	}
 	l := &Log{ // that nothing can be appended to
 		fs: fs, id: last.id, options: Options{Kind: last.kind}, recovery: d.Recovery, segments: d.segments, state: d.state,
-		next: d.next, written: d.next - 1, durable: d.next - 1, visible: d.end, failed: ErrClosed,
+		next: d.next, written: d.next - 1, durable: d.next - 1, failed: ErrClosed,
 	}
+	l.visible = min(d.end, l.active().size) // what is known may be cut off
 	v := &View{log: l, stats: statsOf(d.segments, &d.state, d.next), closer: func() error { return nil }}
 	v.stats.Recovery = d.Recovery
 	v.stats.Quarantined, err = quarantined(fs)
