@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -34,4 +35,38 @@ func TestRouter_WaitsForWhoIsLetIn(t *testing.T) {
 			require.Empty(t, router.coming)
 		}
 	})
+}
+
+// Writable never takes a peer that is let in for one that is not there, not in the moment in which it comes either.
+func TestRouter_WritableWhileSomebodyComes(t *testing.T) {
+	t.Parallel()
+	router := NewRouter(WithAck())
+	defer router.Close()
+	p, stop := newPipe(&router.core, "inproc://x", nil), make(chan struct{})
+	router.coming[p] = "d"
+	var moving sync.WaitGroup
+	defer moving.Wait()
+	defer close(stop)
+	moving.Go(func() {
+		for coming := true; ; coming = !coming {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			router.tableMu.Lock()
+			if coming {
+				delete(router.coming, p)
+				router.table.Add("d", p)
+			} else {
+				router.coming[p] = "d"
+				router.table.Remove("d", p)
+			}
+			router.tableMu.Unlock()
+		}
+	})
+	for range 10_000 {
+		_, err := router.Writable([]byte("d"))
+		require.NoError(t, err)
+	}
 }

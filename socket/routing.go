@@ -31,16 +31,18 @@ func (s *Router) ConnectAs(routingID, endpoint string) error {
 // Writable reports whether Send to a routing id would find room now (zmq_socket_get_peer_state, ZMQ_POLLOUT). It is ErrNoPeer when no such
 // peer is there, nor one being let in that Send would wait for.
 func (s *Router) Writable(routingID []byte) (bool, error) {
-	p, err := s.find("peer state", routingID)
-	if err == nil {
-		return !p.out.Full(0), nil
+	const op = "peer state"
+	if err := s.usable(); err != nil {
+		return false, &Error{Op: op, Err: err}
 	}
-	if s.usable() == nil {
-		s.tableMu.Lock()
-		defer s.tableMu.Unlock()
-		if s.awaitedLocked(routingID) {
-			return false, nil
-		}
+	s.tableMu.Lock()
+	defer s.tableMu.Unlock()
+	p, err := s.findLocked(op, routingID)
+	switch {
+	case err == nil:
+		return !p.out.Full(0), nil
+	case s.awaitedLocked(routingID):
+		return false, nil
 	}
 	return false, err
 }
@@ -60,6 +62,10 @@ func (s *Router) find(op string, id []byte) (*pipe, error) {
 	}
 	s.tableMu.Lock()
 	defer s.tableMu.Unlock()
+	return s.findLocked(op, id)
+}
+
+func (s *Router) findLocked(op string, id []byte) (*pipe, error) {
 	p, ok := s.table.Get(id)
 	if !ok {
 		return nil, &Error{Op: op, Err: fmt.Errorf("%w: routing id %q is not connected", ErrNoPeer, id)}
