@@ -233,8 +233,13 @@ func (a *assured) detach(p *pipe) {
 	a.mu.Lock()
 	a.half.recall()
 	delete(a.pipes, p)
-	a.renewLocked(p.id)
 	begun, closing, ours := 0, a.c.ctx.Err() != nil, p.leftByUs()
+	nameless := p.id != "" && p.id[0] == 0
+	if nameless && !closing {
+		a.forsakeLocked(p.id)
+	} else {
+		a.renewLocked(p.id)
+	}
 	for _, r := range p.out.Return() {
 		b := redelivery{Returned: r, to: p.id}
 		if r.Begun {
@@ -254,8 +259,8 @@ func (a *assured) detach(p *pipe) {
 			a.insertLocked(b) // for close to count
 		case b.reason != "" && (r.Cut || r.Sole) && a.retry.spent(b.Failed):
 			a.giveUpLocked(b)
-		case p.id != "" && p.id[0] == 0:
-			b.reason = "the peer has gone, and has no identity to come back under"
+		case nameless:
+			b.reason = goneForGood
 			a.giveUpLocked(b)
 		default:
 			a.insertLocked(b)

@@ -28,8 +28,14 @@ func inAMinute(t *testing.T, test func(t *testing.T, router *socket.Router, endp
 // dialD is known within a bubble, for the identity d.
 func dialD(t *testing.T, endpoint string, credit uint64) *sockettest.RawPeer {
 	t.Helper()
+	return dialAs(t, "d", endpoint, credit)
+}
+
+// dialAs has an empty identity for none.
+func dialAs(t *testing.T, identity, endpoint string, credit uint64) *sockettest.RawPeer {
+	t.Helper()
 	raw := dialInproc(t, endpoint)
-	raw.Handshake("DEALER", 1, sockettest.Property{Name: "Identity", Value: "d"}, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 receive"})
+	raw.Handshake("DEALER", 1, sockettest.Property{Name: "Identity", Value: identity}, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 receive"})
 	raw.Write(zmtp.AppendCredit(nil, credit, 1<<20))
 	synctest.Wait()
 	return raw
@@ -84,5 +90,31 @@ func TestAssured_RouterKeepsWhatWaitsForRoom(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Len(t, letters, 2)
+	})
+}
+
+// What a peer without an identity put off, or has no room for, is given up when it goes: nobody can come back for it.
+func TestAssured_RouterKeepsNothingForTheNameless(t *testing.T) {
+	inAMinute(t, func(t *testing.T, router *socket.Router, endpoint string, letters <-chan socket.DeadLetter) {
+		peer := dialAs(t, "", endpoint, 1)
+		id := router.Peers()[0].RoutingID()
+		for tag, after := range []time.Duration{time.Hour, time.Second, 0} {
+			send(t, router, id, "x")
+			require.Equal(t, "x", takeBody(peer))
+			if after > 0 {
+				peer.Write(zmtp.AppendNack(nil, &zmtp.Nack{Tag: uint64(tag) + 1, After: after}))
+			}
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Empty(t, letters)
+		peer.Close()
+		for range 3 {
+			require.Contains(t, (<-letters).Reason, "no identity")
+		}
+		synctest.Wait()
+		require.NoError(t, router.WaitAcked(ended()))
+		require.Zero(t, router.Stats().Acks.UnackedOut)
 	})
 }

@@ -86,6 +86,28 @@ func (a *assured) renewLocked(to string) {
 	}
 }
 
+const goneForGood = "the peer has gone, and has no identity to come back under"
+
+// forsakeLocked gives up what goes to a routing id that nobody will have again.
+func (a *assured) forsakeLocked(to string) {
+	if a.keyed[to] == 0 && a.held[to].msgs == 0 {
+		return
+	}
+	forsake := func(from []redelivery, free func(*redelivery)) []redelivery {
+		return slices.DeleteFunc(from, func(r redelivery) bool {
+			if r.to == to {
+				free(&r)
+				r.reason = goneForGood
+				a.giveUpLocked(r)
+			}
+			return r.to == to
+		})
+	}
+	a.again = forsake(a.again, a.unkeyLocked)
+	a.later = forsake(a.later, func(r *redelivery) { a.releaseLocked(to, r.Size) })
+	heap.Init(&a.later)
+}
+
 // sortLocked is called when insertLocked was.
 func (a *assured) sortLocked() {
 	slices.SortFunc(a.again, func(a, b redelivery) int { return cmp.Compare(a.Number, b.Number) })
