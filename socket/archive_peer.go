@@ -34,7 +34,9 @@ func (d *subscribed) subscribe(topic []byte, added bool) {
 	}
 	d.many = d.topics.Len()
 	d.mu.Unlock()
-	d.lookLocked()
+	if d.lookLocked(); d.many == 0 {
+		d.a.settlements.tell() // it is waited for no longer
+	}
 }
 
 // quit has the peer get nothing more.
@@ -55,7 +57,6 @@ func (d *subscribed) lookLocked() {
 		m.join()
 	} else {
 		m.retire()
-		d.a.settlements.tell()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -16,6 +17,7 @@ import (
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -181,4 +183,29 @@ func TestDurable_HostilePublishers(t *testing.T) {
 		count++
 	}
 	assert.Equal(t, 64, count)
+}
+
+// TestDurable_WaitsForNobodyWhoLeaves: a subscriber that takes its topics back before it has said which subscription it is for is waited for no longer.
+func TestDurable_WaitsForNobodyWhoLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, err := spool.OpenFS(spooltest.NewMem(), ways["PUB"].options())
+		require.NoError(t, err)
+		pub := socket.NewPub(socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithHeartbeat(0, 0))
+		defer pub.Close()
+		endpoint, err := pub.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		raw := dialInproc(t, endpoint)
+		defer raw.Close()
+		raw.Handshake("SUB", 1, receives)
+		raw.Write(zmtp.AppendSubscribe(nil, 1, []byte("t")))
+		synctest.Wait()
+		done := make(chan error, 1)
+		go func() { done <- pub.WaitAcked(t.Context()) }()
+		synctest.Wait()
+		require.Empty(t, done)
+		raw.Write(zmtp.AppendCancel(nil, 1, []byte("t")))
+		synctest.Wait()
+		require.Len(t, done, 1)
+		require.NoError(t, <-done)
+	})
 }
