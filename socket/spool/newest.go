@@ -45,6 +45,9 @@ func decodeNewest(b []byte) (n newest, ok bool) {
 		return n, false
 	}
 	if end := len(b) - 4; le.Uint32(b[end:]) != crc32.Checksum(b[:end], castagnoli) {
+		if len(b) == newestSize { // what an older program has written over one, as far as it goes
+			return decodeNewest(b[:oldNewestSize])
+		}
 		return n, false
 	}
 	n.ordinal = le.Uint64(b)

@@ -53,7 +53,7 @@ func TestNewest_OldOnes(t *testing.T) {
 	t.Parallel()
 	old := binary.LittleEndian.AppendUint64(nil, 1)
 	old = binary.LittleEndian.AppendUint32(old, crc32.Checksum(old, crc32.MakeTable(crc32.Castagnoli)))
-	for _, newest := range [][]byte{nil, {}, old, old[:8], append(slices.Clone(old), 0)} {
+	for _, newest := range [][]byte{nil, {}, old, old[:8], append(slices.Clone(old), 0), append(slices.Clone(old), make([]byte, 20)...)} { // the last written over a longer one
 		disk := closedLog(t, small)
 		require.NoError(t, disk.Remove("newest"))
 		if newest != nil {
