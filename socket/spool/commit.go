@@ -81,7 +81,7 @@ func (l *Log) gatherLocked() {
 
 // takeLocked takes the queue, with the changes of state behind it if they have room.
 func (l *Log) takeLocked() batch {
-	if l.state.dirty() {
+	if l.stuck = false; l.state.dirty() {
 		l.addState()
 	}
 	b := batch{buf: l.buf, cut: l.cut, cutNext: l.cutNext, turn: l.turn, next: l.next, messages: l.queued}
@@ -95,7 +95,6 @@ func (l *Log) takeLocked() batch {
 // addState appends a record of what changed, unless the segment is turned, or has to be for want of room: the checkpoint of the next one says it all, and what is made or
 // removed until it is written. Where there is no other segment it waits in memory.
 func (l *Log) addState() {
-	l.stuck = false
 	if l.cut >= 0 {
 		return
 	}

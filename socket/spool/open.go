@@ -172,18 +172,20 @@ func (l *Log) resume(d *loaded) error {
 	}
 	l.file, l.id, l.header, l.next = f, last.header.id, last.header, d.next
 	l.off, l.synced, l.opener = d.end, 0, d.end-dataStart
-	if !d.Clean || d.turned { // else what is behind the end is room that must not be given away
-		if err := l.file.Truncate(d.end); err != nil {
-			return fmt.Errorf("truncate %s: %w", last.name(), err)
-		}
-		last.size = d.end
+	size, keep := l.options.reopened(d.end), d.end
+	if d.Clean && !d.turned { // what is behind the end is room that must not be given away
+		keep = max(keep, min(last.size, size))
 	}
+	if err := l.file.Truncate(keep); err != nil {
+		return fmt.Errorf("truncate %s: %w", last.name(), err)
+	}
+	last.size = keep
 	if err := l.sync(); err != nil { // also what seems fine: a killed process may have left it in memory
 		return err
 	}
 	if d.Clean && !d.turned {
-		l.opener = 2 * sector                                                                                                 // a guess
-		if size := max(l.options.SegmentSize, d.end+l.options.reserved()); last.size < size && l.file.Allocate(size) == nil { // else no message fits
+		l.opener = 2 * sector                                 // a guess
+		if last.size < size && l.file.Allocate(size) == nil { // else no message fits
 			last.size = size
 		}
 		return l.reopen()

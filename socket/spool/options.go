@@ -126,3 +126,13 @@ func (o *Options) tooLarge(size int64) bool {
 
 // reserved is what messages leave free at the end of each segment, unless one is alone in it.
 func (o *Options) reserved() int64 { return min(stateRoom, o.SegmentSize/16) }
+
+// reopened is the size of a segment in which a log goes on behind end: with room for acknowledgements, but the quota must leave room for the next segment,
+// or there would never be one.
+func (o *Options) reopened(end int64) int64 {
+	size := max(o.SegmentSize, end+o.reserved())
+	if o.Quota > 0 {
+		size = min(size, o.Quota-o.SegmentSize)
+	}
+	return size
+}
