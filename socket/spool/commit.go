@@ -100,7 +100,10 @@ func (l *Log) addState() {
 	}
 	b := l.stateRecord(l.state.appendChanges(nil))
 	if l.tail+int64(len(b))+recordHeader > l.limit+l.options.reserved()-lastRoom {
-		l.stuck = l.turn != nil || !l.turnLocked(0)
+		if l.stuck = l.turn != nil; !l.stuck {
+			l.opener = int64(len(firstRecords(nil, 0, 0, l.state.appendAll(nil)))) // a segment may have hardly room for more
+			l.stuck = !l.turnLocked(0)
+		}
 		return
 	}
 	l.buf = append(l.buf, b...)

@@ -341,3 +341,36 @@ func TestWaitsForRoom(t *testing.T) {
 		require.NoError(t, l.Close())
 	})
 }
+
+// TestQuotaHasRoomForTheNext: a log that is opened again with its only segment full keeps room for acknowledgements there only as far as the next segment fits
+// into the quota beside it: else it would never take a message again.
+func TestQuotaHasRoomForTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := small
+		o.Quota, o.Full = 2*o.SegmentSize, spool.Reject
+		for _, first := range []spool.Options{o, small} { // with the quota from the start, and without one so far
+			disk := spooltest.NewMem()
+			l := open(t, disk, o)
+			for int(l.Next())*(32+scarceBody) < int(o.SegmentSize)-24<<10 {
+				fill(t, l, 1, scarceBody)
+			}
+			for len(ended(disk.Bytes(segments(t, disk)[0]), 0)) < int(o.SegmentSize)-4<<10 {
+				_, err := l.Queue().Fail(1)
+				require.NoError(t, err)
+				require.NoError(t, l.Flush(t.Context()))
+			}
+			require.NoError(t, l.Close())
+			l = open(t, disk, first)
+			require.NoError(t, l.Queue().Ack(1, l.Next()-1))
+			require.NoError(t, l.Close())
+			l = open(t, disk, o)
+			require.Zero(t, l.Queue().Pending())
+			require.Len(t, segments(t, disk), 1)
+			time.Sleep(2 * time.Second) // the keeper looks
+			_, err := l.Append(t.Context(), body(l.Next(), largeBody))
+			require.NoError(t, err)
+			require.NoError(t, l.Close())
+		}
+	})
+}

@@ -284,39 +284,6 @@ func TestQuotaIsLowered(t *testing.T) {
 	}
 }
 
-// TestQuotaHasRoomForTheNext: a log that is opened again with its only segment full keeps room for acknowledgements there only as far as the next segment fits
-// into the quota beside it: else it would never take a message again.
-func TestQuotaHasRoomForTheNext(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		o := small
-		o.Quota, o.Full = 2*o.SegmentSize, spool.Reject
-		for _, first := range []spool.Options{o, small} { // with the quota from the start, and without one so far
-			disk := spooltest.NewMem()
-			l := open(t, disk, o)
-			for int(l.Next())*(32+scarceBody) < int(o.SegmentSize)-24<<10 {
-				fill(t, l, 1, scarceBody)
-			}
-			for len(ended(disk.Bytes(segments(t, disk)[0]), 0)) < int(o.SegmentSize)-4<<10 {
-				_, err := l.Queue().Fail(1)
-				require.NoError(t, err)
-				require.NoError(t, l.Flush(t.Context()))
-			}
-			require.NoError(t, l.Close())
-			l = open(t, disk, first)
-			require.NoError(t, l.Queue().Ack(1, l.Next()-1))
-			require.NoError(t, l.Close())
-			l = open(t, disk, o)
-			require.Zero(t, l.Queue().Pending())
-			require.Len(t, segments(t, disk), 1)
-			time.Sleep(2 * time.Second) // the keeper looks
-			_, err := l.Append(t.Context(), body(l.Next(), largeBody))
-			require.NoError(t, err)
-			require.NoError(t, l.Close())
-		}
-	})
-}
-
 // TestFullOnlyWhileItIs: when all that is to be known of what goes is on disk, nothing says any more that there is no room for it.
 func TestFullOnlyWhileItIs(t *testing.T) {
 	t.Parallel()
@@ -343,6 +310,39 @@ func TestFullOnlyWhileItIs(t *testing.T) {
 		require.NoError(t, l.Release(t.Context()))
 		require.Less(t, len(segments(t, disk)), before)
 		require.NoError(t, l.Flush(t.Context()))
+		require.NoError(t, l.Close())
+	})
+}
+
+// TestRoomForWhatASegmentBeginsWith: where acknowledgements find no room, the next segment is one that has room for all of them, however little the disk has.
+func TestRoomForWhatASegmentBeginsWith(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const many = 100_000
+		disk := spooltest.NewMem()
+		l := open(t, disk, medium)
+		fill(t, l, many, 20)
+		require.NoError(t, l.Close())
+		disk.SetRoom(0)
+		l = open(t, disk, medium)
+		var err error
+		for n := uint64(2); err == nil; n += 2 {
+			require.NoError(t, l.Queue().Ack(n, n))
+			if n%1000 == 0 {
+				err = l.Flush(t.Context())
+			}
+		}
+		require.ErrorIs(t, err, spool.ErrFull)
+		for room := int64(70 << 10); err != nil; room += 10 << 10 {
+			disk.SetRoom(room)
+			if err = l.Flush(t.Context()); err != nil {
+				require.ErrorIs(t, err, spool.ErrFull)
+			}
+		}
+		pending := l.Queue().Pending()
+		require.NoError(t, l.Close())
+		l = open(t, disk, medium)
+		require.Equal(t, pending, l.Queue().Pending())
 		require.NoError(t, l.Close())
 	})
 }
