@@ -75,7 +75,7 @@ func (l *Log) prepare() {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	changed := err == nil || l.full == nil
+	changed := s != nil || l.full == nil // the one there was is there again: it may be large enough for who did not see it meanwhile
 	l.spare, l.full = s, err
 	if changed {
 		notify(&l.roomy)
