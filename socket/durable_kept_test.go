@@ -42,23 +42,29 @@ func TestDurable_NewNamesAreKept(t *testing.T) {
 	requireOrdinals(t, sub, 5, 10)
 }
 
-// A log that has failed would forget new names: they are refused, with the reason. Those that it knows are served still, as TestSpool_StopsAtAFailedDisk shows.
-func TestDurable_FailedLogTakesNoNewNames(t *testing.T) {
-	t.Parallel()
+// unsyncable returns a publisher with a message in its log, whose disk syncs no more.
+func unsyncable(t *testing.T) (s spooledSender, endpoint string) {
+	t.Helper()
 	var fails atomic.Bool
-	w := ways["PUB"]
-	s := w.openFS(t, &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
+	s = ways["PUB"].openFS(t, &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
 		if op == "sync" && fails.Load() {
 			return spooltest.ErrInjected
 		}
 		return nil
 	}}, spool.Options{})
 	closing(t, s)
-	endpoint := bind(t, s, "tcp://127.0.0.1:0")
+	endpoint = bind(t, s, "tcp://127.0.0.1:0")
 	sendLetters(t, s, 1, 1)
 	fails.Store(true)
+	return s, endpoint
+}
+
+// A log that has failed would forget new names: they are refused, with the reason. Those that it knows are served still, as TestSpool_StopsAtAFailedDisk shows.
+func TestDurable_FailedLogTakesNoNewNames(t *testing.T) {
+	t.Parallel()
+	s, endpoint := unsyncable(t)
 	require.ErrorIs(t, s.Send(limit(t), letter(2, 0)), spool.ErrFailed)
-	sub := w.receiver(swift())
+	sub := ways["PUB"].receiver(swift())
 	closing(t, sub)
 	event := watch(t, sub.(*socket.Sub))
 	require.NoError(t, sub.Connect(endpoint))
@@ -70,17 +76,7 @@ func TestDurable_FailedLogTakesNoNewNames(t *testing.T) {
 // So is one whose place the log could not keep since that was when it failed: it is no more known when its subscriber comes back.
 func TestDurable_FailedLogForgetsNewNames(t *testing.T) {
 	t.Parallel()
-	var fails atomic.Bool
-	s := ways["PUB"].openFS(t, &spooltest.Faulty{FS: spooltest.NewMem(), Before: func(_ int64, op, _ string) error {
-		if op == "sync" && fails.Load() {
-			return spooltest.ErrInjected
-		}
-		return nil
-	}}, spool.Options{})
-	closing(t, s)
-	endpoint := bind(t, s, "tcp://127.0.0.1:0")
-	sendLetters(t, s, 1, 1)
-	fails.Store(true)
+	s, endpoint := unsyncable(t)
 	sub := ways["PUB"].receiver(swift())
 	closing(t, sub)
 	event := watch(t, sub.(*socket.Sub))

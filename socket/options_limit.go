@@ -182,7 +182,8 @@ func WithMaxFrameSize(bytes int) Option {
 }
 
 // WithMaxFrames bounds the frames of one message: Send refuses more with ErrTooLarge, a peer that sends more is disconnected. The
-// envelopes of REQ, REP, DEALER and ROUTER may have 16 frames besides. Default 1024; zero means no bound.
+// envelopes of REQ, REP, DEALER and ROUTER may have 16 frames besides; a REP drops a request of which they are not the envelope (DropMalformed), since its reply could not be as long.
+// Default 1024; zero means no bound.
 func WithMaxFrames(n int) Option {
 	return count("WithMaxFrames", n, func(c *config) { c.maxFrames = n })
 }
