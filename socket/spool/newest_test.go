@@ -31,8 +31,12 @@ func TestEveryBit_Newest(t *testing.T) {
 			require.NoError(t, err, "bit %d", bit)
 			require.Equal(t, want, report.Damage, "bit %d", bit)
 			repaired := hurt.Crash(nil)
-			_, err = spool.RepairFS(repaired)
+			report, err = spool.RepairFS(repaired)
 			require.NoError(t, err, "bit %d", bit)
+			if want != nil {
+				require.Equal(t, []string{"newest.bad"}, report.Aside, "bit %d", bit)
+				require.Equal(t, hurt.Bytes("newest"), repaired.Bytes("newest.bad"), "nothing is deleted")
+			}
 			for _, fs := range []*spooltest.Mem{hurt, repaired} {
 				l := open(t, fs, small)
 				numbers, gaps := read(t, l.Queue().Reader(), damageBody)

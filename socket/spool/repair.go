@@ -13,7 +13,7 @@ import (
 const farIncarnation = 1 << 16
 
 // Repair makes a damaged spool one that Verify finds sound, and returns what Verify had found before. Nothing is
-// deleted: a damaged segment is kept aside under its name and ".bad", and what can be read of it stays in the
+// deleted: a damaged file is kept aside under its name and ".bad", and what can be read of it stays in the
 // spool; readers get a Gap for the rest. The spool must not be in use.
 func Repair(dir string) (Report, error) {
 	var r Report
@@ -77,12 +77,6 @@ func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err
 		}
 	}
 	for _, name := range damaged {
-		if name == newestName { // which may be missing
-			if err := fs.Remove(name); err != nil {
-				return aside, err
-			}
-			continue
-		}
 		i := slices.IndexFunc(d.segments, func(s *segment) bool { return s.name() == name })
 		kept, err := repairSegment(fs, d, i, name, disk.unreadable[path.Join(dir, name)] != nil)
 		if err != nil {
