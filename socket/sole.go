@@ -13,13 +13,17 @@ func (b *balancer) entrustLocked(p *pipe) {
 
 // sendSole queues a message at the only peer without b.mu.
 func (b *balancer) sendSole(p *pipe, frames [][]byte, size int) (took, flush bool) {
-	switch {
-	case b.heeds && p.refuses(extentOf(frames, size)) != nil:
+	if b.heeds && p.refuses(extentOf(frames, size)) != nil {
 		return false, false
-	case b.sure == nil:
-		return p.out.AppendOpen(frames, size)
 	}
-	return p.out.DeliverOpen(frames, size, p.peer.Load().takesAny)
+	takes := 0
+	if peer := p.peer.Load(); peer != nil {
+		takes = peer.takesAny
+	}
+	if b.sure == nil {
+		return p.out.AppendOpen(frames, size, takes)
+	}
+	return p.out.DeliverOpen(frames, size, takes)
 }
 
 // recall has Send take b.mu again, which is held, and enters in the books what was sent without.

@@ -10,8 +10,8 @@ func (o *Out) Open(open bool) {
 }
 
 // AppendOpen is Append for callers that do not know whether they still may: it refuses while Open does not say so, and, as a try, when the queue
-// is full. It never drops messages in the place of this one.
-func (o *Out) AppendOpen(frames [][]byte, size int) (ok, flush bool) {
+// is full. It never drops messages in the place of this one. Those behind it may be added by AppendRow, as far as no frame is larger than the peer takes, 0 for any size.
+func (o *Out) AppendOpen(frames [][]byte, size, takes int) (ok, flush bool) {
 	o.mu.Lock()
 	if !o.open || o.fullLocked(size) {
 		o.mu.Unlock()
@@ -24,7 +24,9 @@ func (o *Out) AppendOpen(frames [][]byte, size int) (ok, flush bool) {
 			o.appendFrame(f, i < len(frames)-1, i > 0)
 		}
 	}
-	flush = o.queuedLocked(size)
+	if flush = o.queuedLocked(size); !flush {
+		o.beginRowLocked(takes)
+	}
 	o.mu.Unlock()
 	return true, flush
 }

@@ -16,7 +16,7 @@ func TestOut_AppendOpen(t *testing.T) {
 	body := [][]byte{[]byte("x")}
 	for _, step := range []struct{ open, took bool }{{false, false}, {true, true}, {false, false}, {true, true}, {true, false}} {
 		q.Open(step.open)
-		took, _ := q.AppendOpen(body, 1)
+		took, _ := q.AppendOpen(body, 1, 0)
 		require.Equal(t, step.took, took)
 	}
 	msgs, _ := q.Depth()

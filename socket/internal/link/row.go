@@ -20,18 +20,19 @@ func (l *queueLock) Lock() {
 	}
 }
 
-// row is a place on an acknowledged link for more messages of the kind that the last one was: of one short frame, with the next number, in the same group, block and segment. Until it is
-// used up nothing is to be decided about them: not whether there is room or credit, nor who writes.
+// row is a place for more messages of the kind that the last one was: of one short frame, in the same segment, on an acknowledged link with the next number, in the same group and
+// block. Until it is used up nothing is to be decided about them: not whether there is room or credit, nor who writes.
 type row struct {
 	left    int    // how many more it takes
 	longest int    // how long a frame may be
 	pos     int    // where the next begins, in buf
-	buf     []byte // what is left of the block, as far as it may be used; nil when there is no row
+	buf     []byte // what is left of the segment, as far as it may be used; nil when there is no row
 	most    int    // how many it took at first
 	o       *Out
 }
 
-// AppendRow is DeliverOpen for a message that is one more in a row. It refuses where there is no row that has room, and only then is anything to be decided.
+// AppendRow is AppendOpen, or DeliverOpen, for a message that is one more in a row. It refuses where there is no row that has room, and where the peer has spoken since: only then is
+// anything to be decided.
 func (o *Out) AppendRow(frames [][]byte) bool {
 	if len(frames) != 1 {
 		return false
@@ -39,7 +40,7 @@ func (o *Out) AppendRow(frames [][]byte) bool {
 	o.mu.Mutex.Lock()
 	r, n := &o.mu.row, len(frames[0])
 	end := r.pos + 2 + n
-	if r.left == 0 || n > r.longest || end > len(r.buf) {
+	if r.left == 0 || n > r.longest || end > len(r.buf) || o.spoke.Load() {
 		o.mu.Unlock()
 		return false
 	}
@@ -52,21 +53,20 @@ func (o *Out) AppendRow(frames [][]byte) bool {
 	return true
 }
 
-// beginRowLocked begins a row behind a message that DeliverOpen has just queued, and that needs no flush. Its frames may have as many bytes as the peer takes, 0 for any number.
+// beginRowLocked begins a row behind a message that was just queued, and that needs no flush. Its frames may have as many bytes as the peer takes, 0 for any number.
 func (o *Out) beginRowLocked(takes int) {
-	k := o.kept
-	b, g, s := k.open, k.at(k.behind-1), &o.segs[len(o.segs)-1]
-	if b == nil || s.blk != b || !k.expected(&Delivery{Number: k.last + 1, Attempt: 1}) {
-		return
+	s := &o.segs[len(o.segs)-1]
+	n, room := math.MaxInt, cap(s.b)-len(s.b)
+	msgs, bytes := o.msgs, o.bytes
+	if k := o.kept; k != nil {
+		n, room = k.row(s, room)
+		msgs, bytes = max(k.msgs, msgs), k.bytes
 	}
-	n, room := min(64-int(k.next-g.tag), math.MaxUint8-int(g.frames)), cap(b.b)-len(b.b)
-	n, room = level(n, k.credit, k.msgs+k.greeted), level(room, k.creditB, k.bytes)
-	n = level(n, maxWindow, int(k.next-k.floor))
 	if o.HWM > 0 {
-		n = level(n, uint64(o.HWM), max(k.msgs, o.msgs))
+		n = level(n, uint64(o.HWM), msgs)
 	}
 	if o.HWMBytes > 0 {
-		room = level(room, uint64(o.HWMBytes), k.bytes)
+		room = level(room, uint64(o.HWMBytes), bytes)
 	}
 	if !o.writing && o.conn != nil && o.conn.try != nil && len(o.flight) == 0 { // as queuedLocked
 		room = level(room, flushBytes, o.bytes)
@@ -78,7 +78,19 @@ func (o *Out) beginRowLocked(takes int) {
 	if takes > 0 {
 		longest = min(longest, takes)
 	}
-	o.mu.row = row{left: n, longest: longest, buf: b.b[len(b.b) : len(b.b)+room], most: n, o: o}
+	o.mu.row = row{left: n, longest: longest, buf: s.b[len(s.b) : len(s.b)+room], most: n, o: o}
+}
+
+// row returns how many messages may follow in a row where s, the last segment, has room for so many bytes, and in how many of these.
+func (k *kept) row(s *segment, room int) (n, bytes int) {
+	b := k.open
+	if b == nil || s.blk != b || !k.expected(&Delivery{Number: k.last + 1, Attempt: 1}) {
+		return 0, 0
+	}
+	g := k.at(k.behind - 1)
+	n, room = min(64-int(k.next-g.tag), math.MaxUint8-int(g.frames)), min(room, cap(b.b)-len(b.b))
+	n, room = level(n, k.credit, k.msgs+k.greeted), level(room, k.creditB, k.bytes)
+	return level(n, maxWindow, int(k.next-k.floor)), room
 }
 
 // level returns how much of n can be used without reaching a bound, of which so much is used.
@@ -97,8 +109,21 @@ func (r *row) end() {
 		return
 	}
 	size := pos - 2*n
-	k := o.kept
-	g, b, s := k.at(k.behind-1), k.open, &o.segs[len(o.segs)-1]
+	if o.kept != nil {
+		o.kept.endRow(n, pos, size)
+	}
+	s := &o.segs[len(o.segs)-1]
+	s.b = s.b[:len(s.b)+pos]
+	s.msgs += n
+	s.size += size
+	o.msgs += n
+	o.bytes += size
+	o.total += uint64(n)
+	o.totalB += uint64(size)
+}
+
+func (k *kept) endRow(n, pos, size int) {
+	g, b := k.at(k.behind-1), k.open
 	g.open |= (1<<n - 1) << (k.next - g.tag)
 	g.size += size
 	g.frames += uint8(n)
@@ -108,11 +133,4 @@ func (r *row) end() {
 	k.msgs += n
 	k.bytes += size
 	b.b = b.b[:len(b.b)+pos]
-	s.b = s.b[:len(s.b)+pos]
-	s.msgs += n
-	s.size += size
-	o.msgs += n
-	o.bytes += size
-	o.total += uint64(n)
-	o.totalB += uint64(size)
 }

@@ -1,7 +1,9 @@
 package link
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -74,5 +76,103 @@ func TestLevel(t *testing.T) {
 		{10, 100, 0, 10}, {10, 11, 0, 10}, {10, 10, 0, 9}, {10, 10, 8, 1}, {10, 10, 9, 0}, {10, 10, 12, 0}, {10, 0, 0, 0}, {10, math.MaxUint64, 1 << 40, 10},
 	} {
 		assert.Equal(t, c.want, level(c.n, c.bound, c.used), "%+v", c)
+	}
+}
+
+// On a plain link a row ends where AppendOpen has something to decide: whether there is room, who writes, and whether to answer at once.
+func TestOut_AppendRowOfAPlainLink(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name         string
+		hwm, bytes   int
+		takes, size  int
+		inRow, taken int // in a row until AppendRow refuses, and in all until a write is due or there is no room
+	}{
+		{"high-water mark", 20, 0, 0, 10, 18, 20},
+		{"high-water mark in bytes", 0, 120, 0, 10, 9, 12},
+		{"a chunk is full, and a write is due", 0, 0, 0, 250, 7, 263},
+		{"the peer takes less", 0, 0, 9, 10, 0, 1000},
+		{"a long frame", 0, 0, 0, 256, 0, 256},
+	} {
+		q := newQueue()
+		q.HWM, q.HWMBytes = c.hwm, c.bytes
+		q.Attach(NewConn(&counting{})) // with nobody who writes
+		q.Open(true)
+		m := [][]byte{make([]byte, c.size)}
+		require.False(t, q.AppendRow(m), "%s: no row yet", c.name)
+		ok, flush := q.AppendOpen(m, c.size, c.takes)
+		require.True(t, ok)
+		inRow, taken := 0, 1
+		for q.AppendRow(m) {
+			inRow, taken = inRow+1, taken+1
+		}
+		for ok && !flush && taken < 1000 {
+			if ok = q.AppendRow(m); !ok {
+				ok, flush = q.AppendOpen(m, c.size, c.takes)
+			}
+			if ok {
+				taken++
+			}
+		}
+		assert.Equal(t, c.inRow, inRow, c.name)
+		assert.Equal(t, c.taken, taken, c.name)
+		msgs, bytes := q.Depth()
+		assert.Equal(t, []int{taken, taken * c.size}, []int{msgs, bytes}, c.name)
+		q.pumping = false // none was started
+		q.Detach(false)
+	}
+}
+
+// Who answers is not held up by a row: the first message after the peer has spoken is decided about.
+func TestOut_AnswersEndRows(t *testing.T) {
+	t.Parallel()
+	q := newQueue()
+	q.Open(true)
+	m := bodiesOf("x")
+	require.True(t, first(q.AppendOpen(m, 1, 0)))
+	require.True(t, q.AppendRow(m))
+	q.Spoke()
+	require.False(t, q.AppendRow(m))
+	require.True(t, first(q.AppendOpen(m, 1, 0)))
+	require.True(t, q.AppendRow(m))
+}
+
+// Whatever is added in rows, beside them and between flushes arrives, in order.
+func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		q := newQueue()
+		q.Open(true)
+		s := &sink{room: -1, shy: seed%2 == 0}
+		var sent [][][]byte
+		inRow := 0
+		for n := range 3000 {
+			if n == 100 {
+				q.attach(s)
+			}
+			m := bodiesOf(fmt.Sprint("message ", n))
+			if r.IntN(20) == 0 {
+				m = message(r, n)
+			}
+			ok, flush := q.AppendRow(m), false
+			if ok {
+				inRow++
+			} else if ok, flush = q.AppendOpen(m, size(m), 0); !ok {
+				t.Fatal("there is room for all")
+			}
+			if flush || r.IntN(300) == 0 {
+				q.Flush()
+			}
+			sent = append(sent, m)
+		}
+		q.empty()
+		q.detach(true)
+		whole, _ := naive(s.got, 1<<30)
+		require.Equal(t, sent, whole, "seed %d", seed)
+		require.Greater(t, inRow, 1000)
+		msgs, bytes := q.Totals()
+		require.EqualValues(t, len(sent), msgs)
+		require.NotZero(t, bytes)
 	}
 }
