@@ -1,69 +1,69 @@
 package codec
 
-import "reflect"
+import (
+	"reflect"
+	"unsafe"
+)
 
 // binding is the shape of a type that is looked up once. The zero binding has none.
 type binding struct {
 	pointer  reflect.Type // to the type
 	shape    *shape
-	sequence *sequence // nil without a shape, or with times
+	sequence *sequence // nil without a shape
 }
 
 func bind(c Codec, t reflect.Type) binding {
 	if m, ok := c.(msgpackCodec); !ok || t == nil || t.Kind() == reflect.Pointer || m.limits != (Limits{}) {
 		return binding{}
 	}
-	t = reflect.PointerTo(t)
-	b := binding{pointer: t, shape: shapeOf(t)}
-	if b.shape != nil {
-		b.sequence = b.shape.sequence()
+	b := binding{pointer: reflect.PointerTo(t)}
+	if b.shape = shapeOf(b.pointer); b.shape != nil {
+		b.sequence = b.shape.sequence(t)
 	}
 	return b
 }
 
-// value returns what v points to, if that has the shape.
-func (b *binding) value(v any) (rv reflect.Value, ok bool) {
-	if b.shape == nil || reflect.TypeOf(v) != b.pointer {
-		return rv, false
-	}
-	rv = reflect.ValueOf(v)
-	return rv.Elem(), !rv.IsNil()
-}
-
+// append writes what v points to, if that has the shape.
 func (b *binding) append(dst []byte, v any) (out []byte, ok bool) {
-	if rv, ok := b.value(v); ok {
-		return b.shape.append(dst, rv)
+	if b.sequence == nil || reflect.TypeOf(v) != b.pointer {
+		return nil, false
 	}
-	return nil, false
+	p := reflect.ValueOf(v).UnsafePointer()
+	if p == nil {
+		return nil, false
+	}
+	return b.sequence.append(dst, p)
 }
 
 // Decoder reads values of one type, one after the other, at less cost than a Codec by itself. It is for one goroutine at a time.
-type Decoder struct {
+type Decoder[T any] struct {
 	codec Codec
 	bound binding
 	arena arena
 }
 
-// NewDecoder returns a Decoder of what c has written, mostly into values of type t.
-func NewDecoder(c Codec, t reflect.Type) *Decoder { return &Decoder{codec: c, bound: bind(c, t)} }
+// NewDecoder returns a Decoder of what c has written.
+func NewDecoder[T any](c Codec) *Decoder[T] {
+	return &Decoder[T]{codec: c, bound: bind(c, reflect.TypeFor[T]())}
+}
 
 // Unmarshal is that of the Codec, but for where the bytes of small values are: in pieces of three kilobytes, cut so that
 // appending to one copies it. Who keeps 100 bytes may so keep three kilobytes.
-func (d *Decoder) Unmarshal(data []byte, v any) error {
-	if rv, ok := d.bound.value(v); ok && d.bound.shape.read(data, 0, rv, &d.arena) == len(data) {
+func (d *Decoder[T]) Unmarshal(data []byte, v *T) error {
+	if d.bound.shape != nil && v != nil && d.bound.shape.read(data, 0, reflect.ValueOf(v).Elem(), &d.arena) == len(data) {
 		return nil
 	}
 	return d.codec.Unmarshal(data, v)
 }
 
-// Value reads what Append has written of a plain value, not a pointer to it, into v, which lets what v is part of stay on the stack of its caller. It reports
+// Value reads what Append has written of a plain value, not a pointer to it, into v, which may stay on the stack of its caller. It reports
 // false where Unmarshal has to do it: v is then in between. With shares bytes in v are part of data, cut so that appending to them copies: those from 8 KiB on.
-func (d *Decoder) Value(data []byte, v reflect.Value) (shares, ok bool) {
-	if d.bound.sequence == nil || v.Type() != d.bound.pointer.Elem() {
+func (d *Decoder[T]) Value(data []byte, v *T) (shares, ok bool) {
+	if d.bound.sequence == nil {
 		return false, false
 	}
 	d.arena.lent = false
-	ok = d.bound.sequence.read(data, v, &d.arena)
+	ok = d.bound.sequence.read(data, unsafe.Pointer(v), &d.arena)
 	return d.arena.lent, ok
 }
 

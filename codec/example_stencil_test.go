@@ -18,7 +18,7 @@ func ExampleNewStencil() {
 		fmt.Println(err)
 	}
 
-	decoder := codec.NewDecoder(codec.Msgpack, reflect.TypeFor[order]())
+	decoder := codec.NewDecoder[order](codec.Msgpack)
 	var got order
 	var head codec.Head
 	if body, known := stencil.Read(data, &head); known {

@@ -33,6 +33,33 @@ func (s *shape) appendStruct(dst []byte, v reflect.Value) (out []byte, ok bool) 
 	return dst, true
 }
 
+// appendScalar writes what is neither a struct nor a time, by the kind that its shape has.
+func appendScalar(dst []byte, k reflect.Kind, v reflect.Value) (out []byte, ok bool) {
+	switch k {
+	case reflect.String:
+		str := v.String()
+		return appendString(dst, str), uint64(len(str)) <= math.MaxUint32
+	case reflect.Slice:
+		b := v.Bytes()
+		if b == nil {
+			return append(dst, codeNil), true
+		}
+		return appendBin(dst, b), uint64(len(b)) <= math.MaxUint32
+	case reflect.Int64:
+		return appendInt(dst, v.Int()), true
+	case reflect.Uint64:
+		return appendUint(dst, v.Uint()), true
+	case reflect.Bool:
+		if v.Bool() {
+			return append(dst, codeTrue), true
+		}
+		return append(dst, codeFalse), true
+	case reflect.Float32:
+		return binary.BigEndian.AppendUint32(append(dst, codeFloat32), math.Float32bits(float32(v.Float()))), true
+	}
+	return binary.BigEndian.AppendUint64(append(dst, codeFloat64), math.Float64bits(v.Float())), true
+}
+
 func appendInt(dst []byte, n int64) []byte {
 	switch {
 	case n >= 0:

@@ -20,7 +20,11 @@ func (s *shape) read(data []byte, at int, v reflect.Value, in *arena) int {
 	case reflect.Struct:
 		return s.readStruct(data, at, v, in)
 	case reflect.Invalid:
-		return readTimestamp(data, at, v)
+		t, end := timestamp(data, at)
+		if end != noForm {
+			*v.Addr().Interface().(*time.Time) = t
+		}
+		return end
 	case reflect.Slice:
 		b, end := payloadOrNil(data, at)
 		if end != noForm {
@@ -59,7 +63,11 @@ func readScalar(data []byte, at int, k reflect.Kind, v reflect.Value) int {
 		}
 		return noForm
 	}
-	return readFloat(data, at, k, v)
+	f, end := float(data, at, k)
+	if end != noForm {
+		v.SetFloat(f)
+	}
+	return end
 }
 
 // readStruct reads fields in any order; those that are not there stay as they are.
@@ -161,22 +169,22 @@ func integer(data []byte, at int) (n uint64, end int) {
 	return n, t.end
 }
 
-func readFloat(data []byte, at int, k reflect.Kind, v reflect.Value) int {
+// float returns the number at data[at:]. One of eight bytes is none for a Float32.
+func float(data []byte, at int, k reflect.Kind) (f float64, end int) {
 	switch rest := data[at:]; {
 	case rest[0] == codeFloat32 && len(rest) >= 5:
-		v.SetFloat(float64(math.Float32frombits(binary.BigEndian.Uint32(rest[1:]))))
-		return at + 5
+		return float64(math.Float32frombits(binary.BigEndian.Uint32(rest[1:]))), at + 5
 	case rest[0] == codeFloat64 && len(rest) >= 9 && k == reflect.Float64:
-		v.SetFloat(math.Float64frombits(binary.BigEndian.Uint64(rest[1:])))
-		return at + 9
+		return math.Float64frombits(binary.BigEndian.Uint64(rest[1:])), at + 9
 	}
-	return noForm
+	return 0, noForm
 }
 
-func readTimestamp(data []byte, at int, v reflect.Value) int {
+// timestamp returns the time at data[at:].
+func timestamp(data []byte, at int) (tm time.Time, end int) {
 	t, err := readToken(data, at)
 	if err != nil || t.kind != kindExt || data[t.body-1] != extTimestamp {
-		return noForm
+		return tm, noForm
 	}
 	var secs, nanos uint64
 	switch b := data[t.body:t.end]; len(b) {
@@ -188,12 +196,11 @@ func readTimestamp(data []byte, at int, v reflect.Value) int {
 	case 12:
 		secs, nanos = binary.BigEndian.Uint64(b[4:]), uint64(binary.BigEndian.Uint32(b))
 	default:
-		return noForm
+		return tm, noForm
 	}
-	tm := time.Unix(int64(secs), int64(nanos))
+	tm = time.Unix(int64(secs), int64(nanos))
 	if tm.IsZero() {
 		tm = tm.UTC()
 	}
-	*v.Addr().Interface().(*time.Time) = tm
-	return t.end
+	return tm, t.end
 }

@@ -1,12 +1,14 @@
 package codec
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -163,39 +165,69 @@ func sampleTimeless(i int) (v timeless) {
 	return v
 }
 
+// widths are numbers of all widths, each beside others that a wrong one would write to.
+type widths struct {
+	A int8
+	B uint8
+	C int16
+	D uint16
+	E int8
+	F int32
+	G uint32
+	H int8
+	I int64
+	J uint64
+	K int
+	L uint
+	M float32
+	N float64
+	O bool
+	P celsius
+	Q time.Time
+	R []byte
+	S string
+	T uint8
+}
+
+func sampleWidths(i int) widths {
+	n := int64(1)<<(i%64) - int64(i%3)
+	return widths{int8(n), uint8(n), int16(n), uint16(n), int8(-n), int32(-n), uint32(n), 1, -n, uint64(n), int(n), uint(n), float32(n), float64(n), i%2 == 0,
+		celsius(n), time.Unix(n>>30, 0), bytes.Repeat([]byte{1}, i), strings.Repeat("s", i), uint8(i)}
+}
+
 // Sequences write what the library writes, and read that.
 func TestSequenceIsTheLibrarys(t *testing.T) {
 	t.Parallel()
-	assert.Nil(t, shapeOf(reflect.TypeFor[flat]()).sequence(), "it has times")
-	q := shapeOf(reflect.TypeFor[timeless]()).sequence()
-	require.NotNil(t, q)
-	for i := range 40 {
-		in := sampleTimeless(i)
+	sequenceIsTheLibrarys(t, sampleTimeless)
+	sequenceIsTheLibrarys(t, sampleFlat)
+	sequenceIsTheLibrarys(t, sampleWidths)
+	sequenceIsTheLibrarys(t, func(int) string { return "text" })
+	sequenceIsTheLibrarys(t, func(i int) int { return -i })
+	sequenceIsTheLibrarys(t, func(int) struct{} { return struct{}{} })
+	sequenceIsTheLibrarys(t, func(int) []byte { return []byte("bytes") })
+	sequenceIsTheLibrarys(t, func(i int) float64 { return float64(i) / 2 })
+	sequenceIsTheLibrarys(t, func(i int) bool { return i%2 == 0 })
+	sequenceIsTheLibrarys(t, func(i int) time.Time { return time.Unix(int64(i), int64(i%2)) })
+}
+
+func sequenceIsTheLibrarys[T any](t *testing.T, sample func(i int) T) {
+	t.Helper()
+	q := shapeOf(reflect.TypeFor[T]()).sequence(reflect.TypeFor[T]())
+	for i := range 70 {
+		in := sample(i)
 		want, err := appendMsgpack(nil, &in)
 		require.NoError(t, err)
-		got, ok := q.append([]byte("before"), reflect.ValueOf(&in).Elem())
+		got, ok := q.append([]byte("before"), unsafe.Pointer(&in))
 		require.True(t, ok)
 		require.Equal(t, want, got[6:])
-		var lib, own timeless
-		require.NoError(t, decodeMsgpack(want, 0, &lib))
-		require.True(t, q.read(want, reflect.ValueOf(&own).Elem(), nil))
+		lib, own := new(T), new(T)
+		require.NoError(t, decodeMsgpack(want, 0, lib))
+		require.True(t, q.read(want, unsafe.Pointer(own), nil))
 		require.Equal(t, lib, own)
-		require.False(t, q.read(append(want, 0), reflect.ValueOf(&own).Elem(), nil))
+		require.False(t, q.read(append(want, 0), unsafe.Pointer(own), nil))
 		for cut := range min(len(want), 300) {
-			require.False(t, q.read(want[:cut:cut], reflect.ValueOf(&own).Elem(), nil), "cut to %d bytes", cut)
+			require.False(t, q.read(want[:cut:cut], unsafe.Pointer(own), nil), "cut to %d bytes", cut)
 		}
-	}
-	for _, v := range []any{new("text"), new(-1), new(struct{}{}), new([]byte("bytes")), new(0.5), new(false)} {
-		rv := reflect.ValueOf(v).Elem()
-		q := shapeOf(rv.Type()).sequence()
-		want, err := appendMsgpack(nil, v)
-		require.NoError(t, err)
-		got, ok := q.append(nil, rv)
-		require.True(t, ok)
-		assert.Equal(t, want, got)
-		own := reflect.New(rv.Type())
-		assert.True(t, q.read(got, own.Elem(), nil))
-		assert.Equal(t, v, own.Interface())
 	}
 }
 
@@ -214,14 +246,9 @@ func FuzzShape(f *testing.F) {
 		f.Add(data)
 	}
 	s := shapeOf(reflect.TypeFor[flat]())
-	q := shapeOf(reflect.TypeFor[timeless]()).sequence()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var read, known timeless
-		if q.read(data, reflect.ValueOf(&read).Elem(), nil) {
-			require.NoError(t, Scan(data, Limits{}))
-			require.NoError(t, decodeMsgpack(data, 0, &known))
-			require.Equal(t, fmt.Sprint(known), fmt.Sprint(read))
-		}
+		sequenceReadsWhatTheLibraryDoes[timeless](t, data)
+		sequenceReadsWhatTheLibraryDoes[flat](t, data)
 		var own, lib flat
 		if s.read(data, 0, reflect.ValueOf(&own).Elem(), nil) != len(data) {
 			return
@@ -234,6 +261,16 @@ func FuzzShape(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	})
+}
+
+func sequenceReadsWhatTheLibraryDoes[T any](t *testing.T, data []byte) {
+	var own, lib T
+	q := shapeOf(reflect.TypeFor[T]()).sequence(reflect.TypeFor[T]())
+	if q.read(data, unsafe.Pointer(&own), nil) {
+		require.NoError(t, Scan(data, Limits{}))
+		require.NoError(t, decodeMsgpack(data, 0, &lib))
+		require.Equal(t, fmt.Sprint(lib), fmt.Sprint(own))
+	}
 }
 
 // BenchmarkFlat fails if a value with a shape allocates more than what is in it.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"unsafe"
 )
 
 // Stencil is what envelopes have in common that differ only in ids, time and body: those of one type, by one source. It writes them, and knows
@@ -67,14 +68,18 @@ func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, 
 	return closeBin(dst, out, from)
 }
 
-// AppendValue is Append for a value of the type that NewStencil was given, not a pointer to it. It reports false, and has taken no ID, where it cannot
-// write that: types with times, pointers and maps are among those. Unlike Append it lets dst and what v refers to stay on the stack of its caller.
+// AppendValue is Stencil.Append for a value of the type that NewStencil was given, not a pointer to it. It reports false, and has taken no ID, where it cannot
+// write that: types with pointers and maps are among those. Unlike Append it lets dst and the value stay on the stack of its caller.
 //
 // The message belongs to the conversation that parent does, which may be nil: it then begins one.
-func (s *Stencil) AppendValue(dst []byte, parent *Envelope, v reflect.Value) (out []byte, ok bool) {
-	if s.bound.sequence == nil || v.Type() != s.bound.pointer.Elem() {
+func AppendValue[T any](s *Stencil, dst []byte, parent *Envelope, v *T) (out []byte, ok bool) {
+	if s.bound.sequence == nil || reflect.TypeOf(v) != s.bound.pointer {
 		return dst, false
 	}
+	return s.appendValue(dst, parent, unsafe.Pointer(v))
+}
+
+func (s *Stencil) appendValue(dst []byte, parent *Envelope, v unsafe.Pointer) (out []byte, ok bool) {
 	if parent == nil {
 		out = s.beginFirst(dst)
 	} else {

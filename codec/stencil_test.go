@@ -83,7 +83,7 @@ func TestStencilAppendsValues(t *testing.T) {
 	for _, size := range []int{0, 100, 246, 247, 248, 249, 250, 70_000} {
 		in := blob{bytes.Repeat([]byte{'x'}, size)}
 		for _, p := range []*Envelope{nil, parent, {ID: ID{3}}} {
-			data, ok := s.AppendValue([]byte("before"), p, reflect.ValueOf(in))
+			data, ok := AppendValue(&s, []byte("before"), p, &in)
 			require.True(t, ok)
 			var e Envelope
 			require.NoError(t, e.Decode(data[len("before"):]))
@@ -101,19 +101,27 @@ func TestStencilAppendsValues(t *testing.T) {
 			require.Equal(t, again, data[len("before"):])
 		}
 	}
-	_, ok := s.AppendValue(nil, nil, reflect.ValueOf(&blob{}))
+	_, ok := AppendValue(&s, nil, nil, new(&blob{}))
 	assert.False(t, ok, "a pointer")
+	_, ok = AppendValue(&s, nil, nil, new("another type"))
+	assert.False(t, ok)
 	for _, of := range []Codec{JSON, MsgpackWithLimits(Limits{Depth: 3})} {
 		s, err := NewStencil(&Envelope{}, of, reflect.TypeFor[blob]())
 		require.NoError(t, err)
-		dst, ok := s.AppendValue([]byte("before"), nil, reflect.ValueOf(blob{}))
+		dst, ok := AppendValue(&s, []byte("before"), nil, &blob{})
 		assert.False(t, ok)
 		assert.Equal(t, "before", string(dst))
 	}
 	timed, err := NewStencil(&Envelope{}, Msgpack, reflect.TypeFor[time.Time]())
 	require.NoError(t, err)
-	_, ok = timed.AppendValue(nil, nil, reflect.ValueOf(time.Now()))
-	assert.False(t, ok)
+	now := time.Now()
+	data, ok := AppendValue(&timed, nil, nil, &now)
+	require.True(t, ok)
+	var e Envelope
+	require.NoError(t, e.Decode(data))
+	var got time.Time
+	require.NoError(t, Msgpack.Unmarshal(e.Body, &got))
+	assert.True(t, now.Equal(got))
 }
 
 func TestStencilRefuses(t *testing.T) {
@@ -175,7 +183,7 @@ func (refusing) Append(dst []byte, _ any) ([]byte, error) { return append(dst, "
 func TestDecoder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []Codec{Msgpack, JSON, MsgpackWithLimits(Limits{Depth: 3})} {
-		d := NewDecoder(c, reflect.TypeFor[blob]())
+		d := NewDecoder[blob](c)
 		var all []blob
 		for i := range 50 {
 			for _, size := range []int{0, 1, 90, arenaMost, arenaMost + 1, arenaSize + 1, shareFrom - 1, shareFrom} {
@@ -186,7 +194,7 @@ func TestDecoder(t *testing.T) {
 				require.NoError(t, c.Unmarshal(data, &plain))
 				require.Equal(t, plain, got)
 				var value blob
-				shares, ok := d.Value(data, reflect.ValueOf(&value).Elem())
+				shares, ok := d.Value(data, &value)
 				require.Equal(t, c == Msgpack, ok)
 				if ok {
 					clear(got.Data) // where nothing is shared
@@ -201,21 +209,22 @@ func TestDecoder(t *testing.T) {
 		for i, v := range all {
 			require.Equal(t, bytes.Repeat([]byte{byte(i / 8)}, len(v.Data)), v.Data)
 		}
+		others := NewDecoder[map[string]any](c)
 		var other map[string]any
 		data, err := c.Append(nil, map[string]any{"a": "b"})
 		require.NoError(t, err)
-		require.NoError(t, d.Unmarshal(data, &other))
+		_, ok := others.Value(data, &other)
+		assert.False(t, ok, "a map")
+		require.NoError(t, others.Unmarshal(data, &other))
 		assert.Equal(t, map[string]any{"a": "b"}, other)
 		for _, bad := range []string{"", "\x81", "\x81\xa4Data\xc4\x05four", "\xc1"} {
 			var got, plain blob
 			want := c.Unmarshal([]byte(bad), &plain)
 			require.Error(t, want)
 			assert.EqualError(t, d.Unmarshal([]byte(bad), &got), want.Error())
-			_, ok := d.Value([]byte(bad), reflect.ValueOf(&got).Elem())
+			_, ok := d.Value([]byte(bad), &got)
 			assert.False(t, ok)
 		}
-		_, ok := d.Value(data, reflect.ValueOf(&other).Elem())
-		assert.False(t, ok, "another type")
 		want := c.Unmarshal(data, (*blob)(nil))
 		assert.EqualError(t, d.Unmarshal(data, (*blob)(nil)), want.Error())
 	}

@@ -2,7 +2,6 @@ package pushpull
 
 import (
 	"context"
-	"reflect"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns/internal/intake"
@@ -16,7 +15,7 @@ type hand[T any] struct {
 	w       *Worker[T]
 	handler func(ctx context.Context, v T) error
 	value   T
-	decoder *codec.Decoder
+	decoder *codec.Decoder[T]
 	scopes  intake.KnownScopes
 	known   []*intake.Known // of messages whose type and codec suit
 	unknown int             // messages that none of these knew
@@ -31,7 +30,7 @@ const (
 )
 
 func newHand[T any](w *Worker[T], handler func(ctx context.Context, v T) error) *hand[T] {
-	return &hand[T]{w: w, handler: handler, decoder: codec.NewDecoder(w.conf.Codec, reflect.TypeFor[T]())}
+	return &hand[T]{w: w, handler: handler, decoder: codec.NewDecoder[T](w.conf.Codec)}
 }
 
 // handle is an intake.Handler. Nothing refers to a message that it knew and that was handled well, but for a value with many bytes.
@@ -44,10 +43,10 @@ func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
 				scope.Known = k
 				h.scopes.Use()
 				var v T
-				if shares, ok := h.decoder.Value(body, reflect.ValueOf(&v).Elem()); ok {
+				if shares, ok := h.decoder.Value(body, &v); ok {
 					return h.finish(scope, m, v, nil) && !shares
 				}
-				err = wire.Unmarshal(h.decoder, body, &h.value)
+				err = wire.UnmarshalBy(h.decoder, body, &h.value)
 				v, h.value = h.value, *new(T)
 				return h.finish(scope, m, v, err)
 			}
@@ -99,7 +98,9 @@ func (h *hand[T]) finish(ctx context.Context, m socket.Msg, v T, err error) (wel
 	} else {
 		h.w.loop.Settle(ctx, m, nil, nil)
 	}
-	h.w.loop.Answer(m, err)
+	if m.NeedsAck() {
+		h.w.loop.Answer(m, err)
+	}
 	return err == nil
 }
 

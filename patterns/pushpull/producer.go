@@ -135,7 +135,7 @@ const small = 288
 // sendSmall sends a message without options, if its value is of a kind that need not be on the heap for that.
 func (p *Producer[T]) sendSmall(ctx context.Context, v T) (sent bool, err error) {
 	var room [small]byte
-	frame, ok := wire.FrameOf(ctx, room[:0], &p.stencil, reflect.ValueOf(&v).Elem())
+	frame, ok := wire.FrameOf(ctx, room[:0], &p.stencil, &v)
 	if !ok {
 		return false, nil
 	}

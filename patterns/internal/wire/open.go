@@ -66,9 +66,16 @@ func DecodeBody(e *codec.Envelope, own codec.Codec, v any) error {
 	return Unmarshal(c, e.Body, v)
 }
 
-// Unmarshal has a Codec or Decoder read a body into v. The error is ErrMalformed.
-func Unmarshal(c interface{ Unmarshal([]byte, any) error }, body []byte, v any) error {
-	if err := c.Unmarshal(body, v); err != nil {
+// Unmarshal has c read a body into v. The error is ErrMalformed.
+func Unmarshal(c codec.Codec, body []byte, v any) error { return malformed(c.Unmarshal(body, v)) }
+
+// UnmarshalBy is Unmarshal for a Decoder.
+func UnmarshalBy[T any](d *codec.Decoder[T], body []byte, v *T) error {
+	return malformed(d.Unmarshal(body, v))
+}
+
+func malformed(err error) error {
+	if err != nil {
 		return fmt.Errorf("%w: %w", patterns.ErrMalformed, err)
 	}
 	return nil

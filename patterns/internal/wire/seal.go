@@ -115,14 +115,14 @@ func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, t
 	return b.frame, err
 }
 
-// FrameOf is Frame for a value of the Stencil's type, in the memory of dst. It reports false where Frame has to do it. What v refers to and dst
+// FrameOf is Frame for a value of the Stencil's type, in the memory of dst. It reports false where Frame has to do it. The value and dst
 // may be on the stack.
-func FrameOf(ctx context.Context, dst []byte, stencil *codec.Stencil, v reflect.Value) (frame []byte, ok bool) {
+func FrameOf[T any](ctx context.Context, dst []byte, stencil *codec.Stencil, v *T) (frame []byte, ok bool) {
 	parent := patterns.FromContext(ctx)
 	if traced(parent) {
 		return dst, false
 	}
-	return stencil.AppendValue(dst, parent, v)
+	return codec.AppendValue(stencil, dst, parent, v)
 }
 
 // traced reports whether it takes headers to say what a message that parent causes belongs to.
