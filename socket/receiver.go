@@ -22,7 +22,7 @@ type receiver struct {
 	armed  <-chan struct{} // Done of the context that interrupts reading
 	disarm func() bool
 
-	mu     sync.Mutex // guards the fields below and those of the pipes' inboxes
+	mu     receiverLock // guards the fields below and those of the pipes' inboxes
 	fair   route.FairQueue[*pipe]
 	turn   *pipe // whose batch is being used up
 	slab   link.Slab
@@ -69,6 +69,11 @@ func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pip
 	if r.c == nil || r.c.bad != nil {
 		return Msg{}, nil, &Error{Op: "recv", Err: r.c.usable()}
 	}
+	if done == nil {
+		if m, p, ok := r.next(); ok {
+			return m, p, nil
+		}
+	}
 	for {
 		r.mu.Lock()
 		if done != nil {
@@ -86,6 +91,7 @@ func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pip
 			}
 		}
 		if m, p, ok := r.pop(hold); ok {
+			r.portionLocked()
 			r.mu.Unlock()
 			if r.once == nil || r.once.admit(m, p) {
 				return m, p, nil

@@ -68,7 +68,7 @@ func (q *waitq) wakeAll() {
 
 // wait blocks until w is signalled or ctx ends; mu guards q. A signal that comes together with the end of
 // ctx is passed on, since whoever else waits would miss it.
-func (q *waitq) wait(ctx context.Context, mu *sync.Mutex, w *waiter) error {
+func (q *waitq) wait(ctx context.Context, mu sync.Locker, w *waiter) error {
 	select {
 	case <-w.signal:
 		q.spare.Store(w)
