@@ -50,6 +50,7 @@ func (f *fanout) attach(p *pipe) {
 	}
 	f.mu.Lock()
 	f.peers[peer] = p
+	p.out.Open(true)
 	f.least = extent{f.least, peer.takesAny}.least()
 	p.freeMsgs = 0
 	p.setPolicy(policy)
@@ -287,7 +288,7 @@ func (f *fanout) distribute(frames, given [][]byte, e extent, flush *[inlineFlus
 		}
 		var took, full bool
 		if single {
-			took, full = p.queue(nil, frames, given, e.size)
+			took, full = p.queueSole(frames, given, e.size)
 		} else {
 			took, full = p.out.AppendEncoded(f.parts, e.size)
 		}
@@ -303,6 +304,20 @@ func (f *fanout) distribute(frames, given [][]byte, e extent, flush *[inlineFlus
 	}
 	clear(f.parts) // large bodies belong to the queues now
 	return n
+}
+
+// queueSole is queue for one subscriber of many messages, in rows where that is possible. fanout.mu is held.
+func (p *pipe) queueSole(frames, given [][]byte, size int) (took, flush bool) {
+	if given != nil {
+		return p.out.AppendGiven(nil, given, size)
+	}
+	if p.out.AppendRow(frames) {
+		return true, false
+	}
+	if took, flush = p.out.AppendOpen(frames, size, 0); took { // what the peer takes was looked at
+		return took, flush
+	}
+	return p.out.Append(nil, frames, size)
 }
 
 func (f *fanout) room(p *pipe) {

@@ -35,7 +35,7 @@ type portion struct {
 func (r *receiver) next() (m Msg, p *pipe, ok bool) {
 	r.mu.Mutex.Lock()
 	n := &r.mu.portion
-	if n.left == 0 {
+	if n.left == 0 || !r.wantsAll() {
 		r.mu.Unlock()
 		return m, nil, false
 	}
@@ -50,7 +50,7 @@ func (r *receiver) next() (m Msg, p *pipe, ok bool) {
 // portionLocked begins a portion behind a message that was just taken. r.mu is held, and is let go next.
 func (r *receiver) portionLocked() {
 	p := r.turn
-	if p == nil || p == r.notes || r.lead > 0 || r.frames > 0 || r.wanted != nil || r.once != nil || r.wait.head != nil || len(r.missed) > 0 {
+	if p == nil || p == r.notes || r.lead > 0 || r.frames > 0 || !r.wantsAll() || r.once != nil || r.wait.head != nil || len(r.missed) > 0 {
 		return
 	}
 	a := &p.inbox[p.next]
@@ -62,6 +62,9 @@ func (r *receiver) portionLocked() {
 		r.mu.portion = portion{left: n, most: n, batch: &a.batch, from: a.from, r: r}
 	}
 }
+
+// wantsAll reports whether there is nothing to be left out of what has arrived.
+func (r *receiver) wantsAll() bool { return r.wanted == nil || r.all != nil && r.all.Load() }
 
 // end enters what was taken. The lock is held.
 func (n *portion) end() {

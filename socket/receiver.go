@@ -16,6 +16,7 @@ type receiver struct {
 	lead   int                     // places left free before the frames of each message
 	frames int                     // how many a message has, others being malformed; 0 for any number
 	wanted func(topic []byte) bool // filter on the first frame, called with mu held; nil for all
+	all    *atomic.Bool            // says whether wanted wants all; nil for never
 	sole   atomic.Pointer[pipe]    // the only connected peer, when callers may read it themselves
 
 	armMu  sync.Mutex      // guards the fields below
