@@ -73,10 +73,11 @@ func TestPub_OneSubscriberIsLikeMany(t *testing.T) {
 			require.NoError(t, sub.Connect(addr))
 		}
 		require.NoError(t, pub.WaitSubscribers(limit(t), "t", subscribers))
-		const n = 5000
+		const n = 20_000
+		frames := [][][]byte{{text("topic"), make([]byte, 200)}, {append(text("topic"), make([]byte, 200)...)}}
 		for i := range n {
-			require.NoError(t, pub.Send(limit(t), text("topic"), fmt.Append(nil, i)))
-			require.NoError(t, pub.Send(limit(t), text("to nobody")))
+			require.NoError(t, pub.Send(limit(t), frames[i%2]...))
+			require.NoError(t, pub.Send(limit(t), text("nobody's")))
 		}
 		for _, p := range pub.Stats().Peers {
 			assert.LessOrEqual(t, p.QueueMessages, 100)

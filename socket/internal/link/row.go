@@ -3,6 +3,8 @@ package link
 import (
 	"math"
 	"sync"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // queueLock is the lock of an Out. Under the embedded Mutex alone short messages are added in a row, with nothing but their bytes and a count; whoever takes the
@@ -20,12 +22,14 @@ func (l *queueLock) Lock() {
 	}
 }
 
-// row is a place for more messages of the kind that the last one was: of one short frame, in the same segment, on an acknowledged link with the next number, in the same group and
+// row is a place for more short messages like the last one: in the same segment, and on an acknowledged link of one frame, with the next number, in the same group and
 // block. Until it is used up nothing is to be decided about them: not whether there is room or credit, nor who writes.
 type row struct {
 	left    int    // how many more it takes
-	longest int    // how long a frame may be
+	longest int    // how many bytes a message may have
+	sole    bool   // in one frame
 	pos     int    // where the next begins, in buf
+	size    int    // of the bodies in it
 	buf     []byte // what is left of the segment, as far as it may be used; nil when there is no row
 	most    int    // how many it took at first
 	o       *Out
@@ -34,26 +38,33 @@ type row struct {
 // AppendRow is AppendOpen, or DeliverOpen, for a message that is one more in a row. It refuses where there is no row that has room, and where the peer has spoken since: only then is
 // anything to be decided.
 func (o *Out) AppendRow(frames [][]byte) bool {
-	if len(frames) != 1 {
-		return false
-	}
 	o.mu.Mutex.Lock()
-	r, n := &o.mu.row, len(frames[0])
-	end := r.pos + 2 + n
-	if r.left == 0 || n > r.longest || end > len(r.buf) || o.spoke.Load() {
+	r, size := &o.mu.row, 0
+	for _, f := range frames {
+		size += len(f)
+	}
+	end := r.pos + 2*len(frames) + size
+	if r.left == 0 || size > r.longest || end > len(r.buf) || r.sole && len(frames) > 1 || o.spoke.Load() {
 		o.mu.Unlock()
 		return false
 	}
-	to := r.buf[r.pos:end]
-	to[0], to[1] = 0, byte(n)
-	copy(to[2:], frames[0])
+	to, last := r.buf[r.pos:end], len(frames)-1
+	for i, f := range frames {
+		flags := byte(0)
+		if i < last {
+			flags = zmtp.FlagMore
+		}
+		to[0], to[1] = flags, byte(len(f))
+		to = to[2+copy(to[2:], f):]
+	}
 	r.left--
 	r.pos = end
+	r.size += size
 	o.mu.Unlock()
 	return true
 }
 
-// beginRowLocked begins a row behind a message that was just queued, and that needs no flush. Its frames may have as many bytes as the peer takes, 0 for any number.
+// beginRowLocked begins a row behind a message that was just queued, and that needs no flush. Messages may have as many bytes as the peer takes, 0 for any number.
 func (o *Out) beginRowLocked(takes int) {
 	s := &o.segs[len(o.segs)-1]
 	n, room := math.MaxInt, cap(s.b)-len(s.b)
@@ -78,7 +89,7 @@ func (o *Out) beginRowLocked(takes int) {
 	if takes > 0 {
 		longest = min(longest, takes)
 	}
-	o.mu.row = row{left: n, longest: longest, buf: s.b[len(s.b) : len(s.b)+room], most: n, o: o}
+	o.mu.row = row{left: n, longest: longest, sole: o.kept != nil, buf: s.b[len(s.b) : len(s.b)+room], most: n, o: o}
 }
 
 // row returns how many messages may follow in a row where s, the last segment, has room for so many bytes, and in how many of these.
@@ -103,12 +114,11 @@ func level(n int, bound uint64, used int) int {
 
 // end enters what was added. The lock is held.
 func (r *row) end() {
-	n, pos, o := r.most-r.left, r.pos, r.o
+	n, pos, size, o := r.most-r.left, r.pos, r.size, r.o
 	*r = row{}
 	if n == 0 {
 		return
 	}
-	size := pos - 2*n
 	if o.kept != nil {
 		o.kept.endRow(n, pos, size)
 	}
