@@ -79,6 +79,11 @@ func (c *courier) pickLocked(d *delivery, only *member) (*member, error) {
 		topic = d.frames[0]
 	}
 	wanted := func(m *member) bool { return !c.choosy || m.wants(topic) }
+	if only == nil && c.ring.Active() == 1 { // there is no choice, as is usual
+		if m, _ := c.ring.Next(); wanted(m) && m.to.refuses(d.extent) == nil {
+			return m, nil
+		}
+	}
 	const never = math.MaxInt
 	load := func(m *member) int {
 		switch {
@@ -90,8 +95,9 @@ func (c *courier) pickLocked(d *delivery, only *member) (*member, error) {
 		return min(outstanding(m), never-2)
 	}
 	m, _ := c.ring.Least(c.ring.Active(), load)
-	refused := load(m) == never-1
-	if load(m) != never && !refused {
+	least := load(m)
+	refused := least == never-1
+	if least < never-1 {
 		return m, nil
 	}
 	found := false
