@@ -250,6 +250,7 @@ func startOf(r *zmtp.Resume) spool.Start {
 func (a *archive) startLocked(g *group) {
 	c := newCourier(g.from, a.c.cfg.retryPolicy(), func(n courierNews) { a.hear(g, n) })
 	c.choosy, c.before, c.prior = true, g.before, g.courier
+	c.pace.end = func() uint64 { return a.found + a.in.msgs.Load() }
 	if g.byKey {
 		c.lanes = newLanes(a.c.cfg.messageKey)
 	}

@@ -53,6 +53,7 @@ type courier struct {
 	burial  time.Time // not before; zero while letters can be written
 	top     uint64    // the highest number that was handed out
 	looked  time.Time // when new messages were looked for last
+	pace    pace
 }
 
 // retryPolicy says when a message that failed is delivered again.
@@ -159,7 +160,9 @@ func (c *courier) run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		c.account(ctx)
+		begun := time.Now()
 		err := c.deliver()
+		c.rest(ctx, timer, begun)
 		if err == nil {
 			continue
 		}
@@ -171,7 +174,7 @@ func (c *courier) run(ctx context.Context) {
 		}
 		select {
 		case <-more:
-			c.rest(ctx, timer)
+			c.gather(ctx, timer)
 		case <-c.wake:
 		case <-timer.C:
 		case <-ctx.Done():
@@ -185,14 +188,10 @@ func (c *courier) run(ctx context.Context) {
 // processor with a courier, and a peer, that are woken for every one. What comes after a pause goes at once.
 const courierRest = 500 * time.Microsecond
 
-// rest returns when it is time to look for new messages.
-func (c *courier) rest(ctx context.Context, timer *time.Timer) {
+// gather returns when it is time to look for new messages.
+func (c *courier) gather(ctx context.Context, timer *time.Timer) {
 	if left := courierRest - time.Since(c.looked); left > 0 {
-		timer.Reset(left)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+		sleep(ctx, timer, left)
 	}
 	c.looked = time.Now()
 }

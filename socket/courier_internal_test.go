@@ -159,13 +159,16 @@ func openQueue(t *testing.T, fs spool.FS, o spool.Options) (*spool.Log, SpoolCon
 }
 
 // newCourierTestFrom is newCourierTest for a log that is open.
-func newCourierTestFrom(t *testing.T, log *spool.Log, from SpoolConsumer, policy retryPolicy) *courierTest {
+func newCourierTestFrom(t *testing.T, log *spool.Log, from SpoolConsumer, policy retryPolicy, set ...func(*courier)) *courierTest {
 	k := &courierTest{t: t, log: log}
 	k.c = newCourier(from, policy, func(n courierNews) {
 		if !n.settled {
 			k.news = append(k.news, n)
 		}
 	})
+	for _, f := range set {
+		f(k.c)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	k.stop = func() {
 		cancel()
