@@ -77,7 +77,7 @@ echoing ROUTER and back (router), all peers together.$note"
 	measure dropping stalled --size 1KiB --peers "$([ "$peers" -lt 200 ] && echo "$peers" || echo 200)"
 
 	section 'Nothing lost' 'Messages of 100 B that are on disk before Send returns, or the window says so, delivered over tcp to another process and acknowledged by it; next to a bare file, which is what the disk does at best,
-and to NATS JetStream with SyncAlways, whose messages are stored and not delivered. Then what is on disk already, and acknowledgements alone. What the project wants of it is below.'
+and to NATS JetStream with SyncAlways, whose messages are stored and not delivered. Then what is on disk already, and acknowledgements alone. What the project wants of it is below, and last what a replay costs who listens live: messages of a millisecond are due together, each is timed from then on, and publisher and subscribers are processes of their own.'
 	go run ./durable -rounds "$rounds" -seconds "$seconds" -backlog "$backlog"
 
 	section 'Idle peers' "A ROUTER with so many DEALERs that say nothing: memory for each, and how long a message takes to any of them and back.$note"

@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -18,8 +19,8 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-// Row 35 by the clock, for as long as MESHMQ_SLOW says (make slow): of 100,000 messages a second a live subscriber gets beside a replay at full speed at least
-// 95 % of what it gets beside goroutines that only compute, since both take a share of the processors. What it gets alone is told, too. They are measured in turns, all in one process.
+// Row 35 by the clock, for as long as MESHMQ_SLOW says (make slow): of 100,000 messages a second a live subscriber gets beside a replay at least 95 % of what it gets alone, and 99 of 100
+// at least four times as soon as beside goroutines that only compute: those leave nobody a processor of themselves. They are measured in turns, all in one process.
 func TestDurable_LiveBesideAReplay(t *testing.T) {
 	length := slowly(t)
 	const backlog, turn = 1_000_000, 500 * time.Millisecond
@@ -46,7 +47,11 @@ func TestDurable_LiveBesideAReplay(t *testing.T) {
 	}
 	t.Logf("%.0f messages a second replayed", float64(replayed)/replaying.took.Seconds())
 	assert.Positive(t, replayed)
-	assert.GreaterOrEqual(t, replaying.rate()/computing.rate(), 0.95)
+	if usual(alone.worst) > usual(computing.worst)/8 {
+		t.Skip("something else keeps the processors busy: nothing is to be told from this")
+	}
+	assert.GreaterOrEqual(t, usual(replaying.rates)/usual(alone.rates), 0.95)
+	assert.LessOrEqual(t, usual(replaying.worst), usual(computing.worst)/4)
 }
 
 // compute keeps the processors busy until it is told to stop.
@@ -90,6 +95,10 @@ type liveTopic struct {
 	lost  int // dropped, because it had not kept up
 	took  time.Duration
 
+	// Of each turn.
+	rates []float64       // messages a second
+	worst []time.Duration // within which 99 of 100 came
+
 	mu   sync.Mutex      // guards what follows
 	late []time.Duration // from before Enqueue to Recv, of each message that came
 }
@@ -120,7 +129,7 @@ func (l *liveTopic) received() int {
 // run sends for some time, 100,000 messages a second, until all have come that were not dropped.
 func (l *liveTopic) run(t *testing.T, length time.Duration) {
 	const batch, pace = 100, 100_000
-	begun, dropped := time.Now(), l.dropped()
+	begun, dropped, before := time.Now(), l.dropped(), l.received()
 	for due := 0.0; time.Since(begun) < length; due += batch * float64(time.Second) / pace {
 		<-time.After(time.Duration(due) - time.Since(begun))
 		for range batch {
@@ -131,19 +140,25 @@ func (l *liveTopic) run(t *testing.T, length time.Duration) {
 	}
 	l.lost += l.dropped() - dropped
 	require.Eventually(t, func() bool { return l.received() == l.sent-l.lost }, sockettest.Timeout, time.Millisecond)
-	l.took += time.Since(begun)
+	took := time.Since(begun)
+	l.took += took
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	turn := slices.Sorted(slices.Values(l.late[before:]))
+	l.rates = append(l.rates, float64(len(turn))/took.Seconds())
+	l.worst = append(l.worst, turn[len(turn)-1-len(turn)/100])
 }
+
+// usual is what all turns are, in the median.
+func usual[T cmp.Ordered](turns []T) T { return slices.Sorted(slices.Values(turns))[len(turns)/2] }
 
 func (l *liveTopic) dropped() int { return int(l.pub.Stats().Dropped[socket.DropFull]) }
 
-func (l *liveTopic) rate() float64 { return float64(l.received()) / l.took.Seconds() }
-
 func (l *liveTopic) tell(t *testing.T) {
-	rate := l.rate()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	slices.Sort(l.late)
 	n := len(l.late)
-	t.Logf("%s: %.0f messages a second, %d of %d dropped; half come within %v, 99 of 100 within %v, all within %v",
-		l.topic, rate, l.lost, l.sent, l.late[n/2], l.late[n-1-n/100], l.late[n-1])
+	t.Logf("%s: %.0f messages a second, %d of %d dropped; half come within %v, 99 of 100 within %v (%v in a usual turn), all within %v",
+		l.topic, usual(l.rates), l.lost, l.sent, l.late[n/2], l.late[n-1-n/100], usual(l.worst), l.late[n-1])
 }

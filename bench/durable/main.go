@@ -1,6 +1,7 @@
 // Command durable measures what it costs that nothing is lost: messages that are on disk before Send returns, delivered over tcp to a PULL in another process
 // and acknowledged by it, next to what the disk could do at best and next to NATS JetStream with SyncAlways, all in turns in one run; what is on disk already, to a PULL and
-// to a durable SUB; and acknowledgements alone, next to a link without. It says which of the project's targets are met.
+// to a durable SUB; acknowledgements alone, next to a link without; and what live messages are to others beside such a replay: rate and delay, of an open loop. It says which of
+// the project's targets are met.
 //
 //	go run ./durable [-dir DIR] [-rounds N] [-seconds S] [-size BYTES] [-backlog N] [-only NAME]
 //
@@ -95,6 +96,10 @@ func main() {
 		serve(os.Args[2])
 		return
 	}
+	if len(os.Args) == 3 && subscribers[os.Args[1]] != nil {
+		subscribers[os.Args[1]](os.Args[2])
+		return
+	}
 	if len(os.Args) == 3 && receivers[os.Args[1]] != nil {
 		receive(receivers[os.Args[1]](), os.Args[2])
 		return
@@ -123,14 +128,23 @@ func main() {
 			}
 		}
 	}
+	var turns [][][2]turn
+	if strings.Contains(liveName, *only) {
+		once(*parent, r, func(r run) float64 { turns = live(r, *rounds); return 0 })
+	}
 	fmt.Printf("%s, %s/%s, %d cores, %s, nats-server %s, %d bytes, %d rounds of %v, medians\n\n", time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH,
 		runtime.NumCPU(), runtime.Version(), server.VERSION, r.size, *rounds, r.d)
 	medians := map[string]float64{}
 	for name, all := range rates {
 		medians[name] = median(all)
 	}
-	report(medians)
-	judge(medians)
+	if len(medians) > 0 {
+		report(medians)
+		judge(medians)
+	}
+	if turns != nil {
+		reportLive(turns)
+	}
 }
 
 // once measures in a directory of its own.
