@@ -22,7 +22,7 @@ const (
 	// paceLeast is the shortest rest. A commit of the log does not get through shorter ones: it is the end of one system call, some work, and another call.
 	paceLeast = 250 * time.Microsecond
 	// paceLive is for how long after a message others are expected.
-	paceLive = 10 * time.Second
+	paceLive = time.Second
 )
 
 // due returns how long to rest at the time now, after so much work, when message at is to come next and end is the last one. Who is not further behind than what a subscriber
