@@ -20,9 +20,9 @@ const proxyHelp = `proxy passes messages between the peers of its frontend and t
   streamer   from PUSH peers at the frontend to PULL peers at the backend in turn (PULL, PUSH)
 
 Both sides are bound; --connect-frontend and --connect-backend connect them, instead or as well. While one side
-has no room the other is not read, so that its peers wait. --capture binds a PUB socket that publishes a copy
-of every message, either way: meshmq sub -c ENDPOINT shows them. It holds nothing up: what a slow subscriber has no
-room for is dropped, and said.
+has no room the other is not read, so that its peers wait; but a forwarder drops, and says so, what a slow
+subscriber has no room for, as PUB does. --capture binds a PUB socket that publishes a copy of every message, either
+way: meshmq sub -c ENDPOINT shows them. It holds nothing up either.
 
 An interrupt ends it in order: what has arrived is passed on, for --linger at most. What came in and went out is
 summed up on standard error.`
