@@ -140,14 +140,14 @@ func TestOut_AnswersEndRows(t *testing.T) {
 // Whatever is added in rows, beside them and between flushes arrives, in order.
 func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	for seed := range uint64(10) {
 		r := rand.New(rand.NewPCG(seed, 11))
 		q := newQueue()
 		q.Open(true)
 		s := &sink{room: -1, shy: seed%2 == 0}
 		var sent [][][]byte
 		inRow := 0
-		for n := range 3000 {
+		for n := range 1000 {
 			if n == 100 {
 				q.attach(s)
 			}
@@ -170,7 +170,7 @@ func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
 		q.detach(true)
 		whole, _ := naive(s.got, 1<<30)
 		require.Equal(t, sent, whole, "seed %d", seed)
-		require.Greater(t, inRow, 1000)
+		require.Greater(t, inRow, 200)
 		msgs, bytes := q.Totals()
 		require.EqualValues(t, len(sent), msgs)
 		require.NotZero(t, bytes)
