@@ -44,6 +44,7 @@ type group struct {
 	courier *courier           // of the members, or of the last ones
 	halt    context.CancelFunc // ends it
 	lost    uint64             // messages, as reported
+	untold  uint64             // messages that were gone when members came, and are to be reported
 }
 
 // SpoolNames is what a Spool can do besides where it is the log of a publisher, with durable subscriptions.
@@ -208,7 +209,7 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 	}
 	g.from = from
 	if g.members == 0 {
-		g.byKey = r.ByKey
+		g.byKey, g.untold = r.ByKey, g.courier.untold(from)
 		a.startLocked(g)
 	}
 	g.members++
@@ -285,7 +286,7 @@ func (a *archive) hear(g *group, n courierNews) {
 	case n.gap != nil:
 		count := n.gap.To - n.gap.From + 1
 		a.mu.Lock()
-		g.lost += count
+		g.lost, g.untold = g.lost+count, g.untold-min(g.untold, count)
 		a.mu.Unlock()
 		a.c.missed.Add(count)
 		a.c.hub.emit(Event{Kind: Missed, Name: g.name, From: n.gap.From, To: n.gap.To, Count: count, Err: n.gap})

@@ -66,14 +66,14 @@ type DurableStats struct {
 	Members      int    // peers that share it now
 	ByKey        bool   // they have WithKeyOrder
 	Position     uint64 // all messages up to this number are handled
-	Lag          uint64 // messages in the log that are not
-	InFlight     int    // of Lag, those that members have been sent
+	Lag          uint64 // messages that are not, and are in the log
+	InFlight     int    // messages that members have been sent, and have not settled
 	Delivered    uint64 // sent to members, again ones included
 	Redelivered  uint64 // of those, maybe delivered before
 	Acked        uint64
 	Failed       uint64 // deliveries that were refused, or whose connection ended: see WithAttempts
 	DeadLettered uint64
-	Lost         uint64 // messages that were gone from the log, or could not be read, before they were delivered
+	Lost         uint64 // messages that were gone from the log, or could not be read, before they were delivered; Stats.Missed has them, and an event, once a member is told
 }
 
 // Durables returns the durable subscriptions that the log has, with or without members, by name. It is nil for sockets without WithSpool.
@@ -88,22 +88,30 @@ func (a *archive) Durables() []DurableStats {
 	all := make([]DurableStats, 0, len(names))
 	for _, name := range names {
 		s := DurableStats{Name: name}
+		var c *courier
+		untold := uint64(0)
 		a.mu.Lock()
 		g := a.groups[name]
 		if g != nil {
 			s.Members, s.ByKey, s.Lost = g.members, g.byKey && g.members > 0, g.lost
+			c, untold = g.courier, g.untold
 		}
 		a.mu.Unlock()
 		from, err := a.in.spool.Consumer(name, spool.Beginning())
 		if err != nil { // closed meanwhile
 			break
 		}
-		s.Position, s.Lag = from.Position()
+		s.Position, _ = from.Position()
+		s.Lag = pendingOf(from)
 		if g != nil {
-			n := g.courier.counted()
-			_, s.InFlight = g.courier.members()
+			n := c.counted()
+			_, s.InFlight = c.members()
 			s.Delivered, s.Redelivered, s.Acked, s.Failed, s.DeadLettered = n.delivered, n.redelivered, n.settled, n.failed, n.buried
 		}
+		if s.Members == 0 {
+			untold = c.untold(from)
+		}
+		s.Lost += untold
 		all = append(all, s)
 	}
 	return all

@@ -167,6 +167,7 @@ func (c *courier) run(ctx context.Context) {
 			continue
 		}
 		c.account(ctx)
+		lapsed := c.lapse()
 		timer.Reset(c.pause(err))
 		var more <-chan struct{}
 		if errors.Is(err, io.EOF) {
@@ -176,11 +177,13 @@ func (c *courier) run(ctx context.Context) {
 		case <-more:
 			c.gather(ctx, timer)
 		case <-c.wake:
+		case <-lapsed:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 	}
 	c.account(context.Background())
+	c.lapse()
 	_, _ = c.ahead.r.Close(), c.again.r.Close() // of reading: nothing depends on it
 }
 

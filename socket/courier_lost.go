@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"math"
 	"slices"
 
 	"github.com/meshmq/meshmq/socket/spool"
@@ -66,4 +67,57 @@ func (c *courier) confirmed(settled []numbers) {
 	for _, l := range known {
 		c.acknowledge(numbers{l.gap.From, l.gap.To})
 	}
+}
+
+// untold returns how many messages are gone that no member was told of, by a courier that has none; nil for one that never was.
+func (c *courier) untold(of SpoolConsumer) uint64 {
+	from, ok := of.(dropper)
+	if !ok {
+		return 0
+	}
+	_, n := from.Gone(1, math.MaxUint64)
+	if c != nil {
+		c.mu.Lock()
+		losses := slices.Clone(c.losses)
+		c.mu.Unlock()
+		for _, l := range losses {
+			_, told := from.Gone(l.gap.From, l.gap.To)
+			n -= min(n, told)
+		}
+	}
+	return n
+}
+
+// lapse tells of what the spool let go while nobody is there who takes messages, or has some, and acknowledges it: others may never come. It returns a channel that is
+// closed when there may be more of it. The members of a durable subscription are to be told, so that it waits for them.
+func (c *courier) lapse() <-chan struct{} {
+	from, ok := c.from.(dropper)
+	if !ok || c.choosy || !c.deserted() {
+		return nil
+	}
+	told := c.passed.lo > 0
+	c.acknowledge(c.passed)
+	c.passed = numbers{}
+	more := from.Lapsed()
+	for len(c.owed) == 0 { // what is owed has been told
+		gap, _ := from.Gone(1, math.MaxUint64)
+		if gap == nil || c.from.Ack(gap.From, gap.To) != nil {
+			break
+		}
+		c.ahead.held = c.ahead.held && c.ahead.d.number > gap.To
+		c.again.held = false
+		c.tell(courierNews{gap: gap})
+		told = true
+	}
+	if told {
+		c.tell(courierNews{settled: true})
+	}
+	return more
+}
+
+// deserted reports whether there are no members, and all is accounted for that those there were had.
+func (c *courier) deserted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.crew) == 0 && c.flying == 0 && len(c.settled) == 0 && len(c.returned) == 0
 }

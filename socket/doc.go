@@ -66,7 +66,7 @@ package socket
 //	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
 //	the same, of many peers  link.Out, when needed  that it has nothing to do       link.Out.Detach
 //	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
-//	courier, with WithSpool  the first peer         spooler.close                   spooler.close
+//	courier, with WithSpool  New...                 spooler.close                   spooler.close
 //	the same, of publishers  the first member of a  the last member, archive.close  archive.close
 //	                         durable subscription
 //	refusal of such          archive.refuse         the end of the connection       core.wg
@@ -82,5 +82,5 @@ package socket
 //
 //	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu > link.Line.mu, hub.mu
 //
-// once.marking is held while marks are written, and receiver.mu is taken under it. The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, spooler.startMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
+// once.marking is held while marks are written, and receiver.mu is taken under it. The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
 // subscribed.lookMu; subscribed.mu comes behind courier.mu. letters.mu and settlements.mu are taken under any of these, with nothing behind them.

@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -61,6 +62,25 @@ type SpoolConsumer interface {
 	Bury(ctx context.Context, r spool.Record, reason string) error
 	// Position returns the number up to which all messages are acknowledged, and how many messages are not.
 	Position() (floor, pending uint64)
+}
+
+// dropper is a SpoolConsumer whose spool may let messages go that are not acknowledged, as those on disk do. Until they are, Position counts them.
+type dropper interface {
+	// Pending returns how many messages are there that are not acknowledged.
+	Pending() uint64
+	// Gone returns how many of the messages lo to hi are not acknowledged and not there any more, and the first of them.
+	Gone(lo, hi uint64) (first *spool.Gap, n uint64)
+	// Lapsed returns a channel that is closed when there may be more of those.
+	Lapsed() <-chan struct{}
+}
+
+// pendingOf returns how many messages are there that a consumer has not acknowledged.
+func pendingOf(from SpoolConsumer) uint64 {
+	if d, ok := from.(dropper); ok {
+		return d.Pending()
+	}
+	_, pending := from.Position()
+	return pending
 }
 
 // SpoolReader reads messages in the order of their numbers, as they become as safe as the policy says.
@@ -165,4 +185,6 @@ func (c diskConsumer) Bury(ctx context.Context, r spool.Record, reason string) e
 	return dead.Bury(ctx, c.Consumer, r, reason)
 }
 
-func (c diskConsumer) Position() (floor, pending uint64) { return c.Floor(), c.Pending() }
+func (c diskConsumer) Position() (floor, pending uint64) {
+	return c.Floor(), c.PendingIn(1, math.MaxUint64)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/spool"
@@ -21,9 +20,6 @@ type spooler struct {
 	ctx     context.Context
 
 	settlements settlements
-
-	startMu sync.Mutex // guards the field below
-	started bool       // the courier runs
 
 	// Set before core.closed is closed.
 	left     uint64 // messages that stay
@@ -61,6 +57,7 @@ func (s *spooler) open(c *core) error {
 	s.courier = newCourier(from, c.cfg.retryPolicy(), s.hear)
 	s.courier.before = log.State().Next - 1
 	c.spooler, c.keeper = s, s
+	go s.courier.run(s.ctx) // ends with s.cancel in close, which waits for it
 	return nil
 }
 
@@ -85,15 +82,7 @@ func (s *spooler) hear(n courierNews) {
 }
 
 // attach makes a peer one that the courier brings messages to.
-func (s *spooler) attach(p *pipe) {
-	s.startMu.Lock()
-	if !s.started {
-		s.started = true
-		go s.courier.run(s.ctx) // ends with s.cancel in close, which waits for it
-	}
-	s.startMu.Unlock()
-	p.member.Load().join()
-}
+func (s *spooler) attach(p *pipe) { p.member.Load().join() }
 
 // retain has a connection that is to be attached keep what it is given until that is settled. Towards peers that do not acknowledge, that
 // is when it is written.
@@ -203,17 +192,11 @@ func (s *spooler) drain(ctx context.Context, patient bool) error {
 
 // close ends the courier, when all connections have ended, and lets the spool go.
 func (s *spooler) close() {
-	s.startMu.Lock()
-	running := s.started
-	s.started = true
-	s.startMu.Unlock()
 	s.cancel()
-	if running {
-		<-s.courier.over
-	}
+	<-s.courier.over
 	err := flushAtEnd(s.spool)
-	_, s.left = s.from.Position()
 	s.closeErr = errors.Join(err, s.spool.Close())
+	s.left = pendingOf(s.from) // nothing goes any more
 }
 
 // kept is the error of a shutdown that left messages in the spool, or could not make them safe.

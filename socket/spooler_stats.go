@@ -1,10 +1,16 @@
 package socket
 
+import (
+	"errors"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
 // stats fills in what there is to say about the spool.
 func (s *spooler) stats(into *Stats) {
 	state, counts := s.spool.State(), s.courier.counted()
 	_, flying := s.courier.members()
-	_, pending := s.from.Position()
+	pending := pendingOf(s.from)
 	into.MessagesOut, into.BytesOut = s.msgs.Load(), s.bytes.Load()
 	into.Spool = &SpoolStats{
 		Messages: pending, Bytes: state.Bytes, Next: state.Next, InFlight: flying,
@@ -13,7 +19,11 @@ func (s *spooler) stats(into *Stats) {
 	}
 	if pending > 0 {
 		r := s.from.Reader(0)
-		if rec, err := r.TryNext(); err == nil { // else it is lost, or not on disk yet
+		rec, err := r.TryNext()
+		for errors.As(err, new(*spool.Gap)) {
+			rec, err = r.TryNext()
+		}
+		if err == nil { // else it is not on disk yet
 			into.Spool.Oldest = rec.Time
 		}
 		_ = r.Close()

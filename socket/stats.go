@@ -52,7 +52,7 @@ type SpoolStats struct {
 	Bytes        int64          // what the spool takes on disk, allocated space and what is settled but not let go of yet included
 	Oldest       time.Time      // when the oldest message that is not settled was sent; zero if there is none
 	Next         uint64         // the number that the next message will get
-	InFlight     int            // of Messages, those that peers have been sent
+	InFlight     int            // messages that peers have been sent, and have not settled
 	Delivered    uint64         // handed to peers, again ones included
 	Redelivered  uint64         // of those, known to be delivered again
 	Settled      uint64         // acknowledged, or written to a peer that does not acknowledge

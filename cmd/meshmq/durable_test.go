@@ -155,6 +155,29 @@ func TestSubMissed(t *testing.T) {
 	assert.Regexp(t, `(?m)^meshmq sub: \d+ messages gone from the publisher's log`, r.stderr)
 }
 
+// TestPubKeepsWhatItSays: what a quota took with nobody there is not called kept, neither by pub nor by those that look into its spool.
+func TestPubKeepsWhatItSays(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	dir := filepath.Join(t.TempDir(), "log")
+	pub := start(t, "pub", "-b", anyPort, "--topic", "t", "--spool", dir, "--quota", "256KiB", "--sync", "os")
+	ep := pub.endpoint()
+	_, err := fmt.Fprint(pub.stdin, "one\ntwo\n")
+	require.NoError(t, err)
+	ok(t, "sub", "-c", ep, "--durable", "late", "--count", "1")
+	_, err = fmt.Fprint(pub.stdin, strings.Repeat(strings.Repeat("x", 1000)+"\n", 1000))
+	require.NoError(t, err)
+	for !strings.Contains(ok(t, "spool", "stats", dir), "\nnext 1003\n") {
+		require.NoError(t, t.Context().Err())
+	}
+	pub.signal(os.Interrupt)
+	r := pub.wait()
+	kept := len(lines(ok(t, "spool", "cat", dir)))
+	assert.Contains(t, r.stderr, fmt.Sprintf("; %d messages not acknowledged and kept in %s; %d messages gone from %[2]s before", kept, dir, 1001-kept))
+	assert.Contains(t, ok(t, "spool", "ls", dir), fmt.Sprintf("consumer\tlate\t1\t%d\t0\n", kept))
+	assert.Contains(t, ok(t, "spool", "stats", dir), fmt.Sprintf("\npending %d\n", kept))
+}
+
 // TestPullWindow: what was printed is acknowledged and not printed again when it comes again, by another process either.
 func TestPullWindow(t *testing.T) {
 	t.Parallel()

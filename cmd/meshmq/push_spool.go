@@ -98,16 +98,19 @@ func (f *spoolFlags) options() []socket.Option {
 // published reports whether what was sent is in the log of a publisher.
 func (f *spoolFlags) published() bool { return f != nil && f.topic && f.log != nil }
 
-// kept returns how many messages are in the spool, once the socket is closed.
-func (f *spoolFlags) kept() uint64 {
+// kept returns how many messages are in the spool, once the socket is closed, and how many are gone that a durable subscription lacks.
+func (f *spoolFlags) kept() (there, gone uint64) {
 	if f == nil || f.dir == "" {
-		return 0
+		return 0, 0
 	}
 	s, err := spool.Inspect(f.dir)
 	if err != nil { // which the next to open it is told
-		return 0
+		return 0, 0
 	}
-	return pending(s)
+	for _, c := range s.Consumers {
+		gone = max(gone, c.Gone)
+	}
+	return pending(s), gone
 }
 
 // spooler is a socket that sends from a spool.

@@ -29,6 +29,7 @@ type session struct {
 	strict  bool         // a dropped message makes the verb fail
 	unsent  uint64       // accepted, and given up in the end
 	kept    uint64       // in the spool in the end
+	gone    uint64       // from there before they were acknowledged
 	missed  uint64       // gone from a log before they were delivered to us
 
 	sent, received atomic.Int64 // messages
@@ -114,7 +115,7 @@ func (s *session) finish(sock conn, err error) error {
 	if err == nil || isContext(err) && !errors.Is(err, spool.ErrFull) && errors.Is(left, socket.ErrSpooled) {
 		err = left
 	}
-	s.kept = s.spool.kept()
+	s.kept, s.gone = s.spool.kept()
 	if e := s.ack.close(); err == nil {
 		err = e
 	}
@@ -243,6 +244,9 @@ func (s *session) summary() string {
 	}
 	if s.kept > 0 {
 		text += fmt.Sprintf("; %s not acknowledged and kept in %s", messages(int64(s.kept)), s.spool.dir)
+	}
+	if s.gone > 0 {
+		text += fmt.Sprintf("; %s gone from %s before they were acknowledged", messages(int64(s.gone)), s.spool.dir)
 	}
 	if s.missed > 0 {
 		text += fmt.Sprintf("; %s missed", messages(int64(s.missed)))

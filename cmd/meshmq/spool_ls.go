@@ -22,7 +22,7 @@ func newSpoolLs() *cobra.Command {
 		Long: `ls prints a line for each thing that is in the spool, its parts separated by TABs: what it is, its name, and
 
   segment   NAME   FROM-TO (numbers of its messages)   BYTES   CREATED
-  consumer  NAME   FLOOR (all up to it are acknowledged)   PENDING (not acknowledged)   FAILED (of those, at least once)
+  consumer  NAME   FLOOR (all up to it are acknowledged)   PENDING (not acknowledged, and there)   FAILED (of those, at least once)
   dead      LETTERS   BYTES
   aside     NAME (a file that repair has put aside)
 
@@ -114,7 +114,7 @@ func newSpoolStats() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats DIR",
 		Short: "Print figures of a spool",
-		Long: `stats prints a line for each figure: its name, a blank, its value. pending is how many messages are not acknowledged, of several
+		Long: `stats prints a line for each figure: its name, a blank, its value. pending is how many messages are there that are not acknowledged, of several
 consumers by the one that lacks most; oldest the time of the first of them; next the number that the next message will get; holder
 the process that has the spool open. What does not exist is "-". With --json it also says what opening the spool would find: torn is how
 many bytes of a write that was cut short it would cut off (which in a spool that is in use may be a write under way), torn_dead how many

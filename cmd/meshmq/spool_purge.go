@@ -129,8 +129,8 @@ func (p *purge) messages(l *spool.Log) (loss, error) {
 	for _, w := range which {
 		lo, hi, wanted := w.from, min(w.to, l.Next()-1), uint64(0)
 		for _, c := range consumers {
-			if n := c.PendingIn(lo, hi); n > 0 {
-				wanted = max(wanted, n)
+			if c.PendingIn(lo, hi) > 0 { // those that are gone among them
+				wanted = max(wanted, c.PendingIn(max(lo, l.First()), hi))
 				all.drop = append(all.drop, func() error { return c.Ack(lo, hi) })
 			}
 		}

@@ -28,7 +28,7 @@ var ofLog = []metric[spool.Stats]{
 }
 
 var (
-	logLag    = newDesc("log_consumer_lag_messages", "Messages that the consumer has not acknowledged.", "spool", "consumer")
+	logLag    = newDesc("log_consumer_lag_messages", "Messages that the consumer has not acknowledged, and that are there.", "spool", "consumer")
 	logFailed = newDesc("log_consumer_failed_messages", "Of those, messages that failed at least once.", "spool", "consumer")
 )
 

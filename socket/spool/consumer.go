@@ -227,25 +227,45 @@ func (c *Consumer) Floor() uint64 {
 	return 0
 }
 
-// Pending returns how many messages are not acknowledged.
+// Pending returns how many messages are there that are not acknowledged.
 func (c *Consumer) Pending() uint64 {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	if p := c.l.state.positions[c.name]; p != nil {
-		return c.l.written - p.acked.count(1, c.l.written)
+		return p.lacks(c.l.firstLocked(), c.l.written)
 	}
 	return 0
 }
 
-// PendingIn returns how many of the messages lo to hi are not acknowledged.
+// Gone returns how many of the messages lo to hi retention, a full spool or damage took before they were acknowledged, and the first of them; nil if there
+// are none. Readers tell a Gap of what is gone until it is acknowledged.
+func (c *Consumer) Gone(lo, hi uint64) (first *Gap, n uint64) {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	p := c.l.state.positions[c.name]
+	if p == nil {
+		return nil, 0
+	}
+	lo, hi = p.acked.nextFree(lo), min(hi, c.l.firstLocked()-1)
+	return c.l.state.missing(lo, min(hi, p.acked.nextTaken(lo)-1)), p.lacks(lo, hi)
+}
+
+// Lapsed returns a channel that is closed when more messages may be gone.
+func (c *Consumer) Lapsed() <-chan struct{} {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	return awaited(&c.l.lapsed)
+}
+
+// PendingIn returns how many of the messages lo to hi are not acknowledged, whether they are there or gone.
 func (c *Consumer) PendingIn(lo, hi uint64) uint64 {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	p := c.l.state.positions[c.name]
-	if lo, hi = max(lo, 1), min(hi, c.l.written); p == nil || hi < lo {
+	if p == nil {
 		return 0
 	}
-	return hi - lo + 1 - p.acked.count(lo, hi)
+	return p.lacks(max(lo, 1), min(hi, c.l.written))
 }
 
 // Reader returns a reader of what is not acknowledged, from the first such message on. Messages acknowledged

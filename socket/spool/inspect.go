@@ -52,9 +52,9 @@ type SegmentInfo struct {
 type ConsumerInfo struct {
 	// Name is empty for the one that a Queue has.
 	Name string
-	// Floor is the number up to which all messages are acknowledged, Pending how many messages are not.
-	Floor, Pending uint64
-	// Failed is how many of those have failed at least once.
+	// Floor is the number up to which all messages are acknowledged. Of those that are not, Pending are there, and Gone are not any more.
+	Floor, Pending, Gone uint64
+	// Failed is how many of those that are there have failed at least once.
 	Failed int
 }
 
@@ -63,7 +63,6 @@ func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := statsOf(l.segments, &l.state, l.next)
-	s.First = l.firstLocked()
 	for _, p := range []*spare{l.spare, l.turn} {
 		if p != nil {
 			s.Bytes += p.size
@@ -76,7 +75,7 @@ func (l *Log) Stats() Stats {
 
 func statsOf(segments []*segment, st *state, next uint64) Stats {
 	last := segments[len(segments)-1].header
-	s := Stats{ID: last.id, Kind: last.kind, Incarnation: last.incarnation, First: segments[0].header.base, Next: next}
+	s := Stats{ID: last.id, Kind: last.kind, Incarnation: last.incarnation, First: firstOf(segments, next), Next: next}
 	for _, g := range segments {
 		to := g.last
 		if !g.sealed {
@@ -90,7 +89,7 @@ func statsOf(segments []*segment, st *state, next uint64) Stats {
 	for _, name := range slices.Sorted(maps.Keys(st.positions)) {
 		p := st.positions[name]
 		s.Consumers = append(s.Consumers, ConsumerInfo{
-			Name: name, Floor: p.acked.floor, Pending: next - 1 - p.acked.count(1, next-1), Failed: len(p.attempts),
+			Name: name, Floor: p.acked.floor, Pending: p.lacks(s.First, next-1), Gone: p.lacks(1, s.First-1), Failed: p.failing(s.First),
 		})
 	}
 	return s

@@ -186,14 +186,13 @@ func (l *Log) expiredLocked() (victims []*segment) {
 	return victims
 }
 
-// countDropped counts what nobody had acknowledged of a segment that is gone.
-func (l *Log) countDropped(s *segment) {
+// countDropped counts messages that are gone and that nobody had acknowledged.
+func (l *Log) countDropped(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.options.Kind.queues() {
-		l.counts.dropped += l.liveLocked(s)
-	} else {
-		l.counts.dropped += s.last - s.header.base + 1
+	if n > 0 {
+		l.counts.dropped += n
+		notify(&l.lapsed)
 	}
 }
 
@@ -223,12 +222,12 @@ func (l *Log) drop(victims []*segment) bool {
 	}
 	removed := false
 	for _, s := range victims {
-		l.forget(s) // first: a reader must not look for a file that is gone
+		lost := l.forget(s) // first: a reader must not look for a file that is gone
 		if err := l.fs.Remove(s.name()); err != nil && !errors.Is(err, os.ErrNotExist) {
 			l.recall(s)
 			continue
 		}
-		l.countDropped(s)
+		l.countDropped(lost)
 		removed = true
 	}
 	return l.fs.Sync(".") == nil && removed
@@ -270,11 +269,16 @@ func (l *Log) confirm(victims []*segment) error {
 	return errors.Join(err, l.failed)
 }
 
-// forget takes a segment out of the list. Readers that have it open read it to its end.
-func (l *Log) forget(s *segment) {
+// forget takes a segment out of the list, and returns how many messages go with it, of a queue those that are not acknowledged. Readers that have it open read it
+// to its end.
+func (l *Log) forget(s *segment) (lost uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segments = slices.DeleteFunc(l.segments, func(o *segment) bool { return o == s })
+	if l.options.Kind.queues() {
+		return l.liveLocked(s)
+	}
+	return s.last - s.header.base + 1
 }
 
 // recall takes a segment back into the list: it could not be removed.

@@ -38,6 +38,7 @@ type Log struct {
 	grown   chan struct{} // closed when readers may see more; nil while none waits
 	roomy   chan struct{} // closed when spare or full changes; nil while nobody waits
 	tended  chan struct{} // closed when the keeper has been round; nil while nobody waits
+	lapsed  chan struct{} // closed when messages went that were not acknowledged; nil while nobody waits
 	queued  int           // messages in buf
 	taken   uint64        // number of the last message that was taken to be written
 	batch   int           // messages in the last batch
@@ -115,13 +116,15 @@ func (l *Log) First() uint64 {
 	return l.firstLocked()
 }
 
-func (l *Log) firstLocked() uint64 {
-	for _, s := range l.segments {
+func (l *Log) firstLocked() uint64 { return firstOf(l.segments, l.next) }
+
+func firstOf(segments []*segment, next uint64) uint64 {
+	for _, s := range segments {
 		if !s.sealed || s.last >= s.header.base {
 			return s.header.base
 		}
 	}
-	return l.next
+	return next
 }
 
 // errLocked returns why nothing can be appended, nil if it can.

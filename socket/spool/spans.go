@@ -113,6 +113,15 @@ func (s *spans) nextFree(n uint64) uint64 {
 	return n
 }
 
+// nextTaken returns the lowest number from n on, which is above the floor, that is in the set; one above all if there is none.
+func (s *spans) nextTaken(n uint64) uint64 {
+	i := sort.Search(len(s.ranges), func(i int) bool { return s.ranges[i].hi >= n })
+	if i == len(s.ranges) {
+		return 1<<64 - 1
+	}
+	return max(n, s.ranges[i].lo)
+}
+
 // lastFree returns the highest number up to n that is not in the set, 0 if there is none.
 func (s *spans) lastFree(n uint64) uint64 {
 	if n <= s.floor {

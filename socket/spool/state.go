@@ -33,6 +33,27 @@ type position struct {
 	top      atomic.Uint64     // the highest number in acked or attempts, or higher; written under Log.mu
 }
 
+// lacks returns how many of the messages lo to hi are not acknowledged.
+func (p *position) lacks(lo, hi uint64) uint64 {
+	if hi < lo {
+		return 0
+	}
+	return hi - lo + 1 - p.acked.count(lo, hi)
+}
+
+// failing returns how many messages from first on have failed.
+func (p *position) failing(first uint64) (n int) {
+	if p.acked.floor+1 >= first {
+		return len(p.attempts)
+	}
+	for number := range p.attempts {
+		if number >= first {
+			n++
+		}
+	}
+	return n
+}
+
 // change is a consumer made or removed.
 type change struct {
 	name    string
