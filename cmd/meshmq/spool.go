@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -46,12 +47,18 @@ func spoolFailure(ctx context.Context, dir string, err error) error {
 		return err
 	case errors.Is(err, spool.ErrDamaged):
 		return fail(exitCheck, "%w", err)
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && isMissing(dir):
 		return fmt.Errorf("spool %q: there is no such directory: name the one given to --spool", dir)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: be the user whose spool it is", err)
 	}
 	return err
+}
+
+// isMissing reports whether the directory itself is what is not there, rather than a file of it that went.
+func isMissing(dir string) bool {
+	_, err := os.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // spoolDir is the check of the verbs whose only argument is a spool.

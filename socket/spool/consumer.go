@@ -279,14 +279,16 @@ func (c *Consumer) From(n uint64) *Reader {
 	return r
 }
 
-// passOver has r leave out what c has acknowledged.
-func (r *Reader) passOver(c *Consumer) {
+// passOver has r leave out what c has acknowledged, and reports whether there is such a consumer.
+func (r *Reader) passOver(c *Consumer) bool {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	r.skip, r.top = c, new(atomic.Uint64)
-	if p := c.l.state.positions[c.name]; p != nil {
+	p := c.l.state.positions[c.name]
+	if p != nil {
 		r.top = &p.top
 	}
+	return p != nil
 }
 
 // standing returns how often message n has failed, and whether it is not acknowledged.

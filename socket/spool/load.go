@@ -82,7 +82,9 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 		d.removed = newest.ordinal
 	}
 	for i, ordinal := range ordinals {
-		if err := d.addSegment(fs, ordinal, i < len(ordinals)-1 || tolerant); err != nil {
+		newest := i == len(ordinals)-1
+		err := d.addSegment(fs, ordinal, !newest || tolerant)
+		if err != nil && (newest || !tolerant || !errors.Is(err, os.ErrNotExist)) { // a log in use may have let it go
 			return nil, err
 		}
 	}
@@ -113,10 +115,7 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 // addLetters adds what opening the dead letters finds. It changes nothing there.
 func (r *Recovery) addLetters(fs FS) {
 	letters := folder{fs, deadName}
-	d, err := load(letters, true)
-	if errors.Is(err, os.ErrNotExist) { // a segment went while a view looked
-		d, err = load(letters, true)
-	}
+	d, err := look(letters)
 	if d == nil {
 		d = &loaded{}
 	}

@@ -18,6 +18,7 @@ type Log struct {
 	id       ID
 	lock     io.Closer // nil with OpenFS
 	recovery Recovery
+	view     bool // of a log that another may write: see View
 
 	mu       sync.Mutex // guards the fields down to the next group
 	segments []*segment // in order; the last is active

@@ -225,9 +225,16 @@ func (r *Reader) open() error {
 	for {
 		seg, limit, from := r.l.locate(r.number)
 		f, h, err := openSegment(r.l.fs, seg.name())
-		if errors.Is(err, os.ErrNotExist) && r.l.isGone(seg) {
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrNotExist) && r.l.view:
+			if err := r.leap(seg); err != nil {
+				return err
+			}
 			continue
-		} else if err != nil {
+		case errors.Is(err, os.ErrNotExist) && r.l.isGone(seg):
+			continue
+		default:
 			return err
 		}
 		r.seg, r.file, r.header = seg, f, h

@@ -3,12 +3,13 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 )
 
 // View is a spool as it was on disk when the view was opened: for tools. It changes nothing and takes no lock, so
-// that it may be used while another process has the spool open.
+// that it may be used while another process has the spool open. What that lets go meanwhile is a Gap, if it was not acknowledged.
 type View struct {
 	log    *Log
 	stats  Stats
@@ -22,9 +23,6 @@ func OpenView(dir string) (*View, error) {
 		return nil, fmt.Errorf("spool %s: %w", dir, err)
 	}
 	v, err := OpenViewFS(fs)
-	if errors.Is(err, os.ErrNotExist) { // a segment went while we looked
-		v, err = OpenViewFS(fs)
-	}
 	if err == nil && v.stats.Kind == kindDead {
 		err = errDeadFolder
 	}
@@ -37,7 +35,7 @@ func OpenView(dir string) (*View, error) {
 
 // OpenViewFS is OpenView on a file layer of the caller's.
 func OpenViewFS(fs FS) (*View, error) {
-	d, err := load(fs, true)
+	d, err := look(fs)
 	if err == nil && len(d.segments) == 0 {
 		err = ErrNotSpool
 	}
@@ -50,7 +48,7 @@ func OpenViewFS(fs FS) (*View, error) {
 	}
 	l := &Log{ // that nothing can be appended to
 		fs: fs, id: last.id, options: Options{Kind: last.kind}, recovery: d.Recovery, segments: d.segments, state: d.state,
-		next: d.next, written: d.next - 1, durable: d.next - 1, failed: ErrClosed,
+		next: d.next, written: d.next - 1, durable: d.next - 1, failed: ErrClosed, view: true,
 	}
 	l.visible = min(d.end, l.active().size) // what is known may be cut off
 	v := &View{log: l, stats: statsOf(d.segments, &d.state, d.next), closer: func() error { return nil }}
@@ -71,13 +69,12 @@ func (v *View) Pending(name string) (*Reader, error) { return v.PendingFrom(name
 
 // PendingFrom is Pending from start on.
 func (v *View) PendingFrom(name string, start Start) (*Reader, error) {
-	p := v.log.state.positions[name]
-	if p == nil {
+	c := &Consumer{l: v.log, name: name}
+	r := v.log.Reader(start)
+	r.number = max(r.number, c.Floor()+1)
+	if !r.passOver(c) {
 		return nil, fmt.Errorf("consumer %q: %w", name, ErrNoConsumer)
 	}
-	r := v.log.Reader(start)
-	r.number = max(r.number, p.acked.floor+1)
-	r.passOver(&Consumer{l: v.log, name: name})
 	return r, nil
 }
 
@@ -114,15 +111,51 @@ func (v *View) Letters() iter.Seq2[Letter, error] {
 // dead returns a view of the dead letters, nil if there never was one.
 func (v *View) dead() (*View, error) {
 	d, err := OpenViewFS(folder{v.log.fs, deadName})
-	if errors.Is(err, os.ErrNotExist) { // a segment went while we looked
-		d, err = OpenViewFS(folder{v.log.fs, deadName})
-	}
 	if errors.Is(err, ErrNotSpool) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
 	return d, nil
+}
+
+// looks is how often a spool is looked at anew whose newest segment, read last, went meanwhile: each time all there were have gone.
+const looks = 100
+
+// look loads a spool that another may be writing.
+func look(fs FS) (d *loaded, err error) {
+	for range looks {
+		if d, err = load(fs, true); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	return d, err
+}
+
+// leap goes on behind a segment of a view that is gone, and all that went with it. What became of the messages the spool knows as it is now.
+func (r *Reader) leap(s *segment) error {
+	d, err := look(r.l.fs)
+	if err != nil {
+		return err
+	}
+	l := r.l
+	l.mu.Lock()
+	last, first := l.written, l.next
+	if s.sealed {
+		last = s.last
+	}
+	if len(d.segments) > 0 {
+		first = min(first, firstOf(d.segments, d.next))
+	}
+	l.state = d.state
+	l.mu.Unlock()
+	if gap := r.pass(max(last+1, first), r.since); gap != nil {
+		return gap
+	}
+	if !s.sealed {
+		return io.EOF
+	}
+	return nil
 }
 
 // Close lets the directory go; readers must be closed before.
