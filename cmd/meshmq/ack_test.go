@@ -76,3 +76,32 @@ func TestPullAckCount(t *testing.T) {
 	assert.Equal(t, result{0, "one\ntwo\n", r.stderr}, r)
 	assert.NotContains(t, r.stderr, "discarded")
 }
+
+// TestPushAckGivenUp: what a peer rejects is lost, and so exit code 1; in a spool it is a dead letter, and done with.
+func TestPushAckGivenUp(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "outbox")
+	push := func(flags ...string) result {
+		push := start(t, append([]string{"push", "-b", anyPort, "--ack", "one", "two", "three"}, flags...)...)
+		raw := sockettest.DialRaw(t, push.endpoint())
+		raw.Handshake("PULL", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 receive"})
+		raw.Write(zmtp.AppendCredit(nil, 3, 1<<20))
+		raw.ExpectCommand(zmtp.CommandStream)
+		for range 3 {
+			raw.ReadMessage()
+		}
+		raw.Write(zmtp.AppendAck(zmtp.AppendNack(nil, &zmtp.Nack{Tag: 2, Reject: true, Reason: "never"}), 3, nil))
+		raw.ExpectClosed()
+		raw.Close()
+		return push.wait()
+	}
+	r := push()
+	assert.Equal(t, 1, r.code, r.stderr)
+	assert.Contains(t, r.stderr, "never")
+	assert.Contains(t, r.stderr, "1 of 3 messages lost")
+	r = push("--spool", dir)
+	assert.Zero(t, r.code, r.stderr)
+	assert.Contains(t, r.stderr, "never")
+	assert.Contains(t, ok(t, "spool", "stats", dir), "pending 0\n")
+	assert.Contains(t, ok(t, "spool", "dead", dir), "\tnever\ttwo\n")
+}

@@ -19,8 +19,9 @@ BODYs up to that many messages. It ends when everything is handed over to peers,
 unless --timeout says otherwise; what is left then, it counts.
 
 With --ack peers that acknowledge (pull --ack) get what they took and did not acknowledge again, they or others, and push ends when all is
-acknowledged. With --spool messages are kept in a directory until then: what push, a peer or the machine took down with it goes out when push runs
-again. What --timeout leaves there is exit code 3. For peers that do not acknowledge a message is done with when it is written.`,
+acknowledged or given up: what they reject, or fail at too often, is lost, exit code 1. With --spool messages are kept in a directory until then: what push, a peer or
+the machine took down with it goes out when push runs again. What --timeout leaves there is exit code 3. What is given up stays there, as a dead letter, and is not lost:
+meshmq spool dead lists it. For peers that do not acknowledge a message is done with when it is written.`,
 		Example: `  meshmq push -c tcp://10.0.0.7:5555 hello world
   tail -f app.log | meshmq push -c mdns://logs
   meshmq push -c tcp://10.0.0.7:5555 --spool outbox --ack --receipts < jobs.txt`,
@@ -48,7 +49,7 @@ again. What --timeout leaves there is exit code 3. For peers that do not acknowl
 	in.addInterval(cmd)
 	f.add(cmd, "stop after `N` messages")
 	f.addImmediate(cmd)
-	cmd.Flags().BoolVar(&ack, "ack", false, "send again what a peer did not acknowledge, and wait until all is acknowledged")
+	cmd.Flags().BoolVar(&ack, "ack", false, "send again what a peer did not acknowledge, and wait until all is acknowledged or given up")
 	sp.add(cmd, "until they are acknowledged")
 	sp.addQuota(cmd, "then wait for room")
 	return cmd

@@ -135,7 +135,7 @@ type assuredSender interface {
 	WaitAcked(ctx context.Context) error
 }
 
-// sendAssured sends all messages, as send does, and waits until they are acknowledged.
+// sendAssured sends all messages, as send does, and waits until they are acknowledged or dead letters.
 func (s *session) sendAssured(to assuredSender, messages iter.Seq2[[][]byte, error], f *spoolFlags) error {
 	through, finish := sender(to), func() error { return nil }
 	if from, ok := to.(spooler); ok && f.dir != "" {

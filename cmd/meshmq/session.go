@@ -254,9 +254,10 @@ func (s *session) summary() string {
 	return text
 }
 
-// lostMessages counts those that were accepted and did not reach a peer.
+// lostMessages counts those that were accepted, and that no peer took or will. Dead letters in a spool are none of them.
 func lostMessages(stats socket.Stats) (n uint64) {
-	for _, reason := range []socket.DropReason{socket.DropFull, socket.DropPeerGone, socket.DropClosed, socket.DropDisconnected, socket.DropQuota, socket.DropDamaged} {
+	for _, reason := range []socket.DropReason{socket.DropFull, socket.DropPeerGone, socket.DropClosed, socket.DropDisconnected,
+		socket.DropDead, socket.DropRefused, socket.DropQuota, socket.DropDamaged} {
 		n += stats.Dropped[reason]
 	}
 	return n
