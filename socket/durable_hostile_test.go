@@ -23,6 +23,29 @@ import (
 
 var receives = sockettest.Property{Name: "X-Mesh-Ack", Value: "1 receive"}
 
+// TestDurable_RefusesInWordsWhoeverResumes: ERROR in place of RESUMED goes to clients of other makers, too (DURABLE.md, 4).
+func TestDurable_RefusesInWordsWhoeverResumes(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"), socket.WithMaxDurables(1))
+	defer pub.Close()
+	resume := func(flags, name string) *sockettest.RawPeer {
+		raw := sockettest.DialRaw(t, endpoint)
+		raw.Handshake("SUB", 1, receives)
+		raw.Subscribe("t")
+		raw.SendCommand("RESUME", []byte(flags+"\x00\x04"+name))
+		return raw
+	}
+	resume("\x00", "jobs").ExpectCommand("RESUMED")
+	for why, raw := range map[string]*sockettest.RawPeer{
+		`"logs": there are 1, WithMaxDurables allows no more`: resume("\x00", "logs"), "WithKeyOrder all, or none": resume("\x01", "jobs"),
+	} {
+		reason := raw.ExpectCommand("ERROR")
+		assert.Equal(t, len(reason)-1, int(reason[0]))
+		assert.Contains(t, strings.ReplaceAll(string(reason), "_", " "), why)
+		raw.ExpectClosed()
+	}
+}
+
 // TestDurable_HostileSubscribers: what breaks the rules ends the connection, is counted, makes no name and moves no position.
 func TestDurable_HostileSubscribers(t *testing.T) {
 	t.Parallel()

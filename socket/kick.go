@@ -27,8 +27,8 @@ func (c *core) Peers() []*Peer {
 
 // Kick ends the connection to a peer, as Peers, an Event or a Msg has it, and returns when it has ended: what is queued for a peer
 // that connected to us is dropped and counted (DropPeerGone), unless it is
-// acknowledged or in a spool: then it goes to another peer, or to this one when it is back. A peer of this library is told that it was kicked. Both
-// sides may connect again: Disconnect ends what Connect began. It is ErrNoPeer if the peer is not connected any more.
+// acknowledged or in a spool: then it goes to another peer, or to this one when it is back. A peer of this library, or with acknowledged
+// messages, is told that it was kicked. Both sides may connect again: Disconnect ends what Connect began. It is ErrNoPeer if the peer is not connected any more.
 func (c *core) Kick(peer *Peer) error {
 	if err := c.usable(); err != nil {
 		return &Error{Op: "kick", Err: err}
@@ -45,8 +45,8 @@ func (c *core) Kick(peer *Peer) error {
 	return e
 }
 
-// expel ends the connection to a peer for the reason given, and tells the peer, if it is one of ours and takes it soon. It reports false
-// if that connection has ended before; else it returns when it has.
+// expel ends the connection to a peer for the reason given, and tells the peer, if it knows what an ERROR after the handshake is and takes it soon.
+// It reports false if that connection has ended before; else it returns when it has.
 func (p *pipe) expel(who *Peer, cause error, told string) bool {
 	p.mu.Lock()
 	conn, gone := p.conn, p.gone
@@ -56,7 +56,7 @@ func (p *pipe) expel(who *Peer, cause error, told string) bool {
 	}
 	p.parting = cause
 	p.mu.Unlock()
-	if who.ours() {
+	if who.ours() || who.ackIn || who.ackOut {
 		p.out.Last(zmtp.AppendError(p.lastWords(), told))
 	}
 	p.sever(conn, cause)
