@@ -128,14 +128,15 @@ func (m Msg) Attempt() int {
 func (m Msg) Redelivered() bool { return m.Attempt() > 1 }
 
 // Mark returns the place of the message in its sender's stream, which is the same whenever it is sent again: what spool.Window tells duplicates by. ok
-// is false for messages whose sender does not number them: where they are not acknowledged.
+// is false for messages whose sender does not number them: where they are not acknowledged, or count beyond 2^63-1.
 func (m Msg) Mark() (mark spool.Mark, ok bool) {
 	if m.from == nil {
 		return mark, false
 	}
 	r, ok := m.from.run()
-	if !ok {
+	number := r.number + m.from.tag() - r.tag
+	if !ok || number > zmtp.MaxNumber {
 		return mark, false
 	}
-	return spool.Mark{Stream: r.stream.id, Incarnation: r.stream.incarnation, Number: r.number + m.from.tag() - r.tag}, true
+	return spool.Mark{Stream: r.stream.id, Incarnation: r.stream.incarnation, Number: number}, true
 }

@@ -2,6 +2,7 @@ package socket_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -126,4 +127,23 @@ func TestWindow_SpoolMadeAnew(t *testing.T) {
 		}
 		assert.Zero(t, receiver.Stats().Acks.DuplicatesIn)
 	})
+}
+
+// TestWindow_BehindTheLastNumber: a message that follows number 2^63-1 has no place (ACK.md, 5), and so no mark, which no window would take, nor others with it.
+func TestWindow_BehindTheLastNumber(t *testing.T) {
+	t.Parallel()
+	w := memWindow(t, spooltest.NewMem(), spool.WindowOptions{})
+	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithWindowOn(w))
+	closing(t, pull)
+	raw := source(t, pull, 16384, 8<<20)
+	raw.Write(streamed(math.MaxInt64, 1, "s"))
+	for _, body := range []string{"last", "behind"} {
+		raw.SendMessage(body)
+		m := recv(t, pull)
+		_, numbered := m.Mark()
+		require.Equal(t, body == "last", numbered)
+		require.NoError(t, m.Ack())
+	}
+	awaitAck(t, raw, 2)
+	assert.Equal(t, 1, w.Len())
 }
