@@ -22,7 +22,7 @@ func newSpool() *cobra.Command {
 		Short: "Look into a spool, verify it, repair it, deal with dead letters",
 		Long: `spool is for the directory that a durable socket keeps its messages in (push --spool DIR). ls, stats, cat and dead only look
 and may be used while a program has the spool open. verify, repair, replay and purge need it for themselves: they end with
-exit code 1 and name the process that has it. None of them makes a spool where there is none.
+exit code 1 and name the process that has it. On a disk that is mounted read-only, such as a snapshot, all but repair, replay and purge work. None of them makes a spool where there is none.
 
 A spool that is damaged is exit code 6; one of another version, owner or kind, a file, and none at all are 1.`,
 		Example: `  meshmq spool ls outbox
@@ -50,7 +50,7 @@ func spoolFailure(ctx context.Context, dir string, err error) error {
 	case errors.Is(err, fs.ErrNotExist) && isMissing(dir):
 		return fmt.Errorf("spool %q: there is no such directory: name the one given to --spool", dir)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: be the user whose spool it is", err)
+		return fmt.Errorf("%w: be the user whose spool it is, and let the directory have mode 0700, its files 0600", err)
 	}
 	return err
 }
@@ -129,13 +129,17 @@ func openSpool(cmd *cobra.Command, dir string, o spool.Options, do func(l *spool
 }
 
 // numbers are those of messages that were chosen: FROM to TO, both included.
-type numbers struct{ from, to uint64 }
+type numbers struct {
+	text     string
+	from, to uint64
+	found    bool // one of them was
+}
 
 // parseNumbers reads N, FROM-TO and FROM-.
 func parseNumbers(cmd *cobra.Command, args []string) (all []numbers, err error) {
 	for _, a := range args {
 		low, high, isRange := strings.Cut(a, "-")
-		var n numbers
+		n := numbers{text: a}
 		var err1, err2 error
 		n.from, err1 = strconv.ParseUint(low, 10, 64)
 		n.to = n.from
@@ -152,14 +156,29 @@ func parseNumbers(cmd *cobra.Command, args []string) (all []numbers, err error) 
 	return all, nil
 }
 
-// chosen reports whether n is among those chosen; all are if none was.
+// chosen reports whether n is among those chosen, and notes that it was found; all are chosen if none was.
 func chosen(all []numbers, n uint64) bool {
-	for _, c := range all {
-		if c.from <= n && n <= c.to {
-			return true
+	is := len(all) == 0
+	for i := range all {
+		if c := &all[i]; c.from <= n && n <= c.to {
+			c.found, is = true, true
 		}
 	}
-	return len(all) == 0
+	return is
+}
+
+// noLetters is an error for those chosen of which no dead letter has one.
+func noLetters(all []numbers) error {
+	var none []string
+	for _, c := range all {
+		if !c.found {
+			none = append(none, c.text)
+		}
+	}
+	if none == nil {
+		return nil
+	}
+	return fmt.Errorf("no dead letter has number %.200s: meshmq spool dead lists them", strings.Join(none, ", "))
 }
 
 // place is the value of a flag that says where in a spool to begin.

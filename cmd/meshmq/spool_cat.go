@@ -137,7 +137,7 @@ func newSpoolDead() *cobra.Command {
 		Short: "List the dead letters of a spool",
 		Long: `dead prints the messages that were given up, all or those of the numbers named: the number of the letter, which replay and
 purge take, the number that the message had, how often it was delivered in vain, when it was given up, why, and the message, all
-separated by TABs. With --json there is the consumer that gave it up as well: the name of a durable subscription, "" in a queue.`,
+separated by TABs. Numbers that no letter has are exit code 1. With --json there is the consumer that gave it up as well: the name of a durable subscription, "" in a queue.`,
 		Example: `  meshmq spool dead outbox
   meshmq spool dead outbox --json | jq -r .reason | sort | uniq -c`,
 		Args:              wantDir,
@@ -185,7 +185,10 @@ func printLetters(cmd *cobra.Command, letters iter.Seq2[spool.Letter, error], ou
 	if damaged {
 		return fail(exitCheck, "dead letters are lost to damage: verify says where")
 	}
-	return nil
+	if count > 0 && n == count {
+		return nil
+	}
+	return noLetters(which)
 }
 
 func printLetter(out *output, l spool.Letter) error {

@@ -124,7 +124,7 @@ func (p *purge) messages(l *spool.Log) (loss, error) {
 	all := loss{what: "messages that are not acknowledged"}
 	which := p.which
 	if len(which) == 0 {
-		which = []numbers{{1, l.Next() - 1}}
+		which = []numbers{{from: 1, to: l.Next() - 1}}
 	}
 	for _, w := range which {
 		lo, hi, wanted := w.from, min(w.to, l.Next()-1), uint64(0)

@@ -75,7 +75,7 @@ func newSpoolRepair() *cobra.Command {
 		Use:   "repair DIR",
 		Short: "Make a damaged spool sound, deleting nothing",
 		Long: `repair makes a spool sound that verify finds damaged. It deletes nothing: a damaged file is kept under its name and ".bad",
-which it prints, and what can be read of it stays in the spool. Who reads the spool is told which messages are lost. A spool that is
+which it prints, and what can be read of it stays in the spool. So is a file or a link that lies where the dead letters should be. Who reads the spool is told which messages are lost. A spool that is
 sound is left as it is.`,
 		Example:           `  meshmq spool repair outbox && meshmq spool verify outbox`,
 		Args:              spoolDir,

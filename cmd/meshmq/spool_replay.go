@@ -18,7 +18,7 @@ func newSpoolReplay() *cobra.Command {
 		Use:   "replay DIR [NUMBER|FROM-TO...]",
 		Short: "Put dead letters back into their spool",
 		Long: `replay puts dead letters, all or those of the numbers named, back into the spool, behind all that is in it, and removes them from
-the dead. It prints the number of each letter, a TAB, and the number that its message has now, when that is on disk. They are sent
+the dead. Numbers that no letter has are exit code 1; the others are put back all the same. It prints the number of each letter, a TAB, and the number that its message has now, when that is on disk. They are sent
 when a program opens the spool. Receivers are told the place that each had at first: one that remembers it as handled (pull --window) drops it, one that refused it
 gets it again. With --as-new they are new messages to all. A replay that is killed may leave messages of its
 last moment in both places, never in neither.`,
@@ -63,8 +63,8 @@ func (r *replay) run(l *spool.Log) error {
 	}
 	err = r.letters(r.cmd.Context(), dead)
 	fmt.Fprintf(r.cmd.ErrOrStderr(), "%s put back, %d dead\n", messages(int64(r.done)), dead.Len())
-	if err == nil && r.done == 0 && len(r.which) > 0 {
-		err = errors.New("no dead letter has such a number: meshmq spool dead lists them")
+	if err == nil && (r.count == 0 || r.done < r.count) {
+		err = noLetters(r.which)
 	}
 	return err
 }

@@ -310,63 +310,6 @@ func TestSpoolRepairOfNothingReadable(t *testing.T) {
 	assert.Contains(t, r.stderr, "no spool is in this directory")
 }
 
-func TestSpoolDeadLetters(t *testing.T) {
-	t.Parallel()
-	dir, l := fillSpool(t, 6, spool.Options{})
-	buryAll(t, l, "not \x1b[31mred\nnor\tgood")
-	require.NoError(t, l.Close())
-
-	all := lines(ok(t, "spool", "dead", dir))
-	require.Len(t, all, 6)
-	assert.Regexp(t, `^2\t2\t0\t\S+Z\tnot .\[31mred.nor.good\tmessage 2$`, all[1])
-	assert.NotContains(t, all[1], "\x1b")
-	assert.Len(t, lines(ok(t, "spool", "dead", dir, "2-", "--count", "3")), 3)
-	var letter struct {
-		Frames                   []string
-		Number, Origin, Attempts int
-		Reason                   string
-		Time, Dead               time.Time
-	}
-	require.NoError(t, json.Unmarshal([]byte(ok(t, "spool", "dead", "--json", dir, "5")), &letter))
-	assert.Equal(t, []string{"message 5"}, letter.Frames)
-	assert.Equal(t, "not \x1b[31mred\nnor\tgood", letter.Reason)
-	assert.Equal(t, [2]int{5, 5}, [2]int{letter.Number, letter.Origin})
-	assert.False(t, letter.Dead.Before(letter.Time))
-	assert.Contains(t, ok(t, "spool", "ls", dir), "dead\t6\t")
-
-	r := meshmq(t, "spool", "replay", dir, "9")
-	assert.Equal(t, 1, r.code)
-	assert.Contains(t, r.stderr, "no dead letter has such a number")
-	assert.Equal(t, "1\t7\n3\t8\n4\t9\n", ok(t, "spool", "replay", dir, "1", "3-4"))
-	assert.Equal(t, "message 1\nmessage 3\nmessage 4\n", ok(t, "spool", "cat", dir))
-	r = meshmq(t, "spool", "purge", dir, "--dead", "5")
-	assert.Equal(t, 1, r.code)
-	assert.Contains(t, r.stderr, "1 dead letters would be lost")
-	ok(t, "spool", "purge", dir, "--dead", "--force", "5")
-	assert.Len(t, lines(ok(t, "spool", "dead", dir)), 2)
-	assert.Equal(t, "2\t10\n6\t11\n", ok(t, "spool", "replay", dir, "--rate", "100"))
-	assert.Empty(t, ok(t, "spool", "dead", dir))
-	assert.Empty(t, ok(t, "spool", "replay", dir))
-	assert.Zero(t, meshmq(t, "spool", "verify", dir).code)
-}
-
-// TestSpoolReplayInterrupted: what was not put back is still dead.
-func TestSpoolReplayInterrupted(t *testing.T) {
-	t.Parallel()
-	skipWithoutSignals(t)
-	dir, l := fillSpool(t, 3, spool.Options{})
-	buryAll(t, l, "no")
-	require.NoError(t, l.Close())
-	replay := start(t, "spool", "replay", dir, "--rate", "1")
-	replay.prints("1\t4\n")
-	replay.signal(os.Interrupt)
-	r := replay.wait()
-	assert.Equal(t, 130, r.code, r.stderr)
-	back, dead := len(lines(ok(t, "spool", "cat", dir))), len(lines(ok(t, "spool", "dead", dir)))
-	assert.Equal(t, len(lines(r.stdout)), back)
-	assert.Equal(t, 3, back+dead)
-}
-
 // TestSpoolPurge: without --force nothing that anybody needs goes; the disk comes back.
 func TestSpoolPurge(t *testing.T) {
 	t.Parallel()

@@ -51,6 +51,9 @@ const noHeader = "no readable header"
 // acknowledged.
 const noFile = "the file is missing"
 
+// noFolder is what is wrong with the dead letters where a file or a link is in their place.
+const noFolder = "not a folder"
+
 // noCheckpoint is what is wrong with a segment that does not say what was acknowledged before it.
 const noCheckpoint = "no readable checkpoint"
 

@@ -86,7 +86,7 @@ func TestDeadLettersThatAreRefused(t *testing.T) {
 	}{
 		"a file": {func(dead, _ string) error {
 			return errors.Join(os.RemoveAll(dead), os.WriteFile(dead, []byte("mine"), 0o600))
-		}, spool.ErrNotDirectory},
+		}, spool.ErrDamaged},
 		"others may write to it": {func(dead, _ string) error { return os.Chmod(dead, 0o777) }, spool.ErrOwner},
 		"another version": {func(_, letters string) error {
 			b, err := os.ReadFile(letters)

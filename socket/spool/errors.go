@@ -48,6 +48,9 @@ var (
 // errRemoved is of a spool that was deleted while it was open. It comes with ErrFailed.
 var errRemoved = errors.New("the file was removed from the spool while it was in use")
 
+// errNotFolder is of a file or link in the place of the dead letters, which Repair puts aside.
+var errNotFolder = fmt.Errorf("not a folder: %w", ErrDamaged)
+
 // errDeadFolder is the ErrKind of tools that are shown the folder of dead letters: its lock is that of the spool.
 var errDeadFolder = fmt.Errorf("these are dead letters: name the spool they are in: %w", ErrKind)
 

@@ -119,7 +119,9 @@ func (r *Recovery) addLetters(fs FS) {
 	if d == nil {
 		d = &loaded{}
 	}
-	if err != nil && len(d.Damage) == 0 {
+	if errors.Is(err, errNotFolder) {
+		d.Damage = []Damage{{What: noFolder}}
+	} else if err != nil && len(d.Damage) == 0 {
 		d.Damage = []Damage{{What: err.Error()}}
 	}
 	r.TornLetters = d.Torn

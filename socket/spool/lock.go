@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -54,6 +55,22 @@ func (d dirFS) lock() (*namedLock, error) {
 		f.say(append(b, '\n'))
 	}
 	return l, nil
+}
+
+// borrow is lock for a tool, which leaves the file as it was. On a disk that is mounted read-only it takes the directory alone, which keeps out who has it mounted
+// otherwise on this machine; from elsewhere a disk that is only read here is written at one's own risk.
+func (d dirFS) borrow() (leave func() error, err error) {
+	l, err := d.lock()
+	if err == nil {
+		return l.leave, nil
+	} else if !errors.Is(err, syscall.EROFS) {
+		return nil, err
+	}
+	guard, err := d.guard()
+	if err != nil {
+		return nil, err
+	}
+	return guard.Close, nil
 }
 
 // say replaces what the lock file says. A full disk that does not take it must not keep a spool from being opened: the holder then has no name.

@@ -113,7 +113,7 @@ func (d dirFS) List(dir string) ([]string, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("%s: %w", dir, ErrNotDirectory)
+		return nil, fmt.Errorf("%s: %w", dir, errNotFolder)
 	}
 	if err := checkOwner(info); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)

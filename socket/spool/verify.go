@@ -33,7 +33,7 @@ type Report struct {
 }
 
 // Verify reads every byte of the spool in dir and says what is damaged, all that opening it would find among it. It changes nothing. The spool must not
-// be in use (ErrInUse). Damage is no error: an error says that the spool could not be read at all.
+// be in use (ErrInUse). It may be on a disk that is mounted read-only. Damage is no error: an error says that the spool could not be read at all.
 func Verify(dir string) (Report, error) {
 	var r Report
 	err := withLocked(dir, func(fs FS) (err error) {
@@ -52,7 +52,9 @@ func verifyAll(fs *salvage) (Report, error) {
 		return r, err
 	}
 	dead, err := verifyLog(folder{fs, deadName})
-	if err != nil && !errors.Is(err, ErrNotSpool) {
+	if errors.Is(err, errNotFolder) {
+		dead.Damage = []Damage{{What: noFolder}}
+	} else if err != nil && !errors.Is(err, ErrNotSpool) {
 		return r, fmt.Errorf("dead letters: %w", err)
 	}
 	r.Letters, r.Torn = dead.Messages, r.Torn+dead.Torn
@@ -151,14 +153,14 @@ func withLocked(dir string, do func(FS) error) error {
 	if err := checkSpool(fs); err != nil {
 		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), fs.Close())
 	}
-	lock, err := fs.lock()
+	leave, err := fs.borrow()
 	if err != nil {
 		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), fs.Close())
 	}
 	if err := do(fs); err != nil {
-		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), lock.leave(), fs.Close())
+		return errors.Join(fmt.Errorf("spool %s: %w", dir, err), leave(), fs.Close())
 	}
-	return errors.Join(lock.leave(), fs.Close())
+	return errors.Join(leave(), fs.Close())
 }
 
 // checkSpool refuses what is no spool before anything is made in it, if only a lock.
