@@ -59,7 +59,7 @@ func (d *Decoder[T]) Unmarshal(data []byte, v *T) error {
 // Value reads what Append has written of a plain value, not a pointer to it, into v, which may stay on the stack of its caller. It reports
 // false where Unmarshal has to do it: v is then in between. With shares bytes in v are part of data, cut so that appending to them copies: those from 8 KiB on.
 func (d *Decoder[T]) Value(data []byte, v *T) (shares, ok bool) {
-	if d.bound.sequence == nil {
+	if d.bound.sequence == nil || v == nil {
 		return false, false
 	}
 	d.arena.lent = false

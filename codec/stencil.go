@@ -73,7 +73,7 @@ func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, 
 //
 // The message belongs to the conversation that parent does, which may be nil: it then begins one.
 func AppendValue[T any](s *Stencil, dst []byte, parent *Envelope, v *T) (out []byte, ok bool) {
-	if s.bound.sequence == nil || reflect.TypeOf(v) != s.bound.pointer {
+	if s.bound.sequence == nil || v == nil || reflect.TypeOf(v) != s.bound.pointer {
 		return dst, false
 	}
 	return s.appendValue(dst, parent, unsafe.Pointer(v))

@@ -105,6 +105,10 @@ func TestStencilAppendsValues(t *testing.T) {
 	assert.False(t, ok, "a pointer")
 	_, ok = AppendValue(&s, nil, nil, new("another type"))
 	assert.False(t, ok)
+	_, ok = AppendValue[blob](&s, nil, nil, nil)
+	assert.False(t, ok, "no value")
+	_, ok = NewDecoder[blob](Msgpack).Value([]byte("\x81"), nil)
+	assert.False(t, ok, "no value")
 	for _, of := range []Codec{JSON, MsgpackWithLimits(Limits{Depth: 3})} {
 		s, err := NewStencil(&Envelope{}, of, reflect.TypeFor[blob]())
 		require.NoError(t, err)

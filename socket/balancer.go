@@ -181,7 +181,7 @@ func (b *balancer) send(ctx context.Context, frames, given [][]byte) error {
 		return b.spooler.send(ctx, either(frames, given), size)
 	}
 	if p := b.sole.Load(); p != nil && given == nil {
-		if p.out.AppendRow(frames) {
+		if p.out.AppendRow(frames, size) {
 			return nil
 		}
 		if took, flush := b.sendSole(p, frames, size); took {

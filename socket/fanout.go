@@ -50,7 +50,6 @@ func (f *fanout) attach(p *pipe) {
 	}
 	f.mu.Lock()
 	f.peers[peer] = p
-	p.out.Open(true)
 	f.least = extent{f.least, peer.takesAny}.least()
 	p.freeMsgs = 0
 	p.setPolicy(policy)
@@ -311,13 +310,10 @@ func (p *pipe) queueSole(frames, given [][]byte, size int) (took, flush bool) {
 	if given != nil {
 		return p.out.AppendGiven(nil, given, size)
 	}
-	if p.out.AppendRow(frames) {
+	if p.out.AppendRow(frames, size) {
 		return true, false
 	}
-	if took, flush = p.out.AppendOpen(frames, size, 0); took { // what the peer takes was looked at
-		return took, flush
-	}
-	return p.out.Append(nil, frames, size)
+	return p.out.AppendSole(frames, size)
 }
 
 func (f *fanout) room(p *pipe) {

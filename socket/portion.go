@@ -47,10 +47,10 @@ func (r *receiver) next() (m Msg, p *pipe, ok bool) {
 	return m, p, true
 }
 
-// portionLocked begins a portion behind a message that was just taken. r.mu is held, and is let go next.
+// portionLocked begins a portion behind a message that was just taken, of those that may come in one. r.mu is held, and is let go next.
 func (r *receiver) portionLocked() {
 	p := r.turn
-	if p == nil || p == r.notes || r.lead > 0 || r.frames > 0 || !r.wantsAll() || r.once != nil || r.wait.head != nil || len(r.missed) > 0 {
+	if p == nil || p == r.notes || !r.wantsAll() || r.wait.head != nil || len(r.missed) > 0 {
 		return
 	}
 	a := &p.inbox[p.next]

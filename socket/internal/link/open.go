@@ -25,7 +25,7 @@ func (o *Out) AppendOpen(frames [][]byte, size, takes int) (ok, flush bool) {
 		}
 	}
 	if flush = o.queuedLocked(size); !flush {
-		o.beginRowLocked(takes)
+		o.beginRowLocked(size, takes)
 	}
 	o.mu.Unlock()
 	return true, flush
@@ -71,7 +71,7 @@ func (o *Out) DeliverOpen(frames [][]byte, size, takes int) (ok, flush bool) {
 	}
 	ok, flush = o.deliverLocked(frames, size, Delivery{Number: o.kept.last + 1, Attempt: 1})
 	if ok && !flush {
-		o.beginRowLocked(takes)
+		o.beginRowLocked(size, takes)
 	}
 	return ok, flush
 }

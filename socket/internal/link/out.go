@@ -91,6 +91,15 @@ func (o *Out) fullLocked(size int) bool {
 // them. ok is false when the queue is full; Room will be called. When flush is true the caller
 // calls Flush as soon as it holds no locks.
 func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
+	return o.append(head, frames, size, false)
+}
+
+// AppendSole is Append where more messages like this one may follow, by AppendRow.
+func (o *Out) AppendSole(frames [][]byte, size int) (ok, flush bool) {
+	return o.append(nil, frames, size, true)
+}
+
+func (o *Out) append(head, frames [][]byte, size int, rows bool) (ok, flush bool) {
 	shed := 0
 	o.mu.Lock()
 	if o.fullLocked(size) {
@@ -108,7 +117,9 @@ func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
 		i += len(head)
 		o.appendFrame(f, i < last, i > 0)
 	}
-	flush = o.queuedLocked(size)
+	if flush = o.queuedLocked(size); !flush && rows {
+		o.beginRowLocked(size, 0)
+	}
 	o.mu.Unlock()
 	if shed > 0 {
 		o.Shed(shed)

@@ -213,7 +213,7 @@ func (w *world) sendOpen() {
 		if w.r.IntN(20) == 0 {
 			m = message(w.r, int(w.next))
 		}
-		row, flush := w.q.AppendRow(m), false
+		row, flush := w.q.AppendRow(m, size(m)), false
 		if row {
 			w.inRow++
 		} else if row, flush = w.q.DeliverOpen(m, size(m), 0); !row {

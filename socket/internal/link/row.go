@@ -35,14 +35,14 @@ type row struct {
 	o       *Out
 }
 
-// AppendRow is AppendOpen, or DeliverOpen, for a message that is one more in a row. It refuses where there is no row that has room, and where the peer has spoken since: only then is
+// AppendRow is AppendOpen, or DeliverOpen, for a message of size bytes that is one more in a row. It refuses where there is no row that has room, and where the peer has spoken since: only then is
 // anything to be decided.
-func (o *Out) AppendRow(frames [][]byte) bool {
-	o.mu.Mutex.Lock()
-	r, size := &o.mu.row, 0
-	for _, f := range frames {
-		size += len(f)
+func (o *Out) AppendRow(frames [][]byte, size int) bool {
+	if size > math.MaxUint8 {
+		return false
 	}
+	o.mu.Mutex.Lock()
+	r := &o.mu.row
 	end := r.pos + 2*len(frames) + size
 	if r.left == 0 || size > r.longest || end > len(r.buf) || r.sole && len(frames) > 1 || o.spoke.Load() {
 		o.mu.Unlock()
@@ -64,8 +64,11 @@ func (o *Out) AppendRow(frames [][]byte) bool {
 	return true
 }
 
-// beginRowLocked begins a row behind a message that was just queued, and that needs no flush. Messages may have as many bytes as the peer takes, 0 for any number.
-func (o *Out) beginRowLocked(takes int) {
+// beginRowLocked begins a row behind a message of size bytes that was just queued, and that needs no flush, if those like it may be in one. They may have as many bytes as the peer takes, 0 for any number.
+func (o *Out) beginRowLocked(size, takes int) {
+	if size > math.MaxUint8 {
+		return
+	}
 	s := &o.segs[len(o.segs)-1]
 	n, room := math.MaxInt, cap(s.b)-len(s.b)
 	msgs, bytes := o.msgs, o.bytes

@@ -38,16 +38,16 @@ func TestOut_AppendRow(t *testing.T) {
 		m := [][]byte{make([]byte, c.size)}
 		require.True(t, first(q.Deliver(m, c.size, Delivery{Number: 1, Attempt: 1})))
 		q.Open(true)
-		require.False(t, q.AppendRow(m), "%s: no row yet", c.name)
+		require.False(t, q.AppendRow(m, size(m)), "%s: no row yet", c.name)
 		ok, flush := q.DeliverOpen(m, c.size, c.takes)
 		require.True(t, ok)
 		require.False(t, flush)
 		inRow, taken := 0, 1
-		for q.AppendRow(m) {
+		for q.AppendRow(m, size(m)) {
 			inRow, taken = inRow+1, taken+1
 		}
 		for ok && !flush && taken < 1000 {
-			if ok = q.AppendRow(m); !ok {
+			if ok = q.AppendRow(m, size(m)); !ok {
 				ok, flush = q.DeliverOpen(m, c.size, c.takes)
 			}
 			if ok {
@@ -56,12 +56,12 @@ func TestOut_AppendRow(t *testing.T) {
 		}
 		assert.Equal(t, c.inRow, inRow, c.name)
 		assert.Equal(t, c.taken, taken, c.name)
-		require.False(t, q.AppendRow([][]byte{{1}, {2}}), "of two frames")
+		require.False(t, q.AppendRow([][]byte{{1}, {2}}, 2), "of two frames")
 		msgs, bytes := q.Outstanding()
 		assert.Equal(t, []int{taken + 1, (taken + 1) * c.size}, []int{msgs, bytes}, c.name)
 		q.pumping = false // none was started
 		q.Detach(false)
-		assert.False(t, q.AppendRow(m), "%s: no connection", c.name)
+		assert.False(t, q.AppendRow(m, size(m)), "%s: no connection", c.name)
 	}
 }
 
@@ -99,15 +99,15 @@ func TestOut_AppendRowOfAPlainLink(t *testing.T) {
 		q.Attach(NewConn(&counting{})) // with nobody who writes
 		q.Open(true)
 		m := [][]byte{make([]byte, c.size)}
-		require.False(t, q.AppendRow(m), "%s: no row yet", c.name)
+		require.False(t, q.AppendRow(m, size(m)), "%s: no row yet", c.name)
 		ok, flush := q.AppendOpen(m, c.size, c.takes)
 		require.True(t, ok)
 		inRow, taken := 0, 1
-		for q.AppendRow(m) {
+		for q.AppendRow(m, size(m)) {
 			inRow, taken = inRow+1, taken+1
 		}
 		for ok && !flush && taken < 1000 {
-			if ok = q.AppendRow(m); !ok {
+			if ok = q.AppendRow(m, size(m)); !ok {
 				ok, flush = q.AppendOpen(m, c.size, c.takes)
 			}
 			if ok {
@@ -130,11 +130,11 @@ func TestOut_AnswersEndRows(t *testing.T) {
 	q.Open(true)
 	m := bodiesOf("x")
 	require.True(t, first(q.AppendOpen(m, 1, 0)))
-	require.True(t, q.AppendRow(m))
+	require.True(t, q.AppendRow(m, size(m)))
 	q.Spoke()
-	require.False(t, q.AppendRow(m))
+	require.False(t, q.AppendRow(m, size(m)))
 	require.True(t, first(q.AppendOpen(m, 1, 0)))
-	require.True(t, q.AppendRow(m))
+	require.True(t, q.AppendRow(m, size(m)))
 }
 
 // Whatever is added in rows, beside them and between flushes arrives, in order.
@@ -155,7 +155,7 @@ func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
 			if r.IntN(20) == 0 {
 				m = message(r, n)
 			}
-			ok, flush := q.AppendRow(m), false
+			ok, flush := q.AppendRow(m, size(m)), false
 			if ok {
 				inRow++
 			} else if ok, flush = q.AppendOpen(m, size(m), 0); !ok {
