@@ -39,6 +39,8 @@ func TestKill_Child(t *testing.T) {
 		killStopped(t, told[1])
 	case "mark":
 		killMarking(t, ways[told[1]], told[2], told[3], told[4], told[5])
+	case "lag":
+		killLagging(t, ways[told[1]], told[2], told[3], told[4])
 	case "step":
 		killStepping(t, ways[told[1]], told[2], told[3], told[4], told[5])
 	case "terminate":

@@ -120,7 +120,7 @@ func WithAckCredit(messages, bytes int) Option {
 }
 
 // WithAckDelay sets how long an acknowledgement may wait for others before it is sent. It is sent earlier when half of the credit is
-// acknowledged, and when Recv finds nothing to return. Zero sends each at once. It needs WithAck. Default: 5 ms.
+// acknowledged, or 256 messages with WithWindow, and when Recv finds nothing to return. Zero sends each at once. It needs WithAck. Default: 5 ms.
 func WithAckDelay(d time.Duration) Option {
 	return func(c *config) error {
 		if d < 0 {

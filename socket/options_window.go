@@ -46,7 +46,8 @@ func (c *config) checkWindow() error {
 // and so is an end that looks as if a crash had cut a write short (WindowTorn), for WithEventHandler alone; both are in Stats. Close lets it go. It needs WithAck, and concerns messages on acknowledged links.
 //
 // A message is known by its place in its sender's stream (Msg.Mark), and by its id if there is WithMessageID. It is marked when it is acknowledged (Msg.Ack, the
-// next Recv), by one sync for all that were acknowledged meanwhile, and the acknowledgement goes out after that, never before. Neither Msg.Ack nor Recv waits for it.
+// next Recv), by one sync for all that were acknowledged meanwhile, and the acknowledgement goes out after that, never before.
+// A sync begins when 256 messages wait for it, or half of the credit, after WithAckDelay, and when Recv finds nothing to return. Neither Msg.Ack nor Recv waits for it.
 // So acknowledgements arrive later by about a sync; WithAckCredit must cover what is handled meanwhile. What is refused, or never acknowledged, is not marked.
 // Msg.Ack marks a message also when its connection has ended, so that the copy that is on its way is dropped.
 //
@@ -54,7 +55,7 @@ func (c *config) checkWindow() error {
 // when that one is refused. It waits for as long as the application has neither acknowledged nor refused the earlier one, so see to it that each message is one or the other.
 //
 // What is promised: a message that was marked is not returned again while the window remembers it (spool.WindowOptions: Count, Age), by this process or one after it. What is not:
-// a process that ends after its handler is done and before the mark is on disk handles those messages again. A handler makes that impossible by writing Msg.Mark, or its id, in
+// a process that ends after its handler is done and before the mark is on disk handles those messages again: what was acknowledged during one sync and the one before, if the disk keeps up, and no more than the credit (WithAckCredit) of each peer. A handler makes that impossible by writing Msg.Mark, or its id, in
 // the transaction of what it does, under a unique index, and by taking a conflict for done; or with WithWindowOn and a Window that reads that table. Nor is a message
 // handled once that goes to receivers with windows of their own, as when its first receiver is cut off: have such receivers share one.
 // Count must be above what can come again: the credit of all peers, and what a sender with a spool sends within the 50 ms that its positions may be behind.

@@ -153,3 +153,89 @@ func TestWindow_KillOfTheReceiver(t *testing.T) { killMarkers(t, marked) }
 
 // One that is killed between the handler's work and the mark has the work done again.
 func TestWindow_KillBeforeTheMark(t *testing.T) { killMarkers(t, unmarked) }
+
+const ( // what goes on while a receiver marks
+	lagCredit = 2000
+	lagBegins = 256 // acknowledgements with which marking begins
+	lagGather = 300 // and those that come while it lasts
+	lagSyncs  = 3   // it is killed in the last
+)
+
+// slow is a window that marks for as long as so many messages more are handled, and then ends the process.
+type slow struct {
+	deadly
+	handle chan chan struct{} // one more, which is acknowledged when that is closed
+}
+
+func (s *slow) Mark(ctx context.Context, marks ...spool.Mark) error {
+	for range lagGather {
+		acked := make(chan struct{})
+		s.handle <- acked
+		<-acked
+	}
+	s.enough--
+	if s.enough > 0 {
+		return s.Window.Mark(ctx, marks...)
+	}
+	return s.deadly.Mark(ctx, marks...)
+}
+
+// killLagging is a receiver that is killed while it marks. It acknowledges what its window begins with, and goes on only while that marks: no delay and no credit has it mark earlier.
+func killLagging(t *testing.T, w way, dir, endpoint, end string) {
+	window, err := spool.OpenWindow(dir, spool.WindowOptions{})
+	require.NoError(t, err)
+	lag := &slow{deadly{window, end, lagSyncs}, make(chan chan struct{})}
+	s := w.receiver(socket.WithManualAck(), socket.WithAckCredit(lagCredit, 1<<20), sluggish(), socket.WithWindowOn(lag), swift())
+	require.NoError(t, s.Connect(endpoint))
+	var all []socket.Msg
+	for m := range s.Messages(untilInputEnds(t)) {
+		if all = append(all, m); len(all) == lagCredit {
+			break
+		}
+	}
+	for i, m := range all {
+		acked := make(chan struct{})
+		if i >= lagBegins {
+			acked = <-lag.handle
+		}
+		number, life, whole := openLetterOf(m)
+		require.True(t, whole)
+		say("handled", number, life, lifeOf(m))
+		require.NoError(t, m.Ack())
+		close(acked)
+	}
+}
+
+// A receiver with a window that is killed while it marks handles again what was acknowledged during one sync, and, if that is killed before it writes, what this one was to mark. That is so
+// whatever its credit is, and the delay of its acknowledgements.
+func TestWindow_KillCostsWhatOneSyncGathers(t *testing.T) {
+	t.Parallel()
+	for end, again := range map[string]int{marked: lagGather, unmarked: 2 * lagGather} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			eachWay(t, func(t *testing.T, name string, w way) {
+				dir, o := t.TempDir(), newOracle(t)
+				s := w.open(t, filepath.Join(dir, "spool"))
+				closing(t, s)
+				endpoint := bind(t, s, "tcp://127.0.0.1:0")
+				for number := uint64(1); number <= lagCredit; number++ {
+					_, err := s.Enqueue(limit(t), letter(number, 0))
+					require.NoError(t, err)
+				}
+				require.NoError(t, s.Flush(limit(t)))
+				o.hear(line{"receipt", []uint64{lagCredit}})
+				killed := startChild(t, "lag", name, filepath.Join(dir, "window"), endpoint, end)
+				killed.until(t, "handled", lagBegins+lagSyncs*lagGather, o.hear)
+				require.ErrorContains(t, killed.rest(o.hear), "killed")
+				last := startChild(t, "mark", name, filepath.Join(dir, "window"), endpoint, inOrder, "0")
+				told := last.listen(o.hear)
+				require.NoError(t, s.waitSettled(limit(t), lagCredit))
+				last.end(t, o.hear)
+				<-told
+				o.check(again)
+				assert.Equal(t, again, o.again)
+				require.NoError(t, s.Shutdown(limit(t)))
+			})
+		})
+	}
+}

@@ -16,8 +16,8 @@ func newPull() *cobra.Command {
 		Long: `pull prints each message: its frames joined by a TAB, then a newline. Without --count, --wait and --timeout
 it does so until interrupted. With --ack it acknowledges each message once its line is written out, to peers that keep what they send until
 then (push --ack, push --spool): what it has taken and not printed when it is killed comes again, to it or another.
-With --window it remembers on disk what it has printed, so that what comes again is not printed twice. Only what was being written out when it was
-killed may be.`,
+With --window it remembers on disk what it has printed, so that what comes again is not printed twice. What it prints while its disk
+takes in what was printed before may be, if it is killed in that moment: no more than --prefetch from each peer, fewer with a smaller one.`,
 		Example: `  meshmq pull -b tcp://*:5555
   meshmq pull -b tcp://*:5555 --ack --prefetch 10 >> jobs.txt
   meshmq pull -b tcp://*:5555 --ack --window printed.d >> jobs.txt
