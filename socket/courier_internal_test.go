@@ -86,7 +86,9 @@ func (p *peerOf) settle(numbers ...uint64) {
 }
 
 func (p *peerOf) fail(n uint64, b blame, after time.Duration, reason string) {
-	p.m.giveBack(returned{number: n, attempt: p.take(n).attempt, blame: b, after: after, reason: reason})
+	p.m.giveBack(func() (returned, bool) {
+		return returned{number: n, attempt: p.take(n).attempt, blame: b, after: after, reason: reason}, true
+	})
 	p.room()
 }
 

@@ -40,3 +40,21 @@ func TestLanes_ReturnInAnyOrder(t *testing.T) {
 	assert.Empty(t, c.lanes.open)
 	assert.Zero(t, c.lanes.parked)
 }
+
+// TestLanes_NothingGetsTheRoomOfWhatIsRefused: while a message comes back nothing is handed out, so that no later one of its key goes in its room before it is known to be back.
+func TestLanes_NothingGetsTheRoomOfWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	c := &courier{wake: make(chan struct{}, 1), flying: 1}
+	m := c.member(nil)
+	m.giveBack(func() (returned, bool) { return returned{}, false })
+	assert.Empty(t, c.returned)
+	assert.Equal(t, 1, c.flying)
+	m.giveBack(func() (returned, bool) {
+		if !assert.False(t, c.mu.TryLock(), "somebody can hand out") {
+			c.mu.Unlock()
+		}
+		return returned{number: 1}, true
+	})
+	assert.Equal(t, []returned{{number: 1}}, c.returned)
+	assert.Zero(t, c.flying)
+}

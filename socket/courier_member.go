@@ -102,12 +102,15 @@ func (m *member) settle(lo, hi uint64) {
 	signal(c.wake)
 }
 
-// giveBack returns one message that the member has and the peer does not want.
-func (m *member) giveBack(r returned) {
+// giveBack returns one message that the member has and the peer does not want, if take finds it. take is called with the courier's lock held, so that nothing behind the message is given its
+// room before it is known to be back.
+func (m *member) giveBack(take func() (r returned, ok bool)) {
 	c := m.c
 	c.mu.Lock()
-	c.flying--
-	c.returned = append(c.returned, r)
+	if r, ok := take(); ok {
+		c.flying--
+		c.returned = append(c.returned, r)
+	}
 	c.mu.Unlock()
 	signal(c.wake)
 }

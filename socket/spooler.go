@@ -107,15 +107,21 @@ func (s *spooler) acked(*pipe, int) {}
 func (s *spooler) nacked(p *pipe, n zmtp.Nack) error { return p.refuse(n) }
 
 // refuse has p's courier deliver a message again that the peer refused, or bury it.
-func (p *pipe) refuse(n zmtp.Nack) error {
-	r, ok, err := p.takeBack(n.Tag)
-	if ok {
-		back := returned{number: r.Number, attempt: r.Attempt, blame: failed, after: n.After, reason: n.Reason}
+func (p *pipe) refuse(n zmtp.Nack) (err error) {
+	take := func() (back returned, ok bool) {
+		var r link.Returned
+		r, ok, err = p.takeBack(n.Tag)
+		back = returned{number: r.Number, attempt: r.Attempt, blame: failed, after: n.After, reason: n.Reason}
 		if n.Reject {
 			back.blame = rejected
 		}
-		p.member.Load().giveBack(back)
+		return back, ok
+	}
+	if m := p.member.Load(); m != nil {
+		m.giveBack(take)
 		p.out.Report()
+	} else { // nothing was sent
+		take()
 	}
 	return err
 }
