@@ -1,9 +1,11 @@
 package socket_test
 
 import (
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -86,4 +88,39 @@ func TestDurable_FailedLogForgetsNewNames(t *testing.T) {
 		assert.Empty(t, s.log.Consumers())
 	}
 	require.ErrorIs(t, s.Close(), spool.ErrFailed)
+}
+
+// TestDurable_KeyOrderOfWhatIsRefused: of the key of a refused message nothing more is sent before it comes again. What the member has already comes first, unless it is refused as well, or
+// a credit of 1 has let nothing come.
+func TestDurable_KeyOrderOfWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		credit int
+		too    int // what is refused, from the first message on
+		want   []int
+	}{
+		"what had come comes first": {3, 1, []int{1, 2, 3, 1, 4, 5, 6}},
+		"that is refused as well":   {3, 3, []int{1, 2, 3, 1, 2, 3, 4, 5, 6}},
+		"a credit of 1":             {1, 1, []int{1, 1, 2, 3, 4, 5, 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"), socket.WithRetry(time.Millisecond, time.Millisecond))
+			closing(t, pub)
+			publish(t, pub, 1, 7)
+			sub := durable(t, endpoint, "name", spool.Beginning(), socket.WithKeyOrder(), socket.WithManualAck(), socket.WithAckCredit(test.credit, 1<<20))
+			closing(t, sub)
+			arrive(t, sub, test.credit)
+			for i, want := range test.want {
+				m := recv(t, sub)
+				assert.Equal(t, want, ordinalOf(socket.Msg{Frames: m.Frames[1:]}))
+				if i < test.too {
+					require.NoError(t, m.Nack(socket.Nack{}))
+				} else {
+					require.NoError(t, m.Ack())
+				}
+			}
+			awaitLag(t, pub, "name", 0)
+		})
+	}
 }

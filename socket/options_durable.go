@@ -75,8 +75,10 @@ func WithDurable(name string, from spool.Start) Option {
 }
 
 // WithKeyOrder has the members of a durable subscription get messages of one key in their order: those of a key are with one member at a time, and while one of them waits to be sent
-// again, after Msg.Nack, later ones of its key wait for it. The key is the topic, unless the publisher has WithMessageKey. All members
-// of a name have it or none: the publisher refuses others. It needs WithDurable, and is not for use with WithLease: what is given back could go to nobody else while later messages of its key wait in the inbox. Default: off.
+// again, after Msg.Nack, the publisher sends no later ones of its key. Those that it had sent already are in the member's inbox, as many as its credit, and are returned before the one that was
+// refused comes again. Where that matters, refuse them too until it has come, each of which counts for WithAttempts; or have WithAckCredit of 1, so that nothing waits in the inbox.
+//
+// The key is the topic, unless the publisher has WithMessageKey; members do not know it. All members of a name have WithKeyOrder or none: the publisher refuses others. It needs WithDurable, and is not for use with WithLease: what is given back could go to nobody else while later messages of its key wait in the inbox. Default: off.
 func WithKeyOrder() Option {
 	return only("WithKeyOrder", func(c *config) { c.keyOrder = true }, zmtp.Sub, zmtp.XSub)
 }
