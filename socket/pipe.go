@@ -10,7 +10,6 @@ import (
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/internal/route"
-	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // pipe is the way between a socket and one peer: a queue out, an inbox, and the connection between them, while
@@ -90,7 +89,7 @@ const lineFrom = 64
 func newPipe(c *core, endpoint string, d *dialer) *pipe {
 	p := &pipe{c: c, endpoint: endpoint, dialer: d, empty: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	p.setPolicy(c.cfg.policy)
-	p.out.MaxCuts, p.out.Line, p.out.Many = maxCuts, &c.line, c.cfg.publishes() || c.cfg.typ == zmtp.Radio
+	p.out.MaxCuts, p.out.Line = maxCuts, &c.line
 	p.out.Room = func() { c.pat.room(p) }
 	p.out.Drained = func() {
 		signal(p.empty)

@@ -2,8 +2,6 @@ package link
 
 import (
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -50,40 +48,4 @@ func TestAppend_FirstAnswerOfAConnection(t *testing.T) {
 	q.Spoke()
 	_, flush := q.Append(nil, [][]byte{[]byte("answer")}, 6)
 	assert.True(t, flush)
-}
-
-// Who sends one message now and then writes it; what follows at once, and the turn after one of several, is the pump's.
-func TestAppend_OneMessageNowAndThenIsWrittenAtOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue()
-		q.attach(&sink{room: -1})
-		sends := func(n int) (atOnce bool) {
-			time.Sleep(calmPause)
-			synctest.Wait() // the pump sleeps
-			for i := range n {
-				_, flush := q.Append(nil, [][]byte{[]byte("news")}, 4)
-				if flush {
-					q.Flush()
-				}
-				if i == 0 {
-					atOnce = flush
-				} else {
-					assert.False(t, flush, "one that follows at once")
-				}
-			}
-			return atOnce
-		}
-		sends(2)
-		for range calmTurns {
-			assert.False(t, sends(1), "one of the first")
-		}
-		for i, turn := range []struct {
-			messages int
-			atOnce   bool
-		}{{1, true}, {1, true}, {3, true}, {1, false}, {1, false}, {1, false}, {2, false}, {1, false}, {1, false}, {1, false}, {1, false}, {1, true}} {
-			assert.Equal(t, turn.atOnce, sends(turn.messages), "turn %d, of %d messages", i, turn.messages)
-		}
-		q.detach(true)
-	})
 }
