@@ -94,7 +94,7 @@ func TestOnce_CopyBesideAConflict(t *testing.T) {
 			require.NoError(t, push.Send(ctx, []byte(test.copied)))
 			receiving, stop := context.WithCancel(ctx)
 			returned := make(chan string, 2)
-			for range 2 {
+			for i := range 2 {
 				go func() { // ended by stop, awaited below
 					said := ""
 					for m, err := range pull.Messages(receiving) {
@@ -103,8 +103,10 @@ func TestOnce_CopyBesideAConflict(t *testing.T) {
 					}
 					returned <- said
 				}()
+				if i == 0 { // else the other one may overtake it with what came behind
+					<-slow.asked
+				}
 			}
-			<-slow.asked
 			q := pull.receiver.once
 			require.Eventually(t, func() bool {
 				q.r.mu.Lock()
