@@ -13,7 +13,6 @@ type commitMode uint8
 
 const (
 	commitPolicy commitMode = iota // as Options.Policy says
-	commitNote                     // in the file: there it survives the end of the process
 	commitSync                     // on disk
 	commitEnd                      // on disk, and nothing follows
 )
@@ -64,7 +63,7 @@ func (l *Log) commitLocked(mode commitMode) {
 	if len(l.buf) > 0 {
 		poke(l.kick)
 	}
-	if l.state.dirty() || l.options.Policy != OS && l.synced < l.off {
+	if l.state.dirty() || l.options.Policy == Interval && l.synced < l.off {
 		l.soonLocked()
 	}
 }
@@ -144,10 +143,7 @@ func (l *Log) write(b *batch, mode commitMode) error {
 		}
 		return l.end(b.next, nil, l.options.reserved())
 	}
-	l.mu.Lock()
-	l.noted = l.state.settled
-	l.mu.Unlock()
-	if mode == commitSync || mode == commitPolicy && l.options.Policy == Always {
+	if mode == commitSync || l.options.Policy == Always {
 		return l.sync()
 	}
 	return nil
@@ -332,7 +328,7 @@ func (l *Log) commitPending(mode commitMode) {
 	if l.busy || l.failed != nil {
 		return
 	}
-	if len(l.buf) > 0 || l.state.dirty() || (mode == commitSync || l.options.Policy == Always) && l.synced < l.off {
+	if len(l.buf) > 0 || l.state.dirty() || mode == commitSync && l.synced < l.off {
 		l.commitLocked(mode)
 	}
 }
