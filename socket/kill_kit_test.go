@@ -183,6 +183,7 @@ type oracle struct {
 	within    int    // of those: came from the life of the sender that they had come from before
 	counted   int    // of again, by costs
 	unknown   int    // the sum of those of lives
+	most      int    // that may come again for the end of a life; 0: all that its spool does not know of
 	lives     map[uint64]*life
 }
 
@@ -198,7 +199,8 @@ type life struct {
 	floor   uint64 // messages up to this one were settled, as its spool knew when it was opened
 	unknown int    // how many behind those the spool had, for all it knew not handled
 	lowest  uint64 // the first of those that came from it
-	again   int    // of those: had come from a life before
+	came    int    // how many came from it
+	again   int    // of those: had come from a life before, or come from one before after that
 }
 
 func newOracle(t *testing.T) *oracle {
@@ -225,6 +227,9 @@ func (o *oracle) overLocked(number uint64) (again int) {
 	l := o.lifeLocked(number)
 	assert.Greater(o.t, l.lowest, l.floor, "life %d", number)
 	assert.LessOrEqual(o.t, l.again, l.unknown, "life %d", number)
+	if o.most > 0 {
+		assert.LessOrEqual(o.t, l.again, o.most, "life %d", number)
+	}
 	delete(o.lives, number)
 	return l.again
 }
@@ -276,13 +281,14 @@ func (o *oracle) handle(number, text, from uint64) {
 	defer o.mu.Unlock()
 	l := o.lifeLocked(from)
 	l.lowest = min(l.lowest, number)
+	l.came++
 	before, again := o.handled[number]
 	if again = again || number <= o.forgotten; again {
 		o.again++
 		if before.from == from {
 			o.within++
 		} else {
-			l.again++
+			o.lifeLocked(max(before.from, from)).again++
 		}
 	}
 	if number <= o.forgotten {
@@ -302,6 +308,13 @@ func (o *oracle) handle(number, text, from uint64) {
 		assert.True(o.t, known, "message %d is lost", o.forgotten)
 		delete(o.handled, o.forgotten)
 	}
+}
+
+// cameFrom returns how many messages came from a life.
+func (o *oracle) cameFrom(number uint64) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lifeLocked(number).came
 }
 
 // costs checks how many messages were handled again since it was called last.

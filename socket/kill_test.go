@@ -11,11 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
@@ -25,6 +27,8 @@ func TestKill_Child(t *testing.T) {
 	switch told[0] {
 	case "send":
 		killSend(t, ways[told[1]], told[2], told[3], told[4])
+	case "drain":
+		killDrain(t, ways[told[1]], told[2], told[3], told[4])
 	case "receive":
 		killReceive(t, ways[told[1]], told[2], told[3], told[4], told[5:]...)
 	case "victim":
@@ -47,11 +51,12 @@ func TestKill_Child(t *testing.T) {
 }
 
 // Row 1 of the fault plan: a sender is killed while it sends. What it was promised arrives, in order; after each kill those at most come again of which the spool that is
-// opened next does not know that they were handled: what was in flight, and what was acknowledged since the spool last wrote.
+// opened next does not know that they were handled: what was in flight, and a bounded number that was acknowledged since the spool last wrote.
 func TestKill_Sender(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, name string, w way) {
 		dir, o, n := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(4)
+		o.most = killCredit + killRecent
 		receiver := w.receiver(socket.WithAckCredit(killCredit, 1<<20))
 		closing(t, receiver)
 		endpoint := bind(t, receiver, "tcp://127.0.0.1:0")
@@ -66,6 +71,32 @@ func TestKill_Sender(t *testing.T) {
 		sender.end(t, o.hear)
 		o.checkLives(0)
 		o.check(o.unknown)
+		w.requireDrained(t, dir)
+	})
+}
+
+// Row 1 with a backlog, and a receiver that handles it as fast as it comes: however much was acknowledged in the moment before a kill, what comes again is bounded.
+func TestKill_SenderWithABacklog(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, name string, w way) {
+		dir, o, n := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(4)
+		o.most = killWide + killRecent
+		receiver := w.receiver(socket.WithAckCredit(killWide, 1<<20))
+		closing(t, receiver)
+		endpoint := bind(t, receiver, "tcp://127.0.0.1:0")
+		go o.steady(receiver) // ends with the test, or Close
+		for i := range n {
+			sender := startChild(t, "drain", name, dir, endpoint, fmt.Sprint(i))
+			sender.until(t, "receipt", 1, o.hear)
+			enough := killBacklog/4 + i*997%(killBacklog/2)
+			require.Eventually(t, func() bool { return o.cameFrom(uint64(i)) >= enough }, sockettest.Timeout, time.Millisecond)
+			sender.kill(t, o.hear)
+		}
+		sender := startChild(t, "drain", name, dir, endpoint, fmt.Sprint(n))
+		sender.until(t, "receipt", 1, o.hear)
+		sender.end(t, o.hear)
+		o.checkLives(0)
+		o.check(n * o.most)
 		w.requireDrained(t, dir)
 	})
 }
@@ -113,6 +144,7 @@ func TestKill_Both(t *testing.T) {
 		dir, o, n, endpoint := filepath.Join(t.TempDir(), "spool"), newOracle(t), kills(5), unused(t)
 		startSender := func(i int) *child { return startChild(t, "send", name, dir, endpoint, fmt.Sprint(i)) }
 		startReceiver := func() *child { return startChild(t, "receive", name, "bind", endpoint, "0") }
+		o.most = killCredit + killRecent
 		sender, receiver, senders, receivers := startSender(0), startReceiver(), 0, 0
 		for i := range n {
 			receiver.until(t, "handled", 20+i*31%200, o.hear)

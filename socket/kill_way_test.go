@@ -18,6 +18,10 @@ const (
 	killCredit = 50
 	killBatch  = 16  // messages to a receipt
 	killStride = 256 // messages after which a sender waits until all are settled, durably
+
+	killBacklog = 20_000 // messages that wait when a sender with a backlog begins
+	killWide    = 500    // credit with which they go at full speed
+	killRecent  = 4096   // messages that the end of a sender brings again besides those in flight: GUARANTEES.md
 )
 
 // lifeProperty is how a sender says which of its lives it is.
@@ -50,6 +54,26 @@ func killSend(t *testing.T, w way, dir, endpoint, life string) {
 		}
 	}
 	require.NoError(t, s.waitSettled(limit(t), n-1)) // with a receiver that may be about to start
+	require.NoError(t, s.Shutdown(limit(t)))
+}
+
+// killDrain has as many letters as killBacklog in a spool before it sends the first, and sends until its input ends, and then until all are settled.
+func killDrain(t *testing.T, w way, dir, endpoint, life string) {
+	ctx := untilInputEnds(t)
+	whose, err := strconv.ParseUint(life, 10, 64)
+	require.NoError(t, err)
+	s := w.open(t, dir, socket.WithProperty(lifeProperty, life))
+	n, floor := s.log.Next(), floorOf(s.log)
+	say("open", floor, n, whose)
+	for ; n <= floor+killBacklog; n++ {
+		_, err := s.Enqueue(t.Context(), letter(n, whose))
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Flush(t.Context()))
+	say("receipt", n-1)
+	require.NoError(t, s.Connect(endpoint))
+	<-ctx.Done()
+	require.NoError(t, s.waitSettled(limit(t), n-1))
 	require.NoError(t, s.Shutdown(limit(t)))
 }
 

@@ -52,7 +52,7 @@ type Spool interface {
 type SpoolConsumer interface {
 	// Reader returns a reader of what is not acknowledged, from message n on, or from the first if n is 0.
 	Reader(n uint64) SpoolReader
-	// Ack acknowledges messages lo to hi, in any order, once or more often. It does not wait for the disk.
+	// Ack acknowledges messages lo to hi, in any order, once or more often. It waits for the disk only where too many would be lost with the process.
 	Ack(lo, hi uint64) error
 	// Fail counts a failed delivery of message n and returns how many there were, this one included; the count is kept until
 	// the message is acknowledged.

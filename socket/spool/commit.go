@@ -13,6 +13,7 @@ type commitMode uint8
 
 const (
 	commitPolicy commitMode = iota // as Options.Policy says
+	commitNote                     // in the file: there it survives the end of the process
 	commitSync                     // on disk
 	commitEnd                      // on disk, and nothing follows
 )
@@ -63,7 +64,7 @@ func (l *Log) commitLocked(mode commitMode) {
 	if len(l.buf) > 0 {
 		poke(l.kick)
 	}
-	if l.state.dirty() || l.options.Policy == Interval && l.synced < l.off {
+	if l.state.dirty() || l.options.Policy != OS && l.synced < l.off {
 		l.soonLocked()
 	}
 }
@@ -143,7 +144,10 @@ func (l *Log) write(b *batch, mode commitMode) error {
 		}
 		return l.end(b.next, nil, l.options.reserved())
 	}
-	if mode == commitSync || l.options.Policy == Always {
+	l.mu.Lock()
+	l.noted = l.state.settled
+	l.mu.Unlock()
+	if mode == commitSync || mode == commitPolicy && l.options.Policy == Always {
 		return l.sync()
 	}
 	return nil
@@ -328,7 +332,7 @@ func (l *Log) commitPending(mode commitMode) {
 	if l.busy || l.failed != nil {
 		return
 	}
-	if len(l.buf) > 0 || l.state.dirty() || mode == commitSync && l.synced < l.off {
+	if len(l.buf) > 0 || l.state.dirty() || (mode == commitSync || l.options.Policy == Always) && l.synced < l.off {
 		l.commitLocked(mode)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // the log. A group is several readers that use one Consumer. All methods may be called from many goroutines.
 //
 // What is told to a Consumer is on disk with the next message that is, else within 50 ms, and when Flush
-// returns. If a crash comes first, messages acknowledged are read again: once too often, never too rarely.
+// returns. If a crash comes first, messages acknowledged are read again: once too often, never too rarely. The end of the process alone takes back fewer than 3,840
+// acknowledgements, of all consumers, as long as there is room on the disk to write them.
 type Consumer struct {
 	l    *Log
 	name string
@@ -133,7 +134,8 @@ func (l *Log) Consumers() []string {
 // Name returns the name, "" for that of Queue.
 func (c *Consumer) Name() string { return c.name }
 
-// Ack acknowledges messages lo to hi, in any order, once or more often. Errors leave everything as it was:
+// Ack acknowledges messages lo to hi, in any order, once or more often. It waits for the disk when as many are not written as the end of the process may
+// take back, for a write, and for a sync that goes on. Errors leave everything as it was:
 // ErrNumber for numbers that no message has; ErrFull when a million ranges lie apart from each other, until what is
 // between some of them is acknowledged; ErrClosed, ErrFailed, ErrNoConsumer.
 func (c *Consumer) Ack(lo, hi uint64) error {
@@ -149,6 +151,7 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 		if oldest := l.segments[0]; oldest.sealed && oldest.last <= p.acked.floor && l.options.Kind.queues() {
 			poke(l.keep)
 		}
+		l.noteLocked()
 	}
 	return nil
 }

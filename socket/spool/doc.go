@@ -70,6 +70,8 @@
 // that fails stops the log for good (ErrFailed): what the disk then holds is found out by opening it again. With
 // Always, Close cuts off what was not confirmed, since the kernel may show what never got to the disk.
 //
+// Acknowledgements go with the next commit. Who makes them too many for that waits for who writes, or writes them, without a sync if there is nothing else to write.
+//
 // # Goroutines and locks
 //
 //	goroutine    started by   ends with   does

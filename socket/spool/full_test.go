@@ -19,9 +19,15 @@ import (
 // fillUp appends until the spool is full and returns how many messages it took.
 func fillUp(t *testing.T, l *spool.Log) uint64 {
 	t.Helper()
+	return fillUpWith(t, l, 500)
+}
+
+// fillUpWith is fillUp with messages of size bytes.
+func fillUpWith(t *testing.T, l *spool.Log, size int) uint64 {
+	t.Helper()
 	ctx := bounded(t)
 	for n := uint64(0); ; n++ {
-		_, err := l.Append(ctx, body(l.Next(), 500))
+		_, err := l.Append(ctx, body(l.Next(), size))
 		if err != nil {
 			require.ErrorIs(t, err, spool.ErrFull)
 			return n

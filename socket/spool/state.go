@@ -18,6 +18,8 @@ type state struct {
 	failing   int         // messages with attempts, of all positions
 	changed   []change    // what was made or removed since it was last written
 	touched   []*position // what has other changes
+	acked     uint64      // how many messages were acknowledged so far, by each consumer; since the log was opened
+	settled   uint64      // of those: when all changes were last taken for written
 	lost      bool        // of one that is read: some changes may be lost
 	gone      uint64      // of one that is read: up to this number consumers whose making is lost have acknowledged all
 }
@@ -133,9 +135,11 @@ func (s *state) forget(name string) {
 
 // ack acknowledges lo to hi and reports whether that was news.
 func (s *state) ack(p *position, lo, hi uint64) bool {
+	news := hi - lo + 1 - p.acked.count(lo, hi)
 	if !s.take(p, lo, hi) {
 		return false
 	}
+	s.acked += news
 	s.touch(p)
 	p.unlogged.add(lo, hi)
 	return true
@@ -244,6 +248,7 @@ func (s *state) settle() {
 		p.failed, p.touched = p.failed[:0], false
 	}
 	s.touched = s.touched[:0]
+	s.settled = s.acked
 }
 
 // settleNames takes for written what appendGone says of names, and what was dropped.
