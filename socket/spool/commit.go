@@ -145,7 +145,7 @@ func (l *Log) write(b *batch, mode commitMode) error {
 		return l.end(b.next, nil, l.options.reserved())
 	}
 	l.mu.Lock()
-	l.noted = l.state.settled
+	l.noted = l.state.epoch
 	l.mu.Unlock()
 	if mode == commitSync || mode == commitPolicy && l.options.Policy == Always {
 		return l.sync()

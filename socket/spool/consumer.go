@@ -14,7 +14,7 @@ import (
 //
 // What is told to a Consumer is on disk with the next message that is, else within 50 ms, and when Flush
 // returns. If a crash comes first, messages acknowledged are read again: once too often, never too rarely. The end of the process alone takes back fewer than 3,840
-// acknowledgements, of all consumers, as long as there is room on the disk to write them.
+// of its acknowledgements, as long as there is room on the disk to write them.
 type Consumer struct {
 	l    *Log
 	name string
@@ -151,7 +151,7 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 		if oldest := l.segments[0]; oldest.sealed && oldest.last <= p.acked.floor && l.options.Kind.queues() {
 			poke(l.keep)
 		}
-		l.noteLocked()
+		l.noteLocked(p)
 	}
 	return nil
 }

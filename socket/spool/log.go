@@ -50,7 +50,7 @@ type Log struct {
 	want     int64  // bytes that the spare must have for a message that waits
 	full     error  // why there is no spare
 	stuck    bool   // acknowledgements found no room on disk
-	noted    uint64 // how many of state.acked are in a file
+	noted    uint64 // the state.epoch up to which all changes are in a file
 	expected bool   // the committer has been told of what may wait a little
 	failed   error  // sticky: what stopped the log
 	closed   bool

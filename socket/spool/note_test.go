@@ -254,3 +254,57 @@ func TestErrorAtEveryCall_Acks(t *testing.T) {
 		require.NoError(t, left.Close())
 	})
 }
+
+// Who reads sees nothing before it is on disk, also where an Ack was what had it written.
+func TestAckWritesWhatMayNotBeSeenYet(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		mem := spooltest.NewMem()
+		l := open(t, mem, spool.Options{SegmentSize: 1 << 20})
+		fill(t, l, 5000, 10)
+		n, err := l.Enqueue(t.Context(), body(1, 10))
+		require.NoError(t, err)
+		require.NoError(t, l.Queue().Ack(1, 5000))
+		r := l.Reader(spool.At(n))
+		_, err = r.TryNext()
+		left := open(t, mem.Synced(), spool.Options{SegmentSize: 1 << 20})
+		if err == nil {
+			require.Greater(t, left.Next(), n, "seen, and not on disk")
+		}
+		require.NoError(t, r.Close())
+		require.NoError(t, left.Close())
+		require.NoError(t, l.Close())
+	}
+}
+
+// What one name has acknowledged has no other wait for the disk.
+func TestAcksOfOneNameDoNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := newStopper(spooltest.NewMem(), "sync")
+		l := open(t, disk, spool.Options{SegmentSize: 1 << 20, Kind: spool.Topic})
+		fill(t, l, 5000, 10)
+		var names []*spool.Consumer
+		for _, name := range []string{"a", "b", "c"} {
+			c, err := l.Consumer(name, spool.Beginning())
+			require.NoError(t, err)
+			names = append(names, c)
+		}
+		require.NoError(t, l.Flush(t.Context()))
+		synctest.Wait()
+		disk.armed.Store(true)
+		appended := make(chan error, 1)
+		go func() { // ends with proceed
+			_, err := l.Append(t.Context(), body(5001, 10))
+			appended <- err
+		}()
+		synctest.Wait()
+		require.False(t, disk.armed.Load(), "it syncs")
+		for _, c := range names {
+			require.NoError(t, c.Ack(1, takenBack))
+		}
+		close(disk.proceed)
+		require.NoError(t, <-appended)
+		require.NoError(t, l.Close())
+	})
+}

@@ -18,21 +18,24 @@ type state struct {
 	failing   int         // messages with attempts, of all positions
 	changed   []change    // what was made or removed since it was last written
 	touched   []*position // what has other changes
-	acked     uint64      // how many messages were acknowledged so far, by each consumer; since the log was opened
-	settled   uint64      // of those: when all changes were last taken for written
+	epoch     uint64      // how often all changes were taken for written
 	lost      bool        // of one that is read: some changes may be lost
 	gone      uint64      // of one that is read: up to this number consumers whose making is lost have acknowledged all
 }
 
 // position is one consumer's.
 type position struct {
-	name     string
-	touched  bool // in state.touched
-	acked    spans
-	attempts map[uint64]uint64 // failed deliveries of messages not acknowledged
-	unlogged spans             // acknowledged since it was last written
-	failed   []uint64          // numbers whose attempts changed since
-	top      atomic.Uint64     // the highest number in acked or attempts, or higher; written under Log.mu
+	name      string
+	touched   bool // in state.touched
+	acked     spans
+	attempts  map[uint64]uint64 // failed deliveries of messages not acknowledged
+	unlogged  spans             // acknowledged since it was last written
+	failed    []uint64          // numbers whose attempts changed since
+	top       atomic.Uint64     // the highest number in acked or attempts, or higher; written under Log.mu
+	news      uint64            // how many were acknowledged since the log was opened
+	settled   uint64            // of those: at state.epoch settledAt, the last at which some were taken for written
+	settledAt uint64
+	before    uint64 // and before that
 }
 
 // lacks returns how many of the messages lo to hi are not acknowledged.
@@ -139,7 +142,7 @@ func (s *state) ack(p *position, lo, hi uint64) bool {
 	if !s.take(p, lo, hi) {
 		return false
 	}
-	s.acked += news
+	p.news += news
 	s.touch(p)
 	p.unlogged.add(lo, hi)
 	return true
@@ -246,9 +249,10 @@ func (s *state) settle() {
 	for _, p := range s.touched {
 		p.unlogged = spans{ranges: p.unlogged.ranges[:0]}
 		p.failed, p.touched = p.failed[:0], false
+		p.before, p.settled, p.settledAt = p.settled, p.news, s.epoch+1
 	}
 	s.touched = s.touched[:0]
-	s.settled = s.acked
+	s.epoch++
 }
 
 // settleNames takes for written what appendGone says of names, and what was dropped.
