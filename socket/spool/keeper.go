@@ -33,6 +33,7 @@ func (l *Log) keepLoop() {
 		case <-l.keep:
 		case <-tick.C:
 			l.dropped = 0
+			l.shrink()
 		}
 		l.release()
 		l.rewriteOne()
@@ -137,6 +138,24 @@ func (l *Log) release() {
 	l.mu.Unlock()
 	if len(victims) > 0 {
 		l.drop(victims)
+	}
+}
+
+// shrink goes on in a segment of the usual size when a queue has nothing left that needs the larger one it is in.
+func (l *Log) shrink() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.options.Kind.queues() || l.active().size <= l.options.SegmentSize {
+		return
+	}
+	l.takeBaton()
+	for _, p := range l.state.positions {
+		if p.acked.floor < l.next-1 {
+			return
+		}
+	}
+	if l.errLocked() == nil && l.turn == nil && l.turnLocked(0) {
+		l.commitLocked(commitPolicy)
 	}
 }
 
