@@ -116,7 +116,7 @@ func (a *archive) retain(p *pipe) {
 		return
 	}
 	p.durable.Store(&subscribed{a: a, p: p})
-	p.out.Retain(link.Retention{Stream: a.in.stream, Settled: func(lo, hi uint64) {
+	p.out.Retain(link.Retention{Stream: a.in.stream, Acked: &a.c.sent.acked, Settled: func(lo, hi uint64) {
 		if m := p.member.Load(); m != nil {
 			m.settle(lo, hi)
 		}

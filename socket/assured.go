@@ -70,7 +70,7 @@ func (a *assured) retain(p *pipe) {
 	_, acknowledges := p.peer.Load().Acknowledged()
 	sent := &progress{}
 	p.sent.Store(sent)
-	p.out.Retain(link.Retention{Plain: !acknowledges, Stream: a.stream, Progress: func(msgs int) {
+	p.out.Retain(link.Retention{Plain: !acknowledges, Stream: a.stream, Acked: &a.c.sent.acked, Progress: func(msgs int) {
 		a.c.sent.written.Add(uint64(msgs))
 		a.acked(p, msgs)
 	}})

@@ -39,7 +39,6 @@ func (p *pipe) settle(name, data []byte) (handled bool, err error) {
 			return true, err
 		}
 		acked, stale, err := p.out.Ack(a)
-		c.sent.acked.Add(uint64(acked))
 		c.sent.stale.Add(uint64(stale))
 		if acked > 0 {
 			c.keeper.acked(p, acked)

@@ -96,7 +96,7 @@ func (s *spooler) retain(p *pipe) {
 		}
 	}
 	_, acknowledges := p.peer.Load().Acknowledged()
-	p.out.Retain(link.Retention{Plain: !acknowledges, Greeting: greeting, Stream: s.stream, Settled: m.settle, Progress: func(msgs int) {
+	p.out.Retain(link.Retention{Plain: !acknowledges, Greeting: greeting, Stream: s.stream, Acked: &s.c.sent.acked, Settled: m.settle, Progress: func(msgs int) {
 		s.c.sent.written.Add(uint64(msgs))
 	}})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -51,6 +52,8 @@ type Retention struct {
 	Greeting int
 	// Stream is the id of the sender's stream.
 	Stream [zmtp.StreamIDSize]byte
+	// Acked, if set, counts the messages that the peer acknowledged, before Settled hears of them.
+	Acked *atomic.Uint64
 	// Settled, if set, is told the numbers of the messages that were acknowledged or written to a plain peer, ends included, with no lock held.
 	Settled func(lo, hi uint64)
 	// Progress, if set, is told with no lock held how many messages were settled by being written.
@@ -188,7 +191,9 @@ func (o *Out) Ack(a zmtp.Ack) (acked, stale int, err error) {
 		}
 	}
 	k.advance()
-	acked = before - k.msgs
+	if acked = before - k.msgs; k.Acked != nil {
+		k.Acked.Add(uint64(acked))
+	}
 	o.reportLocked()
 	return acked, stale, nil
 }

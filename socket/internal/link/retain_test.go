@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -103,6 +104,7 @@ type world struct {
 	open   map[uint64]Delivery // by number: on the link and not settled
 	back   []Delivery
 	told   map[uint64]bool // settled, as the link said
+	acked  atomic.Uint64
 	want   map[uint64]bool // settled, as we said
 	tags   map[uint64]bool // settled on this connection
 	next   uint64
@@ -144,11 +146,12 @@ func (w *world) connect(whole bool) {
 		w.s.room = w.r.IntN(1 << w.r.IntN(22))
 	}
 	w.tags = map[uint64]bool{}
-	w.q.Retain(Retention{Stream: [16]byte{7}, Settled: func(lo, hi uint64) {
+	w.q.Retain(Retention{Stream: [16]byte{7}, Acked: &w.acked, Settled: func(lo, hi uint64) {
 		for ; lo <= hi; lo++ {
 			assert.False(w.t, w.told[lo], "settled twice: %d", lo)
 			w.told[lo] = true
 		}
+		assert.LessOrEqual(w.t, uint64(len(w.told)), w.acked.Load(), "counted before it is told")
 	}})
 	w.q.attach(w.s)
 	w.q.Grant(w.credit, 3<<20)
