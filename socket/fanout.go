@@ -259,8 +259,7 @@ func (p *pipe) queueBeside(frames [][]byte, size int) (took, flush bool) {
 // roomFor reports whether p has room for a message, which is queued next; if not, room will be called. The queue is asked once for many messages, as
 // nobody fills it without fanout.mu, which is held.
 func (p *pipe) roomFor(size int) bool {
-	if p.freeMsgs == 0 || p.freeBytes < size || p.recount.Load() {
-		p.recount.Store(false)
+	if p.freeMsgs == 0 || p.freeBytes < size {
 		if p.freeMsgs, p.freeBytes = p.out.Vacant(size); p.freeMsgs == 0 {
 			return false
 		}
@@ -268,6 +267,14 @@ func (p *pipe) roomFor(size int) bool {
 	p.freeMsgs--
 	p.freeBytes -= size
 	return true
+}
+
+// mark changes the high-water mark of p, between messages: one that has been found to have room is queued before.
+func (f *fanout) mark(p *pipe, messages int) (owed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.freeMsgs = 0
+	return p.out.SetHWM(messages)
 }
 
 // distribute queues the message at every matched subscriber and returns those to be written to by the caller.

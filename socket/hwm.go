@@ -21,8 +21,15 @@ func (c *core) SetSendHWM(messages int) error {
 		c.sure.setMark(messages)
 	}
 	for _, p := range pipes {
-		p.out.SetHWM(messages)
-		p.recount.Store(true)
+		mark := p.out.SetHWM
+		if f, ok := c.pat.(interface {
+			mark(p *pipe, messages int) bool
+		}); ok {
+			mark = func(messages int) bool { return f.mark(p, messages) }
+		}
+		if mark(messages) {
+			p.out.Room()
+		}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package socket_test
 
 import (
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -42,6 +44,58 @@ func TestSetSendHWM(t *testing.T) {
 	for range 9 {
 		recv(t, pull)
 	}
+}
+
+// TestSetSendHWM_Block: a publisher that waits for its subscribers drops nothing while the mark goes up and down.
+func TestSetSendHWM_Block(t *testing.T) {
+	t.Parallel()
+	const messages = 10_000
+	pub := socket.NewPub(socket.WithDropPolicy(socket.Block))
+	endpoint := bind(t, pub, "tcp://127.0.0.1:0")
+	var subs []*socket.Sub
+	for range 2 {
+		sub := socket.NewSub()
+		closing(t, sub)
+		require.NoError(t, sub.Subscribe(""))
+		require.NoError(t, sub.Connect(endpoint))
+		subs = append(subs, sub)
+	}
+	closing(t, pub)
+	require.NoError(t, pub.WaitSubscribers(limit(t), "", len(subs)))
+	go func() {
+		for i := range messages {
+			if pub.Send(limit(t), ordinal(i, 8)) != nil {
+				return
+			}
+		}
+	}()
+	var done, marks sync.WaitGroup
+	over := make(chan struct{})
+	marks.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-over:
+				return
+			default:
+				assert.NoError(t, pub.SetSendHWM(10+i%2*100))
+				runtime.Gosched()
+			}
+		}
+	})
+	for _, sub := range subs {
+		done.Go(func() {
+			for i := range messages {
+				m, err := sub.Recv(limit(t))
+				if !assert.NoError(t, err) || !assert.Equal(t, i, ordinalOf(m)) {
+					return
+				}
+			}
+		})
+	}
+	done.Wait()
+	close(over)
+	marks.Wait()
+	assert.Empty(t, pub.Stats().Dropped)
 }
 
 func TestSetSendHWM_BadInput(t *testing.T) {

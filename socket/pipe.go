@@ -48,7 +48,6 @@ type pipe struct {
 
 	// What out has room for, whatever is written meanwhile: see fanout.roomFor. fanout.mu guards them.
 	freeMsgs, freeBytes int
-	recount             atomic.Bool // the high-water mark has changed
 
 	mu       sync.Mutex // guards the fields below
 	conn     *link.Conn

@@ -14,18 +14,16 @@ func (o *Out) Conflate(shed func(msgs int)) {
 	o.mu.Unlock()
 }
 
-// SetHWM changes the high-water mark in messages of a queue in use. What is queued beyond it stays.
-func (o *Out) SetHWM(messages int) {
+// SetHWM changes the high-water mark in messages of a queue in use. What is queued beyond it stays. owed says that somebody waits for room, and is to look
+// again: the caller is to call Room, with no lock held.
+func (o *Out) SetHWM(messages int) (owed bool) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !o.conflates {
 		o.HWM = messages
 	}
-	refused := o.refused
-	o.refused = false // whoever waits for room looks again
-	o.mu.Unlock()
-	if refused {
-		o.Room()
-	}
+	owed, o.refused = o.refused, false
+	return owed
 }
 
 // shedLocked drops the oldest messages that wait, where Shed says so, until one of size bytes has its place behind the rest. What is
