@@ -60,8 +60,10 @@ func TestAttack28_ZAPHandler(t *testing.T) {
 	auth := socket.WithAuthenticator(socket.ZAP{Domain: "siege", Endpoint: at})
 	assault(t, nil, func(g *siege) {
 		g.atOnce(socket.RefusedUndecided, 9, func(b *besieged) func() { return crowd(b, 3, "nothing", "another", "long") })
-		g.atOnce(socket.RefusedDeferred, 10, func(b *besieged) func() { return crowd(b, 10, "later") })
 	}, socket.WithPlainServer(), auth, socket.WithAuthTimeout(time.Second))
+	assault(t, nil, func(g *siege) {
+		g.atOnce(socket.RefusedDeferred, 10, func(b *besieged) func() { return crowd(b, 10, "later") })
+	}, socket.WithPlainServer(), auth, socket.WithAuthTimeout(20*time.Second), socket.WithHandshakeTimeout(30*time.Second))
 }
 
 // Those whose certificate is expired, of another authority or missing, who ask for a name of 10 KiB, speak an old TLS or none at all, are not let in.
