@@ -46,7 +46,12 @@ func inLine(line *Line, conn interface {
 	return q
 }
 
-func (q *queue) send(text string) { q.Append(nil, [][]byte{[]byte(text)}, len(text)) }
+// send queues a message, and writes it if it is to.
+func (q *queue) send(text string) {
+	if _, flush := q.Append(nil, [][]byte{[]byte(text)}, len(text)); flush {
+		q.Flush()
+	}
+}
 
 // While one queue is written, messages gather in those in line, and each of them takes one write. Short lines are written by their own pumps.
 func TestLine_GathersMessages(t *testing.T) {

@@ -63,12 +63,19 @@ func (s *sink) Close() error { return nil }
 // queue is an Out with its pump running on a connection.
 type queue struct {
 	Out
-	pumped chan struct{}
+	pumped  chan struct{}
+	drained chan struct{} // a signal
 }
 
 func newQueue() *queue {
-	q := &queue{}
-	q.Room, q.Drained = func() {}, func() {}
+	q := &queue{drained: make(chan struct{}, 1)}
+	q.Room = func() {}
+	q.Drained = func() {
+		select {
+		case q.drained <- struct{}{}:
+		default:
+		}
+	}
 	return q
 }
 
@@ -108,20 +115,8 @@ func (giver) ReadBody(int, bool) ([]byte, error) { return nil, transport.ErrWoul
 
 // empty waits until everything is written.
 func (q *queue) empty() {
-	for {
-		done := make(chan struct{}, 1)
-		q.mu.Lock()
-		q.Drained = func() {
-			select {
-			case done <- struct{}{}:
-			default:
-			}
-		}
-		q.mu.Unlock()
-		if q.Watch() {
-			return
-		}
-		<-done
+	for !q.Watch() {
+		<-q.drained
 	}
 }
 
