@@ -39,7 +39,7 @@ package socket
 //
 // Send picks a peer under the lock of the type's sending half (balancer, fanout, the table of Router or of numbered) and encodes the
 // frames into that peer's queue (link.Out), which counts messages and bytes against the high-water marks. The bytes are written by
-// the caller itself when the peer spoke last and gets one answer at a time, or a chunk is full, else by the connection's write pump, or, where there are many, by one that
+// the caller itself when the peer spoke last and gets one answer at a time, messages go out one now and then, or a chunk is full, else by the connection's write pump, or, where there are many, by one that
 // writes for all who are in line (link.Line).
 //
 // With a spool Send ends at the log. The courier reads it there and queues messages at the peers, one by one, as they have room; what they have settled

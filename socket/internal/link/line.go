@@ -17,6 +17,7 @@ type Line struct {
 	From   int // how many connections make a line: those of fewer are written by their own pumps
 
 	members atomic.Int32 // queues with a connection
+	calm    calm         // of all queues, in line or not
 
 	mu         sync.Mutex // guards the fields below; nothing else is taken under it
 	held       int

@@ -58,6 +58,7 @@ type Out struct {
 	total     uint64 // messages ever queued
 	totalB    uint64
 	turn      uint64 // the total before the first answer to what the peer said last
+	lonely    uint64 // the total with the last message that calmLocked was asked about
 	landed    uint64 // messages written to this connection
 	cuts      int    // connections in a row that ended within the first message
 	writing   bool   // the baton: somebody writes
@@ -280,7 +281,7 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 		return false
 	}
 	if o.conn.try != nil && len(o.flight) == 0 {
-		if soon && o.msgs == 1 {
+		if o.msgs == 1 && (soon || o.asleep && o.calmLocked()) {
 			return true
 		}
 		if o.bytes >= flushBytes || o.HWM > 0 && o.msgs >= o.HWM || o.kept != nil && o.fullLocked(0) {
@@ -290,16 +291,6 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 	}
 	o.wakeLocked()
 	return false
-}
-
-// answersLocked notes that the message just queued is the first since the peer spoke. It reports whether to write it at once: if one was enough the last time. Several in a row the pump
-// writes together, which takes half of what it takes to write the first by itself.
-func (o *Out) answersLocked() (soon bool) {
-	o.spoke.Store(false)
-	before := o.total - 1
-	soon = before-o.turn <= 1
-	o.turn = before
-	return soon
 }
 
 func (o *Out) wakeLocked() {
