@@ -24,9 +24,18 @@ type Stencil struct {
 
 // Head is what an envelope has of its own beside what a Stencil knows and the body.
 type Head struct {
-	id, correlation, causation ID
-	stamp                      uint64 // that of the timestamp
+	Mark
+	Links
 }
+
+// Mark is the ID of an envelope and its time.
+type Mark struct {
+	id    ID
+	stamp uint64 // that of the timestamp
+}
+
+// Links are the other IDs of an envelope. The zero Links are those of one that begins a conversation.
+type Links struct{ correlation, causation ID }
 
 // NewStencil returns the Stencil of envelopes with the SchemaVersion, Type, Source and Headers of e, and with bodies that c writes, mostly of values of type t or
 // pointers to them, which may be nil. The errors are those of Envelope.Append.
@@ -45,7 +54,7 @@ func newStencil(e *Envelope, c Codec, t reflect.Type) (Stencil, error) {
 	}
 	s := Stencil{middle: string(e.appendMiddle(nil)), codec: c, bound: bind(c, t), bursts: new(bursts)}
 	s.like = Envelope{SchemaVersion: e.SchemaVersion, Type: e.Type, Source: e.Source, Codec: e.Codec, Headers: slices.Clone(e.Headers)}
-	s.first = string(s.appendStart(nil, &Head{id: ID{1}})) // any but zero, which is shorter
+	s.first = string(s.appendStart(nil, &Head{Mark: Mark{id: ID{1}}})) // any but zero, which is shorter
 	return s, nil
 }
 
@@ -99,7 +108,7 @@ func (s *Stencil) begin(dst []byte, correlation, causation ID) []byte {
 		return s.beginFirst(dst)
 	}
 	stamp, timestamp := s.bursts.draw()
-	head := Head{makeID(stamp, rand.Uint64()), correlation, causation, timestamp}
+	head := Head{Mark{makeID(stamp, rand.Uint64()), timestamp}, Links{correlation, causation}}
 	return s.appendStart(slices.Grow(dst, maxBefore+len(s.middle)), &head)
 }
 

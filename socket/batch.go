@@ -10,16 +10,19 @@ import (
 )
 
 // Batch is messages that arrived together, to be handled one after the other: see Pull.RecvBatch. The zero Batch is empty. It is for
-// one goroutine at a time.
+// one goroutine at a time, but that another may call Len and Return while one calls Next.
 type Batch struct {
 	r    *receiver
 	p    *pipe
-	rest arrival   // what Next has not returned
+	came arrival
+	left atomic.Int64 // how many of these Next has not returned; less than 0 once it has found none
+
+	rest link.Batch // what Next has not returned, of what came; this and the following are its own
+	from *origin
 	slab link.Slab // for messages of several frames
 	one  [1][]byte // for all others
 
-	msgs, bytes, held int          // that the inbox is charged with for it
-	lent              atomic.Int64 // what Next has returned of that: bytes, and lentMessage for each message
+	msgs, bytes, held int // that the inbox is charged with for it
 }
 
 // RecvBatch is Recv for several messages: it fills b, of which what is left goes back first as with Return, with those of one peer that one read brought. Who handles
@@ -35,7 +38,7 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 	if cfg := &r.c.cfg; cfg.ack || cfg.conflate || r.once != nil {
 		return &Error{Op: "recv", Err: fmt.Errorf("%w: no batches with WithAck, WithWindow or WithConflate: want Recv", ErrOption)}
 	}
-	if b.r != r || b.rest.batch.Msgs > 0 {
+	if b.r != r || b.Len() > 0 {
 		b.Return()
 	}
 	many := b.msgs >= readAheadFrom
@@ -85,27 +88,25 @@ func (r *receiver) readAhead() bool {
 // Next returns the next message, and false when none is left. The frames belong to the caller, as those of Recv do; the slice Frames itself is b's again when
 // Next is called.
 func (b *Batch) Next() (Msg, bool) {
-	if b.rest.batch.Msgs == 0 {
+	if b.left.Add(-1) < 0 {
 		return Msg{}, false
 	}
-	if b.rest.batch.NextSole(&b.one[0]) {
-		b.lent.Add(lentMessage + int64(len(b.one[0])))
-		return Msg{Frames: b.one[:], from: b.rest.from}, true
+	if b.rest.NextSole(&b.one[0]) {
+		return Msg{Frames: b.one[:], from: b.from}, true
 	}
-	frames, size := b.rest.batch.Next(&b.slab, 0)
-	b.lent.Add(lentMessage + int64(size))
-	return Msg{Frames: frames, from: b.rest.from}, true
+	frames, _ := b.rest.Next(&b.slab, 0)
+	return Msg{Frames: frames, from: b.from}, true
 }
 
-// lentMessage is a message in Batch.lent, beside the bytes of all.
-const lentMessage = 1 << 40
+// Len returns how many messages Next has not returned.
+func (b *Batch) Len() int { return int(max(b.left.Load(), 0)) }
 
 // lentLocked returns what Next has returned of batches that the inbox of p, or with nil any, is still charged with. r.mu is held.
 func (r *receiver) lentLocked(p *pipe) (msgs, bytes int) {
 	for _, b := range r.batches {
 		if p == nil || b.p == p {
-			lent := b.lent.Load()
-			msgs, bytes = msgs+int(lent/lentMessage), bytes+int(lent%lentMessage)
+			lent, all := b.msgs-b.Len(), b.came.batch
+			msgs, bytes = msgs+lent, bytes+all.Skip(lent)
 		}
 	}
 	return msgs, bytes
@@ -123,27 +124,41 @@ func (r *receiver) chargedLocked(p *pipe) (bytes int) {
 
 // Release gives the memory of all messages that Next has returned since b was filled back, as Msg.Release does for one: none of them, nor any of their frames, may be
 // used afterwards. It does nothing while some are left, or when they were given back by Return.
-func (b *Batch) Release() { b.rest.batch.Release() }
+func (b *Batch) Release() { b.rest.Release() }
 
-// Return gives the messages that are left back to the socket: they are the next that is received of their peer, even if the socket was closed. It
-// does nothing if there are none.
-func (b *Batch) Return() {
+// Return gives the messages that are left back to the socket, and says how many: they are the next that is received of their peer, even if the socket was closed.
+func (b *Batch) Return() (n int) {
 	r, p := b.r, b.p
 	if r == nil {
-		return
+		return 0
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if b.rest.batch.Msgs > 0 {
-		left, bytes := b.rest, b.rest.batch.Left()
+	if n = b.take(); n > 0 {
+		left := b.came
+		b.bytes, b.msgs = left.batch.Skip(b.msgs-n), b.msgs-n
+		b.held -= left.batch.Held()
 		left.batch.Lease = nil // of what Next has returned, too
-		b.msgs, b.bytes, b.held = b.msgs-left.batch.Msgs, b.bytes-bytes, b.held-left.batch.Held()
 		left.held -= b.held
 		p.inbox = slices.Insert(p.inbox, p.next, left)
 		r.enterLocked(p)
 		r.wait.wake()
 	}
 	b.settleLocked()
+	return n
+}
+
+// take has Next find none any more, and returns how many it would have.
+func (b *Batch) take() int {
+	for {
+		n := b.left.Load()
+		if n <= 0 {
+			return 0
+		}
+		if b.left.CompareAndSwap(n, 0) {
+			return int(n)
+		}
+	}
 }
 
 // takeLocked fills b with the batch of the peer whose turn it is.
@@ -156,9 +171,11 @@ func (r *receiver) takeLocked(b *Batch) bool {
 		}
 		p = next
 	}
-	b.r, b.p, b.rest = r, p, p.inbox[p.next]
-	b.rest.batch.Unshare()
-	b.msgs, b.bytes, b.held = b.rest.batch.Msgs, b.rest.batch.Left(), b.rest.held
+	b.r, b.p, b.came = r, p, p.inbox[p.next]
+	b.came.batch.Unshare()
+	b.rest, b.from = b.came.batch, b.came.from
+	b.msgs, b.bytes, b.held = b.rest.Msgs, b.rest.Left(), b.came.held
+	b.left.Store(int64(b.msgs))
 	charged := p.inBytes
 	r.used(p)
 	p.inBytes, p.inHeld = charged, p.inHeld+b.held
@@ -181,8 +198,7 @@ func (b *Batch) settleLocked() {
 	r.msgs += uint64(b.msgs)
 	r.bytes += uint64(b.bytes)
 	r.batches = slices.DeleteFunc(r.batches, func(other *Batch) bool { return other == b })
-	b.lent.Store(0)
-	b.r, b.p, b.rest = nil, nil, arrival{}
+	b.r, b.p, b.came = nil, nil, arrival{}
 	if p.paused.Load() && r.low(p) {
 		p.paused.Store(false)
 		p.kick()

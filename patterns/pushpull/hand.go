@@ -16,7 +16,6 @@ type hand[T any] struct {
 	handler func(ctx context.Context, v T) error
 	value   T
 	decoder *codec.Decoder[T]
-	scopes  intake.KnownScopes
 	known   []*intake.Known // of messages whose type and codec suit
 	unknown int             // messages that none of these knew
 }
@@ -34,17 +33,18 @@ func newHand[T any](w *Worker[T], handler func(ctx context.Context, v T) error) 
 }
 
 // handle is an intake.Handler. Nothing refers to a message that it knew and that was handled well, but for a value with many bytes.
-func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
+func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (well, over bool) {
 	err := soleFrame(m)
 	if err == nil {
-		frame, scope := m.Frames[0], h.scopes.Next()
+		var head codec.Head
+		frame := m.Frames[0]
 		for _, k := range h.known {
-			if body, ok := k.Read(frame, &scope.Head); ok {
-				scope.Known = k
-				h.scopes.Use()
+			if body, ok := k.Read(frame, &head); ok {
+				scope := k.Scope(&head)
 				var v T
 				if shares, ok := h.decoder.Value(body, &v); ok {
-					return h.finish(scope, m, v, nil) && !shares
+					well, over = h.finish(scope, m, v, nil)
+					return well, over && !shares
 				}
 				err = wire.UnmarshalBy(h.decoder, body, &h.value)
 				v, h.value = h.value, *new(T)
@@ -59,8 +59,8 @@ func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (over bool) {
 	}
 	v := h.value
 	h.value = *new(T)
-	h.finish(ctx, m, v, err)
-	return false
+	well, _ = h.finish(ctx, m, v, err)
+	return well, false
 }
 
 // read reads a message that it did not know into h.value.
@@ -81,7 +81,7 @@ func (h *hand[T]) learn(ctx context.Context, e *codec.Envelope, frame []byte) {
 	if _, ok := stencil.Read(frame, new(codec.Head)); err != nil || !ok { // of another form
 		return
 	}
-	k := &intake.Known{Context: ctx, Stencil: stencil}
+	k := intake.NewKnown(ctx, stencil)
 	if len(h.known) < maxKnown {
 		h.known = append(h.known, k)
 	} else {
@@ -89,19 +89,19 @@ func (h *hand[T]) learn(ctx context.Context, e *codec.Envelope, frame []byte) {
 	}
 }
 
-// finish has the handler called, unless err says that there is no value for it, and reports whether all went well.
-func (h *hand[T]) finish(ctx context.Context, m socket.Msg, v T, err error) (well bool) {
+// finish has the handler called, unless err says that there is no value for it. It reports whether that is to be counted as handled, and whether all went well.
+func (h *hand[T]) finish(ctx context.Context, m socket.Msg, v T, err error) (well, over bool) {
 	if err != nil {
 		h.w.loop.Refuse(ctx, m, envelopeOf(m.Frames), err)
 	} else if err = h.attempt(ctx, v); err != nil {
 		h.w.loop.Settle(ctx, m, envelopeOf(m.Frames), err)
+	} else if !m.NeedsAck() {
+		return true, true
 	} else {
-		h.w.loop.Settle(ctx, m, nil, nil)
+		h.w.loop.Settle(ctx, m, nil, nil) // before the sender knows
 	}
-	if m.NeedsAck() {
-		h.w.loop.Answer(m, err)
-	}
-	return err == nil
+	h.w.loop.Answer(m, err)
+	return false, err == nil
 }
 
 func (h *hand[T]) attempt(ctx context.Context, v T) (err error) {

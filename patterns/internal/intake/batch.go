@@ -20,10 +20,11 @@ type batched struct {
 
 	mu     sync.Mutex // guards the fields below, but for batch while it is filled
 	batch  socket.Batch
+	began  int  // how many messages the batch had that it has, or a handler had
+	known  int  // how many of those that a handler had are counted
 	kept   bool // something refers to messages of the batch; it is the handling goroutine's
 	owned  bool // somebody is in receiveBatches
 	filled bool
-	busy   bool // a handler has a message of the batch
 	shared bool // there are several goroutines
 	over   bool // what is left is given up
 }
@@ -40,13 +41,15 @@ func (l *Loop) receiveBatches(receiving context.Context, r *run, handle Handler,
 	defer b.leave(l)
 	l.handleHeld(receiving, r, handle)
 	for receiving.Err() == nil && r.intake.Err() == nil {
-		if m, ok := b.next(); ok {
-			if !handle(r.work, m) {
-				b.kept = true
+		if m, ok := b.batch.Next(); ok {
+			well, over := handle(r.work, m)
+			if !well {
+				b.pass(l)
 			}
+			b.kept = b.kept || !over
 			continue
 		}
-		again, err := b.fill(receiving)
+		again, err := b.fill(receiving, l)
 		switch {
 		case !again:
 			return l.receive(receiving, r, handle, ready)
@@ -68,20 +71,34 @@ func (b *batched) claim() bool {
 	return true
 }
 
-// next returns the next message of the batch. The one before it is done with.
-func (b *batched) next() (m socket.Msg, ok bool) {
-	b.mu.Lock()
-	if b.filled {
-		m, ok = b.batch.Next()
+// takenLocked returns how many messages of the batch a handler has, or had.
+func (b *batched) takenLocked() int {
+	if !b.filled {
+		return 0
 	}
-	b.busy = ok
-	b.mu.Unlock()
-	return m, ok
+	return b.began - b.batch.Len()
+}
+
+// pass says that the message in hand is not one that was handled well: that is counted elsewhere.
+func (b *batched) pass(l *Loop) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.takenLocked()
+	l.handled.Add(uint64(taken - 1 - b.known))
+	b.known = taken
+}
+
+// settleLocked counts what was handled of the batch, of which nothing is in hand any more.
+func (b *batched) settleLocked(l *Loop) {
+	taken := b.takenLocked()
+	l.handled.Add(uint64(taken - b.known))
+	b.began, b.known = b.began-taken, 0
 }
 
 // fill receives a batch. It reports false if messages are to be received one by one.
-func (b *batched) fill(ctx context.Context) (ok bool, err error) {
+func (b *batched) fill(ctx context.Context, l *Loop) (ok bool, err error) {
 	b.mu.Lock()
+	b.settleLocked(l)
 	b.filled = false
 	shared := b.shared
 	b.mu.Unlock()
@@ -95,9 +112,9 @@ func (b *batched) fill(ctx context.Context) (ok bool, err error) {
 	err = b.sock.RecvBatch(ctx, &b.batch)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.filled = true
+	b.filled, b.began = true, b.batch.Len()
 	if b.shared {
-		b.batch.Return()
+		b.returnLocked()
 	}
 	return !errors.Is(err, socket.ErrOption), err
 }
@@ -106,16 +123,21 @@ func (b *batched) fill(ctx context.Context) (ok bool, err error) {
 func (b *batched) leave(l *Loop) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.owned, b.busy = false, false
+	b.settleLocked(l)
+	b.owned = false
 	switch {
 	case b.over:
 		for _, ok := b.batch.Next(); ok; _, ok = b.batch.Next() {
 			l.unhandled.Add(1)
 		}
+		b.began = 0
 	case l.taking.Err() == nil: // else it is up to discard
-		b.batch.Return()
+		b.returnLocked()
 	}
 }
+
+// returnLocked gives the socket back what nobody has had.
+func (b *batched) returnLocked() { b.began -= b.batch.Return() }
 
 // share says whether several goroutines handle messages.
 func (b *batched) share(shared bool) {
@@ -136,19 +158,18 @@ func (b *batched) giveBack(note func()) {
 	defer b.mu.Unlock()
 	note()
 	if b.filled {
-		b.batch.Return()
+		b.returnLocked()
 	}
 }
 
-// inHand returns how many messages of the batch a handler has.
-func (b *batched) inHand() int64 {
+// counts returns how many messages of the batch a handler has, and how many were handled that l.handled is without.
+func (b *batched) counts() (inHand, handled int) {
 	if b == nil {
-		return 0
+		return 0, 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.busy {
-		return 1
-	}
-	return 0
+	taken := b.takenLocked()
+	inHand = min(taken, 1)
+	return inHand, max(taken-inHand-b.known, 0)
 }

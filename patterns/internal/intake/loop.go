@@ -24,8 +24,9 @@ type Socket interface {
 	Close() error
 }
 
-// Handler handles one message, all that it gets in the same ctx. It returns when that is done, and reports whether nothing refers to the message's frames any more.
-type Handler func(ctx context.Context, m socket.Msg) (over bool)
+// Handler handles one message, all that it gets in the same ctx. It returns when that is done. It reports whether the Loop is to count the message as handled,
+// which else the Handler sees to, and whether nothing refers to its frames any more.
+type Handler func(ctx context.Context, m socket.Msg) (well, over bool)
 
 // Loop runs handlers. Make one with New.
 type Loop struct {
@@ -55,7 +56,7 @@ type Loop struct {
 // Alike returns what hires a Handler that is the same for all, and after which messages may be referred to for ever.
 func Alike(h func(ctx context.Context, m socket.Msg)) (hire func() Handler) {
 	return func() Handler {
-		return func(ctx context.Context, m socket.Msg) bool { h(ctx, m); return false }
+		return func(ctx context.Context, m socket.Msg) (well, over bool) { h(ctx, m); return false, false }
 	}
 }
 
@@ -182,11 +183,16 @@ func (l *Loop) handleHeld(receiving context.Context, r *run, handle Handler) {
 
 func (l *Loop) handle(r *run, m socket.Msg, handle Handler) {
 	l.inHand.Add(1)
-	switch {
-	case l.lease > 0 && m.NeedsAck():
+	if l.lease > 0 && m.NeedsAck() {
 		l.handleLeased(r.work, m, handle)
-	case handle(r.work, m):
-		m.Release()
+	} else {
+		well, over := handle(r.work, m)
+		if well {
+			l.handled.Add(1)
+		}
+		if over {
+			m.Release()
+		}
 	}
 	l.inHand.Add(-1)
 }
@@ -276,7 +282,8 @@ func (l *Loop) finish(ctx context.Context) error {
 		cause = ctx.Err()
 	}
 	l.stop()
-	busy := l.inHand.Load() + l.batched.inHand()
+	inHand, _ := l.batched.counts()
+	busy := l.inHand.Load() + int64(inHand)
 	l.abandon()
 	left := l.discard()
 	switch {
@@ -349,13 +356,14 @@ func (l *Loop) Report(ctx context.Context, op string, m socket.Msg, e *codec.Env
 
 // Counts returns the counters.
 func (l *Loop) Counts() patterns.Counts {
+	inHand, handled := l.batched.counts()
 	return patterns.Counts{
-		Handled:    l.handled.Load(),
+		Handled:    l.handled.Load() + uint64(handled),
 		Failed:     l.failed.Load(),
 		Malformed:  l.malformed.Load(),
 		Expired:    l.expired.Load(),
 		Unhandled:  l.unhandled.Load(),
 		Unanswered: l.unanswered.Load(),
-		InHand:     l.inHand.Load() + l.batched.inHand(),
+		InHand:     l.inHand.Load() + int64(inHand),
 	}
 }

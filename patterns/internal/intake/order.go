@@ -56,7 +56,8 @@ func (o *Order) Run(ctx context.Context, n int, steps Steps) error {
 	for range n {
 		handlers.Go(func() { o.serve(r, steps) }) // ended by r.intake, Shutdown or Close; awaited below
 	}
-	err := o.l.take(r, func(_ context.Context, m socket.Msg) bool { o.lay(r, m, steps); return false }, o.vacant, o.l.receive)
+	lay := Alike(func(_ context.Context, m socket.Msg) { o.lay(r, m, steps) })()
+	err := o.l.take(r, lay, o.vacant, o.l.receive)
 	switch {
 	case err != nil:
 		r.stop()

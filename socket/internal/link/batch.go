@@ -110,11 +110,20 @@ func (b *Batch) Left() (bytes int) {
 	if b.data == nil || b.pos == 0 {
 		return b.Bytes
 	}
-	rest := b.data[b.pos:]
-	for range b.Msgs {
-		_, size, end := firstMessage(rest)
+	rest := *b
+	return rest.Skip(rest.Msgs)
+}
+
+// Skip takes n messages out of the batch, as Next does, and returns the size of their bodies.
+func (b *Batch) Skip(n int) (bytes int) {
+	b.Msgs -= n
+	if b.data == nil {
+		return n * b.Bytes
+	}
+	for range n {
+		_, size, end := firstMessage(b.data[b.pos:])
 		bytes += size
-		rest = rest[end:]
+		b.pos += end
 	}
 	return bytes
 }
