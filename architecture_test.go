@@ -18,11 +18,12 @@ const modulePath = "github.com/meshmq/meshmq"
 
 // layers lists the top-level folders and which others each may import. Imports go down only.
 var layers = map[string][]string{
+	"internal":  {},
 	"transport": {},
 	"codec":     {},
 	"discovery": {},
-	"socket":    {"transport"},
-	"patterns":  {"socket", "transport", "codec"},
+	"socket":    {"transport", "internal"},
+	"patterns":  {"socket", "transport", "codec", "internal"},
 	"examples":  {"patterns", "socket", "transport", "codec", "discovery"},
 	"cmd":       {"patterns", "socket", "transport", "codec", "discovery", "examples"},
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
+	"github.com/meshmq/meshmq/internal/inplace"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/internal/conf"
 	"github.com/meshmq/meshmq/patterns/internal/wire"
@@ -25,9 +27,10 @@ type Producer[T any] struct {
 	line     wire.Line
 	typeName string
 	stencil  codec.Stencil
-	boxes    sync.Pool   // of *box[T]
-	large    atomic.Bool // the last message was, so that the next may be
-	log      *spool.Log  // nil without WithSpool
+	queue    inplace.Lender // nil where the values are not of a kind that can be written there
+	boxes    sync.Pool      // of *box[T]
+	last     atomic.Int32   // the length of the last message, or one like it: the next may be as long
+	log      *spool.Log     // nil without WithSpool
 	delay    *delay
 	err      error // what the options did wrong
 }
@@ -56,6 +59,9 @@ func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
 	p.Push = socket.NewPush(pushing(&c, p.log)...)
 	p.sealer = wire.NewSealer(patterns.Work, c)
 	p.stencil = p.sealer.Stencil(p.typeName, nil, reflect.TypeFor[T]())
+	if _, ok := codec.AppendValue(&p.stencil, nil, nil, new(T)); ok {
+		p.queue = inplace.Of(p.Push)
+	}
 	p.delay = newDelay(p.Push, c.OnError)
 	if p.log != nil {
 		p.err = p.delay.keep(c.Spool)
@@ -114,8 +120,8 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	if p.err != nil {
 		return fmt.Errorf("send: %w", p.err)
 	}
-	if len(opts) == 0 && p.sealer.Plain() && !p.large.Load() {
-		if sent, err := p.sendSmall(ctx, v); sent {
+	if last := p.last.Load(); last <= small && p.queue != nil && len(opts) == 0 {
+		if sent, err := p.sendSmall(ctx, v, last <= inRow); sent {
 			return err
 		}
 	}
@@ -129,20 +135,51 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	return err
 }
 
-// small is how long the frame of a message may be that is made on the stack: an envelope and 200 bytes.
-const small = 288
+const (
+	// inRow is how long a message may be that is made in the queue: as long as those that may follow each other there.
+	inRow = math.MaxUint8
+	// small is how long one may be that is made on the stack: an envelope and 200 bytes.
+	small = 288
+)
 
-// sendSmall sends a message without options, if its value is of a kind that need not be on the heap for that.
-func (p *Producer[T]) sendSmall(ctx context.Context, v T) (sent bool, err error) {
-	var room [small]byte
-	frame, ok := wire.FrameOf(ctx, room[:0], &p.stencil, &v)
+// sendSmall sends a message without options, if there is nothing to say about it that the Stencil does not.
+func (p *Producer[T]) sendSmall(ctx context.Context, v T, inRow bool) (sent bool, err error) {
+	parent, ok := wire.Parent(ctx)
 	if !ok {
 		return false, nil
 	}
-	if len(frame) > small {
-		p.large.Store(true)
+	if inRow {
+		if room, to := p.queue.Lend(); room != nil {
+			frame, ok := codec.AppendValue(&p.stencil, room[:0], parent, &v)
+			if ok && len(frame) <= len(room) {
+				to.Fill(len(frame))
+				return true, nil
+			}
+			if to.Fill(-1); !ok {
+				return false, nil
+			}
+			return true, p.sendFrame(ctx, frame)
+		}
 	}
-	return true, p.Push.Send(ctx, frame)
+	return p.sendStacked(ctx, parent, v)
+}
+
+// sendStacked is sendSmall where the queue lends no room.
+func (p *Producer[T]) sendStacked(ctx context.Context, parent *codec.Envelope, v T) (sent bool, err error) {
+	var room [small]byte
+	frame, ok := codec.AppendValue(&p.stencil, room[:0], parent, &v)
+	if !ok {
+		return false, nil
+	}
+	return true, p.sendFrame(ctx, frame)
+}
+
+// sendFrame sends a message, and notes what the next may be like.
+func (p *Producer[T]) sendFrame(ctx context.Context, frame []byte) error {
+	if last := p.last.Load(); (last > inRow) != (len(frame) > inRow) || (last > small) != (len(frame) > small) {
+		p.last.Store(int32(min(len(frame), small+1)))
+	}
+	return p.Push.Send(ctx, frame)
 }
 
 func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendOption) error {
@@ -153,10 +190,7 @@ func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendO
 	if err != nil {
 		return err
 	}
-	if len(frame) <= small && p.large.Load() {
-		p.large.Store(false)
-	}
-	return p.Push.Send(ctx, frame)
+	return p.sendFrame(ctx, frame)
 }
 
 // Delayed returns how many messages wait for their time. WaitAcked does not wait for them.

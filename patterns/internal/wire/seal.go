@@ -115,14 +115,11 @@ func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, t
 	return b.frame, err
 }
 
-// FrameOf is Frame for a value of the Stencil's type, in the memory of dst. It reports false where Frame has to do it. The value and dst
-// may be on the stack.
-func FrameOf[T any](ctx context.Context, dst []byte, stencil *codec.Stencil, v *T) (frame []byte, ok bool) {
-	parent := patterns.FromContext(ctx)
-	if traced(parent) {
-		return dst, false
-	}
-	return codec.AppendValue(stencil, dst, parent, v)
+// Parent returns the envelope of the message that ctx handles, nil for none. It reports false where a Stencil cannot say what a message belongs to that this one causes, but
+// Frame has to do it.
+func Parent(ctx context.Context) (parent *codec.Envelope, ok bool) {
+	parent = patterns.FromContext(ctx)
+	return parent, !traced(parent)
 }
 
 // traced reports whether it takes headers to say what a message that parent causes belongs to.

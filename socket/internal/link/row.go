@@ -64,6 +64,33 @@ func (o *Out) AppendRow(frames [][]byte, size int) bool {
 	return true
 }
 
+// Lend is AppendRow for who makes the message there: it returns the place for one of one frame, nil where there is none. Until Fill nobody else gets at the queue.
+func (o *Out) Lend() []byte {
+	if !o.mu.TryLock() {
+		return nil
+	}
+	r := &o.mu.row
+	room := min(r.longest, len(r.buf)-r.pos-2)
+	if r.left == 0 || room <= 0 || o.spoke.Load() {
+		o.mu.Unlock()
+		return nil
+	}
+	from := r.pos + 2
+	return r.buf[from : from+room : from+room]
+}
+
+// Fill adds the message of size bytes at the start of what Lend has returned, or none if size is less than 0.
+func (o *Out) Fill(size int) {
+	if r := &o.mu.row; size >= 0 {
+		to := r.buf[r.pos:]
+		to[0], to[1] = 0, byte(size)
+		r.left--
+		r.pos += 2 + size
+		r.size += size
+	}
+	o.mu.Unlock()
+}
+
 // beginRowLocked begins a row behind a message of size bytes that was just queued, and that needs no flush, if those like it may be in one. They may have as many bytes as the peer takes, 0 for any number.
 func (o *Out) beginRowLocked(size, takes int) {
 	if size > math.MaxUint8 {

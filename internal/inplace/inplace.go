@@ -1,0 +1,19 @@
+// Package inplace lets package patterns make messages where the queue of a socket has room for them, so that they need no memory in between and no copy. It is no part
+// of the sockets' interface, since whoever has such room keeps all others from the queue.
+package inplace
+
+// Lender has room in a queue.
+type Lender interface {
+	// Lend returns room for a message of one frame, and to whom it goes back: to Fill, at once, with nothing between but writing there. It returns nil where there is no room without
+	// waiting or deciding anything; Send then finds out.
+	Lend() (room []byte, to Filler)
+}
+
+// Filler has lent room.
+type Filler interface {
+	// Fill queues the message of size bytes at the beginning of the room, or none if size is less than 0. It ends the use of the room.
+	Fill(size int)
+}
+
+// Of returns the Lender of a *socket.Push. It is set by package socket.
+var Of func(push any) Lender
