@@ -20,9 +20,10 @@ func ExampleNewStencil() {
 
 	decoder := codec.NewDecoder[order](codec.Msgpack)
 	var got order
-	var head codec.Head
-	if body, known := stencil.Read(data, &head); known {
-		fmt.Println(decoder.Unmarshal(body, &got), got, stencil.Envelope(&head).Source)
+	var mark codec.Mark
+	var links codec.Links
+	if body, known := stencil.Read(data, &mark, &links); known {
+		fmt.Println(decoder.Unmarshal(body, &got), got, stencil.Envelope(&mark, &links).Source)
 	}
 	// Output: <nil> {tea 2} shop
 }

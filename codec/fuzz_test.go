@@ -104,11 +104,12 @@ var plainStencil, _ = StencilOf(&Envelope{})
 // requireStencilAgrees fails where a Stencil takes what Decode did not, or otherwise.
 func requireStencilAgrees(t *testing.T, e *Envelope, data []byte, err error) {
 	t.Helper()
-	var h Head
-	if body, ok := plainStencil.Read(data, &h); ok {
+	var m Mark
+	var l Links
+	if body, ok := plainStencil.Read(data, &m, &l); ok {
 		require.NoError(t, err)
 		require.Equal(t, e.Body, body)
-		requireSameHead(t, e, plainStencil.Envelope(&h))
+		requireSameHead(t, e, plainStencil.Envelope(&m, &l))
 		require.Equal(t, Envelope{ID: e.ID, CorrelationID: e.CorrelationID, CausationID: e.CausationID, Time: e.Time, Body: body, Headers: e.Headers[:0]}, *e)
 	}
 	if err != nil {
@@ -116,9 +117,9 @@ func requireStencilAgrees(t *testing.T, e *Envelope, data []byte, err error) {
 	}
 	own, err := StencilOf(e)
 	require.NoError(t, err, "what Decode accepts has a Stencil")
-	if body, ok := own.Read(data, &h); ok {
+	if body, ok := own.Read(data, &m, &l); ok {
 		require.Equal(t, e.Body, body)
-		requireSameHead(t, e, own.Envelope(&h))
+		requireSameHead(t, e, own.Envelope(&m, &l))
 	}
 }
 

@@ -22,12 +22,6 @@ type Stencil struct {
 	bursts *bursts
 }
 
-// Head is what an envelope has of its own beside what a Stencil knows and the body.
-type Head struct {
-	Mark
-	Links
-}
-
 // Mark is the ID of an envelope and its time.
 type Mark struct {
 	id    ID
@@ -36,6 +30,9 @@ type Mark struct {
 
 // Links are the other IDs of an envelope. The zero Links are those of one that begins a conversation.
 type Links struct{ correlation, causation ID }
+
+// IsZero reports whether l are the zero Links.
+func (l *Links) IsZero() bool { return l.correlation.IsZero() && l.causation.IsZero() }
 
 // NewStencil returns the Stencil of envelopes with the SchemaVersion, Type, Source and Headers of e, and with bodies that c writes, mostly of values of type t or
 // pointers to them, which may be nil. The errors are those of Envelope.Append.
@@ -54,7 +51,7 @@ func newStencil(e *Envelope, c Codec, t reflect.Type) (Stencil, error) {
 	}
 	s := Stencil{middle: string(e.appendMiddle(nil)), codec: c, bound: bind(c, t), bursts: new(bursts)}
 	s.like = Envelope{SchemaVersion: e.SchemaVersion, Type: e.Type, Source: e.Source, Codec: e.Codec, Headers: slices.Clone(e.Headers)}
-	s.first = string(s.appendStart(nil, &Head{Mark: Mark{id: ID{1}}})) // any but zero, which is shorter
+	s.first = string(s.appendStart(nil, &Mark{id: ID{1}}, &Links{})) // any but zero, which is shorter
 	return s, nil
 }
 
@@ -108,8 +105,8 @@ func (s *Stencil) begin(dst []byte, correlation, causation ID) []byte {
 		return s.beginFirst(dst)
 	}
 	stamp, timestamp := s.bursts.draw()
-	head := Head{Mark{makeID(stamp, rand.Uint64()), timestamp}, Links{correlation, causation}}
-	return s.appendStart(slices.Grow(dst, maxBefore+len(s.middle)), &head)
+	mark, links := Mark{makeID(stamp, rand.Uint64()), timestamp}, Links{correlation, causation}
+	return s.appendStart(slices.Grow(dst, maxBefore+len(s.middle)), &mark, &links)
 }
 
 // beginFirst is begin for what begins a conversation, as most messages do. It is written in one piece.
@@ -128,13 +125,13 @@ const (
 	firstTime = firstID + 16 + 1 + 1 + 2
 )
 
-func (s *Stencil) appendStart(out []byte, h *Head) []byte {
+func (s *Stencil) appendStart(out []byte, m *Mark, l *Links) []byte {
 	out = append(out, fixedArray|elemCount, envelopeVersion)
-	out = appendID(out, h.id)
-	out = appendID(out, h.correlation)
-	out = appendID(out, h.causation)
+	out = appendID(out, m.id)
+	out = appendID(out, l.correlation)
+	out = appendID(out, l.causation)
 	out = append(out, codeFixExt8, extTimestamp)
-	out = binary.BigEndian.AppendUint64(out, h.stamp)
+	out = binary.BigEndian.AppendUint64(out, m.stamp)
 	out = append(out, s.middle...)
 	return append(out, codeBin8, 0)
 }
@@ -164,30 +161,30 @@ func closeBin(dst, out []byte, from int) ([]byte, error) {
 	return out, nil
 }
 
-// Read reads an envelope that was written with this Stencil into h, and returns its body, a part of data. It reports false for any other, which may
-// be as good, and for what is no envelope: both are for Decode, and h is then in between.
-func (s *Stencil) Read(data []byte, h *Head) (body []byte, ok bool) {
+// Read reads what an envelope that was written with this Stencil has of its own, and returns its body, a part of data. It reports false for any other, which may
+// be as good, and for what is no envelope: both are for Decode, and m and l are then in between.
+func (s *Stencil) Read(data []byte, m *Mark, l *Links) (body []byte, ok bool) {
 	if len(data) < 2 || data[0] != fixedArray|elemCount || data[1] != envelopeVersion {
 		return nil, false
 	}
-	at := commonID(data, 2, &h.id)
-	at = commonID(data, at, &h.correlation)
-	at = commonID(data, at, &h.causation)
+	at := commonID(data, 2, &m.id)
+	at = commonID(data, at, &l.correlation)
+	at = commonID(data, at, &l.causation)
 	if rest := data[at:]; len(rest) < 10 || rest[0] != codeFixExt8 || rest[1] != extTimestamp {
 		return nil, false
 	}
-	h.stamp = binary.BigEndian.Uint64(data[at+2:])
+	m.stamp = binary.BigEndian.Uint64(data[at+2:])
 	at += 10
 	end := at + len(s.middle)
-	if h.stamp>>timestamp64Secs >= 1e9 || end == at || end > len(data) || string(data[at:end]) != s.middle {
+	if m.stamp>>timestamp64Secs >= 1e9 || end == at || end > len(data) || string(data[at:end]) != s.middle {
 		return nil, false
 	}
 	return lastBin(data, end)
 }
 
 // Envelope returns the envelope that Read has read, without its body. Its Headers are the Stencil's, and not to be changed.
-func (s *Stencil) Envelope(h *Head) *Envelope {
+func (s *Stencil) Envelope(m *Mark, l *Links) *Envelope {
 	e := s.like
-	e.ID, e.CorrelationID, e.CausationID, e.Time = h.id, h.correlation, h.causation, timeOf(h.stamp)
+	e.ID, e.CorrelationID, e.CausationID, e.Time = m.id, l.correlation, l.causation, timeOf(m.stamp)
 	return &e
 }

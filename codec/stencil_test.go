@@ -36,12 +36,13 @@ func TestStencilWritesEnvelopes(t *testing.T) {
 				want := like
 				want.ID, want.CorrelationID, want.CausationID, want.Time, want.Codec, want.Body = e.ID, ID{1}, ID{2}, e.Time, c.Name(), e.Body
 				require.Equal(t, want, e)
-				var h Head
-				body, known := s.Read(data, &h)
+				var m Mark
+				var l Links
+				body, known := s.Read(data, &m, &l)
 				require.True(t, known)
 				require.Equal(t, e.Body, body)
 				want.Body = nil
-				require.Equal(t, &want, s.Envelope(&h))
+				require.Equal(t, &want, s.Envelope(&m, &l))
 				require.Equal(t, len(body), cap(body))
 				var out blob
 				require.NoError(t, c.Unmarshal(body, &out))
@@ -63,10 +64,11 @@ func TestStencilStamps(t *testing.T) {
 		require.NoError(t, into.Decode(data))
 		assert.Zero(t, into.CorrelationID)
 		assert.Zero(t, into.CausationID)
-		var h Head
-		_, known := s.Read(data, &h)
+		var m Mark
+		var l Links
+		_, known := s.Read(data, &m, &l)
 		require.True(t, known)
-		assert.Equal(t, []any{into.ID, into.Time}, []any{s.Envelope(&h).ID, s.Envelope(&h).Time})
+		assert.Equal(t, []any{into.ID, into.Time}, []any{s.Envelope(&m, &l).ID, s.Envelope(&m, &l).Time})
 		assert.WithinDuration(t, time.Now(), into.Time, time.Minute)
 		assert.Equal(t, byte(0x70), into.ID[6]&0xf0)
 	}
@@ -149,19 +151,19 @@ func TestStencilRefuses(t *testing.T) {
 	sound, err := s.Append(nil, ID{1}, ID{2}, &blob{[]byte("data")})
 	require.NoError(t, err)
 	var none Stencil
-	_, known := none.Read(sound, new(Head))
+	_, known := none.Read(sound, new(Mark), new(Links))
 	assert.False(t, known)
 	assert.True(t, none.IsZero())
 	for cut := range sound {
-		_, known := s.Read(sound[:cut:cut], new(Head))
+		_, known := s.Read(sound[:cut:cut], new(Mark), new(Links))
 		assert.False(t, known, "cut to %d bytes", cut)
 	}
-	_, known = s.Read(append(sound[:len(sound):len(sound)], 0), new(Head))
+	_, known = s.Read(append(sound[:len(sound):len(sound)], 0), new(Mark), new(Links))
 	assert.False(t, known, "a byte too many")
 	late := bytes.Clone(sound)
 	at := bytes.Index(late, []byte{codeFixExt8, extTimestamp})
 	copy(late[at+2:], "\xff\xff\xff\xff")
-	_, known = s.Read(late, new(Head))
+	_, known = s.Read(late, new(Mark), new(Links))
 	assert.False(t, known, "more nanoseconds than a second has")
 	for name, e := range map[string]Envelope{"type": {Type: "blot"}, "source": {Type: "blob", Source: "x"}, "codec": {Type: "blob", Codec: "raw"},
 		"schema": {Type: "blob", SchemaVersion: 1}, "headers": {Type: "blob", Headers: []Header{{"k", ""}}}} {
@@ -171,7 +173,7 @@ func TestStencilRefuses(t *testing.T) {
 		e.Time = time.Unix(1, 0)
 		data, err := e.Append(nil)
 		require.NoError(t, err)
-		_, known := s.Read(data, new(Head))
+		_, known := s.Read(data, new(Mark), new(Links))
 		assert.False(t, known, name)
 	}
 }
@@ -247,10 +249,11 @@ func BenchmarkStencil(b *testing.B) {
 		require.Zero(b, testing.AllocsPerRun(100, func() { data, _ = s.Append(data[:0], ID{}, ID{}, in) }))
 	})
 	b.Run("read", func(b *testing.B) {
-		var h Head
+		var m Mark
+		var l Links
 		for b.Loop() {
-			_, _ = s.Read(data, &h)
+			_, _ = s.Read(data, &m, &l)
 		}
-		require.Zero(b, testing.AllocsPerRun(100, func() { _, _ = s.Read(data, &h) }))
+		require.Zero(b, testing.AllocsPerRun(100, func() { _, _ = s.Read(data, &m, &l) }))
 	})
 }

@@ -36,11 +36,9 @@ func newHand[T any](w *Worker[T], handler func(ctx context.Context, v T) error) 
 func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (well, over bool) {
 	err := soleFrame(m)
 	if err == nil {
-		var head codec.Head
 		frame := m.Frames[0]
 		for _, k := range h.known {
-			if body, ok := k.Read(frame, &head); ok {
-				scope := k.Scope(&head)
+			if scope, body, ok := k.Read(frame); ok {
 				var v T
 				if shares, ok := h.decoder.Value(body, &v); ok {
 					well, over = h.finish(scope, m, v, nil)
@@ -78,7 +76,7 @@ func (h *hand[T]) read(ctx context.Context, e *codec.Envelope, frame []byte) err
 // learn has messages like this one known.
 func (h *hand[T]) learn(ctx context.Context, e *codec.Envelope, frame []byte) {
 	stencil, err := codec.StencilOf(e)
-	if _, ok := stencil.Read(frame, new(codec.Head)); err != nil || !ok { // of another form
+	if _, ok := stencil.Read(frame, new(codec.Mark), new(codec.Links)); err != nil || !ok { // of another form
 		return
 	}
 	k := intake.NewKnown(ctx, stencil)

@@ -47,18 +47,22 @@ const slabScopes = 95
 // NewKnown returns a Known for messages like one that the Stencil has read, handled in ctx.
 func NewKnown(ctx context.Context, s codec.Stencil) *Known { return &Known{kind: &kind{ctx, s}} }
 
-// Scope returns the context of the next message.
-func (k *Known) Scope(h *codec.Head) *KnownScope {
+// Read reads a message, and returns its context and its body, if it is one that the Stencil knows.
+func (k *Known) Read(frame []byte) (s *KnownScope, body []byte, ok bool) {
 	if k.slab == nil || k.used == slabScopes {
 		k.slab, k.used = &scopes{kind: k.kind}, 0
 	}
-	s := &k.slab.all[k.used]
-	k.used++
-	s.scopes, s.mark = k.slab, h.Mark
-	if h.Links != (codec.Links{}) {
-		s.more().links = h.Links
+	var links codec.Links
+	s = &k.slab.all[k.used] // where nothing is copied: a copy would have to wait for what was just written
+	if body, ok = k.Stencil.Read(frame, &s.mark, &links); !ok {
+		return nil, nil, false
 	}
-	return s
+	k.used++
+	s.scopes = k.slab
+	if !links.IsZero() {
+		s.more().links = links
+	}
+	return s, body, true
 }
 
 // Value is that of context.Context.
@@ -68,7 +72,7 @@ func (s *KnownScope) Value(key any) any {
 	}
 	more := s.more()
 	if more.envelope.Load() == nil {
-		more.envelope.CompareAndSwap(nil, s.Envelope(&codec.Head{Mark: s.mark, Links: more.links})) // unless another was faster
+		more.envelope.CompareAndSwap(nil, s.Envelope(&s.mark, &more.links)) // unless another was faster
 	}
 	return more.envelope.Load()
 }
