@@ -1,6 +1,10 @@
 package socket
 
-import "github.com/meshmq/meshmq/internal/inplace"
+import (
+	"math"
+
+	"github.com/meshmq/meshmq/internal/inplace"
+)
 
 func init() {
 	inplace.Of = func(push any) inplace.Lender { return (*lender)(&push.(*Push).balancer) }
@@ -12,14 +16,8 @@ type lender balancer
 // Lend is that of inplace.Lender.
 func (l *lender) Lend() (room []byte, to inplace.Filler) {
 	p := l.sole.Load()
-	if p == nil {
+	if most := l.c.cfg.maxMessageSize; p == nil || most > 0 && most < math.MaxUint8 {
 		return nil, nil
 	}
-	if room = p.out.Lend(); room == nil {
-		return nil, nil
-	}
-	if most := l.c.cfg.maxMessageSize; most > 0 && most < len(room) {
-		room = room[:most:most]
-	}
-	return room, &p.out
+	return p.out.Lend(), &p.out
 }

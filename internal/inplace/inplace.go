@@ -1,11 +1,11 @@
 // Package inplace lets package patterns make messages where the queue of a socket has room for them, so that they need no memory in between and no copy. It is no part
-// of the sockets' interface, since whoever has such room keeps all others from the queue.
+// of what sockets offer, since whoever has such room keeps all others from the queue.
 package inplace
 
 // Lender has room in a queue.
 type Lender interface {
-	// Lend returns room for a message of one frame, and to whom it goes back: to Fill, at once, with nothing between but writing there. It returns nil where there is no room without
-	// waiting or deciding anything; Send then finds out.
+	// Lend returns room for a message of one frame and of up to 255 bytes, and to whom it goes back: to Fill, at once, with nothing between but writing there. The room is nil where
+	// a message needs more than that, be it to wait or to decide about something: then it is for Send.
 	Lend() (room []byte, to Filler)
 }
 

@@ -2,6 +2,7 @@ package pushpull_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -85,4 +86,51 @@ func TestWhatIsLeftOfABatch(t *testing.T) {
 	for ; next < n; next++ {
 		assert.Equal(t, next, <-numbers)
 	}
+}
+
+// While messages of one read are handled the counts say of each how it went, as soon as the next one is in hand, and never less than before.
+func TestCountsWithinABatch(t *testing.T) {
+	t.Parallel()
+	const n = 40
+	hook, _ := errorHook()
+	p, w := pair(t, nil, []patterns.Option{hook})
+	for i := range n {
+		require.NoError(t, p.Send(within(t), Order{Number: i}))
+	}
+	arrived(t, w, n)
+	var want patterns.Counts
+	looking, looked := make(chan struct{}), make(chan struct{})
+	go func() { // ended below
+		defer close(looked)
+		for before := w.Counts(); ; {
+			c := w.Counts()
+			assert.GreaterOrEqual(t, c.Handled, before.Handled)
+			before = c
+			select {
+			case <-looking:
+				return
+			default:
+			}
+		}
+	}()
+	done := make(chan struct{})
+	run(t, w, func(_ context.Context, o Order) error {
+		want.InHand = 1
+		assert.Equal(t, want, w.Counts())
+		if o.Number == n-1 {
+			close(done)
+		}
+		if o.Number%3 == 1 {
+			want.Failed++
+			return errors.New("one of three")
+		}
+		want.Handled++
+		return nil
+	})
+	<-done
+	got := settled(t, w, n)
+	close(looking)
+	<-looked
+	want.InHand = 0
+	assert.Equal(t, want, got)
 }

@@ -64,19 +64,19 @@ func (o *Out) AppendRow(frames [][]byte, size int) bool {
 	return true
 }
 
-// Lend is AppendRow for who makes the message there: it returns the place for one of one frame, nil where there is none. Until Fill nobody else gets at the queue.
+// Lend is AppendRow for who makes the message there: it returns the place for one of one frame and of any size that a row takes, nil where there is none or somebody else is at the queue.
+// Until Fill nobody else gets there.
 func (o *Out) Lend() []byte {
 	if !o.mu.TryLock() {
 		return nil
 	}
 	r := &o.mu.row
-	room := min(r.longest, len(r.buf)-r.pos-2)
-	if r.left == 0 || room <= 0 || o.spoke.Load() {
+	from := r.pos + 2
+	if r.left == 0 || r.longest < math.MaxUint8 || from+math.MaxUint8 > len(r.buf) || o.spoke.Load() {
 		o.mu.Unlock()
 		return nil
 	}
-	from := r.pos + 2
-	return r.buf[from : from+room : from+room]
+	return r.buf[from : from+math.MaxUint8 : from+math.MaxUint8]
 }
 
 // Fill adds the message of size bytes at the start of what Lend has returned, or none if size is less than 0.

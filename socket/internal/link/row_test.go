@@ -137,6 +137,41 @@ func TestOut_AnswersEndRows(t *testing.T) {
 	require.True(t, q.AppendRow(m, size(m)))
 }
 
+// Room is lent where any short message may follow in a row, to one at a time, and what is not filled leaves nothing.
+func TestOut_Lend(t *testing.T) {
+	t.Parallel()
+	begun := func(takes int) *queue {
+		q := newQueue()
+		q.Open(true)
+		require.True(t, first(q.AppendOpen(bodiesOf("first"), 5, takes)))
+		return q
+	}
+	q := begun(0)
+	room := q.Lend()
+	require.Len(t, room, math.MaxUint8)
+	assert.Equal(t, len(room), cap(room))
+	assert.Nil(t, q.Lend(), "lent already")
+	q.Fill(copy(room, "second"))
+	require.Len(t, q.Lend(), math.MaxUint8)
+	q.Fill(-1)
+	require.True(t, q.AppendRow(bodiesOf("third"), 5))
+	assert.Equal(t, []byte("\x00\x05first\x00\x06second\x00\x05third"), q.Take().data)
+	assert.Nil(t, q.Lend(), "no row")
+
+	q = begun(0)
+	q.Spoke()
+	assert.Nil(t, q.Lend(), "the peer has spoken")
+	assert.Nil(t, begun(254).Lend(), "the peer takes less")
+	assert.NotNil(t, begun(255).Lend())
+	q = begun(0)
+	for q.Lend() != nil {
+		q.Fill(255)
+	}
+	left := len(q.mu.row.buf) - q.mu.row.pos
+	assert.Less(t, left, 2+255, "there is no room for the longest")
+	assert.NotZero(t, left)
+}
+
 // Whatever is added in rows, beside them and between flushes arrives, in order.
 func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
 	t.Parallel()
@@ -146,7 +181,7 @@ func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
 		q.Open(true)
 		s := &sink{room: -1, shy: seed%2 == 0}
 		var sent [][][]byte
-		inRow := 0
+		inRow, lent := 0, 0
 		for n := range 1000 {
 			if n == 100 {
 				q.attach(s)
@@ -155,7 +190,17 @@ func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
 			if r.IntN(20) == 0 {
 				m = message(r, n)
 			}
-			ok, flush := q.AppendRow(m, size(m)), false
+			ok, flush := false, false
+			if len(m) > 1 || r.IntN(2) == 0 {
+				ok = q.AppendRow(m, size(m))
+			} else if room := q.Lend(); room != nil {
+				if ok = len(m[0]) <= copy(room, m[0]); ok {
+					q.Fill(len(m[0]))
+					lent++
+				} else {
+					q.Fill(-1)
+				}
+			}
 			if ok {
 				inRow++
 			} else if ok, flush = q.AppendOpen(m, size(m), 0); !ok {
@@ -171,6 +216,7 @@ func TestOut_RowsOfAPlainLinkArrive(t *testing.T) {
 		whole, _ := naive(s.got, 1<<30)
 		require.Equal(t, sent, whole, "seed %d", seed)
 		require.Greater(t, inRow, 200)
+		require.Greater(t, lent, 50)
 		msgs, bytes := q.Totals()
 		require.EqualValues(t, len(sent), msgs)
 		require.NotZero(t, bytes)
