@@ -41,15 +41,11 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 	if b.r != r || b.Len() > 0 {
 		b.Return()
 	}
-	many := b.msgs >= readAheadFrom
 	for {
 		r.mu.Lock()
 		b.settleLocked()
 		if r.takeLocked(b) {
 			r.mu.Unlock()
-			if b.msgs >= readAheadFrom {
-				r.readAhead()
-			}
 			return nil
 		}
 		err := r.endLocked()
@@ -57,32 +53,13 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return &Error{Op: "recv", Err: err}
 		}
-		ahead := many && ctx.Err() == nil && r.readAhead()
-		if !ahead && r.direct(ctx) {
+		if r.direct(ctx) {
 			continue
 		}
 		if err := r.block(ctx); err != nil {
 			return &Error{Op: "recv", Err: &blocked{nil, err}}
 		}
 	}
-}
-
-// readAheadFrom is how many messages a batch has at least for the next to be read, by another goroutine, while these are handled: then neither waits for the
-// other, and what it costs to wake that goroutine is little for each.
-const readAheadFrom = 64
-
-// readAhead has the pump of the sole peer read, and not callers of Recv, and reports whether it does: not while the inbox, with the batches that others have, stands at
-// the high-water mark.
-func (r *receiver) readAhead() bool {
-	p := r.sole.Load()
-	if p == nil || p.paused.Load() {
-		return false
-	}
-	if p.wish.Load() {
-		p.wish.Store(false)
-		p.kick()
-	}
-	return true
 }
 
 // Next returns the next message, and false when none is left. The frames belong to the caller, as those of Recv do; the slice Frames itself is b's again when

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -30,52 +31,6 @@ func (b *Batch) all() (n int) {
 	return n
 }
 
-// Who handles many messages has the next read meanwhile, and does not read them itself.
-func TestRecvBatch_ReadsAhead(t *testing.T) {
-	t.Parallel()
-	push, pull := batching(t)
-	var b Batch
-	for many := false; !many; {
-		const n = 4 * readAheadFrom
-		for range n {
-			require.NoError(t, push.Send(sockettest.Limit(t), []byte("message")))
-		}
-		p := pull.receiver.sole.Load()
-		for got := 0; got < n; {
-			p.wish.Store(true)
-			require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
-			if b.msgs >= readAheadFrom {
-				assert.False(t, p.wish.Load(), "callers are to read")
-				many = true
-			}
-			got += b.all()
-		}
-	}
-}
-
-// What others hold of an inbox keeps the next from being read by the pump, and not by who asks for it.
-func TestRecvBatch_BesideOneThatIsHeld(t *testing.T) {
-	t.Parallel()
-	push, pull := batching(t, WithRecvHWM(readAheadFrom))
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for push.Send(ctx, []byte("message")) == nil {
-		}
-	}()
-	var held, b Batch
-	for held.msgs < readAheadFrom {
-		held.all()
-		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &held))
-	}
-	for got := 0; got < 100*readAheadFrom; got += b.all() {
-		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
-	}
-	stop()
-	<-ended
-}
-
 // A context that has ended gets all that has arrived, as with Recv. While another goroutine is in the middle of reading it may get less: so most times.
 func TestRecvBatch_DrainsWithAContextThatHasEnded(t *testing.T) {
 	t.Parallel()
@@ -97,4 +52,43 @@ func TestRecvBatch_DrainsWithAContextThatHasEnded(t *testing.T) {
 			require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
 		}
 	}
+}
+
+// Another goroutine may give back what is left while one takes messages: each is had once, and those that one has are in order.
+func TestBatch_ReturnWhileOneTakes(t *testing.T) {
+	t.Parallel()
+	push, pull := batching(t)
+	const n = 5000
+	go func() {
+		for i := range n {
+			assert.NoError(t, push.Send(sockettest.Limit(t), fmt.Append(nil, i)))
+		}
+	}()
+	at := func(m Msg) (i int) {
+		_, err := fmt.Sscan(m.String(), &i)
+		assert.NoError(t, err)
+		return i
+	}
+	seen := make([]bool, n)
+	returned := 0
+	for had := 0; had < n; {
+		var b Batch
+		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
+		began, left := b.Len(), make(chan int)
+		go func() { left <- b.Return() }()
+		took, last := 0, -1
+		for m, ok := b.Next(); ok; m, ok = b.Next() {
+			i := at(m)
+			require.False(t, seen[i])
+			require.Greater(t, i, last)
+			seen[i], last = true, i
+			took++
+		}
+		back := <-left
+		require.Equal(t, began, took+back)
+		require.Zero(t, b.Len())
+		had, returned = had+took, returned+back
+		require.EqualValues(t, had, pull.Stats().MessagesIn)
+	}
+	require.Positive(t, returned)
 }
