@@ -83,7 +83,7 @@ func must(b *testing.B, err error) {
 	}
 }
 
-// BenchmarkTyped sends typed messages of 100 bytes. It fails when two take more than one allocation in all: contexts come 42 at a time, the bytes in values thirty.
+// BenchmarkTyped sends typed messages of 100 bytes. It fails when two take more than one allocation in all: contexts come 95 at a time, the bytes in values thirty.
 // Wanted was at most two for each.
 func BenchmarkTyped(b *testing.B) {
 	const passes, most = 20_000, 0.5 // with the chunks that messages arrive in

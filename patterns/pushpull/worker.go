@@ -119,7 +119,7 @@ func ordered(t reflect.Type, seen map[reflect.Type]bool) bool {
 // or panics with, is counted and reported, and ends nothing. With patterns.WithAtLeastOnce it also decides what becomes of the message.
 //
 // The context and the value are the handler's to keep. They may share memory with those of messages before and after: who keeps a hundred bytes of a value may
-// keep three kilobytes, eight kilobytes or more up to 256, and who keeps a context those of 42. Bytes from eight kilobytes on are those that came, not a copy: what
+// keep three kilobytes, eight kilobytes or more up to 256, and who keeps a context those of 95. Bytes from eight kilobytes on are those that came, not a copy: what
 // a handler changes in them before it fails the hook for errors sees changed.
 func (w *Worker[T]) Run(ctx context.Context, handler func(ctx context.Context, v T) error) error {
 	if w.err != nil {

@@ -4,7 +4,8 @@
 // queue's lock; whoever holds the right to write (the writing flag) takes all that is queued to one
 // write call. That is the caller of Append, through Flush, when the peer spoke last, and one answer was enough the last time, when messages have come one by one
 // for a while, or when a good deal is queued and the kernel takes it without blocking; else it is the pump goroutine, which
-// Append wakes only when it sleeps. Short messages that follow one like them are added in a row, in which nothing is to be decided (AppendRow).
+// Append wakes only when it sleeps. Short messages that follow one like them are added in a row, in which nothing is to be decided (AppendRow); who makes
+// such a message may do so in its place (Lend).
 //
 // Of a socket with many connections the queues stand in a Line, in which messages gather, and few pumps write for all of them.
 //
@@ -14,5 +15,5 @@
 // with the bytes that arrive and not with the size that the peer claims.
 //
 // Neither end allocates or touches a channel per message. Locks: Out.mu guards the queue and is held
-// during no I/O and no callback, and Line.mu and calm.mu are taken under it; In has none but the baton.
+// during no I/O and no callback, only while a message is made in its place, and Line.mu and calm.mu are taken under it; In has none but the baton.
 package link
