@@ -31,6 +31,30 @@ func (b *Batch) all() (n int) {
 	return n
 }
 
+// What others hold of an inbox keeps the next from being read by the pump, and not by who asks for it.
+func TestRecvBatch_BesideOneThatIsHeld(t *testing.T) {
+	t.Parallel()
+	const hwm = 64
+	push, pull := batching(t, WithRecvHWM(hwm))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for push.Send(ctx, []byte("message")) == nil {
+		}
+	}()
+	var held, b Batch
+	for held.msgs < hwm {
+		held.all()
+		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &held))
+	}
+	for got := 0; got < 100*hwm; got += b.all() {
+		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
+	}
+	stop()
+	<-ended
+}
+
 // A context that has ended gets all that has arrived, as with Recv. While another goroutine is in the middle of reading it may get less: so most times.
 func TestRecvBatch_DrainsWithAContextThatHasEnded(t *testing.T) {
 	t.Parallel()
