@@ -166,6 +166,7 @@ func TestFailuresAreReportedAndEndNothing(t *testing.T) {
 		require.NoError(t, p.Pub.Send(within(t), frames...))
 		assert.ErrorIs(t, <-errs, patterns.ErrMalformed, "%q", frames)
 	}
+	require.Eventually(t, func() bool { return s.Counts().InHand == 0 }, time.Minute, time.Millisecond, "the hook is told while the message is in hand")
 	assert.Equal(t, patterns.Counts{Failed: 2, Malformed: 6}, s.Counts())
 }
 
