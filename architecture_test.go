@@ -18,12 +18,11 @@ const modulePath = "github.com/meshmq/meshmq"
 
 // layers lists the top-level folders and which others each may import. Imports go down only.
 var layers = map[string][]string{
-	"internal":  {},
 	"transport": {},
 	"codec":     {},
 	"discovery": {},
-	"socket":    {"transport", "internal"},
-	"patterns":  {"socket", "transport", "codec", "internal"},
+	"socket":    {"transport"},
+	"patterns":  {"socket", "transport", "codec"},
 	"examples":  {"patterns", "socket", "transport", "codec", "discovery"},
 	"cmd":       {"patterns", "socket", "transport", "codec", "discovery", "examples"},
 }

@@ -3,7 +3,7 @@ package socket
 import (
 	"math"
 
-	"github.com/meshmq/meshmq/internal/inplace"
+	"github.com/meshmq/meshmq/socket/inplace"
 )
 
 func init() {

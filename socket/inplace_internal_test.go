@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/meshmq/meshmq/internal/inplace"
+	"github.com/meshmq/meshmq/socket/inplace"
 	"github.com/meshmq/meshmq/socket/sockettest"
 )
 

@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
-	"github.com/meshmq/meshmq/internal/inplace"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/internal/conf"
 	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/inplace"
 	"github.com/meshmq/meshmq/socket/spool"
 )
 

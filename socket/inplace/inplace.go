@@ -1,5 +1,5 @@
-// Package inplace lets package patterns make messages where the queue of a socket has room for them, so that they need no memory in between and no copy. It is no part
-// of what sockets offer, since whoever has such room keeps all others from the queue.
+// Package inplace lets package patterns make messages where the queue of a socket has room for them, so that they need no memory in between and no copy. It is not for
+// applications and no part of what sockets promise: whoever has such room keeps all others from the queue.
 package inplace
 
 // Lender has room in a queue.
