@@ -20,27 +20,31 @@ type arrival struct {
 
 // originLocked returns the origin of the next message of a, of size bytes, which is to be acknowledged. r.mu is held.
 func (r *receiver) originLocked(a *arrival, size int) *origin {
-	acks := &r.acks
-	if acks.used == len(acks.slab) {
-		acks.slab, acks.used = make([]origin, slabOrigins), 0
+	if s := a.source; !s.in.open && !s.late {
+		a.source = s.afterwards()
 	}
-	o := &acks.slab[acks.used]
-	acks.used++
-	s := a.source
-	if !s.in.open && !s.late {
-		s = s.afterwards()
-		a.source = s
-	}
-	o.source, o.nth, o.size = s, a.nth, uint32(min(size, math.MaxUint32))
 	if a.nth >= a.until {
 		a.enter()
 	}
-	if a.again || s.late {
-		acks.counts.RedeliveredIn++ // as attempt says
+	if a.again || a.source.late {
+		r.acks.counts.RedeliveredIn++ // as attempt says
 	}
-	if a.nth++; r.leases != nil && r.once == nil { // else admit begins it
+	o := r.acks.origin(a, size)
+	if r.leases != nil && r.once == nil { // else admit begins it
 		r.leases.beginLocked(o)
 	}
+	return o
+}
+
+// origin makes the origin of the next message of a.
+func (s *acks) origin(a *arrival, size int) *origin {
+	if s.used == len(s.slab) {
+		s.slab, s.used = make([]origin, slabOrigins), 0
+	}
+	o := &s.slab[s.used]
+	s.used++
+	o.source, o.nth, o.size = a.source, a.nth, uint32(min(size, math.MaxUint32))
+	a.nth++
 	return o
 }
 
@@ -55,3 +59,6 @@ func (a *arrival) enter() {
 		a.until = uint32(s.runs[a.run].tag - s.tag)
 	}
 }
+
+// newest returns what origin has made last.
+func (s *acks) newest() *origin { return &s.slab[s.used-1] }

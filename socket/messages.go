@@ -32,7 +32,14 @@ func messages(ctx context.Context, recv func(context.Context) (Msg, error)) iter
 // recvNext is Recv where it acknowledges what the Recv before it returned.
 func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
 	a := &r.acks
-	r.mu.Lock()
+	r.mu.Mutex.Lock()
+	if r.mu.portion.byRecv {
+		if m, ok := r.nextLocked(); ok {
+			r.mu.Unlock()
+			return m, nil
+		}
+	}
+	r.mu.enter()
 	if a.asking {
 		r.mu.Unlock()
 		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: another Recv is under way, and which message is done cannot be told: loop over Messages, or use WithManualAck", ErrState)}
@@ -43,6 +50,7 @@ func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
 	if r.once == nil && len(r.missed) == 0 { // which recv would do as well, with more locking
 		if m, _, ok := r.pop(false); ok {
 			a.last = m.awaited()
+			r.portionLocked(a.last, true)
 			r.mu.Unlock()
 			return m, nil
 		}
@@ -52,6 +60,9 @@ func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
 	m, _, err := r.recv(ctx, nil, false)
 	r.mu.Lock()
 	a.asking, a.last = false, m.awaited()
+	if err == nil {
+		r.portionLocked(a.last, true)
+	}
 	r.mu.Unlock()
 	return m, err
 }

@@ -1,10 +1,6 @@
 package socket
 
-import (
-	"sync"
-
-	"github.com/meshmq/meshmq/socket/internal/link"
-)
+import "sync"
 
 // receiverLock is the lock of a receiver. Under the embedded Mutex alone Recv takes messages of a portion, with nothing but their frames and a count; whoever takes the lock by Lock
 // finds them entered in the books, and the portion ended.
@@ -16,50 +12,95 @@ type receiverLock struct {
 // Lock takes the lock.
 func (l *receiverLock) Lock() {
 	l.Mutex.Lock()
-	if l.portion.batch != nil {
+	l.enter()
+}
+
+// enter ends the portion, if there is one. The lock is held.
+func (l *receiverLock) enter() {
+	if l.portion.of != nil {
 		l.portion.end()
 	}
 }
 
-// portion is how many more messages of the batch that is being used up callers of Recv may have one after the other, before anything is to be decided: whose turn it is, who waits, and
-// whether the peer is read on.
+// portion is how many more messages of the batch that is being used up callers of Recv may have one after the other, before anything is to be decided: whose turn it is, who waits, whether
+// the peer is read on, and where messages are acknowledged by asking for the next, whether the peer is to be told.
 type portion struct {
 	left, most int
-	bytes      int         // of what was taken
-	batch      *link.Batch // nil when there is no portion
-	from       *origin     // of all of its messages
+	bytes      int      // of what was taken
+	of         *arrival // nil when there is no portion
 	r          *receiver
+
+	// Where each message is acknowledged by who takes the next, in order:
+	acking bool
+	byRecv bool // by Recv, to which it makes no difference who calls; else by a loop that names what it had last
+	size   int  // of the message that is acknowledged next
+	acked  int  // bytes that were
+	enough int  // and how many are too many
 }
 
-// next takes one more message, if there is a portion.
-func (r *receiver) next() (m Msg, p *pipe, ok bool) {
+// inPortions reports whether messages may come in portions: where nothing is to be done about each but to acknowledge it by asking for the next.
+func (r *receiver) inPortions() bool {
+	return r.frames == 0 && r.once == nil && r.leases == nil && !r.c.cfg.ackManually
+}
+
+// next takes one more message, if there is a portion, and if done is what was taken last of it.
+func (r *receiver) next(done *origin) (m Msg, p *pipe, ok bool) {
 	r.mu.Mutex.Lock()
-	n := &r.mu.portion
-	if n.left == 0 || !r.wantsAll() {
-		r.mu.Unlock()
-		return m, nil, false
+	if n := &r.mu.portion; !n.acking && done == nil || n.acking && done == r.acks.newest() {
+		m, ok = r.nextLocked()
+		p = r.turn
 	}
-	n.left--
-	frames, size := n.batch.Next(&r.slab, 0)
-	n.bytes += size
-	m, p = Msg{Frames: frames, from: n.from}, r.turn
 	r.mu.Unlock()
-	return m, p, true
+	return m, p, ok
+}
+
+// nextLocked takes one more message of a portion, if there is one. The embedded Mutex of r.mu is held.
+func (r *receiver) nextLocked() (m Msg, ok bool) {
+	n := &r.mu.portion
+	if n.left == 0 || n.acking && n.acked+n.size >= n.enough || !r.wantsAll() {
+		return m, false
+	}
+	a := n.of
+	n.left--
+	frames, size := a.batch.Next(&r.slab, r.lead)
+	if r.lead > 0 {
+		frames[0] = r.routingID(a.source.peer)
+	}
+	n.bytes += size
+	m = Msg{Frames: frames, from: a.from}
+	if n.acking {
+		m.from = r.acks.origin(a, size)
+		n.acked += n.size
+		n.size = int(m.from.size)
+	}
+	return m, true
 }
 
 // portionLocked begins a portion behind a message that was just taken, of those that may come in one. r.mu is held, and is let go next.
-func (r *receiver) portionLocked() {
+func (r *receiver) portionLocked(last *origin, byRecv bool) {
 	p := r.turn
-	if p == nil || p == r.notes || !r.wantsAll() || r.wait.head != nil || len(r.missed) > 0 {
+	if p == nil || p == r.notes || !r.inPortions() || !r.wantsAll() || r.wait.head != nil || len(r.missed) > 0 {
 		return
 	}
 	a := &p.inbox[p.next]
-	n := a.batch.Msgs - 1 // the last ends the turn
+	n := portion{left: a.batch.Msgs - 1, of: a, r: r, acking: a.from == nil, byRecv: byRecv} // the last ends the turn
 	if p.paused.Load() && r.hwm > 0 {
-		n = min(n, p.inMsgs-r.hwm/2-1)
+		n.left = min(n.left, p.inMsgs-r.hwm/2-1)
 	}
-	if n > 0 && a.from != nil {
-		r.mu.portion = portion{left: n, most: n, batch: &a.batch, from: a.from, r: r}
+	if n.acking != (last != nil) {
+		return
+	}
+	if in := a.source.in; n.acking {
+		if last != r.acks.newest() || last.in != in || !in.open || a.again {
+			return
+		}
+		more, enough := in.state.Ahead(last.tag())
+		n.left = min(n.left, int(min(more, uint64(a.until-a.nth))))
+		n.size, n.enough = int(last.size), enough
+	}
+	if n.left > 0 {
+		n.most = n.left
+		r.mu.portion = n
 	}
 }
 
@@ -69,6 +110,13 @@ func (r *receiver) wantsAll() bool { return r.wanted == nil || r.all != nil && r
 // end enters what was taken. The lock is held.
 func (n *portion) end() {
 	taken, bytes, r := n.most-n.left, n.bytes, n.r
+	if n.acking && taken > 0 {
+		n.of.source.in.state.NextFew(uint64(taken), n.acked)
+		r.acks.counts.AckedIn += uint64(taken)
+		if n.byRecv {
+			r.acks.last = r.acks.newest()
+		}
+	}
 	*n = portion{}
 	p := r.turn
 	p.inMsgs -= taken

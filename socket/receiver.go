@@ -70,9 +70,8 @@ func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pip
 	if r.c == nil || r.c.bad != nil {
 		return Msg{}, nil, &Error{Op: "recv", Err: r.c.usable()}
 	}
-	plain := done == nil && r.lead == 0 && r.frames == 0 && r.once == nil && !r.c.cfg.ack // what may come in portions
-	if plain {
-		if m, p, ok := r.next(); ok {
+	if r.inPortions() {
+		if m, p, ok := r.next(done); ok {
 			return m, p, nil
 		}
 	}
@@ -93,9 +92,7 @@ func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pip
 			}
 		}
 		if m, p, ok := r.pop(hold); ok {
-			if plain {
-				r.portionLocked()
-			}
+			r.portionLocked(m.awaited(), false)
 			r.mu.Unlock()
 			if r.once == nil || r.once.admit(m, p) {
 				return m, p, nil

@@ -238,6 +238,17 @@ func TestReceiver_NextIsSettle(t *testing.T) {
 				both(func(r *Receiver) any { return r.Append(nil) })
 			case 6:
 				both(func(r *Receiver) any { r.Grant(50+n, 3000+100*n); return nil })
+			case 7, 8, 9:
+				few, bytes, sum := uint64(0), 0, 0
+				for most, enough := quick.Ahead(tag); few < min(n, most); few, sum = few+1, bytes {
+					if bytes += rng.IntN(100); bytes >= enough {
+						break
+					}
+					require.True(t, slow.Settle(tag+few, bytes-sum), "seed %d", seed)
+				}
+				quick.NextFew(few, sum)
+				nexts += int(few)
+				require.False(t, few > 0 && quick.Due(), "seed %d", seed)
 			default:
 				taken := quick.Next(tag, size)
 				if taken {

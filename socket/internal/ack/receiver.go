@@ -56,6 +56,21 @@ func (r *Receiver) Next(tag uint64, size int) bool {
 	return true
 }
 
+// Ahead returns how often Next would do so for the messages from this tag on, one after the other, and while they have fewer bytes than enough together.
+func (r *Receiver) Ahead(tag uint64) (n uint64, enough int) {
+	if tag != r.settled.floor+1 || tag >= r.undue {
+		return 0, 0
+	}
+	return r.undue - tag, r.undueSize - r.size
+}
+
+// NextFew is Next of n messages of so many bytes together, no more than Ahead has said.
+func (r *Receiver) NextFew(n uint64, size int) {
+	r.settled.floor += n
+	r.done += n
+	r.size += size
+}
+
 // foresee finds out how far Next may go.
 func (r *Receiver) foresee() {
 	r.undue, r.undueSize = 0, int(min(r.bytes/2, math.MaxInt))
