@@ -32,14 +32,9 @@ func messages(ctx context.Context, recv func(context.Context) (Msg, error)) iter
 // recvNext is Recv where it acknowledges what the Recv before it returned.
 func (r *receiver) recvNext(ctx context.Context) (Msg, error) {
 	a := &r.acks
-	r.mu.Mutex.Lock()
-	if r.mu.portion.byRecv {
-		if m, ok := r.nextLocked(); ok {
-			r.mu.Unlock()
-			return m, nil
-		}
+	if m, _, ok := r.next(nil, true); ok {
+		return m, nil
 	}
-	r.mu.enter()
 	if a.asking {
 		r.mu.Unlock()
 		return Msg{}, &Error{Op: "recv", Err: fmt.Errorf("%w: another Recv is under way, and which message is done cannot be told: loop over Messages, or use WithManualAck", ErrState)}

@@ -43,37 +43,35 @@ func (r *receiver) inPortions() bool {
 	return r.frames == 0 && r.once == nil && r.leases == nil && !r.c.cfg.ackManually
 }
 
-// next takes one more message, if there is a portion, and if done is what was taken last of it.
-func (r *receiver) next(done *origin) (m Msg, p *pipe, ok bool) {
+// next takes one more message, if there is a portion for a loop that had done last, or nothing that is to be acknowledged, or for Recv. If not, it leaves with r.mu held.
+func (r *receiver) next(done *origin, byRecv bool) (m Msg, p *pipe, ok bool) {
 	r.mu.Mutex.Lock()
-	if n := &r.mu.portion; !n.acking && done == nil || n.acking && done == r.acks.newest() {
-		m, ok = r.nextLocked()
-		p = r.turn
-	}
-	r.mu.Unlock()
-	return m, p, ok
-}
-
-// nextLocked takes one more message of a portion, if there is one. The embedded Mutex of r.mu is held.
-func (r *receiver) nextLocked() (m Msg, ok bool) {
 	n := &r.mu.portion
-	if n.left == 0 || n.acking && n.acked+n.size >= n.enough || !r.wantsAll() {
-		return m, false
+	if n.left == 0 || !r.wantsAll() || byRecv && !n.byRecv || !byRecv && done != nil && !n.acking {
+		r.mu.enter()
+		return m, nil, false
 	}
 	a := n.of
+	if n.acking {
+		if !byRecv && done != r.acks.newest() || n.acked+n.size >= n.enough {
+			r.mu.enter()
+			return m, nil, false
+		}
+		n.acked += n.size
+	}
 	n.left--
 	frames, size := a.batch.Next(&r.slab, r.lead)
 	if r.lead > 0 {
 		frames[0] = r.routingID(a.source.peer)
 	}
 	n.bytes += size
-	m = Msg{Frames: frames, from: a.from}
-	if n.acking {
+	n.size = size
+	if m.from = a.from; n.acking {
 		m.from = r.acks.origin(a, size)
-		n.acked += n.size
-		n.size = int(m.from.size)
 	}
-	return m, true
+	m.Frames, p = frames, r.turn
+	r.mu.Unlock()
+	return m, p, true
 }
 
 // portionLocked begins a portion behind a message that was just taken, of those that may come in one. r.mu is held, and is let go next.

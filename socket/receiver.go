@@ -70,13 +70,10 @@ func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pip
 	if r.c == nil || r.c.bad != nil {
 		return Msg{}, nil, &Error{Op: "recv", Err: r.c.usable()}
 	}
-	if r.inPortions() {
-		if m, p, ok := r.next(done); ok {
-			return m, p, nil
-		}
+	if m, p, ok := r.next(done, false); ok {
+		return m, p, nil
 	}
-	for {
-		r.mu.Lock()
+	for ; ; r.mu.Lock() {
 		if done != nil {
 			r.ackLocked(done)
 			done = nil
