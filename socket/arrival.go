@@ -36,15 +36,15 @@ func (r *receiver) originLocked(a *arrival, size int) *origin {
 	return o
 }
 
-// origin makes the origin of the next message of a.
-func (s *acks) origin(a *arrival, size int) *origin {
-	if s.used == len(s.slab) {
-		s.slab, s.used = make([]origin, slabOrigins), 0
+// origin makes the origin of the next message of an arrival.
+func (a *acks) origin(of *arrival, size int) *origin {
+	if a.used == len(a.slab) {
+		a.slab, a.used = make([]origin, slabOrigins), 0
 	}
-	o := &s.slab[s.used]
-	s.used++
-	o.source, o.nth, o.size = a.source, a.nth, uint32(min(size, math.MaxUint32))
-	a.nth++
+	o := &a.slab[a.used]
+	a.used++
+	o.source, o.nth, o.size = of.source, of.nth, uint32(min(size, math.MaxUint32))
+	of.nth++
 	return o
 }
 
@@ -61,4 +61,4 @@ func (a *arrival) enter() {
 }
 
 // newest returns what origin has made last.
-func (s *acks) newest() *origin { return &s.slab[s.used-1] }
+func (a *acks) newest() *origin { return &a.slab[a.used-1] }
