@@ -277,8 +277,11 @@ func (c *core) isEnding() bool {
 // enter takes a pipe that has a connection into the books.
 func (c *core) enter(p *pipe) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.limitLocked(p)
+	owed := c.limitLocked(p)
+	c.mu.Unlock()
+	if owed {
+		p.out.Room()
+	}
 }
 
 // count changes the number of connected peers. Unless there is one more, p has lost its connection.

@@ -33,13 +33,14 @@ func newDialer(c *core, ep transport.Endpoint, endpoint, id string) (*dialer, er
 	d.ctx, d.cancel = context.WithCancel(c.ctx)
 	d.pipe = newPipe(c, endpoint, d)
 	d.pipe.id, d.pipe.named = id, id != ""
+	c.limitLocked(d.pipe) // before anybody waits for it
 	if d.pipe.queues() {
 		if err := c.pat.enroll(d.pipe); err != nil {
+			delete(c.pipes, d.pipe)
 			d.cancel()
 			return nil, err
 		}
 	}
-	c.limitLocked(d.pipe)
 	return d, nil
 }
 

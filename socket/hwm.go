@@ -34,12 +34,10 @@ func (c *core) SetSendHWM(messages int) error {
 	return nil
 }
 
-// limitLocked takes a pipe into the books, with the mark that SetSendHWM set.
-func (c *core) limitLocked(p *pipe) {
+// limitLocked takes a pipe into the books, with the mark that SetSendHWM set. owed is that of link.Out.SetHWM.
+func (c *core) limitLocked(p *pipe) (owed bool) {
 	c.pipes[p] = struct{}{}
-	if c.hwm != nil {
-		p.out.SetHWM(*c.hwm)
-	}
+	return c.hwm != nil && p.out.SetHWM(*c.hwm)
 }
 
 // SetRecvHWM changes what WithRecvHWM set, for peers connected now and later (ZMQ_RCVHWM at any time). Lowering it drops nothing that has

@@ -15,7 +15,7 @@ func (o *Out) Conflate(shed func(msgs int)) {
 }
 
 // SetHWM changes the high-water mark in messages of a queue in use. What is queued beyond it stays. owed says that somebody waits for room, and is to look
-// again: the caller is to call Room, with no lock held.
+// again: the caller calls Room, with no lock held.
 func (o *Out) SetHWM(messages int) (owed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
