@@ -95,18 +95,21 @@ func TestBatch_ReturnWhileOneTakes(t *testing.T) {
 	}
 	seen := make([]bool, n)
 	returned := 0
-	for had := 0; had < n; {
+	for had, round := 0, 0; had < n; round++ {
 		var b Batch
 		require.NoError(t, pull.RecvBatch(sockettest.Limit(t), &b))
-		began, left := b.Len(), make(chan int)
-		go func() { left <- b.Return() }()
+		began, left := b.Len(), make(chan int, 1)
+		gone := make(chan struct{})
+		go func() { defer close(gone); left <- b.Return() }()
 		took, last := 0, -1
 		for m, ok := b.Next(); ok; m, ok = b.Next() {
 			i := at(m)
 			require.False(t, seen[i])
 			require.Greater(t, i, last)
 			seen[i], last = true, i
-			took++
+			if took++; round%2 == 1 { // it comes between two in any case
+				<-gone
+			}
 		}
 		back := <-left
 		require.Equal(t, began, took+back)
