@@ -20,14 +20,14 @@ func (c *core) SetSendHWM(messages int) error {
 	if c.sure != nil {
 		c.sure.setMark(messages)
 	}
+	mark := func(p *pipe, messages int) bool { return p.out.SetHWM(messages) }
+	if f, ok := c.pat.(interface {
+		mark(p *pipe, messages int) bool
+	}); ok {
+		mark = f.mark
+	}
 	for _, p := range pipes {
-		mark := p.out.SetHWM
-		if f, ok := c.pat.(interface {
-			mark(p *pipe, messages int) bool
-		}); ok {
-			mark = func(messages int) bool { return f.mark(p, messages) }
-		}
-		if mark(messages) {
+		if mark(p, messages) {
 			p.out.Room()
 		}
 	}

@@ -145,10 +145,14 @@ func (l *Log) release() {
 func (l *Log) shrink() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.options.Kind.queues() || l.active().size <= l.options.SegmentSize {
+	large := func() bool { return l.options.Kind.queues() && l.active().size > l.options.SegmentSize }
+	if !large() {
 		return
 	}
 	l.takeBaton()
+	if !large() {
+		return
+	}
 	for _, p := range l.state.positions {
 		if p.acked.floor < l.next-1 {
 			return
