@@ -3,6 +3,7 @@ package patterns
 import (
 	"cmp"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/meshmq/meshmq/codec"
@@ -117,7 +118,7 @@ type DeadLetter struct {
 	Buried   time.Time       // when it was given up
 }
 
-// WithDeadLetters has f called with each message that is given up, one at a time, by a goroutine of the socket's. f must not end the sender, which
+// WithDeadLetters has f called with each message that is given up, one at a time, by a goroutine of the sender's. f must not end the sender, which
 // would wait for it. With WithSpool the letters are on disk as well, before f is called. Without either they are counted, and
 // reported as events (socket.DeadLettered). It needs WithAtLeastOnce or WithSpool, of a Publisher pubsub.WithLog: the letters are then events that a durable name has given
 // up. Default: none.
@@ -126,7 +127,10 @@ func WithDeadLetters(f func(DeadLetter)) Option {
 		if f == nil {
 			return fmt.Errorf("%w: WithDeadLetters(nil): want a function", socket.ErrOption)
 		}
+		var mu sync.Mutex // the socket tells of some, a Producer of delayed ones
 		cfg.DeadLetters = func(number uint64, reason string, attempts int, e *codec.Envelope, frames [][]byte) {
+			mu.Lock()
+			defer mu.Unlock()
 			f(DeadLetter{Reason: reason, Attempts: attempts, Envelope: e, Frames: frames, Number: number, Buried: time.Now()})
 		}
 		return cfg.Check("WithDeadLetters", conf.DeadLetters)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/internal/conf"
 	"github.com/meshmq/meshmq/socket"
@@ -23,7 +24,8 @@ import (
 type delay struct {
 	push    *socket.Push
 	onError func(ctx context.Context, err error)
-	ctx     context.Context // ends with stop
+	died    func(number uint64, reason string, attempts int, e *codec.Envelope, frames [][]byte) // nil for none
+	ctx     context.Context                                                                      // ends with stop
 	cancel  context.CancelFunc
 	log     *spool.Log // nil without a spool
 	wake    chan struct{}
@@ -32,8 +34,9 @@ type delay struct {
 
 	mu      sync.Mutex // guards the fields below
 	waiting held
-	count   uint64        // of those that were kept in memory
-	size    int           // of the frames in memory
+	count   uint64 // of those that were kept in memory
+	size    int    // of the frames in memory
+	givenUp uint64
 	done    chan struct{} // closed when the goroutine has ended; nil if there was none
 	stopped bool
 	closed  bool
@@ -109,7 +112,7 @@ func (d *delay) keep(s *conf.Spool) error {
 			d.waiting.Push(holding{due: d.dated(dueOf(rec)), number: rec.Number})
 		default:
 			if gap, ok := errors.AsType[*spool.Gap](err); ok {
-				d.report(gap)
+				d.report(nil, gap)
 				_ = log.Queue().Ack(gap.From, gap.To)
 				continue
 			}
@@ -146,14 +149,20 @@ func (d *delay) startLocked() {
 // add keeps a message. The frame is the caller's again after that.
 func (d *delay) add(ctx context.Context, due time.Time, frame []byte) error {
 	h := holding{due: d.dated(due)}
-	if d.log == nil {
-		h.frame = slices.Clone(frame)
-	} else {
+	switch {
+	case d.log != nil:
 		n, err := d.log.Append(ctx, frame)
+		if errors.Is(err, spool.ErrTooLarge) {
+			err = fmt.Errorf("%w: %w", socket.ErrTooLarge, err)
+		}
 		if err != nil {
 			return fmt.Errorf("send: delayed: %w", err)
 		}
 		h.number = n
+	case len(frame) > maxHeldBytes:
+		return &socket.Error{Op: "send", Err: fmt.Errorf("%w: %d bytes, delayed messages have %d", socket.ErrTooLarge, len(frame), maxHeldBytes)}
+	default:
+		h.frame = slices.Clone(frame)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -187,7 +196,19 @@ func (d *delay) len() int {
 	return len(d.waiting)
 }
 
-// troublePause is how long a message is left alone that could not be read, or not be sent for another reason than a lack of room.
+// stats returns how the messages fared.
+func (d *delay) stats() patterns.Delays {
+	d.mu.Lock()
+	s := patterns.Delays{Waiting: len(d.waiting), GivenUp: d.givenUp}
+	d.mu.Unlock()
+	if d.log != nil {
+		of := d.log.Stats()
+		s.Spool = &of
+	}
+	return s
+}
+
+// troublePause is how long all are left alone when one could not be read, or not be sent for another reason than its size or a lack of room.
 const troublePause = time.Second
 
 // run sends what is due, until stop.
@@ -204,7 +225,7 @@ func (d *delay) run(done chan struct{}) {
 			} else if d.ctx.Err() != nil {
 				return
 			} else {
-				d.report(err)
+				d.report(nil, err)
 				pause = troublePause
 			}
 		}
@@ -227,7 +248,7 @@ func (d *delay) first() (h holding, pause time.Duration) {
 	return d.waiting[0], d.waiting[0].due.Sub(d.now())
 }
 
-// remove forgets a message that was sent.
+// remove forgets a message that was sent, or given up.
 func (d *delay) remove(h holding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -241,17 +262,25 @@ func (d *delay) remove(h holding) {
 // send sends one message. After a crash between the two steps it is sent again, with the id it has.
 func (d *delay) send(h holding) error {
 	if d.log == nil {
-		return d.push.Send(d.ctx, h.frame)
+		err := d.push.Send(d.ctx, h.frame)
+		if errors.Is(err, socket.ErrTooLarge) {
+			d.giveUp(h.number, [][]byte{h.frame}, err)
+			return nil
+		}
+		return err
 	}
 	r := d.log.Queue().From(h.number)
 	defer r.Close()
 	rec, err := r.TryNext()
 	if gap, ok := errors.AsType[*spool.Gap](err); ok {
-		d.report(gap)
+		d.report(nil, gap)
 		return d.log.Queue().Ack(h.number, h.number)
 	}
 	if err == nil && rec.Number == h.number {
 		err = d.push.Send(d.ctx, rec.Frames...)
+	}
+	if errors.Is(err, socket.ErrTooLarge) {
+		return d.bury(rec, err)
 	}
 	if err == nil {
 		err = d.log.Queue().Ack(h.number, h.number)
@@ -259,8 +288,39 @@ func (d *delay) send(h holding) error {
 	return err
 }
 
-func (d *delay) report(err error) {
-	d.onError(context.Background(), patterns.NewError("delay", nil, "", err))
+// bury moves a message that is too large to the dead letters of its spool.
+func (d *delay) bury(rec spool.Record, why error) error {
+	rec = rec.Clone()
+	dead, err := d.log.Dead()
+	if err != nil {
+		return err
+	}
+	if d.log.Queue().Attempts(rec.Number) == 0 { // or there was no room for its letter
+		if _, err := d.log.Queue().Fail(rec.Number); err != nil {
+			return err
+		}
+	}
+	if err := dead.Bury(d.ctx, d.log.Queue(), rec, why.Error()); err != nil {
+		return err
+	}
+	d.giveUp(rec.Number, rec.Frames, why)
+	return nil
+}
+
+// giveUp tells of a message that is too large to be sent, as later ones need not be.
+func (d *delay) giveUp(number uint64, frames [][]byte, why error) {
+	d.mu.Lock()
+	d.givenUp++
+	d.mu.Unlock()
+	e := envelopeOf(frames)
+	d.report(e, why)
+	if d.died != nil {
+		d.died(number, why.Error(), 1, e, frames)
+	}
+}
+
+func (d *delay) report(e *codec.Envelope, err error) {
+	d.onError(context.Background(), patterns.NewError("delay", e, "", err))
 }
 
 // stop has nothing sent any more, and returns when that is so.

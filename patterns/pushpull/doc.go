@@ -27,7 +27,7 @@
 // that is shut down or closed costs its messages no attempt.
 //
 // patterns.WithSpool keeps what was sent on the producer's disk, dead letters too (Producer.DeadLetters, Replay, Purge, whatever type they are of), and in the folder "delayed"
-// of it, a spool of its own, what is to be sent later (patterns.WithDelay).
+// of it, a spool of its own with dead letters of its own, what is to be sent later (patterns.WithDelay).
 //
 // patterns.WithKeyOrder and WithPriorities have a worker choose among the messages that are here, as many as its prefetch.
 //

@@ -63,6 +63,7 @@ func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
 		p.queue = inplace.Of(p.Push)
 	}
 	p.delay = newDelay(p.Push, c.OnError)
+	p.delay.died = c.DeadLetters
 	if p.log != nil {
 		p.err = p.delay.keep(c.Spool)
 	}
@@ -115,7 +116,8 @@ func envelopeOf(frames [][]byte) *codec.Envelope {
 //
 // With patterns.WithSpool nil means that it is as safe as the spool's policy says, and no worker need be there. With patterns.WithDelay and
 // WithNotBefore nil means that it is kept until then, and sent as if Send were called then, by a context that does not end; in
-// memory there is room for 65536, beyond which the error is socket.ErrFull.
+// memory there is room for 65536, and for 64 MiB, beyond which the error is socket.ErrFull. One that is then too large is given up, and
+// told to patterns.WithOnError and WithDeadLetters; with a spool it is a dead letter of that in the folder "delayed".
 func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption) error {
 	if p.err != nil {
 		return fmt.Errorf("send: %w", p.err)
@@ -195,6 +197,9 @@ func (p *Producer[T]) send(ctx context.Context, b *box[T], opts []patterns.SendO
 
 // Delayed returns how many messages wait for their time. WaitAcked does not wait for them.
 func (p *Producer[T]) Delayed() int { return p.delay.len() }
+
+// Delays returns how the messages fared that were to wait for their time.
+func (p *Producer[T]) Delays() patterns.Delays { return p.delay.stats() }
 
 // Shutdown ends the Producer in order: it waits until all that was sent is written, or acknowledged where it is to be, or until ctx ends; the error then says
 // what was left. With a spool that stays there (socket.ErrSpooled). Messages that wait for their time are not waited for: the error says how
