@@ -25,7 +25,7 @@ func (s *Service) take(ctx context.Context, m socket.Msg) {
 	err := wire.OpenInto(e, m.Bytes())
 	switch {
 	case err != nil:
-	case e.Type == controlCancel || e.Type == controlTaken:
+	case e.ID.IsZero() && (e.Type == controlCancel || e.Type == controlTaken):
 		if err = s.control(m, e); err == nil {
 			m.Release()
 			return

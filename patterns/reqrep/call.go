@@ -18,7 +18,8 @@ import (
 //
 // If no service is connected, Call fails at once with socket.ErrNoPeer, and nothing was sent; only while the first attempt to
 // connect to some endpoint is under way does it wait for the outcome. WaitPeers waits for longer. If the breakers of all
-// instances are open it fails at once with ErrOpen. A request that is larger than the service takes is not sent: socket.ErrTooLarge. Options say whether it may ask again, and ask several: WithRetries, WithHedge.
+// instances are open it fails at once with ErrOpen. A request that is larger than the service takes is not sent: socket.ErrTooLarge. Nor is one for a name that no method
+// can have: patterns.ErrMalformed. Options say whether it may ask again, and ask several: WithRetries, WithHedge.
 //
 // While nobody else does, the caller receives for all calls of c: functions given to WithOnError and WithOnBreaker may be called by it. Call waits for these,
 // whatever ctx says; they must not wait for the caller, as for a lock that it holds, nor make calls with c.

@@ -25,7 +25,10 @@ func seeds(f *testing.F) {
 		{Headers: []codec.Header{{Key: headerItem, Value: "1"}}}, {Headers: []codec.Header{{Key: headerEnd, Value: "1"}}},
 		{Headers: []codec.Header{{Key: headerCode, Value: "internal"}, {Key: headerRetry, Value: "9"}}},
 	} {
-		e.ID, e.CausationID, e.Codec, e.Body = codec.ID{1}, codec.ID{1}, "msgpack", body
+		e.CausationID, e.Codec, e.Body = codec.ID{1}, "msgpack", body
+		if e.Type != controlCancel && e.Type != controlTaken {
+			e.ID = codec.ID{1}
+		}
 		frame, err := e.Append(nil)
 		require.NoError(f, err)
 		f.Add(frame)

@@ -48,7 +48,9 @@ func (c *Client) ask(ctx context.Context, name string, in any, opts []CallOption
 	case c.err != nil:
 		return nil, c.err
 	case name == "" || len(name) > codec.MaxName:
-		return nil, fmt.Errorf("want a name of 1 to %d bytes", codec.MaxName)
+		return nil, fmt.Errorf("%w: want a name of 1 to %d bytes", errMalformed, codec.MaxName)
+	case name[0] == reserved[0] && name != PingMethod && name != InfoMethod && name != StatsMethod:
+		return nil, fmt.Errorf("%w: want a name that does not begin with %s, or that of a method that every service has", errMalformed, reserved)
 	case ctx.Err() != nil:
 		return nil, expired(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/reqrep"
 	"github.com/meshmq/meshmq/socket"
@@ -132,7 +133,34 @@ func TestBuiltInMethods(t *testing.T) {
 	assert.LessOrEqual(t, echo.P50, echo.P99)
 	assert.LessOrEqual(t, echo.P99, echo.Max)
 	assert.EqualValues(t, 1, fail.Errors)
+}
 
-	_, err = reqrep.Call[Question, Answer](within(t), client, "$nothing", Question{})
-	assert.ErrorContains(t, err, "unknown_method")
+// Names of the package's own are not asked for, of controls least of all; a service that a peer asks for one all the same says that there is no such method.
+func TestReservedNames(t *testing.T) {
+	t.Parallel()
+	s, addr := serve(t, silent())
+	client := dial(t, nil, addr)
+	raw := socket.NewDealer()
+	defer raw.Close()
+	require.NoError(t, raw.Connect(addr))
+	for _, name := range []string{"$nothing", "$cancel", "$taken"} {
+		_, err := reqrep.Call[Question, Answer](within(t), client, name, Question{})
+		require.ErrorIs(t, err, patterns.ErrMalformed)
+		assert.ErrorContains(t, err, "call "+name)
+		for _, err := range reqrep.Stream[Question, Answer](within(t), client, name, Question{}) {
+			require.ErrorIs(t, err, patterns.ErrMalformed)
+		}
+		_, err = reqrep.Gather[Question, Answer](within(t), client, 1, name, Question{})
+		require.ErrorIs(t, err, patterns.ErrMalformed)
+
+		frame, err := (&codec.Envelope{ID: codec.NewID(), Type: name, Headers: []codec.Header{{Key: "call", Value: "7"}}}).Append(nil)
+		require.NoError(t, err)
+		require.NoError(t, raw.Send(within(t), frame))
+		m, err := raw.Recv(within(t))
+		require.NoError(t, err)
+		var answer codec.Envelope
+		require.NoError(t, answer.Decode(m.Bytes()))
+		assert.Equal(t, string(reqrep.CodeUnknownMethod), answer.Header("error-code"), name)
+	}
+	settles(t, s, patterns.Counts{Malformed: 3})
 }
