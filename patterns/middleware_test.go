@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"strings"
 	"testing"
@@ -50,6 +51,27 @@ func throughService(t *testing.T, around, ids patterns.Option, handle func(ctx c
 	}
 }
 
+func throughStream(t *testing.T, around, ids patterns.Option, handle func(ctx context.Context, o order) error) func(order) error {
+	client, service := reqrep.NewClient(ids), reqrep.NewService(around, silent)
+	joinAt(t, "inproc://"+t.Name(), service, client)
+	t.Cleanup(func() { assert.NoError(t, client.Close()) })
+	require.NoError(t, reqrep.HandleStream(service, "make", func(ctx context.Context, o order) iter.Seq2[order, error] {
+		return func(yield func(order, error) bool) { yield(o, handle(ctx, o)) }
+	}))
+	running(t, service.Run, service.Close)
+	require.NoError(t, client.WaitPeers(t.Context(), 1))
+	return func(o order) error {
+		n := 0
+		for made, err := range reqrep.Stream[order, order](t.Context(), client, "make", o) {
+			if n++; err == nil {
+				assert.Equal(t, o, made)
+			}
+		}
+		assert.Equal(t, 1, n, "the item, or an error")
+		return nil // its receiver tells how it ended
+	}
+}
+
 func throughSubscriber(t *testing.T, around, ids patterns.Option, handle func(ctx context.Context, o order) error) func(order) error {
 	publisher, subscriber := pubsub.NewPublisher(ids), pubsub.NewSubscriber(around, silent)
 	joinAt(t, "inproc://"+t.Name(), publisher, subscriber)
@@ -86,7 +108,7 @@ func notEmpty(_ context.Context, o *order) error {
 	return nil
 }
 
-// Each middleware does in all three patterns what it is for, on links where nothing is delivered again; Log has a line for each message.
+// Each middleware does in all three patterns, and for streams, what it is for, on links where nothing is delivered again; Log has a line for each message.
 func TestMiddlewareOfAllPatterns(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -111,8 +133,9 @@ func TestMiddlewareOfAllPatterns(t *testing.T) {
 		"validate": {func() patterns.Middleware { return middleware.ValidateFunc(notEmpty) },
 			[]string{"", "tea"}, []error{patterns.ErrInvalid, nil}, 1, 0},
 	} {
-		for kind, through := range map[patterns.Kind]way{patterns.Work: throughWorker, patterns.Call: throughService, patterns.Event: throughSubscriber} {
-			t.Run(name+"/"+kind.String(), func(t *testing.T) {
+		for path, through := range map[string]way{"work": throughWorker, "call": throughService, "call stream": throughStream, "event": throughSubscriber} {
+			kind, _, _ := strings.Cut(path, " ")
+			t.Run(name+"/"+path, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					var lines bytes.Buffer
@@ -131,7 +154,7 @@ func TestMiddlewareOfAllPatterns(t *testing.T) {
 					}
 					assert.Equal(t, c.calls, calls)
 					assert.Equal(t, c.takes, time.Since(begin).Truncate(time.Minute), "by the clock of a bubble")
-					assert.Equal(t, len(c.items), strings.Count(lines.String(), "msg=handled kind="+kind.String()))
+					assert.Equal(t, len(c.items), strings.Count(lines.String(), "msg=handled kind="+kind))
 				})
 			})
 		}

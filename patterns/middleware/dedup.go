@@ -11,7 +11,8 @@ import (
 )
 
 // Dedup calls the handler once for each message id: a message that was handled is not handled again for ttl, if it is among the size
-// messages handled last. It succeeds at once, with Delivery.Duplicate set and the answer of the first time, if it is a Call.
+// messages handled last. It succeeds at once, with Delivery.Duplicate set and the answer of the first time, if it is a Call. Streams are not kept: who asks for
+// one again under the same id is told so (reqrep.CodeDuplicate).
 // A duplicate of a message in hand waits for its outcome, and is handled only if that is an error.
 //
 // The memory is this process's, about 200 bytes an id and the answer of a Call: after a restart, or in another worker of the same queue, a message counts as new.

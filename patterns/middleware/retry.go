@@ -23,7 +23,7 @@ type RetryPolicy struct {
 //
 // The pause is a random part of its longest (full jitter), so that those who failed together do not come back together; an error of
 // patterns.RetryAfter sets the least. Retry ends with the handler's last error: when the attempts are used up, when it
-// is patterns.ErrPermanent or an answer to the caller (a *reqrep.Error, but for those of a service in trouble), or when the context ends or would end within the pause. Values must bear being handled
+// is patterns.ErrPermanent, as of a stream that has begun, or an answer to the caller (a *reqrep.Error, but for those of a service in trouble), or when the context ends or would end within the pause. Values must bear being handled
 // twice: the handler is to leave them as they are.
 func Retry(p RetryPolicy) patterns.Middleware {
 	if p.Attempts < 1 {

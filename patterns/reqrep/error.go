@@ -25,6 +25,7 @@ const (
 	CodeOverloaded         Code = "overloaded"          // as many requests as may wait for the service's handlers do; nothing was done; retryable
 	CodeDeadline           Code = "deadline_exceeded"   // the time allowed passed before or while the handler worked
 	CodeTooLarge           Code = "too_large"           // the reply is larger than the caller takes or the service sends; the request was handled
+	CodeDuplicate          Code = "duplicate"           // the request was handled before, and the stream that answered it is not kept; nothing was done
 	CodeInternal           Code = "internal"            // the handler returned a plain error, panicked, or its reply could not be sent
 )
 
@@ -104,7 +105,7 @@ func passedOn(err error, answer *Error) bool {
 // services' own mean the same at both.
 func (e *Error) secondHand(err error) *Error {
 	switch e.Code {
-	case CodeUnknownMethod, CodeBadRequest, CodeWrongType, CodeUnsupportedVersion, CodeUnavailable, CodeOverloaded, CodeTooLarge, CodeInternal:
+	case CodeUnknownMethod, CodeBadRequest, CodeWrongType, CodeUnsupportedVersion, CodeUnavailable, CodeOverloaded, CodeTooLarge, CodeDuplicate, CodeInternal:
 		return Errorf(CodeInternal, "%v", err)
 	}
 	return &Error{Code: e.Code, Message: e.Message}

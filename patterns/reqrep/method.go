@@ -77,21 +77,28 @@ func Handle[In, Out any](s *Service, name string, handler func(ctx context.Conte
 
 // HandleStream has the method called name answered with all that handler yields, one by one, as far ahead of the caller's loop as that wants; see
 // [Stream]. The method is a handler as Handle says, from the first item to the last: it occupies one of the service's WithConcurrency, and a
-// middleware is around all of it. An error ends the stream. Yielding blocks while the caller takes nothing; it returns false when the caller has left, its
+// middleware is around all of it. An error ends the stream; behind an item it is patterns.ErrPermanent to middleware, so that none has the caller get items twice. A request that
+// middleware knows as handled (patterns.Delivery.Duplicate) is answered with CodeDuplicate. Yielding blocks while the caller takes nothing; it returns false when the caller has left, its
 // time is up, or it is gone, and the context has ended then.
 func HandleStream[In, Out any](s *Service, name string, handler func(ctx context.Context, in In) iter.Seq2[Out, error]) error {
 	m := newMethod[In, Out](s, name, true)
 	around := intake.Wrap(s.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
 		r := ctx.Value(requestInContext{}).(*request)
-		for out, err := range handler(ctx, *d.Value.(*In)) {
-			if err == nil {
-				err = s.item(ctx, r, &out)
+		err := intake.Attempt(func() error {
+			for out, err := range handler(ctx, *d.Value.(*In)) {
+				if err == nil {
+					err = s.item(ctx, r, &out)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			if err != nil {
-				return err
-			}
+			return ctx.Err() // a handler that was told to stop need not say so
+		})
+		if r.flow.count() > 0 { // or a middleware would send them again
+			err = patterns.Permanent(err)
 		}
-		return ctx.Err() // a handler that was told to stop need not say so
+		return err
 	})
 	m.answer = func(ctx context.Context, r *request) (o outcome) {
 		var in In
@@ -103,7 +110,11 @@ func HandleStream[In, Out any](s *Service, name string, handler func(ctx context
 		}
 		if o.bad == nil {
 			ctx = context.WithValue(ctx, requestInContext{}, r)
-			o.err = intake.Attempt(func() error { return around(ctx, r.delivery(&in)) })
+			d := r.delivery(&in)
+			o.err = intake.Attempt(func() error { return around(ctx, d) })
+			if o.err == nil && d.Duplicate {
+				o.err = Errorf(CodeDuplicate, "the request was handled before, and what a stream answered is not kept")
+			}
 		}
 		return o
 	}
