@@ -30,7 +30,7 @@ const (
 //	    optional on the writer's side alone; so what is to come or go is to be optional first
 //	a field that looks renamed: one is gone, one of the same shape has come
 //	a field whose name only differs in case, which one codec takes for the same and another does not
-//	a type that is another, or narrower on the reader's side: int64 reads int32 and uint32
+//	a type that is another, or narrower on the reader's side: int64 reads int32 and uint32, an array shorter ones but no slice
 func Compare(before, after Description, mode Mode) error {
 	c := comparison{seen: make(map[[2]*Shape]bool)}
 	if before.Codec != after.Codec {
@@ -111,6 +111,8 @@ func (c *comparison) reads(path string, reader, writer place) {
 	case reader.Kind == "any":
 	case !wide(reader.Kind, writer.Kind):
 		c.report(path, "%s readers want %s, %s writers write %s", c.reader, reader.Kind, c.writer, writer.Kind)
+	case reader.Length > 0 && (writer.Length == 0 || writer.Length > reader.Length):
+		c.report(path, "%s readers take %d elements, %s writers write %s", c.reader, reader.Length, c.writer, number(writer.Length))
 	case reader.Kind == "object":
 		if pair := [2]*Shape{reader.Shape, writer.Shape}; !c.seen[pair] {
 			c.seen[pair] = true
@@ -160,15 +162,34 @@ func (c *comparison) renamed(at string, r Field, reader, writer []Field) {
 	}
 }
 
+// number says how many elements there are.
+func number(length int) string {
+	if length == 0 {
+		return "any number"
+	}
+	return strconv.Itoa(length)
+}
+
+// quoted is what the kinds begin with that JSON has in quotes.
+const quoted = "quoted "
+
+// isScalar reports whether JSON can have a kind in quotes.
+func isScalar(kind string) bool {
+	_, bits := split(kind)
+	return bits > 0 || kind == "bool" || kind == "string"
+}
+
 // wide reports whether a reader of one kind takes all values of the other.
 func wide(reader, writer string) bool {
 	if reader == writer {
 		return true
 	}
+	reader, inQuotes := strings.CutPrefix(reader, quoted)
+	writer, written := strings.CutPrefix(writer, quoted)
 	to, toBits := split(reader)
 	from, bits := split(writer)
 	switch {
-	case bits == 0 || toBits == 0:
+	case bits == 0 || toBits == 0 || inQuotes != written:
 		return false
 	case to == from:
 		return toBits >= bits

@@ -24,11 +24,12 @@ type Description struct {
 // Shape is what a value, or a part of it, looks like.
 type Shape struct {
 	// Kind is bool, string, bytes, time, any; int, uint and float with their bits; list, map, object; back, which is the object
-	// as many levels further out as Levels says; or custom and the Go type that writes itself.
+	// as many levels further out as Levels says; or custom and the Go type that writes itself. What JSON has in quotes, by the option string of its tag, is quoted and a kind.
 	Kind   string  `json:"kind"`
 	Fields []Field `json:"fields,omitempty"` // of an object, by name
 	Key    *Shape  `json:"key,omitempty"`    // of a map
 	Elem   *Shape  `json:"elem,omitempty"`   // of a list or map
+	Length int     `json:"length,omitempty"` // of an array, a list or bytes; 0 for any
 	Levels int     `json:"levels,omitempty"`
 }
 
@@ -74,10 +75,8 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 	if t == timeType {
 		return Shape{Kind: "time"}, nil
 	}
-	for _, m := range marshallers[d.tag] {
-		if t.Implements(m) || t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(m) {
-			return Shape{Kind: "custom " + strings.TrimLeft(t.String(), "*")}, nil
-		}
+	if d.custom(t) {
+		return Shape{Kind: "custom " + strings.TrimLeft(t.String(), "*")}, nil
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -90,11 +89,16 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 	case reflect.Interface:
 		return Shape{Kind: "any"}, nil
 	case reflect.Slice, reflect.Array:
-		if t.Elem().Kind() == reflect.Uint8 {
-			return Shape{Kind: "bytes"}, nil
+		s := Shape{Kind: "bytes"}
+		if t.Kind() == reflect.Array {
+			s.Length = t.Len()
+		}
+		if d.isBytes(t) {
+			return s, nil
 		}
 		elem, err := d.shape(t.Elem())
-		return Shape{Kind: "list", Elem: &elem}, err
+		s.Kind, s.Elem = "list", &elem
+		return s, err
 	case reflect.Map:
 		key, err := d.shape(t.Key())
 		elem, err2 := d.shape(t.Elem())
@@ -103,6 +107,18 @@ func (d *describer) shape(t reflect.Type) (Shape, error) {
 		return d.object(t)
 	}
 	return Shape{}, fmt.Errorf("%s: nothing to send", t)
+}
+
+// custom reports whether values of t write themselves.
+func (d *describer) custom(t reflect.Type) bool {
+	return slices.ContainsFunc(marshallers[d.tag], func(m reflect.Type) bool {
+		return t.Implements(m) || t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(m)
+	})
+}
+
+// isBytes reports whether a slice or array is written as bytes. JSON writes arrays as lists, and what writes itself one by one.
+func (d *describer) isBytes(t reflect.Type) bool {
+	return t.Elem().Kind() == reflect.Uint8 && (d.tag != "json" || t.Kind() == reflect.Slice && !d.custom(t.Elem()))
 }
 
 func (d *describer) object(t reflect.Type) (Shape, error) {
@@ -151,6 +167,9 @@ func (d *describer) fields(t reflect.Type) (fields []Field, err error) {
 		shape, err := d.shape(f.Type)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if d.tag == "json" && slices.Contains(strings.Split(options, ","), "string") && isScalar(shape.Kind) {
+			shape.Kind = quoted + shape.Kind
 		}
 		if name == "" {
 			name = f.Name
