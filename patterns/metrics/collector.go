@@ -16,8 +16,11 @@ import (
 // maxNames is enough for the methods and types of a service, and few enough for some histograms of each.
 const maxNames = 100
 
-// Socket is what can be watched: any socket, and whatever embeds one. If it has Counts() patterns.Counts, that is watched too.
+// Socket is what can be watched: any socket, and whatever embeds one. If it has Counts() patterns.Counts, or Delays() patterns.Delays, that is watched too.
 type Socket interface{ Stats() socket.Stats }
+
+// delayer is a Producer.
+type delayer interface{ Delays() patterns.Delays }
 
 // receiver is a Worker, Service, Subscriber or Client.
 type receiver interface{ Counts() patterns.Counts }
@@ -120,7 +123,7 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range ofLog {
 		out <- m.desc
 	}
-	for _, d := range []*prometheus.Desc{dropped, refused, receiverMessages, receiverInHand, logLag, logFailed} {
+	for _, d := range []*prometheus.Desc{dropped, refused, receiverMessages, receiverInHand, delayedMessages, delayedGivenUp, logLag, logFailed} {
 		out <- d
 	}
 	c.handlers.describe(out)
@@ -137,6 +140,13 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		collectSocket(out, name, s.Stats(), now)
 		if r, ok := s.(receiver); ok {
 			collectReceiver(out, name, r.Counts())
+		}
+		if p, ok := s.(delayer); ok {
+			d, at := p.Delays(), name+"/delayed"
+			collectDelays(out, name, d)
+			if d.Spool != nil && spools[at] == nil {
+				collectLog(out, at, *d.Spool)
+			}
 		}
 	}
 	for name, s := range spools {

@@ -15,7 +15,8 @@
 //	                    full, broken, and what opening found (torn, damaged places, acks lost); of durable subscriptions (durable): lag, in flight, lost
 //	meshmq_window_...   of sockets with WithWindow: what opening found (torn, damaged places, missing marks)
 //	meshmq_log_...      of logs used without a socket (WatchSpool, label spool): bytes, segments, appended, syncs, dropped, full, failed, what opening found, lag (consumer)
-//	meshmq_receiver_... of Workers, Services and Subscribers: handled, failed, malformed, unhandled (outcome), and in hand
+//	meshmq_receiver_... of Workers, Services, Subscribers and Clients: handled, failed, malformed, expired, unhandled, unanswered (outcome), and in hand
+//	meshmq_delayed_...  of Producers: messages that wait for their time, and those given up; their spool is a log by the name of the Producer's and "/delayed"
 //
 // # Of handlers and senders
 //

@@ -65,7 +65,7 @@ type fake struct{ stats socket.Stats }
 
 func (f *fake) Stats() socket.Stats { return f.stats }
 func (f *fake) Counts() patterns.Counts {
-	return patterns.Counts{Handled: 1, Failed: 2, Malformed: 3, Unhandled: 4, Unanswered: 5, InHand: 6}
+	return patterns.Counts{Handled: 1, Failed: 2, Malformed: 3, Unhandled: 4, Unanswered: 5, InHand: 6, Expired: 7}
 }
 
 func TestOfSockets(t *testing.T) {
@@ -123,6 +123,7 @@ func TestOfSockets(t *testing.T) {
 	assert.Equal(t, map[string]float64{
 		"messages_total{outcome=handled,socket=a}": 1, "messages_total{outcome=failed,socket=a}": 2, "messages_total{outcome=malformed,socket=a}": 3,
 		"messages_total{outcome=unhandled,socket=a}": 4, "messages_total{outcome=unanswered,socket=a}": 5, "in_hand{socket=a}": 6,
+		"messages_total{outcome=expired,socket=a}": 7,
 	}, some(all, "meshmq_receiver_"))
 	assert.Contains(t, all, "meshmq_socket_sent_messages_total{socket=b}")
 
@@ -134,6 +135,39 @@ func TestOfSockets(t *testing.T) {
 type socketOnly struct{}
 
 func (socketOnly) Stats() socket.Stats { return socket.Stats{} }
+
+type delaying struct {
+	socketOnly
+	delays patterns.Delays
+}
+
+func (d delaying) Delays() patterns.Delays { return d.delays }
+
+// What a Producer has delayed is seen, and the spool that it is in, unless a spool was given that name.
+func TestOfDelays(t *testing.T) {
+	t.Parallel()
+	c := metrics.New()
+	require.NoError(t, c.Watch("memory", delaying{delays: patterns.Delays{Waiting: 1, GivenUp: 2}}))
+	require.NoError(t, c.Watch("shop", delaying{delays: patterns.Delays{Waiting: 3, Spool: &spool.Stats{Bytes: 4, Appended: 5}}}))
+	all := read(t, c)
+	assert.Equal(t, map[string]float64{
+		"messages{socket=memory}": 1, "given_up_messages_total{socket=memory}": 2, "messages{socket=shop}": 3,
+	}, some(all, "meshmq_delayed_"))
+	assert.Equal(t, map[string]float64{
+		"bytes{spool=shop/delayed}": 4, "appended_messages_total{spool=shop/delayed}": 5,
+	}, some(all, "meshmq_log_"))
+	require.NoError(t, c.WatchSpool("shop/delayed", logStats{Bytes: 6}))
+	assert.Equal(t, map[string]float64{"bytes{spool=shop/delayed}": 6}, some(read(t, c), "meshmq_log_"))
+
+	producer := pushpull.NewProducer[string](patterns.WithSpool(t.TempDir(), spool.Options{SegmentSize: 64 << 10}))
+	require.NoError(t, c.Watch("real", producer))
+	require.NoError(t, producer.Send(t.Context(), "tea", patterns.WithDelay(time.Hour)))
+	all = read(t, c)
+	assert.EqualValues(t, 1, all["meshmq_delayed_messages{socket=real}"])
+	assert.EqualValues(t, 1, all["meshmq_log_appended_messages_total{spool=real/delayed}"])
+	assert.ErrorIs(t, producer.Close(), socket.ErrSpooled)
+	assert.EqualValues(t, 1, read(t, c)["meshmq_delayed_messages{socket=real}"], "as it was left")
+}
 
 type logStats spool.Stats
 

@@ -96,6 +96,9 @@ var (
 
 	receiverMessages = newDesc("receiver_messages_total", "Messages by how they fared.", "socket", "outcome")
 	receiverInHand   = newDesc("receiver_in_hand", "Messages with a handler, or calls in flight.", "socket")
+
+	delayedMessages = newDesc("delayed_messages", "Messages of a producer that wait for their time.", "socket")
+	delayedGivenUp  = newDesc("delayed_given_up_messages_total", "Messages that were too large when it was their time.", "socket")
 )
 
 var ofSocket = []metric[view]{
@@ -198,9 +201,14 @@ func collectSocket(out chan<- prometheus.Metric, name string, s socket.Stats, no
 
 func collectReceiver(out chan<- prometheus.Metric, name string, c patterns.Counts) {
 	for outcome, n := range map[string]uint64{
-		"handled": c.Handled, "failed": c.Failed, "malformed": c.Malformed, "unhandled": c.Unhandled, "unanswered": c.Unanswered,
+		"handled": c.Handled, "failed": c.Failed, "malformed": c.Malformed, "expired": c.Expired, "unhandled": c.Unhandled, "unanswered": c.Unanswered,
 	} {
 		out <- prometheus.MustNewConstMetric(receiverMessages, counter, float64(n), name, outcome)
 	}
 	out <- prometheus.MustNewConstMetric(receiverInHand, gauge, float64(c.InHand), name)
+}
+
+func collectDelays(out chan<- prometheus.Metric, name string, d patterns.Delays) {
+	out <- prometheus.MustNewConstMetric(delayedMessages, gauge, float64(d.Waiting), name)
+	out <- prometheus.MustNewConstMetric(delayedGivenUp, counter, float64(d.GivenUp), name)
 }
