@@ -57,6 +57,7 @@ func NewSubscriber(opts ...patterns.Option) *Subscriber {
 	s.loop = intake.New(source{s}, c.OnError)
 	if c.Events.Durable {
 		s.loop.Acknowledged()
+		s.loop.Credited(s.SetAckCredit, c.Prefetch, prefetchBytes)
 		s.loop.Leased(c.Lease)
 	}
 	if c.Events.Gaps {
@@ -205,20 +206,10 @@ func (s *Subscriber) Run(ctx context.Context) error {
 // Pause has no more events handled until Resume; those in hand are finished, and Pause does not wait for them. What arrives waits in the socket, until that has no
 // more room, and then at the publishers, as WithSlowSubscribers says there. With WithDurable nothing more is sent here: it goes to others of the name, or waits in the log; what had
 // arrived, at most the prefetch, waits here.
-func (s *Subscriber) Pause() {
-	s.loop.Pause()
-	if s.conf.Events.Durable {
-		_ = s.SetAckCredit(0, prefetchBytes) // closed, or wrong options: nothing comes anyway
-	}
-}
+func (s *Subscriber) Pause() { s.loop.Pause() }
 
 // Resume ends a Pause.
-func (s *Subscriber) Resume() {
-	if s.conf.Events.Durable {
-		_ = s.SetAckCredit(s.conf.Prefetch, prefetchBytes)
-	}
-	s.loop.Resume()
-}
+func (s *Subscriber) Resume() { s.loop.Resume() }
 
 // dispatch has one event handled, and answers for it.
 func (s *Subscriber) dispatch(ctx context.Context, m socket.Msg) {

@@ -14,7 +14,8 @@ import (
 )
 
 // Worker handles values of type T. It embeds its socket: Bind and Connect lead to producers. Receive with Run: what
-// the socket's Recv takes does not get there.
+// the socket's Recv takes does not get there. A Worker is safe for use by any number of goroutines, those of handlers too where
+// a method does not say otherwise.
 type Worker[T any] struct {
 	*socket.Pull
 	loop     *intake.Loop
@@ -42,6 +43,7 @@ func NewWorker[T any](opts ...patterns.Option) *Worker[T] {
 	w.loop = intake.New(w.Pull, c.OnError)
 	if c.AtLeastOnce {
 		w.loop.Acknowledged()
+		w.loop.Credited(w.SetAckCredit, c.Prefetch, prefetchBytes)
 		w.loop.Leased(c.Lease)
 	} else {
 		w.loop.Batched(w.Pull)
@@ -179,20 +181,10 @@ func soleFrame(m socket.Msg) error {
 // Pause has no more messages handled until Resume; those in hand are finished, and Pause does not wait for them. With patterns.WithAtLeastOnce producers
 // send nothing more, but to other workers; what had arrived, at most the prefetch, waits here. Without, what arrives waits until
 // the socket has no more room, and then at the producers.
-func (w *Worker[T]) Pause() {
-	w.loop.Pause()
-	if w.conf.AtLeastOnce {
-		_ = w.SetAckCredit(0, prefetchBytes) // closed, or wrong options: nothing comes anyway
-	}
-}
+func (w *Worker[T]) Pause() { w.loop.Pause() }
 
 // Resume ends a Pause.
-func (w *Worker[T]) Resume() {
-	if w.conf.AtLeastOnce {
-		_ = w.SetAckCredit(w.conf.Prefetch, prefetchBytes)
-	}
-	w.loop.Resume()
-}
+func (w *Worker[T]) Resume() { w.loop.Resume() }
 
 // Waiting returns how many messages wait here for a handler, in an order of their own: with patterns.WithKeyOrder or WithPriorities. Else none do, but
 // in the socket.
@@ -209,7 +201,7 @@ func (w *Worker[T]) Counts() patterns.Counts { return w.loop.Counts() }
 // Drain listens no more and waits until all producers have left, while Run goes on; or until ctx ends, and then the error says
 // how many there are. Producers leave when they are told to, as discovery.Follow does once an
 // announcement is withdrawn: they write out what they have queued first. Withdraw, Drain and
-// Shutdown, in this order, hence lose nothing.
+// Shutdown, in this order, hence lose nothing. It must not be called by a handler, for which producers may wait.
 func (w *Worker[T]) Drain(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()

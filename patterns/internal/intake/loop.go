@@ -39,8 +39,11 @@ type Loop struct {
 	given   context.Context // ends when work in hand is given up
 	abandon context.CancelFunc
 	gate    gate
-	order   *Order   // nil: messages are handled in the order they come
-	batched *batched // nil: messages are received one by one
+	pausing sync.Mutex                      // has Pause and Resume come one after the other
+	credit  func(messages, bytes int) error // see Credited; nil for none
+	most    [2]int                          // messages and bytes
+	order   *Order                          // nil: messages are handled in the order they come
+	batched *batched                        // nil: messages are received one by one
 
 	handled, failed, malformed, expired, unhandled, unanswered atomic.Uint64
 	inHand                                                     atomic.Int64
@@ -73,6 +76,11 @@ func New(sock Socket, onError func(ctx context.Context, err error)) *Loop {
 // Acknowledged says that messages are acknowledged by Answer alone. Shutdown then leaves those that no handler has to others, and keeps the socket
 // until those in hand are answered. It is called before anything else.
 func (l *Loop) Acknowledged() { l.acked = true }
+
+// Credited has Pause tell the senders by set, a socket's SetAckCredit, that no messages are wanted, and Resume that so many are. It is called before anything else.
+func (l *Loop) Credited(set func(messages, bytes int) error, messages, bytes int) {
+	l.credit, l.most = set, [2]int{messages, bytes}
+}
 
 // Run takes messages on n goroutines, the caller's among them, until ctx ends or the socket is closed and has no more. It
 // returns when the messages in hand were handled: nil, or the reason why the socket cannot be used. Each goroutine has a Handler of its own, which hire
@@ -221,10 +229,24 @@ func (l *Loop) heldBack() (m socket.Msg, some bool) {
 
 // Pause has no more messages taken until Resume. Those in hand are finished; Pause does not wait for them. What arrives waits in the
 // socket, which lets no more come than it has room for.
-func (l *Loop) Pause() { l.gate.shut() }
+func (l *Loop) Pause() {
+	l.pausing.Lock()
+	defer l.pausing.Unlock()
+	l.gate.shut()
+	if l.credit != nil {
+		_ = l.credit(0, l.most[1]) // closed, or wrong options: nothing comes anyway
+	}
+}
 
 // Resume ends a Pause.
-func (l *Loop) Resume() { l.gate.open() }
+func (l *Loop) Resume() {
+	l.pausing.Lock()
+	defer l.pausing.Unlock()
+	if l.credit != nil {
+		_ = l.credit(l.most[0], l.most[1])
+	}
+	l.gate.open()
+}
 
 func (l *Loop) enter() {
 	l.mu.Lock()
@@ -256,7 +278,7 @@ func (l *Loop) leave() {
 // socket. Those that had arrived and are in nobody's hands go to other receivers.
 func (l *Loop) Shutdown(ctx context.Context) error {
 	if l.acked {
-		l.Pause()
+		l.gate.shut()
 		l.gate.quiet(ctx)
 	}
 	err := l.sock.Shutdown(ctx)
@@ -266,7 +288,7 @@ func (l *Loop) Shutdown(ctx context.Context) error {
 	if l.order != nil {
 		l.order.leave()
 	}
-	l.Resume()
+	l.gate.open()
 	return errors.Join(err, l.finish(ctx))
 }
 
