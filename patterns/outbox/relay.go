@@ -23,7 +23,7 @@ type source interface {
 }
 
 // Relay publishes what is in an outbox. Of several relays of one outbox, in as many processes, one leads at a time and publishes; another one takes over when
-// it ends or dies.
+// it ends or dies. A Relay is safe for use by any number of goroutines, those that call its sink and hook too where a method does not say otherwise.
 type Relay struct {
 	src    source
 	sink   Sink
@@ -85,7 +85,8 @@ func (t *tableIn) clean(ctx context.Context, age time.Duration, n int) (int, err
 
 // Run publishes, or waits to take over from the relay that does, until ctx ends or Shutdown. It returns nil then, and what makes the relay unusable otherwise:
 // wrong options, or a sink that cannot know what is safe. Errors of database and sink end nothing: they are events, and tried again. When ctx ends the batch in
-// hand is given up, some of which may be published again; Shutdown finishes it. Run is for one goroutine at a time.
+// hand is given up, some of which may be published again; Shutdown finishes it. Run is for one goroutine at a time: while it runs, another is
+// socket.ErrState.
 func (r *Relay) Run(ctx context.Context) error {
 	err := r.err
 	if err == nil {
@@ -149,7 +150,7 @@ func (r *Relay) Pause() {
 	}
 }
 
-// Resume ends Pause.
+// Resume ends Pause, however often that was called. Neither waits for a batch.
 func (r *Relay) Resume() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,7 +162,8 @@ func (r *Relay) Resume() {
 }
 
 // Shutdown has Run publish and mark the batch in hand, take no other, and give the lease to whoever waits for it. It returns when Run has; or when ctx ends, with
-// its error: then the batch is given up, some of which may be published again. Run does nothing after it.
+// its error: then the batch is given up, some of which may be published again. Run does nothing after it. It must not be called by a
+// sink or hook, for which it would wait.
 func (r *Relay) Shutdown(ctx context.Context) error {
 	if err := r.tenant.Shutdown(ctx); err != nil {
 		return fmt.Errorf("shut down relay: %w", err)

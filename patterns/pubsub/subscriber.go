@@ -18,7 +18,8 @@ import (
 )
 
 // Subscriber handles events, as [Subscribe] tells it. It embeds its socket: Bind and Connect lead to publishers. Receive with Run: what
-// the socket's Recv takes does not get to the handlers.
+// the socket's Recv takes does not get to the handlers. A Subscriber, and a Subscription, is safe for use by any number of goroutines, those of handlers too where a method
+// does not say otherwise.
 type Subscriber struct {
 	*socket.Sub
 	loop  *intake.Loop
@@ -208,7 +209,7 @@ func (s *Subscriber) Run(ctx context.Context) error {
 // arrived, at most the prefetch, waits here.
 func (s *Subscriber) Pause() { s.loop.Pause() }
 
-// Resume ends a Pause.
+// Resume ends a Pause, however often that was called. Neither waits for a handler or a peer.
 func (s *Subscriber) Resume() { s.loop.Resume() }
 
 // dispatch has one event handled, and answers for it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -247,8 +248,9 @@ func TestReplay_KeepsToItsRate(t *testing.T) {
 			<-dead
 		}
 		mended.Store(true)
-		for _, rate := range []float64{0, -1} {
+		for _, rate := range []float64{0, -1, math.NaN()} {
 			_, err := p.Replay(t.Context(), rate, nil)
+			assert.ErrorIs(t, err, socket.ErrOption)
 			assert.ErrorContains(t, err, "want more than 0")
 		}
 		begin = time.Now()

@@ -80,15 +80,15 @@ func (p *Producer[T]) Resend(ctx context.Context, d patterns.DeadLetter) error {
 	return p.Push.Send(ctx, d.Frames...)
 }
 
-// Replay sends the dead letters of the spool again that choose returns true for, all if it is nil: at most so many a second, none of those that die after the
+// Replay sends the dead letters of the spool again that choose returns true for, all if it is nil: at most so many a second, of which 0 or less is socket.ErrOption, none of those that die after the
 // call began, and in the order they died. They may be of any type, or none of ours; choose can be p.Holds. Each comes behind the messages that are there and has
 // all its attempts, and the envelope and place in the stream that it had: a window that knows either as handled drops it, and one whose worker refused it lets it through. It returns how many there were, when they are in the spool. It waits
 // as Send does, and between messages, until ctx ends. After a crash there may be both, message and letter.
 //
 // What choose does not want stays dead. Letters that are lost to damage are passed over: when all others were sent the error is that, a *spool.Gap for each.
 func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func(patterns.DeadLetter) bool) (n int, err error) {
-	if perSecond <= 0 {
-		return 0, fmt.Errorf("replay %v messages a second: want more than 0", perSecond)
+	if !(perSecond > 0) { // or no number at all
+		return 0, fmt.Errorf("%w: replay %v messages a second: want more than 0", socket.ErrOption, perSecond)
 	}
 	dead, err := p.letters()
 	if err != nil {

@@ -183,11 +183,11 @@ func soleFrame(m socket.Msg) error {
 // the socket has no more room, and then at the producers.
 func (w *Worker[T]) Pause() { w.loop.Pause() }
 
-// Resume ends a Pause.
+// Resume ends a Pause, however often that was called. Neither waits for a handler or a peer.
 func (w *Worker[T]) Resume() { w.loop.Resume() }
 
 // Waiting returns how many messages wait here for a handler, in an order of their own: with patterns.WithKeyOrder or WithPriorities. Else none do, but
-// in the socket.
+// in the socket. It does not block.
 func (w *Worker[T]) Waiting() int {
 	if w.order == nil {
 		return 0
@@ -195,7 +195,7 @@ func (w *Worker[T]) Waiting() int {
 	return w.order.Waiting()
 }
 
-// Counts returns how the messages fared.
+// Counts returns how the messages fared. Each number is of its own moment: while handlers are at work they need not add up.
 func (w *Worker[T]) Counts() patterns.Counts { return w.loop.Counts() }
 
 // Drain listens no more and waits until all producers have left, while Run goes on; or until ctx ends, and then the error says

@@ -20,7 +20,8 @@ import (
 const serviceConcurrency = 64
 
 // Service answers the calls of clients by the methods given to [Handle] and [HandleStream]. It embeds its socket: Bind and Connect lead to
-// clients. Receive with Run: what the socket's Recv takes does not get there.
+// clients. Receive with Run: what the socket's Recv takes does not get there. A Service is safe for use by any number of goroutines, those of handlers too
+// where a method does not say otherwise.
 type Service struct {
 	*socket.Router
 	loop    *intake.Loop

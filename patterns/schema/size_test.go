@@ -16,6 +16,7 @@ type (
 		V T `json:"v" msgpack:"v"`
 	}
 	quoted[T any] struct {
+		//lint:ignore SA5008 where it has an effect and where not is tested
 		V T `json:"v,string" msgpack:"v"`
 	}
 	letter byte
