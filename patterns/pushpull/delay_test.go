@@ -159,16 +159,32 @@ func TestTooLarge_Delayed(t *testing.T) {
 				assert.Equal(t, 1, d.Attempts)
 			})
 			if c.spooled {
-				log, err := spool.Open(dir+"/delayed", spool.Options{})
-				require.NoError(t, err)
-				defer log.Close()
-				assert.Zero(t, log.Queue().Pending())
-				letters, err := log.Dead()
-				require.NoError(t, err)
-				assert.EqualValues(t, 1, letters.Len())
+				replayDelayed(t, dir)
 			}
 		})
 	}
+}
+
+// replayDelayed puts the sole dead letter of a producer's delayed messages back, from where another one sends it.
+func replayDelayed(t *testing.T, dir string) {
+	log, err := spool.Open(dir+"/delayed", spool.Options{})
+	require.NoError(t, err)
+	defer log.Close()
+	assert.Zero(t, log.Queue().Pending())
+	dead, err := log.Dead()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, dead.Len())
+	for letter, err := range dead.Letters() {
+		require.NoError(t, err)
+		assert.Equal(t, 1, letter.Attempts)
+		_, err = dead.Replay(within(t), letter)
+		require.NoError(t, err)
+	}
+	require.NoError(t, log.Close())
+	_, w := pair(t, []patterns.Option{patterns.WithSpool(dir, spool.Options{})}, []patterns.Option{assured})
+	got := make(chan int, 1)
+	run(t, w, func(_ context.Context, o Order) error { got <- len(o.Item); return nil })
+	assert.Equal(t, 3000, <-got)
 }
 
 // delays returns those of p, without its spool.
