@@ -11,7 +11,7 @@
 //
 // # What is promised
 //
-// A committed message is published at least once, one that was rolled back never. Published means what the sink says: with ToPush and ToPub, that the socket's spool has it on
+// A committed message is published at least once, one that was rolled back never. Published means what the sink says: with ToPush and ToPublisher, that the socket's spool has it on
 // disk, or that a worker has handled it. It is marked only after that; a crash, or a lost connection to the database, in between has it published again, with the
 // same id and the same bytes. At most one batch is.
 //
@@ -29,7 +29,7 @@
 // # Bad messages, bad times
 //
 // While nobody takes messages, or the database does not answer, the relay waits and tries again, for ever; nothing is counted against a message. A message that by itself cannot be
-// published is tried WithAttempts times and then parked with the reason, which is an Event to be acted on: Parked lists those, Unpark has them tried again.
+// published is tried WithAttempts times, or once if it can never be (a malformed topic), and then parked with the reason, which is an Event to be acted on: Parked lists those, Unpark has them tried again.
 //
 // # Goroutines
 //

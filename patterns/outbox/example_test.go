@@ -71,8 +71,8 @@ func ExampleToPush() {
 }
 
 // Events go to the log of a publisher, from where subscribers with a durable name get them.
-func ExampleToPub() {
-	publisher := pubsub.NewPublisher(patterns.WithSocketOptions(socket.WithSpool("/var/lib/shop/events", spool.Options{Kind: spool.Topic})))
+func ExampleToPublisher() {
+	publisher := pubsub.NewPublisher(pubsub.WithLog("/var/lib/shop/events", spool.Options{}))
 	defer publisher.Close()
-	_ = outbox.ToPub(publisher.Pub) // a Sink for NewRelay
+	_ = outbox.ToPublisher(publisher) // a Sink for NewRelay
 }

@@ -16,10 +16,7 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
-	"github.com/meshmq/meshmq/patterns/pubsub"
-	"github.com/meshmq/meshmq/patterns/pushpull"
 	"github.com/meshmq/meshmq/socket"
-	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // add adds a row.
@@ -179,53 +176,6 @@ func TestRelay_SinkPanics(t *testing.T) {
 		assert.Equal(t, []string{"handler panicked: at sea"}, reasons)
 		assert.Equal(t, uint64(1), r.Stats().Failed)
 	})
-}
-
-// What goes through sockets that have a spool is published when it is there, with nobody to take it yet. A Pub without one cannot tell.
-func TestSinks(t *testing.T) {
-	t.Parallel()
-	options := spool.Options{SegmentSize: 64 << 10, Policy: spool.OS}
-	producer := pushpull.NewProducer[string](patterns.WithSpool(t.TempDir(), options))
-	defer producer.Close()
-	publisher := pubsub.NewPublisher(pubsub.WithLog(t.TempDir(), options))
-	defer publisher.Close()
-	body, err := codec.Msgpack.Append(nil, "tea")
-	require.NoError(t, err)
-	frame, err := (&codec.Envelope{ID: codec.NewID(), Codec: codec.Msgpack.Name(), Body: body}).Append(nil)
-	require.NoError(t, err)
-	for name, sink := range map[string]Sink{"push": ToPush(producer.Push), "pub": ToPub(publisher.Pub)} {
-		s := newRows()
-		s.add(Message{Topic: "orders.new", Frame: frame})
-		r := newRelay(s, "outbox", nil, sink, []RelayOption{quiet})
-		stop := start(t, r)
-		require.Eventually(t, func() bool { return s.count(1) == 1 }, time.Minute, time.Millisecond, name)
-		stop()
-	}
-	assert.EqualValues(t, 1, producer.Stats().Spool.Messages)
-	lossy := socket.NewPub()
-	defer lossy.Close()
-	require.ErrorIs(t, newRelay(newRows("a"), "outbox", nil, ToPub(lossy), []RelayOption{quiet}).Run(t.Context()), socket.ErrState)
-
-	subscriber := pubsub.NewSubscriber(pubsub.WithDurable("d", spool.Beginning()))
-	got := make(chan string, 1)
-	_, err = pubsub.Subscribe(subscriber, "orders.*", func(_ context.Context, topic, item string) error {
-		got <- topic + " " + item
-		return nil
-	})
-	require.NoError(t, err)
-	addr, err := publisher.Bind("tcp://127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, subscriber.Connect(addr))
-	ended := make(chan error, 1)
-	go func() { ended <- subscriber.Run(t.Context()) }() // ended by Shutdown, awaited below
-	select {
-	case event := <-got:
-		assert.Equal(t, "orders.new tea", event)
-	case <-time.After(time.Minute):
-		require.Fail(t, "it is not delivered")
-	}
-	require.NoError(t, subscriber.Shutdown(t.Context()))
-	require.NoError(t, <-ended)
 }
 
 type order struct{ Number int }

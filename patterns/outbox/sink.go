@@ -7,12 +7,13 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/pubsub"
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // ErrUnavailable is for a Sink's errors that are no fault of the message: nobody takes any. The relay tries again, as often as it takes, and
-// no attempt is counted. The socket's own errors of this kind (ErrNoPeer, ErrFull, ErrTimeout, ErrClosed, ErrUnconfirmed, spool.ErrFailed) need no wrapping.
+// no attempt is counted. The socket's own errors of this kind (ErrNoPeer, ErrFull, ErrTimeout, ErrClosed, ErrUnconfirmed, ErrOption, spool.ErrFailed) need no wrapping.
 var ErrUnavailable = errors.New("nobody takes messages")
 
 // Message is a row of the outbox.
@@ -27,7 +28,7 @@ type Message struct {
 	Reason   string    // why the last one did
 }
 
-// Sink is where a Relay publishes to: ToPush, ToPub, SinkFunc, or the caller's own. It is called on one goroutine at a time.
+// Sink is where a Relay publishes to: ToPush, ToPublisher, SinkFunc, or the caller's own. It is called on one goroutine at a time.
 type Sink interface {
 	// Send hands a message over. It may return before the message is safe. The message is the Sink's until Flush has returned.
 	// An error that is patterns.ErrPermanent parks it, one that is ErrUnavailable ends the batch, any other counts as a failed attempt.
@@ -74,18 +75,22 @@ func (s *pushSink) Flush(ctx context.Context) error {
 	return s.push.WaitAcked(ctx)
 }
 
-// ToPub publishes events under their topics: with the Pub of a pubsub.Publisher, or any other that has socket.WithSpool. An event is published when it is
-// in the publisher's log, from where durable subscribers get it at least once. A Pub without a log would lose what nobody listens to at the moment:
-// Run returns socket.ErrState. Who wants that takes a SinkFunc.
-func ToPub(pub *socket.Pub) Sink { return pubSink{pub} }
+// ToPublisher publishes events under their topics, for its subscribers to get as they get those of Publish: the publisher has pubsub.WithLog. An event is published when it
+// is in that log, from where durable subscribers get it at least once. One whose topic is malformed (pubsub.ErrTopic) is parked. A publisher without a log would lose what
+// nobody listens to at the moment: Run returns socket.ErrState. Who wants that takes a SinkFunc.
+func ToPublisher(p *pubsub.Publisher) Sink { return publisherSink{p} }
 
-type pubSink struct{ pub *socket.Pub }
+type publisherSink struct{ p *pubsub.Publisher }
 
-func (s pubSink) Send(ctx context.Context, m *Message) error {
-	return s.pub.Send(ctx, []byte(m.Topic), m.Frame)
+func (s publisherSink) Send(ctx context.Context, m *Message) error {
+	err := s.p.PublishEnvelope(ctx, m.Topic, m.Frame)
+	if errors.Is(err, pubsub.ErrTopic) || errors.Is(err, patterns.ErrMalformed) {
+		return patterns.Permanent(err) // it is no better next time
+	}
+	return err
 }
 
-func (s pubSink) Flush(ctx context.Context) error { return s.pub.Flush(ctx) }
+func (s publisherSink) Flush(ctx context.Context) error { return s.p.Flush(ctx) }
 
 // verdict is what an error of Send means.
 type verdict uint8
@@ -99,7 +104,7 @@ const (
 
 // outages are what says more about the sink than about the message.
 var outages = []error{
-	ErrUnavailable, context.Canceled, context.DeadlineExceeded, spool.ErrFailed, spool.ErrFull, spool.ErrClosed,
+	ErrUnavailable, context.Canceled, context.DeadlineExceeded, spool.ErrFailed, spool.ErrFull, spool.ErrClosed, socket.ErrOption,
 	socket.ErrNoPeer, socket.ErrFull, socket.ErrTimeout, socket.ErrClosed, socket.ErrUnconfirmed, socket.ErrState,
 }
 

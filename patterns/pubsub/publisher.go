@@ -37,7 +37,7 @@ func NewPublisher(opts ...patterns.Option) *Publisher {
 	if c.Events.Numbered {
 		p.numbers = newSequencer(c.Events.Levels)
 	}
-	p.line = p.send
+	p.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) error { return p.send(ctx, o.Name, frame) }
 	return p
 }
 
@@ -54,15 +54,15 @@ func envelopeOf(frames [][]byte) *codec.Envelope {
 }
 
 // send is the end of the way of each event here.
-func (p *Publisher) send(ctx context.Context, o *patterns.Outgoing, frame []byte) error {
-	topic := append(make([]byte, 0, maxTopic+1), o.Name...)
+func (p *Publisher) send(ctx context.Context, name string, frame []byte) error {
+	topic := append(make([]byte, 0, maxTopic+1), name...)
 	if p.exact {
 		topic = append(topic, topicEnd...)
 	}
 	if p.numbers == nil {
 		return p.Pub.Send(ctx, topic, frame)
 	}
-	return p.numbers.send(ctx, o.Name, func(sequence []byte) error { return p.Pub.Send(ctx, topic, frame, sequence) })
+	return p.numbers.send(ctx, name, func(sequence []byte) error { return p.Pub.Send(ctx, topic, frame, sequence) })
 }
 
 // Publish tells v to the subscribers of topic. Nil means that it is queued for each of those that are connected and keep
@@ -77,6 +77,22 @@ func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...pa
 	}
 	e := codec.Envelope{Type: wire.NameOf(p.sealer.Schemas, reflect.TypeOf(v))}
 	return p.sealer.Seal(ctx, topic, &e, v, opts, p.line)
+}
+
+// PublishEnvelope is Publish of an event that is encoded already: frame is its envelope, as codec.Envelope.Append writes it and Publish sends it. It does not go through the
+// middleware. A frame that is no envelope is patterns.ErrMalformed.
+func (p *Publisher) PublishEnvelope(ctx context.Context, topic string, frame []byte) error {
+	err := p.err
+	if err == nil {
+		err = CheckTopic(topic)
+	}
+	if err == nil {
+		_, err = wire.Open(frame)
+	}
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return p.send(ctx, topic, frame)
 }
 
 // WaitSubscribers blocks until at least n connected subscribers want topic, or ctx ends. For a pattern, it waits for those who
