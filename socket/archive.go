@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshmq/meshmq/socket/internal/link"
 	"github.com/meshmq/meshmq/socket/internal/route"
@@ -22,6 +24,7 @@ type archive struct {
 	names SpoolNames
 	ctx   context.Context
 	stop  context.CancelFunc // ends the couriers
+	seed  maphash.Seed       // of digests: peers choose the topics
 	found uint64             // the last message that was in the log when it was opened
 
 	settlements settlements
@@ -45,6 +48,7 @@ type group struct {
 	halt    context.CancelFunc // ends it
 	lost    uint64             // messages, as reported
 	untold  uint64             // messages that were gone when members came, and are to be reported
+	accord  accord
 }
 
 // SpoolNames is what a Spool can do besides where it is the log of a publisher, with durable subscriptions.
@@ -57,8 +61,9 @@ type SpoolNames interface {
 
 // subscribed is a peer that may have a durable subscription.
 type subscribed struct {
-	a *archive
-	p *pipe
+	a       *archive
+	p       *pipe
+	refused atomic.Bool // what it says of messages counts for nothing any more: others get them
 
 	lookMu sync.Mutex // guards the fields down to the next group; taken before the courier's
 	group  *group
@@ -66,8 +71,9 @@ type subscribed struct {
 	joined bool // it takes part
 	gone   bool // it gets nothing more
 
-	mu     sync.Mutex // guards the field below; taken under the courier's
+	mu     sync.Mutex // guards the fields below; taken under the courier's
 	topics route.Prefixes
+	digest uint64 // of topics: that of each of them, combined
 }
 
 func (a *archive) init(f *fanout) {
@@ -103,7 +109,7 @@ func (a *archive) open() error {
 	a.c.tellRecovery(SpoolTrouble, SpoolTorn, log)
 	a.found = log.State().Next - 1
 	a.ctx, a.stop = context.WithCancel(context.Background())
-	a.groups = map[string]*group{}
+	a.groups, a.seed = map[string]*group{}, maphash.MakeSeed()
 	a.c.archive, a.c.keeper = a, a
 	return nil
 }
@@ -206,6 +212,9 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 		a.groups[r.Name] = g
 	case g.members > 0 && g.byKey != r.ByKey:
 		return answer, fmt.Errorf("%w: its members are to have WithKeyOrder all, or none", ErrState)
+	}
+	if err := d.agree(g); err != nil {
+		return answer, err
 	}
 	g.from = from
 	if g.members == 0 {

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 	"time"
@@ -27,10 +28,14 @@ func (d *subscribed) subscribe(topic []byte, added bool) {
 	d.lookMu.Lock()
 	defer d.lookMu.Unlock()
 	d.mu.Lock()
+	edge := false
 	if added {
-		d.topics.Add(topic)
+		edge = d.topics.Add(topic)
 	} else {
-		d.topics.Remove(topic)
+		edge, _ = d.topics.Remove(topic)
+	}
+	if edge {
+		d.digest ^= maphash.Bytes(d.a.seed, topic)
 	}
 	d.many = d.topics.Len()
 	d.mu.Unlock()
@@ -47,10 +52,36 @@ func (d *subscribed) quit() {
 	d.lookMu.Unlock()
 }
 
-// lookLocked has the peer take part while it wants anything: what no member wants is passed over for good. d.lookMu is held.
+// agree has a peer that is subscribed to anything, and asks to be a member, be one that takes part.
+func (d *subscribed) agree(g *group) error {
+	d.lookMu.Lock()
+	defer d.lookMu.Unlock()
+	if d.many == 0 || d.gone {
+		return nil
+	}
+	return g.accord.enter(d)
+}
+
+// lookLocked has the peer take part while it wants anything: what no member wants is passed over for good. One that wants something else than the others is refused, and what it has comes to those,
+// whatever it says of it: it may have nobody any more to handle it. d.lookMu is held.
 func (d *subscribed) lookLocked() {
 	m, joins := d.p.member.Load(), d.group != nil && d.many > 0 && !d.gone
-	if m == nil || joins == d.joined {
+	if m == nil {
+		return
+	}
+	var err error
+	if joins || d.joined && !d.gone {
+		err = d.group.accord.enter(d)
+	}
+	if err != nil {
+		joins, d.gone = false, true
+		d.refused.Store(true)
+		d.a.refuse(d.p, d.group.name, err)
+	}
+	if !joins {
+		d.group.accord.leave(d)
+	}
+	if joins == d.joined {
 		return
 	}
 	if d.joined = joins; joins {

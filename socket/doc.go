@@ -83,4 +83,4 @@ package socket
 //	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu > link.Line.mu, hub.mu
 //
 // once.marking is held while marks are written, and receiver.mu is taken under it. The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
-// subscribed.lookMu; subscribed.mu comes behind courier.mu. letters.mu and settlements.mu are taken under any of these, with nothing behind them.
+// subscribed.lookMu; accord.mu comes behind that, and subscribed.mu behind it and courier.mu. letters.mu and settlements.mu are taken under any of these, with nothing behind them.

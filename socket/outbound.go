@@ -32,6 +32,9 @@ func (n *sentCounts) fill(s *AckStats) {
 // settle handles what the peer says about our messages. It reports false for other commands.
 func (p *pipe) settle(name, data []byte) (handled bool, err error) {
 	c := p.c
+	if d := p.durable.Load(); d != nil && d.refused.Load() {
+		return true, nil // what it had is others'
+	}
 	switch string(name) {
 	case zmtp.CommandAck:
 		a, err := zmtp.ParseAck(data)

@@ -1,0 +1,142 @@
+package socket_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// TestDurable_MembersAgreeOnTopics: who wants something else than the others of the name is refused in words, and let in when it is alone.
+func TestDurable_MembersAgreeOnTopics(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	defer pub.Close()
+	event := watch(t, pub)
+	team := durable(t, endpoint, "team", spool.Beginning())
+	defer team.Close()
+	event(socket.Resumed)
+	other := socket.NewSub(socket.WithDurable("team", spool.Beginning()), swift())
+	defer other.Close()
+	told := watch(t, other)
+	require.NoError(t, other.Subscribe("u", "t.b"))
+	require.NoError(t, other.Connect(endpoint))
+	why := event(socket.Disconnected).Err
+	require.ErrorIs(t, why, socket.ErrState)
+	require.ErrorContains(t, why, `durable subscription "team"`)
+	require.ErrorContains(t, why, `others alone have "t", this one alone has "t.b u"`)
+	require.ErrorContains(t, told(socket.Disconnected).Err, `others_alone_have_"t",_this_one_alone_has_"t.b_u"`)
+
+	publish(t, pub, 0, 3)
+	send(t, pub, "u", "for nobody of the name as it is")
+	requireOrdinals(t, team, 0, 3)
+	require.NoError(t, team.Close())
+	told(socket.Resumed)
+	send(t, pub, "u", "for those who are left")
+	assert.Equal(t, "u", string(recv(t, other).Frames[0]))
+}
+
+// TestDurable_MembersThatChangeTheirMind: a member that changes what it is subscribed to beside others has to come anew, and what it had goes to those, though it says that it is done with it. Members
+// change one after the other, and one that is alone as it likes.
+func TestDurable_MembersThatChangeTheirMind(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*socket.Sub) error{
+		"other topics": func(s *socket.Sub) error { return errors.Join(s.Subscribe("u"), s.Unsubscribe("t")) },
+		"more":         func(s *socket.Sub) error { return s.Subscribe("u") },
+		"none":         func(s *socket.Sub) error { return s.Unsubscribe("t") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const n = 3
+			pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+			defer pub.Close()
+			event := watch(t, pub)
+			one := durable(t, endpoint, "team", spool.Beginning(), socket.WithManualAck())
+			defer one.Close()
+			event(socket.Resumed)
+			publish(t, pub, 0, n)
+			var held []socket.Msg
+			for range n {
+				held = append(held, recv(t, one))
+			}
+			two := durable(t, endpoint, "team", spool.Beginning(), socket.WithManualAck())
+			defer two.Close()
+			event(socket.Resumed)
+
+			require.NoError(t, change(one))
+			for _, m := range held {
+				_ = m.Ack() // an error if the connection has ended already
+			}
+			require.ErrorIs(t, event(socket.Disconnected).Err, socket.ErrState)
+			for i := range n {
+				m := recv(t, two)
+				assert.Equal(t, i, ordinalOf(socket.Msg{Frames: m.Frames[1:]}))
+				require.NoError(t, m.Ack())
+			}
+			awaitLag(t, pub, "team", 0)
+			assert.Zero(t, pub.Durables()[0].DeadLettered)
+
+			require.NoError(t, change(two)) // it is the only one
+			if name != "none" {
+				for pub.Durables()[0].Members < 2 {
+					event(socket.Resumed)
+				}
+				send(t, pub, "u", "for either")
+				require.Eventually(t, func() bool { return pub.Durables()[0].InFlight == 1 }, time.Minute, time.Millisecond)
+			}
+		})
+	}
+}
+
+// TestDurable_NothingIsSettledAfterADisagreement: an acknowledgement right behind the change counts for nothing, for the member may have dropped what it did not want any more.
+func TestDurable_NothingIsSettledAfterADisagreement(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	defer pub.Close()
+	raw := sockettest.DialRaw(t, endpoint)
+	raw.Handshake("SUB", 1, receives)
+	raw.Subscribe("t")
+	raw.SendCommand("RESUME", []byte("\x00\x00\x04team"))
+	raw.ExpectCommand("RESUMED")
+	raw.Write(zmtp.AppendCredit(nil, 100, 1<<20))
+	publish(t, pub, 0, 3)
+	raw.ExpectCommand("STREAM")
+	for range 3 {
+		raw.ReadMessage()
+	}
+	event := watch(t, pub)
+	team := durable(t, endpoint, "team", spool.Beginning())
+	defer team.Close()
+	event(socket.Resumed)
+	raw.Write(zmtp.AppendAck(zmtp.AppendCancel(zmtp.AppendAck(nil, 1, nil), 1, text("t")), 3, nil))
+	raw.ExpectCommand("ERROR")
+	raw.ExpectClosed()
+	requireOrdinals(t, team, 1, 3)
+}
+
+// TestDurable_NothingDiffersFromNothing: who is subscribed to nothing yet is no member that others would have to agree with.
+func TestDurable_NothingDiffersFromNothing(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
+	defer pub.Close()
+	idle := sockettest.DialRaw(t, endpoint)
+	idle.Handshake("SUB", 1, receives)
+	idle.SendCommand("RESUME", []byte("\x00\x00\x04team"))
+	idle.ExpectCommand("RESUMED")
+	team := durable(t, endpoint, "team", spool.Beginning())
+	defer team.Close()
+	publish(t, pub, 0, 3)
+	requireOrdinals(t, team, 0, 3)
+	assert.Equal(t, 2, pub.Durables()[0].Members)
+	idle.Subscribe("u")
+	idle.ExpectCommand("ERROR")
+	idle.ExpectClosed()
+}
