@@ -44,6 +44,20 @@ func TestRFC29_PrefixMatching(t *testing.T) {
 	})
 }
 
+// A call that asks for too much changes nothing.
+func TestSubscribe_AllOrNone(t *testing.T) {
+	t.Parallel()
+	sub := socket.NewSub(socket.WithMaxSubscriptions(2), socket.WithMaxTopic(3))
+	defer sub.Close()
+	for _, topics := range [][]string{{"a", "b", "c"}, {"a", "long"}} {
+		require.ErrorIs(t, sub.Subscribe(topics...), socket.ErrTooLarge)
+		assert.Empty(t, sub.Topics())
+	}
+	require.NoError(t, sub.Subscribe("a", "b"))
+	require.ErrorIs(t, sub.Subscribe("c"), socket.ErrTooLarge)
+	assert.Equal(t, []string{"a", "b"}, sub.Topics())
+}
+
 // RFC 29: subscriptions are additive: what was asked for twice is to be taken back twice.
 func TestRFC29_CountedSubscriptions(t *testing.T) {
 	t.Parallel()

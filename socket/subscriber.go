@@ -36,10 +36,12 @@ func (s *subscriber) init(c *core) {
 
 // Subscribe asks publishers, present and future, for messages whose first frame starts with one of the topics; the empty
 // topic matches everything. Subscriptions are counted: a topic subscribed to twice is to be unsubscribed twice. A topic that is longer than WithMaxTopic
-// allows, and more of them than WithMaxSubscriptions does, are ErrTooLarge.
+// allows, and more of them than WithMaxSubscriptions does, are ErrTooLarge, and then none of the topics is subscribed to.
 func (s *subscriber) Subscribe(topics ...string) error {
+	left := len(topics)
 	return s.change("subscribe", topics, func(topic []byte) (tell bool, err error) {
-		if err := s.c.cfg.manyTopics(s.topics.Len()); err != nil {
+		left--
+		if err := s.c.cfg.manyTopics(s.topics.Len() + left); err != nil { // so not the second one, if the first was not too many
 			return false, &Error{Op: "subscribe", Err: err}
 		}
 		return s.topics.Add(topic), nil
@@ -69,12 +71,14 @@ func (s *subscriber) change(op string, topics []string, apply func([]byte) (bool
 	if s.closed {
 		return &Error{Op: op, Err: ErrClosed}
 	}
-	defer s.askLocked()
-	defer s.resumeLocked()
 	for _, topic := range topics {
 		if err := s.c.cfg.longTopic(len(topic)); err != nil {
 			return &Error{Op: op, Err: err}
 		}
+	}
+	defer s.askLocked()
+	defer s.resumeLocked()
+	for _, topic := range topics {
 		tell, err := apply([]byte(topic))
 		if err != nil {
 			return err

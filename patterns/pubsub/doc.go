@@ -20,7 +20,7 @@
 //
 // A publisher WithLog keeps its events, and a subscriber WithDurable gets what it missed, from where its name was, or from a beginning, an end, a number or a time if
 // the name is new. Its events are acknowledged: they are handled at least once, come again when a handler fails, and are dead letters of the publisher's (patterns.WithDeadLetters) when that does
-// not help. Several subscribers of one name share its events; patterns.WithKeyOrder keeps those of a key in order among them. What left the log before it was
+// not help. Several subscribers of one name, with the same patterns, share its events; patterns.WithKeyOrder keeps those of a key in order among them. What left the log before it was
 // delivered, because retention is less than the time away, is a *socket.MissedError with the range, reported before what follows. To build a
 // model anew, use a new name, or [Replay] where the log is.
 //
@@ -29,7 +29,7 @@
 // # Errors
 //
 // Topics and patterns that are malformed are ErrTopic where they are used. What is reported to WithOnError: events that do not decode (ErrMalformed), are of another type (ErrType) or version,
-// have expired (ErrExpired), whose handler failed or panicked; events of publishers other than these that are too large, which end the connection (socket.ErrTooLarge); gaps (ErrGap, socket.ErrMissed); publishers that lack WithExactTopics (ErrInexact). Each is counted: Counts, Gaps, Stats.
+// have expired (ErrExpired), whose handler failed or panicked; events of publishers other than these that are too large, which end the connection (socket.ErrTooLarge); gaps (ErrGap, socket.ErrMissed); publishers that lack WithExactTopics (ErrInexact), and those that refuse a durable name (*zmtp.HandshakeError). Each is counted: Counts, Gaps, Stats.
 //
 // # Wire
 //
@@ -39,6 +39,6 @@
 //
 // WithExactTopics ends the topic with a zero octet, WithSequence adds a third frame. Subscribers take all forms.
 //
-// Goroutines: Subscriber.Run has its caller's and concurrency-1 more, one more with patterns.WithKeyOrder and one WithExactTopics, and one that reports events that are too large, which end before it returns; a timer of WithGapDetection
+// Goroutines: Subscriber.Run has its caller's and concurrency-1 more, one more with patterns.WithKeyOrder and one WithExactTopics or WithDurable, and one that reports events that are too large, which end before it returns; a timer of WithGapDetection
 // reports gaps, and is awaited by Run.
 package pubsub

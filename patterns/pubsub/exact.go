@@ -1,13 +1,8 @@
 package pubsub
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"strings"
-
-	"github.com/meshmq/meshmq/patterns"
-	"github.com/meshmq/meshmq/socket"
 )
 
 // ErrInexact is reported by a Subscriber WithExactTopics for a publisher that does not end its topics: subscriptions without wildcards get nothing from it.
@@ -29,34 +24,17 @@ func filter(pattern string, exact bool) string {
 	return prefix
 }
 
+// topics returns what publishers are asked for: the filter, and WithDurable, where that lets through what pattern does not stand for, the pattern itself. No topic begins with it; it is there for
+// publishers to see whether all of a name want the same.
+func (sub *Subscription) topics() []string {
+	if sub.sub.conf.Events.Durable && strings.ContainsAny(sub.pattern, "*>") && sub.pattern != sub.filter+">" {
+		return []string{sub.filter, sub.pattern}
+	}
+	return []string{sub.filter}
+}
+
 // topicOf reads the topic of a message, with its end or without.
 func topicOf(frame []byte) (string, error) {
 	topic := strings.TrimSuffix(string(frame), topicEnd)
 	return topic, CheckTopic(topic)
-}
-
-// watch reports publishers that do not end their topics, until ctx ends.
-func (s *Subscriber) watch(ctx context.Context) {
-	events := s.Sub.Events(ctx)
-	told := map[*socket.Peer]bool{}
-	look := func(p *socket.Peer) {
-		if p == nil || told[p] {
-			return
-		}
-		told[p] = true
-		if value, _ := p.Property(topicsProperty); value != exactTopics {
-			s.conf.OnError(ctx, patterns.NewError("subscribe", nil, p.Address(), fmt.Errorf("%w: patterns without wildcards get nothing from it", ErrInexact)))
-		}
-	}
-	for _, p := range s.Sub.Stats().Peers {
-		look(p.Peer)
-	}
-	for e := range events {
-		switch e.Kind {
-		case socket.Connected:
-			look(e.Peer)
-		case socket.Disconnected:
-			delete(told, e.Peer)
-		}
-	}
 }

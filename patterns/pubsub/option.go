@@ -91,6 +91,10 @@ func WithExactTopics() patterns.Option {
 // socket.WithDurable. from says where a name begins that is new: spool.Beginning, spool.End, spool.At a number, spool.Since a time. Subscribers of one name share its events: each event
 // is handled by one of them.
 //
+// They have the same patterns, whichever of them handles an event, and WithExactTopics all or none. A publisher refuses one whose patterns differ from those of the others that are connected: WithOnError is told so, once until it is let in, as a
+// *zmtp.HandshakeError with the Reason zmtp.PeerError, which names what they differ in. It tries again by itself, and gets in when those have changed theirs as well, or have gone. So to upgrade a service to other patterns,
+// give them a new name, or stop the old instances: new ones that are there already take over when the last of those has gone. One that is alone may have other patterns than those before it.
+//
 // Events are acknowledged: an event is done with when its handlers return nil. One that fails comes again after a while, or after RetryAfter; a
 // Permanent error, an event that does not decode or a type that is not the handler's makes it a dead letter of the publisher's. If several handlers of a Subscriber
 // match an event, it is done with when all of them return nil; if one fails, all of them get it again, so that they are to bear that.

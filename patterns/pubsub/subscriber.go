@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -37,6 +38,7 @@ type Subscription struct {
 	sub     *Subscriber
 	pattern string
 	filter  string // what publishers are asked for
+	ended   atomic.Bool
 	handle  func(ctx context.Context, topic string, m socket.Msg, attempt int) error
 }
 
@@ -92,7 +94,7 @@ func subscribingOptions(c *conf.Config) (opts []socket.Option) {
 	return append(opts, c.Socket...)
 }
 
-// Subscribe has handler called for each event whose topic matches pattern, while s runs. It may be called at any time, WithDurable best before Connect and Bind; publishers
+// Subscribe has handler called for each event whose topic matches pattern, while s runs. It may be called at any time, WithDurable best before Connect and Bind: members of a name that differ for a moment are refused for that. Publishers
 // learn of it a moment later. An event that matches several patterns is handled once for each, one
 // after the other. The context of handler has the event's envelope. A malformed pattern is ErrTopic.
 func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Context, topic string, v T) error) (*Subscription, error) {
@@ -144,31 +146,28 @@ func (s *Subscriber) add(pattern string, handle func(context.Context, string, so
 	s.mu.Lock()
 	s.subscriptions = append(slices.Clip(s.subscriptions), sub)
 	s.mu.Unlock()
-	if err := s.Sub.Subscribe(sub.filter); err != nil {
+	if err := s.Sub.Subscribe(sub.topics()...); err != nil {
 		s.remove(sub)
 		return nil, err
 	}
 	return sub, nil
 }
 
-// remove reports whether sub was there.
-func (s *Subscriber) remove(sub *Subscription) bool {
+func (s *Subscriber) remove(sub *Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.Index(s.subscriptions, sub)
-	if i < 0 {
-		return false
-	}
 	s.subscriptions = slices.Concat(s.subscriptions[:i], s.subscriptions[i+1:])
-	return true
 }
 
-// Unsubscribe ends the subscription: the handler is not called any more, but may be at work still. A second time it does nothing.
+// Unsubscribe ends the subscription: the handler is not called any more, but may be at work still. A second time it does nothing. WithDurable, events that have come and wait here are
+// others' of the name, if there are any, whose publishers refuse this Subscriber until those have ended it too; if it is alone, they are done with unless another pattern stands for them.
 func (sub *Subscription) Unsubscribe() error {
-	if !sub.sub.remove(sub) {
+	if sub.ended.Swap(true) {
 		return nil
 	}
-	err := sub.sub.Sub.Unsubscribe(sub.filter)
+	err := sub.sub.Sub.Unsubscribe(sub.topics()...)
+	sub.sub.remove(sub) // publishers are told before events end here without a handler, each of which is acknowledged
 	if g := sub.sub.gaps; g != nil {
 		g.keep(func(common string) bool { return sub.sub.covers(common) })
 	}
@@ -189,7 +188,7 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	if s.gaps != nil {
 		defer s.gaps.settle()
 	}
-	if s.conf.Events.Exact {
+	if s.conf.Events.Exact || s.conf.Events.Durable {
 		watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 		var watch sync.WaitGroup
 		watch.Go(func() { s.watch(watching) })
