@@ -142,56 +142,6 @@ func TestRetryPauses(t *testing.T) {
 	})
 }
 
-func TestThrottle(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		throttle := middleware.Throttle(10, 3)
-		s := &script{}
-		handle, other := throttle(s.handle), throttle(s.handle)
-		begin := time.Now()
-		for range 13 {
-			require.NoError(t, handle(t.Context(), delivery()))
-		}
-		assert.Equal(t, time.Second, time.Since(begin), "three at once, and then one each 100 ms")
-		require.NoError(t, other(t.Context(), delivery()))
-		assert.Equal(t, 1100*time.Millisecond, time.Since(begin), "one account for both")
-
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		err := handle(ctx, delivery())
-		assert.ErrorIs(t, err, middleware.ErrThrottled)
-		pause, _ := patterns.Pause(err)
-		assert.Equal(t, 100*time.Millisecond, pause)
-		assert.Equal(t, 1100*time.Millisecond, time.Since(begin), "it did not wait in vain")
-
-		ctx, cancel = context.WithCancel(t.Context())
-		time.AfterFunc(time.Millisecond, cancel)
-		err = handle(ctx, delivery())
-		assert.ErrorIs(t, err, middleware.ErrThrottled)
-		assert.ErrorIs(t, err, context.Canceled)
-		assert.Equal(t, 14, s.calls)
-	})
-	for _, rate := range []float64{0, -1, 1e12} {
-		s := &script{}
-		require.NoError(t, middleware.Throttle(rate, 0)(s.handle)(t.Context(), delivery()), "%v is no bound", rate)
-	}
-}
-
-func TestThrottleSends(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		sent := 0
-		send := patterns.Around(middleware.ThrottleSends(1, 0))
-		begin := time.Now()
-		for range 3 {
-			o := patterns.NewOutgoing(func(context.Context) error { sent++; return nil })
-			require.NoError(t, send(t.Context(), o))
-		}
-		assert.Equal(t, 3, sent)
-		assert.Equal(t, 2*time.Second, time.Since(begin))
-	})
-}
-
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

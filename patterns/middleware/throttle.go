@@ -15,7 +15,7 @@ var ErrThrottled = errors.New("throttled")
 
 // Throttle lets handlers begin at most perSecond times a second on average, and burst times at once after a quiet while; less than 1
 // burst is 1, and a rate of 0 or less is no bound. It waits for its turn, in the order of asking, on the goroutine that took the message,
-// so that back-pressure reaches the senders. If the context ends before, or would, the handler is not called: ErrThrottled.
+// so that back-pressure reaches the senders. If the context ends before, or would, the handler is not called: ErrThrottled, and the turn is that of the next.
 func Throttle(perSecond float64, burst int) patterns.Middleware {
 	l := newLimiter(perSecond, burst)
 	return func(next patterns.Handler) patterns.Handler {
@@ -47,60 +47,92 @@ func ThrottleSends(perSecond float64, burst int) patterns.SendMiddleware {
 	}
 }
 
-// limiter hands out turns. A turn is due gap after the one before; after a quiet while, up to slack of that is forgiven.
+// limiter hands out turns, in the order of asking. A turn is due gap after the one before; after a quiet while, up to slack of that is forgiven.
 type limiter struct {
 	gap, slack time.Duration
+	front      chan struct{} // full while one of those that wait has the next turn; the others wait for that
 
-	mu   sync.Mutex // guards the field below
-	next time.Time  // when the next turn would be due if nothing were forgiven
+	mu      sync.Mutex // guards the fields below
+	next    time.Time  // when the next turn is due
+	waiting int
 }
+
+// longest bounds what is added up to a Duration, which holds it a few times over.
+const longest = float64(365 * 24 * time.Hour)
 
 // newLimiter returns nil for a rate that is no bound.
 func newLimiter(perSecond float64, burst int) *limiter {
 	if !(perSecond > 0) { // NaN as well
 		return nil
 	}
-	const longest = float64(365 * 24 * time.Hour) // a Duration holds it a few times over
 	gap := time.Duration(min(float64(time.Second)/perSecond, longest))
 	if gap == 0 { // beyond 1e9 a second
 		return nil
 	}
 	burst = max(burst, 1)
-	return &limiter{gap: gap, slack: time.Duration(min(float64(gap)*float64(burst-1), longest))}
+	return &limiter{gap: gap, slack: time.Duration(min(float64(gap)*float64(burst-1), longest)), front: make(chan struct{}, 1)}
 }
 
-// take takes a turn and returns the time until it is due. If that is longer than patience, it takes none, and returns it as late. Negative
-// patience is endless.
-func (l *limiter) take(now time.Time, patience time.Duration) (wait, late time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	due := l.next
-	if earliest := now.Add(-l.slack); due.Before(earliest) {
-		due = earliest
-	}
-	wait = max(due.Sub(now), 0)
-	if patience >= 0 && wait > patience {
-		return 0, wait
-	}
-	l.next = due.Add(l.gap)
-	return wait, 0
-}
-
-// wait waits for a turn. One that ctx does not last for is not taken; one that ctx ends during is lost.
+// wait waits for a turn, unless ctx would end before.
 func (l *limiter) wait(ctx context.Context) error {
-	now := time.Now()
-	patience := time.Duration(-1)
-	if deadline, ok := ctx.Deadline(); ok {
-		patience = max(deadline.Sub(now), 0)
-	}
-	wait, late := l.take(now, patience)
-	if late > 0 {
-		return patterns.RetryAfter(ErrThrottled, late)
-	}
-	if wait > 0 && !pass(ctx, wait) {
+	deadline, _ := ctx.Deadline()
+	wait, queued := l.ask(time.Now(), deadline)
+	switch {
+	case wait == 0:
+		return nil
+	case !queued:
+		return patterns.RetryAfter(ErrThrottled, wait)
+	case !l.queue(ctx):
 		return patterns.RetryAfter(fmt.Errorf("%w: %w", ErrThrottled, context.Cause(ctx)), wait)
 	}
 	return nil
+}
+
+// ask takes a turn that is due, or returns the time until there is one. The caller then is among those that wait, if it has until then.
+func (l *limiter) ask(now, deadline time.Time) (wait time.Duration, queued bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if earliest := now.Add(-l.slack); l.waiting == 0 && l.next.Before(earliest) {
+		l.next = earliest
+	}
+	wait = max(l.next.Sub(now), 0) + time.Duration(min(float64(l.gap)*float64(l.waiting), longest))
+	switch {
+	case wait == 0:
+		l.next = l.next.Add(l.gap)
+	case deadline.IsZero() || !now.Add(wait).After(deadline):
+		l.waiting++
+		return wait, true
+	}
+	return wait, false
+}
+
+// queue waits for the turn of one that asked, and reports whether ctx lasted.
+func (l *limiter) queue(ctx context.Context) (took bool) {
+	select {
+	case l.front <- struct{}{}:
+		took = pass(ctx, time.Until(l.due()))
+		l.leave(took)
+		<-l.front
+	case <-ctx.Done():
+		l.leave(false)
+	}
+	return took
+}
+
+func (l *limiter) due() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next
+}
+
+// leave ends a wait. Without a turn taken, those behind move up.
+func (l *limiter) leave(took bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting--
+	if took {
+		l.next = l.next.Add(l.gap)
+	}
 }
 
 // pass waits, and reports whether ctx lasted.
