@@ -14,13 +14,14 @@ import (
 )
 
 // Order has a Loop handle messages in another order than they come in: by priority, and those of a key one after the other. One goroutine
-// takes messages from the socket and lays them on a desk, from which the handlers take them.
+// takes messages from the socket and lays them on a desk, from which the handlers take them: that of one Run at a time.
 type Order struct {
-	l      *Loop
-	lanes  bool
-	keys   *conf.KeyOrder // nil for none
-	room   int            // of the desk
-	random func() float64 // for pauses
+	l       *Loop
+	lanes   bool
+	keys    *conf.KeyOrder // nil for none
+	room    int            // of the desk
+	random  func() float64 // for pauses
+	receipt chan struct{}  // full while a Run receives
 
 	mu      sync.Mutex // guards the fields below
 	changed *sync.Cond // of mu: something is on the desk, has left it, or is due
@@ -34,7 +35,8 @@ func NewOrder(l *Loop, c *conf.Config, room int) *Order {
 	if !c.Priorities && c.KeyOrder == nil {
 		return nil
 	}
-	o := &Order{l: l, lanes: c.Priorities, keys: c.KeyOrder, room: room, random: rand.Float64, desk: newDesk()}
+	o := &Order{l: l, lanes: c.Priorities, keys: c.KeyOrder, room: room, random: rand.Float64,
+		receipt: make(chan struct{}, 1), desk: newDesk()}
 	o.changed = sync.NewCond(&o.mu)
 	l.order = o
 	return o
@@ -56,8 +58,7 @@ func (o *Order) Run(ctx context.Context, n int, steps Steps) error {
 	for range n {
 		handlers.Go(func() { o.serve(r, steps) }) // ended by r.intake, Shutdown or Close; awaited below
 	}
-	lay := Alike(func(_ context.Context, m socket.Msg) { o.lay(r, m, steps) })()
-	err := o.l.take(r, lay, o.vacant, o.l.receive)
+	err := o.receive(r, steps)
 	switch {
 	case err != nil:
 		r.stop()
@@ -66,6 +67,20 @@ func (o *Order) Run(ctx context.Context, n int, steps Steps) error {
 	}
 	handlers.Wait()
 	return err
+}
+
+// receive lays messages on the desk until r.intake ends or the socket is closed, while no other Run does.
+func (o *Order) receive(r *run, steps Steps) error {
+	select {
+	case o.receipt <- struct{}{}:
+		defer func() { <-o.receipt }()
+	case <-r.intake.Done():
+		return nil
+	case <-o.l.taking.Done():
+		return nil
+	}
+	lay := Alike(func(_ context.Context, m socket.Msg) { o.lay(r, m, steps) })()
+	return o.l.take(r, lay, o.vacant, o.l.receive)
 }
 
 // vacant waits until the desk has room, and reports whether it has.
