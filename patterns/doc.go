@@ -32,7 +32,7 @@
 //
 // # When something goes wrong
 //
-// A message that does not decode, a handler that returns an error or panics: none of them ends Run.
+// A message that does not decode, a handler that returns an error, panics or ends its goroutine: none of them ends Run.
 // Each is counted ([Counts]) and reported as an [Error] to the function given WithOnError, or
 // else to slog.Default: this is where the application's own mistakes surface, and a worker that
 // hides them until somebody asks for a counter would keep them hidden for good.
@@ -41,7 +41,7 @@
 //
 // # Goroutines
 //
-// Run takes messages on the caller's goroutine and concurrency-1 more, and returns when all have
+// Run takes messages on as many goroutines as the concurrency is, and returns when all have
 // ended. A Client has two, ended and awaited by its Close. Nothing else starts any. No lock is held
 // while a message is sent or received, or a codec, a handler or a hook is called.
 package patterns

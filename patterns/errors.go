@@ -106,7 +106,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// PanicError is a handler's panic, which counts as a failed attempt at its message.
+// PanicError is a handler's panic, which counts as a failed attempt at its message. So does a handler's call of runtime.Goexit, as in FailNow of a test: Value names it then, and
+// there is no Stack.
 type PanicError struct {
 	Value any    // what it panicked with
 	Stack []byte // where, as runtime/debug.Stack writes it

@@ -50,7 +50,7 @@ type Delivery struct {
 // it is [Permanent]. The context has the envelope: see [FromContext].
 type Handler func(ctx context.Context, d *Delivery) error
 
-// Middleware does something around a Handler: before it, after it, or in its place. It is called once for each handler it goes around, when
+// Middleware does something around a Handler: before it, after it, or in its place. What is to be done after it also when it panics, or ends the goroutine, is deferred. It is called once for each handler it goes around, when
 // that is installed; the Handler it returns is called by several goroutines at once.
 type Middleware func(next Handler) Handler
 

@@ -85,7 +85,7 @@ func WithSocketOptions(opts ...socket.Option) Option {
 // LogError reports err to slog.Default, and the stack if it is a panic's. It is the hook where no other is given.
 func LogError(ctx context.Context, err error) {
 	var stack []any
-	if p, ok := errors.AsType[*PanicError](err); ok {
+	if p, ok := errors.AsType[*PanicError](err); ok && p.Stack != nil {
 		stack = []any{"stack", string(p.Stack)}
 	}
 	slog.ErrorContext(ctx, err.Error(), stack...)

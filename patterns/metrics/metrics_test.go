@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -207,6 +208,8 @@ func TestOfHandlers(t *testing.T) {
 			case 5:
 				d.Duplicate = true
 				return nil
+			case 6:
+				runtime.Goexit()
 			}
 			return ends[n-1]
 		})
@@ -218,9 +221,14 @@ func TestOfHandlers(t *testing.T) {
 			err := handle(t.Context(), &patterns.Delivery{Kind: patterns.Work, Name: "Order", Envelope: e, Attempt: 1 + i/2})
 			assert.Equal(t, i == 3, errors.Is(err, patterns.ErrPanic))
 		}
+		go func() { // which ends it
+			_ = handle(t.Context(), &patterns.Delivery{Kind: patterns.Work, Name: "Order", Attempt: 1})
+		}()
+		time.Sleep(time.Second)
+		synctest.Wait()
 		assert.Equal(t, map[string]float64{
 			"duration_seconds{kind=work,name=Order,outcome=ok}": 1, "duration_seconds{kind=work,name=Order,outcome=failed}": 1,
-			"duration_seconds{kind=work,name=Order,outcome=rejected}": 1, "duration_seconds{kind=work,name=Order,outcome=panic}": 1,
+			"duration_seconds{kind=work,name=Order,outcome=rejected}": 1, "duration_seconds{kind=work,name=Order,outcome=panic}": 2,
 			"duration_seconds{kind=work,name=Order,outcome=duplicate}": 1,
 			"lag_seconds{kind=work,name=Order}":                        2, "retries_total{kind=work,name=Order}": 3,
 		}, some(read(t, c), "meshmq_handler_"))

@@ -155,9 +155,12 @@ func (c *Collector) Handles() patterns.Middleware {
 				o.lag.Observe(max(begin.Sub(d.Envelope.Time).Seconds(), 0))
 			}
 			o.inFlight.Inc()
-			err := intake.Attempt(func() error { return next(ctx, d) })
-			o.inFlight.Dec()
-			o.duration[outcomeOf(d, err)].Observe(time.Since(begin).Seconds())
+			err := intake.ErrExit
+			defer func() {
+				o.inFlight.Dec()
+				o.duration[outcomeOf(d, err)].Observe(time.Since(begin).Seconds())
+			}()
+			err = intake.Attempt(func() error { return next(ctx, d) })
 			return err
 		}
 	}

@@ -39,7 +39,7 @@ func Breaker(p BreakerPolicy) patterns.Middleware {
 	}
 	return func(next patterns.Handler) patterns.Handler {
 		var opened atomic.Pointer[time.Time]
-		breaker := gobreaker.NewCircuitBreaker[error](gobreaker.Settings{
+		breaker := gobreaker.NewTwoStepCircuitBreaker[error](gobreaker.Settings{
 			MaxRequests: trials,
 			Timeout:     p.Pause,
 			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failures },
@@ -57,20 +57,23 @@ func Breaker(p BreakerPolicy) patterns.Middleware {
 			},
 		})
 		return func(ctx context.Context, d *patterns.Delivery) error {
-			end, err := breaker.Execute(func() (error, error) {
-				err := attempt(ctx, next, d)
-				if intake.IsAnswer(d.Kind, err) {
-					return err, nil
-				}
-				return err, err
-			})
+			done, err := breaker.Allow()
 			switch {
-			case err == nil || end != nil: // it was called
-				return end
 			case err == gobreaker.ErrOpenState:
 				return patterns.RetryAfter(ErrOpen, max(p.Pause-time.Since(*opened.Load()), 0))
+			case err != nil:
+				return patterns.RetryAfter(ErrOpen, p.Pause/10) // those that try now will know by then
 			}
-			return patterns.RetryAfter(ErrOpen, p.Pause/10) // those that try now will know by then
+			err = intake.ErrExit
+			defer func() {
+				if intake.IsAnswer(d.Kind, err) {
+					done(nil)
+				} else {
+					done(err)
+				}
+			}()
+			err = attempt(ctx, next, d)
+			return err
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/intake"
 )
 
 // Dedup calls the handler once for each message id: a message that was handled is not handled again for ttl, if it is among the size
@@ -30,8 +31,9 @@ func Dedup(size int, ttl time.Duration) patterns.Middleware {
 				return err
 			}
 			if e == nil { // ours to handle
+				err = intake.ErrExit
+				defer func() { seen.settle(d.Envelope.ID, d.Reply, err) }()
 				err = attempt(ctx, next, d)
-				seen.settle(d.Envelope.ID, d.Reply, err)
 				return err
 			}
 			d.Duplicate, d.Reply = true, e.reply

@@ -26,7 +26,7 @@
 //	)
 //
 // A panic of a handler, or of middleware within, is an error to those that have to know how it ended (Retry, Dedup, Breaker, Log): a
-// *patterns.PanicError. It is a failed attempt in any case, with them or without.
+// *patterns.PanicError. It is a failed attempt in any case, with them or without. So is runtime.Goexit, after which Retry does not try again.
 //
 // Throttle keeps one account for all handlers that one value of it is put around; Dedup and Breaker keep one for each handler.
 //

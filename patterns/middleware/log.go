@@ -19,25 +19,29 @@ import (
 func Log(logger *slog.Logger) patterns.Middleware {
 	return func(next patterns.Handler) patterns.Handler {
 		return func(ctx context.Context, d *patterns.Delivery) error {
-			begin := time.Now()
-			err := attempt(ctx, next, d)
-			l, level := or(logger), levelOf(d.Kind, err)
-			if !l.Enabled(ctx, level) {
-				return err
-			}
-			attrs := append(make([]slog.Attr, 0, 10), slog.String("kind", d.Kind.String()), slog.String("name", d.Name))
-			attrs = identify(attrs, d.Envelope)
-			if d.Peer != nil {
-				attrs = append(attrs, slog.String("peer", d.Peer.Address()))
-			}
-			attrs = append(attrs, slog.Int("attempt", d.Attempt))
-			if d.Duplicate {
-				attrs = append(attrs, slog.Bool("duplicate", true))
-			}
-			l.LogAttrs(ctx, level, "handled", finish(attrs, begin, err)...)
+			begin, err := time.Now(), intake.ErrExit
+			defer func() { logHandled(ctx, logger, d, begin, err) }()
+			err = attempt(ctx, next, d)
 			return err
 		}
 	}
+}
+
+func logHandled(ctx context.Context, logger *slog.Logger, d *patterns.Delivery, begin time.Time, err error) {
+	l, level := or(logger), levelOf(d.Kind, err)
+	if !l.Enabled(ctx, level) {
+		return
+	}
+	attrs := append(make([]slog.Attr, 0, 10), slog.String("kind", d.Kind.String()), slog.String("name", d.Name))
+	attrs = identify(attrs, d.Envelope)
+	if d.Peer != nil {
+		attrs = append(attrs, slog.String("peer", d.Peer.Address()))
+	}
+	attrs = append(attrs, slog.Int("attempt", d.Attempt))
+	if d.Duplicate {
+		attrs = append(attrs, slog.Bool("duplicate", true))
+	}
+	l.LogAttrs(ctx, level, "handled", finish(attrs, begin, err)...)
 }
 
 // LogSends writes a line for each message sent, as Log does for those handled: at level Debug, or Warn if it could not be sent, or a Call

@@ -239,8 +239,22 @@ func (s *Subscriber) handle(ctx context.Context, topic string, m socket.Msg, att
 	s.mu.Lock()
 	subscriptions := s.subscriptions
 	s.mu.Unlock()
-	for _, sub := range subscriptions {
-		if Match(sub.pattern, topic) {
+	return s.handOut(subscriptions, ctx, topic, m, attempt)
+}
+
+// handOut gives an event to each of several.
+func (s *Subscriber) handOut(to []*Subscription, ctx context.Context, topic string, m socket.Msg, attempt int) (verdict error) {
+	defer func() {
+		if v := recover(); v != nil { // a bug of ours ends the process now
+			panic(v)
+		}
+		if len(to) > 0 { // a handler ended the goroutine
+			_ = s.handOut(to, ctx, topic, m, attempt)
+		}
+	}()
+	for len(to) > 0 {
+		sub := to[0]
+		if to = to[1:]; Match(sub.pattern, topic) {
 			verdict = worse(verdict, sub.handle(ctx, topic, m, attempt))
 		}
 	}

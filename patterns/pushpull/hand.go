@@ -91,7 +91,7 @@ func (h *hand[T]) learn(ctx context.Context, e *codec.Envelope, frame []byte) {
 func (h *hand[T]) finish(ctx context.Context, m socket.Msg, v T, err error) (well, over bool) {
 	if err != nil {
 		h.w.loop.Refuse(ctx, m, envelopeOf(m.Frames), err)
-	} else if err = h.attempt(ctx, v); err != nil {
+	} else if err = h.attempt(ctx, &m, v); err != nil {
 		h.w.loop.Settle(ctx, m, envelopeOf(m.Frames), err)
 	} else if !m.NeedsAck() {
 		return true, true
@@ -102,7 +102,16 @@ func (h *hand[T]) finish(ctx context.Context, m socket.Msg, v T, err error) (wel
 	return false, err == nil
 }
 
-func (h *hand[T]) attempt(ctx context.Context, v T) (err error) {
-	defer intake.Recover(&err)
-	return h.handler(ctx, v)
+func (h *hand[T]) attempt(ctx context.Context, m *socket.Msg, v T) (err error) {
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			err = intake.Panicked(v)
+		} else if !returned { // nor does this then
+			h.w.loop.Settle(ctx, *m, envelopeOf(m.Frames), intake.ErrExit)
+		}
+	}()
+	err = h.handler(ctx, v)
+	returned = true
+	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/intake"
 	"github.com/meshmq/meshmq/patterns/internal/wire"
 	"github.com/meshmq/meshmq/socket"
 )
@@ -48,14 +49,29 @@ func (s *Service) take(ctx context.Context, m socket.Msg) {
 	}
 	switch s.admit(r) {
 	case handled:
-		s.handle(ctx, r, r.came)
-		for r = s.next(ctx, r); r != nil; r = s.next(ctx, r) {
-			s.handle(ctx, r, time.Now())
-		}
+		s.work(ctx, r, r.came)
 	case leaving:
 		s.reply(r, r, nil, Errorf(CodeUnavailable, "the service is shutting down").Retry(0))
 	case crowded:
 		s.reply(r, r, nil, Errorf(CodeOverloaded, "too many requests wait").Retry(0))
+	}
+}
+
+// work handles a request, at the time now, and then those that wait.
+func (s *Service) work(ctx context.Context, r *request, now time.Time) {
+	defer func() {
+		if v := recover(); v != nil { // a bug of ours ends the process now
+			panic(v)
+		}
+		if r != nil { // its handler ended the goroutine
+			s.work(ctx, s.next(ctx, r), time.Now())
+		}
+	}()
+	for r != nil {
+		s.handle(ctx, r, now)
+		if r = s.next(ctx, r); r != nil {
+			now = time.Now()
+		}
 	}
 }
 
@@ -83,13 +99,16 @@ func (s *Service) handle(ctx context.Context, r *request, now time.Time) {
 	defer r.end()
 	m.meter.begin()
 	stays := s.relief.begin(m)
-	o := m.answer(ctx, r)
-	m.meter.end(now, o)
-	s.conclude(ctx, r, o)
-	if r.spent {
-		r.m.Release()
-	}
-	s.relief.end(m, stays, now)
+	o := outcome{err: intake.ErrExit}
+	defer func() {
+		m.meter.end(now, o)
+		s.conclude(ctx, r, o)
+		if r.spent {
+			r.m.Release()
+		}
+		s.relief.end(m, stays, now)
+	}()
+	o = m.answer(ctx, r)
 }
 
 // expire answers a request whose time was up before a handler was free.

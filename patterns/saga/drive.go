@@ -100,7 +100,11 @@ func (h *hold[T]) perform(ctx context.Context, step *Step[T], do func(context.Co
 		defer stop()
 	}
 	done := make(chan error, 1)
-	go func() { done <- intake.Attempt(func() error { return do(work, v) }) }() // awaited below
+	go func() { // awaited below
+		err := intake.ErrExit
+		defer func() { done <- err }()
+		err = intake.Attempt(func() error { return do(work, v) })
+	}()
 	tick := time.NewTicker(h.conf.lease / 3)
 	defer tick.Stop()
 	for {

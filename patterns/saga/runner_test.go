@@ -3,6 +3,7 @@ package saga_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,11 @@ func TestRunner_Ends(t *testing.T) {
 		"a panic": {
 			last:  func(saga.Attempt) error { panic("at sea") },
 			state: saga.Parked, effects: []string{"a", "pivot"}, reason: "handler panicked: at sea",
+			resume: saga.Completed, more: []string{"last"},
+		},
+		"an end of the goroutine": {
+			last:  func(saga.Attempt) error { runtime.Goexit(); return nil },
+			state: saga.Parked, effects: []string{"a", "pivot"}, reason: "handler panicked: runtime.Goexit",
 			resume: saga.Completed, more: []string{"last"},
 		},
 	} {

@@ -51,15 +51,18 @@ func (t *Tracer) Handles() patterns.Middleware {
 		return func(ctx context.Context, d *patterns.Delivery) error {
 			ctx, span := t.receive(ctx, d)
 			defer span.End()
-			err := intake.Attempt(func() error { return next(ctx, d) })
-			if span.IsRecording() {
-				span.SetAttributes(describe(d.Kind, d.Envelope)...)
-				span.SetAttributes(attemptKey.Int(d.Attempt))
-				if d.Peer != nil {
-					span.SetAttributes(semconv.NetworkPeerAddress(d.Peer.Address()))
+			err := intake.ErrExit
+			defer func() {
+				if span.IsRecording() {
+					span.SetAttributes(describe(d.Kind, d.Envelope)...)
+					span.SetAttributes(attemptKey.Int(d.Attempt))
+					if d.Peer != nil {
+						span.SetAttributes(semconv.NetworkPeerAddress(d.Peer.Address()))
+					}
+					conclude(span, d.Kind, err, err != nil && !intake.IsAnswer(d.Kind, err))
 				}
-				conclude(span, d.Kind, err, err != nil && !intake.IsAnswer(d.Kind, err))
-			}
+			}()
+			err = intake.Attempt(func() error { return next(ctx, d) })
 			return err
 		}
 	}

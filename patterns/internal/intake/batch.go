@@ -38,11 +38,19 @@ func (l *Loop) receiveBatches(receiving context.Context, r *run, handle Handler,
 	if !b.claim() {
 		return l.receive(receiving, r, handle, ready)
 	}
-	defer b.leave(l)
+	returned := true
+	defer func() {
+		if !returned {
+			b.pass(l)
+		}
+		b.leave(l)
+	}()
 	l.handleHeld(receiving, r, handle)
 	for receiving.Err() == nil && r.intake.Err() == nil {
 		if m, ok := b.batch.Next(); ok {
+			returned = false
 			well, over := handle(r.work, m)
+			returned = true
 			if !well {
 				b.pass(l)
 			}

@@ -82,7 +82,7 @@ func (l *Loop) Credited(set func(messages, bytes int) error, messages, bytes int
 	l.credit, l.most = set, [2]int{messages, bytes}
 }
 
-// Run takes messages on n goroutines, the caller's among them, until ctx ends or the socket is closed and has no more. It
+// Run takes messages on n goroutines until ctx ends or the socket is closed and has no more. It
 // returns when the messages in hand were handled: nil, or the reason why the socket cannot be used. Each goroutine has a Handler of its own, which hire
 // makes. The context that it gets has the values of ctx, but ends only when its work is given up: by Close, or at the deadline of Shutdown.
 func (l *Loop) Run(ctx context.Context, n int, hire func() Handler) error {
@@ -90,28 +90,21 @@ func (l *Loop) Run(ctx context.Context, n int, hire func() Handler) error {
 	defer l.leave()
 	r := l.begin(ctx)
 	defer r.end()
-	var others sync.WaitGroup
-	errs := make([]error, n)
+	var mu sync.Mutex // guards fault
+	var fault error   // that of one of them: they all meet the same
 	receive := l.receive
 	if l.batched != nil && n == 1 {
 		receive = l.receiveBatches
 	}
-	take := func(i int) {
-		if errs[i] = l.take(r, hire(), nil, receive); errs[i] != nil {
+	employ(n, func() {
+		if err := l.take(r, hire(), nil, receive); err != nil {
 			r.stop()
+			mu.Lock()
+			defer mu.Unlock()
+			fault = err
 		}
-	}
-	for i := 1; i < n; i++ {
-		others.Go(func() { take(i) }) // ended like the caller's own, awaited below
-	}
-	take(0)
-	others.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err // they all met the same
-		}
-	}
-	return nil
+	})
+	return fault
 }
 
 // run is one call of Run.
@@ -139,8 +132,10 @@ func (l *Loop) take(r *run, handle Handler, ready func(ctx context.Context) bool
 		if receiving == nil {
 			return nil
 		}
-		closed, err := receive(receiving, r, handle, ready)
-		leave()
+		closed, err := func() (bool, error) {
+			defer leave()
+			return receive(receiving, r, handle, ready)
+		}()
 		if closed || err != nil {
 			return err
 		}
@@ -191,6 +186,13 @@ func (l *Loop) handleHeld(receiving context.Context, r *run, handle Handler) {
 
 func (l *Loop) handle(r *run, m socket.Msg, handle Handler) {
 	l.inHand.Add(1)
+	err := ErrExit
+	defer func() {
+		if err != nil {
+			l.Answer(m, err)
+		}
+		l.inHand.Add(-1)
+	}()
 	if l.lease > 0 && m.NeedsAck() {
 		l.handleLeased(r.work, m, handle)
 	} else {
@@ -202,7 +204,7 @@ func (l *Loop) handle(r *run, m socket.Msg, handle Handler) {
 			m.Release()
 		}
 	}
-	l.inHand.Add(-1)
+	err = nil
 }
 
 // holdBack keeps a message for later.

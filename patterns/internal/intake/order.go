@@ -55,9 +55,7 @@ func (o *Order) Run(ctx context.Context, n int, steps Steps) error {
 	r := o.l.begin(ctx)
 	defer r.end()
 	var handlers sync.WaitGroup
-	for range n {
-		handlers.Go(func() { o.serve(r, steps) }) // ended by r.intake, Shutdown or Close; awaited below
-	}
+	handlers.Go(func() { employ(n, func() { o.serve(r, steps) }) }) // ended by r.intake, Shutdown or Close; awaited below
 	err := o.receive(r, steps)
 	switch {
 	case err != nil:
@@ -149,25 +147,22 @@ func (o *Order) serve(r *run, steps Steps) {
 		if receiving == nil {
 			return
 		}
-		over := o.handle(receiving, r, steps)
-		leave()
-		if over {
+		if o.handle(receiving, leave, r, steps) {
 			return
 		}
 	}
 }
 
-// handle handles what is on the desk until receiving ends. It reports whether nothing more will come.
-func (o *Order) handle(receiving context.Context, r *run, steps Steps) (over bool) {
+// handle handles what is on the desk until receiving ends, and leaves. It reports whether nothing more will come.
+func (o *Order) handle(receiving context.Context, leave func(), r *run, steps Steps) (over bool) {
+	defer leave()
 	defer o.watch(receiving)()
 	for {
 		s, over := o.next(receiving, r)
 		if s == nil {
 			return over
 		}
-		o.l.inHand.Add(1)
 		o.attempt(s, r.work, steps)
-		o.l.inHand.Add(-1)
 	}
 }
 
@@ -202,13 +197,23 @@ func (o *Order) next(receiving context.Context, r *run) (s *slip, over bool) {
 	return nil, false
 }
 
-// attempt handles a message, and says whether it is to be tried again here.
+// attempt handles a message.
 func (o *Order) attempt(s *slip, work context.Context, steps Steps) {
-	t, m := s.task, s.task.Msg
+	o.l.inHand.Add(1)
+	t := s.task
 	t.Scope.Context = work
 	t.Delivery.Attempt += s.tries
-	err := steps.Handle(t)
-	again := false
+	err := ErrExit
+	defer func() {
+		o.settle(s, work, steps, err)
+		o.l.inHand.Add(-1)
+	}()
+	err = steps.Handle(t)
+}
+
+// settle says whether a message that was handled is to be tried again here.
+func (o *Order) settle(s *slip, work context.Context, steps Steps, err error) {
+	m, again := s.task.Msg, false
 	if err != nil && s.key != "" && work.Err() == nil && !Hopeless(err) {
 		s.tries++
 		if again = s.tries < o.keys.Attempts; !again {

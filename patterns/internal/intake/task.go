@@ -71,24 +71,29 @@ func Wrap(middleware []any, h patterns.Handler) patterns.Handler {
 	return h
 }
 
+// ErrExit is how an attempt ends whose handler ends the goroutine. Nothing returns it: who has to know how an attempt ended has it noted beforehand, and looks at that in a deferred
+// function.
+var ErrExit error = &patterns.PanicError{Value: "runtime.Goexit"}
+
 // Attempt calls f, and turns a panic into an error.
 func Attempt(f func() error) (err error) {
-	defer Recover(&err)
+	defer func() {
+		if v := recover(); v != nil {
+			err = Panicked(v)
+		}
+	}()
 	return f()
 }
 
-// Recover turns a panic into an error, where it is deferred.
-func Recover(err *error) {
-	if v := recover(); v != nil {
-		*err = &patterns.PanicError{Value: v, Stack: debug.Stack()}
-	}
-}
+// Panicked returns the error that a panic is, where that was recovered.
+func Panicked(v any) error { return &patterns.PanicError{Value: v, Stack: debug.Stack()} }
 
 // Do has h, with its middleware, handle a message. It counts and reports how that ended, and returns the error or panic. What
 // the sender is told is up to Answer.
 func (l *Loop) Do(t *Task, h patterns.Handler) error {
-	err := Attempt(func() error { return h(&t.Scope, &t.Delivery) })
-	l.Settle(&t.Scope, t.Msg, t.Delivery.Envelope, err)
+	err := ErrExit
+	defer func() { l.Settle(&t.Scope, t.Msg, t.Delivery.Envelope, err) }()
+	err = Attempt(func() error { return h(&t.Scope, &t.Delivery) })
 	return err
 }
 
