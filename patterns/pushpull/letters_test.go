@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -272,4 +273,53 @@ func TestReplay_KeepsToItsRate(t *testing.T) {
 		require.NoError(t, p.WaitAcked(t.Context()))
 		assert.Empty(t, at)
 	})
+}
+
+// Several who replay at once send each letter once, and what was purged meanwhile not at all.
+func TestReplay_SeveralAtOnce(t *testing.T) {
+	t.Parallel()
+	const letters = 100
+	p, w := pair(t, []patterns.Option{patterns.WithSpool(t.TempDir(), small)}, []patterns.Option{assured, silent})
+	var mended atomic.Bool
+	var handled atomic.Int64
+	run(t, w, func(context.Context, Order) error {
+		if !mended.Load() {
+			return patterns.Permanent(errors.New("no such account"))
+		}
+		handled.Add(1)
+		return nil
+	})
+	for i := range letters {
+		require.NoError(t, p.Send(within(t), Order{Number: i}))
+	}
+	require.NoError(t, p.WaitAcked(within(t)))
+	mended.Store(true)
+	var total atomic.Int64
+	replay := func(choose func(patterns.DeadLetter) bool) {
+		n, err := p.Replay(within(t), 1e9, choose)
+		assert.NoError(t, err)
+		total.Add(int64(n))
+	}
+	var seen atomic.Int64
+	replay(func(d patterns.DeadLetter) bool { // while the first and the fifth letter are in hand
+		switch seen.Add(1) {
+		case 1:
+			left := 5
+			replay(func(patterns.DeadLetter) bool { left--; return left >= 0 })
+		case 5:
+			n, err := p.Purge(func(other patterns.DeadLetter) bool { return other.Number == d.Number })
+			assert.NoError(t, err)
+			total.Add(int64(n))
+			handled.Add(int64(n))
+		}
+		return seen.Load() <= 10
+	})
+	var others sync.WaitGroup
+	for range 3 {
+		others.Go(func() { replay(nil) }) // awaited below
+	}
+	others.Wait()
+	require.NoError(t, p.WaitAcked(within(t)))
+	assert.EqualValues(t, letters, total.Load())
+	assert.EqualValues(t, letters, handled.Load())
 }

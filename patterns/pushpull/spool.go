@@ -85,7 +85,7 @@ func (p *Producer[T]) Resend(ctx context.Context, d patterns.DeadLetter) error {
 // all its attempts, and the envelope and place in the stream that it had: a window that knows either as handled drops it, and one whose worker refused it lets it through. It returns how many there were, when they are in the spool. It waits
 // as Send does, and between messages, until ctx ends. After a crash there may be both, message and letter.
 //
-// What choose does not want stays dead. Letters that are lost to damage are passed over: when all others were sent the error is that, a *spool.Gap for each.
+// What choose does not want stays dead. Several calls at once send each letter once; what is purged meanwhile is not sent. Letters that are lost to damage are passed over: when all others were sent the error is that, a *spool.Gap for each.
 func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func(patterns.DeadLetter) bool) (n int, err error) {
 	if !(perSecond > 0) { // or no number at all
 		return 0, fmt.Errorf("%w: replay %v messages a second: want more than 0", socket.ErrOption, perSecond)
@@ -102,8 +102,11 @@ func (p *Producer[T]) Replay(ctx context.Context, perSecond float64, choose func
 			}
 		}
 		_, err := dead.Replay(ctx, letter)
-		if err == nil {
+		switch {
+		case err == nil:
 			n++
+		case errors.Is(err, spool.ErrNumber): // another was faster
+			return nil
 		}
 		return err
 	})

@@ -156,6 +156,14 @@ func (c *Consumer) Ack(lo, hi uint64) error {
 	return nil
 }
 
+// waits reports whether there is a message n that is not acknowledged.
+func (c *Consumer) waits(n uint64) (bool, error) {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	p, err := c.positionLocked()
+	return err == nil && n > 0 && n <= c.l.written && !p.acked.has(n), err
+}
+
 // ackable returns why messages lo to hi cannot be acknowledged now.
 func (c *Consumer) ackable(lo, hi uint64) error {
 	c.l.mu.Lock()

@@ -289,6 +289,11 @@ func TestDeadLetters(t *testing.T) {
 	assert.Equal(t, uint64(4), n)
 	require.NoError(t, dead.Purge(2, 2))
 	assert.Zero(t, dead.Len())
+	for _, gone := range letters {
+		_, err = dead.Replay(ctx, gone)
+		assert.ErrorIs(t, err, spool.ErrNumber)
+	}
+	assert.Equal(t, uint64(2), l.Queue().Pending(), "the first and the replayed one")
 	rec, err := l.Reader(spool.At(4)).Next(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, [][]byte{[]byte("header"), []byte("poison")}, rec.Frames)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"sync"
 	"time"
 )
 
@@ -17,6 +18,9 @@ import (
 type Dead struct {
 	l   *Log // the spool
 	log *Log
+
+	mu    sync.Mutex          // guards the field below
+	taken map[uint64]struct{} // the letters that are being replayed
 }
 
 // Letter is a message given up.
@@ -53,7 +57,7 @@ func (l *Log) Dead() (*Dead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
-	dead = &Dead{l: l, log: log}
+	dead = &Dead{l: l, log: log, taken: map[uint64]struct{}{}}
 	l.mu.Lock()
 	closed := l.closed
 	if !closed {
@@ -133,8 +137,12 @@ func (d *Dead) Len() uint64 { return d.log.Queue().Pending() }
 
 // Replay puts the message of a letter back into the spool, behind all others, and purges the letter when that is on disk. The number returned is where it is
 // now; receivers are told the place that it had at first, Origin and Incarnation, so that one whose window knows that as handled drops it. With an Origin of 0 it is
-// a new message to them, as it has to be where Frames were changed. After a crash there may be both, of all letters that were replayed within the last moment: see Purge.
+// a new message to them, as it has to be where Frames were changed. A letter that was replayed or purged, or is being replayed, is ErrNumber. After a crash there may be both, of all letters that were replayed within the last moment: see Purge.
 func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
+	if err := d.take(letter.Number); err != nil {
+		return 0, fmt.Errorf("replay letter %d: %w", letter.Number, err)
+	}
+	defer d.release(letter.Number)
 	n, err := d.l.replay(ctx, letter)
 	if err == nil {
 		err = d.l.Flush(ctx)
@@ -143,6 +151,29 @@ func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
 		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
 	}
 	return n, d.Purge(letter.Number, letter.Number)
+}
+
+// take has one caller alone replay a letter, if it is there.
+func (d *Dead) take(n uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, taken := d.taken[n]; taken {
+		return ErrNumber
+	}
+	there, err := d.log.Queue().waits(n)
+	if err == nil && !there {
+		return ErrNumber
+	}
+	if err == nil {
+		d.taken[n] = struct{}{}
+	}
+	return err
+}
+
+func (d *Dead) release(n uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.taken, n)
 }
 
 // isPlace reports whether a message can have that number: those above cannot be told to receivers.

@@ -37,7 +37,7 @@ var (
 	ErrDamaged = errors.New("the spool is damaged: run meshmq spool verify, then repair")
 	// ErrName is returned for names that could be taken for paths, or that nobody could type.
 	ErrName = errors.New("not a name: use 1 to 128 letters, digits, '.', '_' and '-', not beginning with '.'")
-	// ErrNumber is returned when a number is acknowledged that no message has. Nothing is changed.
+	// ErrNumber is returned when a number is acknowledged that no message has, or a letter replayed that is not there any more. Nothing is changed.
 	ErrNumber = errors.New("no message has this number")
 	// ErrNoConsumer is returned for a consumer that was removed or never made.
 	ErrNoConsumer = errors.New("no such consumer: make it first")
