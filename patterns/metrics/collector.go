@@ -1,11 +1,13 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -76,25 +78,35 @@ func New(opts ...Option) *Collector {
 	}
 }
 
-// Watch adds a socket, and with it its spool, under a name of its own, the label of what it counts. A name that is taken is an error.
+// Watch adds a socket, and with it its spool, under a name of its own, the label of what it counts. A name that is taken, or is not UTF-8, is an error.
 func (c *Collector) Watch(name string, s Socket) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.watched[name] != nil {
-		return fmt.Errorf("watch socket %q: the name is taken, want another", name)
+	if err := check(name, c.watched[name] != nil); err != nil {
+		return fmt.Errorf("watch socket %q: %w", name, err)
 	}
 	c.watched[name] = s
 	return nil
 }
 
-// WatchSpool adds a log that is used without a socket, under a name of its own among those.
+// WatchSpool adds a log that is used without a socket, under a name of its own among those, as with Watch.
 func (c *Collector) WatchSpool(name string, s Spool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.spools[name] != nil {
-		return fmt.Errorf("watch spool %q: the name is taken, want another", name)
+	if err := check(name, c.spools[name] != nil); err != nil {
+		return fmt.Errorf("watch spool %q: %w", name, err)
 	}
 	c.spools[name] = s
+	return nil
+}
+
+func check(name string, taken bool) error {
+	switch {
+	case taken:
+		return errors.New("the name is taken, want another")
+	case !utf8.ValidString(name):
+		return errors.New("the name is a label, want UTF-8")
+	}
 	return nil
 }
 

@@ -346,3 +346,16 @@ func ExampleNew() {
 	// Order ok 1
 	// <nil>
 }
+
+// Labels are UTF-8: a name that is not is refused where it is given, and breaks no collection.
+func TestNamesOfSocketsAreText(t *testing.T) {
+	t.Parallel()
+	c := metrics.New()
+	assert.ErrorContains(t, c.Watch("a\xffb", &fake{}), "UTF-8")
+	log, err := spool.Open(t.TempDir(), spool.Options{})
+	require.NoError(t, err)
+	defer log.Close()
+	assert.ErrorContains(t, c.WatchSpool("a\xffb", log), "UTF-8")
+	require.NoError(t, c.Watch("ä", &fake{}))
+	assert.NotEmpty(t, some(read(t, c), "meshmq_"))
+}
