@@ -11,13 +11,13 @@ import (
 
 // What callers decide on, with errors.Is.
 var (
-	// ErrExists: there is a saga with this id. Its start was asked for before: that is no failure.
+	// ErrExists: there is a saga with this id. Of Start: one of its definition, whose start was asked for before; that is no failure.
 	ErrExists = errors.New("there is a saga with this id")
 	// ErrNotFound: there is no saga with this id, or not any more.
 	ErrNotFound = errors.New("no saga with this id")
 	// ErrFenced: another runner has taken the saga over.
 	ErrFenced = errors.New("the saga is another runner's by now")
-	// ErrDefinition: the saga was begun by a definition that is not there, or has changed since without another version.
+	// ErrDefinition: the saga was begun by a definition that is not there, or has changed since without another version; or it is of another one than the runner's.
 	ErrDefinition = errors.New("the definition is not the one the saga was begun with: give it another version and keep the old one")
 	// ErrCrashed: the process ended in the middle of an attempt.
 	ErrCrashed = errors.New("the process ended during the attempt")

@@ -63,7 +63,7 @@ func NewRunner[T any](def *Definition[T], store Store, opts ...Option) *Runner[T
 }
 
 // Start keeps a new saga with the value v, which any runner then carries out. Nil means that it is in the store. The id is the caller's, that of the order it is about for example: ErrExists says that
-// there is one already, as after a Start whose answer was lost. Messages that the saga's steps send belong to the conversation of ctx, as those that handlers send do.
+// there is one already, as after a Start whose answer was lost; ErrDefinition that the id is that of another definition's saga: ids are one's own in the whole store. Messages that the saga's steps send belong to the conversation of ctx, as those that handlers send do.
 func (r *Runner[T]) Start(ctx context.Context, id string, v T) error {
 	rec := &Record{ID: id, Definition: r.def.name, Version: r.def.version, Steps: r.def.names(), State: Running}
 	err := r.err
@@ -81,6 +81,11 @@ func (r *Runner[T]) Start(ctx context.Context, id string, v T) error {
 	}
 	if err == nil {
 		err = r.store.Create(ctx, rec)
+	}
+	if errors.Is(err, ErrExists) {
+		if _, other := r.record(ctx, id); errors.Is(other, ErrDefinition) {
+			err = other
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("start saga %s %q: %w", r.def.name, id, err)
@@ -188,10 +193,19 @@ func (r *Runner[T]) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// Get returns a saga's record and its value as it is now. ErrNotFound.
+// record returns that of a saga of the runner's definition.
+func (r *Runner[T]) record(ctx context.Context, id string) (*Record, error) {
+	rec, err := r.store.Get(ctx, id)
+	if err == nil && rec.Definition != r.def.name {
+		return nil, fmt.Errorf("%q is a saga %s: %w", id, rec.Definition, ErrDefinition)
+	}
+	return rec, err
+}
+
+// Get returns a saga's record and its value as it is now. ErrNotFound; ErrDefinition if it is another definition's.
 func (r *Runner[T]) Get(ctx context.Context, id string) (rec *Record, v T, err error) {
 	if err = r.err; err == nil {
-		rec, err = r.store.Get(ctx, id)
+		rec, err = r.record(ctx, id)
 	}
 	if err == nil {
 		v, err = r.decode(rec)
@@ -264,7 +278,7 @@ func (r *Runner[T]) unpark(ctx context.Context, id string, state func(rec *Recor
 		rec, err = r.store.Claim(ctx, Claim{Definition: r.def.name, Owner: r.tenant.Owner, Lease: r.conf.lease, ID: id})
 	}
 	if err == nil && rec == nil {
-		if rec, err = r.store.Get(ctx, id); err == nil {
+		if rec, err = r.record(ctx, id); err == nil {
 			err = fmt.Errorf("%w: %v, want %v", ErrState, rec.State, Parked)
 		}
 	} else if err == nil {

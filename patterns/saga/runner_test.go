@@ -319,3 +319,23 @@ func TestRunner_DefinitionsChange(t *testing.T) {
 		assert.Empty(t, d.take())
 	})
 }
+
+// Ids are those of a store: a runner does not take the saga of another definition for one of its own.
+func TestRunner_OthersSagas(t *testing.T) {
+	t.Parallel()
+	store := saga.NewMemory(time.Hour)
+	var d diary
+	ours := saga.NewRunner(saga.Define("work", 1, d.step("a", nil)), store, saga.WithHook(d.hook))
+	others := saga.NewRunner(saga.Define("leisure", 1, d.step("a", nil)), store, saga.WithHook(d.hook))
+	require.NoError(t, others.Start(t.Context(), "1", Work{}))
+	err := ours.Start(t.Context(), "1", Work{})
+	assert.ErrorIs(t, err, saga.ErrDefinition)
+	assert.NotErrorIs(t, err, saga.ErrExists, "which is no failure")
+	_, _, err = ours.Get(t.Context(), "1")
+	assert.ErrorIs(t, err, saga.ErrDefinition)
+	_, _, err = ours.Wait(t.Context(), "1")
+	assert.ErrorIs(t, err, saga.ErrDefinition)
+	assert.ErrorIs(t, ours.Resume(t.Context(), "1"), saga.ErrDefinition)
+	assert.ErrorIs(t, ours.TurnBack(t.Context(), "1"), saga.ErrDefinition)
+	assert.ErrorIs(t, others.Start(t.Context(), "1", Work{}), saga.ErrExists)
+}
