@@ -119,7 +119,7 @@ type DeadLetter struct {
 }
 
 // WithDeadLetters has f called with each message that is given up, one at a time, by a goroutine of the sender's. f must not end the sender, which
-// would wait for it. With WithSpool the letters are on disk as well, before f is called. Without either they are counted, and
+// would wait for it, and must not panic: that ends the process. With WithSpool the letters are on disk as well, before f is called. Without either they are counted, and
 // reported as events (socket.DeadLettered). It needs WithAtLeastOnce or WithSpool, of a Publisher pubsub.WithLog: the letters are then events that a durable name has given
 // up. Default: none.
 func WithDeadLetters(f func(DeadLetter)) Option {
