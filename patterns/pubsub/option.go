@@ -34,7 +34,9 @@ func WithLogOn(log socket.Spool) patterns.Option {
 }
 
 // WithLastValues has a Publisher keep the last event of each topic, and tell it to each new subscriber of the topic first of all: what it is subscribed to
-// already, in another pattern, it does not get again. topics and bytes, of the events as sent, bound what is kept: topics without an event for the longest time go first.
+// already, in another pattern, it does not get again. A Publisher knows of a pattern what is before its first wildcard: who has subscribed to price.*.tea is subscribed to all that begins
+// with price., and finds no last event for price.eu.coffee, or >, if it subscribes to that later. Patterns that were there before Connect and Bind each find theirs; one that comes later and must
+// not miss it is for a Subscriber of its own. topics and bytes, of the events as sent, bound what is kept: topics without an event for the longest time go first.
 // See socket.WithLastValue. Durable subscribers get what is in the log instead. Default: none.
 func WithLastValues(topics, bytes int) patterns.Option {
 	return publishing("WithLastValues", func(c *conf.Config) {

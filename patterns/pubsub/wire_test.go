@@ -84,6 +84,26 @@ func TestLastValuesGreetNewSubscribers(t *testing.T) {
 	assert.Equal(t, pubsub.GapCounts{Numberings: 2}, s.Gaps())
 }
 
+// Each pattern that was there before Connect finds its last events, also where what is before the wildcard of one lets through all of another.
+func TestLastValuesOfPatternsThatOverlap(t *testing.T) {
+	t.Parallel()
+	for _, exact := range [][]patterns.Option{nil, {pubsub.WithExactTopics()}} {
+		p := pubsub.NewPublisher(append(exact, pubsub.WithLastValues(100, 1<<20))...)
+		t.Cleanup(func() { p.Close() })
+		addr, err := p.Bind("tcp://127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, p.Publish(within(t), "price.eu.tea", Created{1}))
+		require.NoError(t, p.Publish(within(t), "price.eu.coffee", Created{2}))
+		s := pubsub.NewSubscriber(exact...)
+		_, _, tea := subscribe[Created](t, s, "price.*.tea")
+		_, _, coffee := subscribe[Created](t, s, "price.eu.coffee")
+		require.NoError(t, s.Connect(addr))
+		run(t, s)
+		assert.Equal(t, Created{1}, <-tea)
+		assert.Equal(t, Created{2}, <-coffee)
+	}
+}
+
 // A subscriber on a lossy link learns which events it missed, of all that it is subscribed to as a whole and of nothing else.
 func TestGapsAreReported(t *testing.T) {
 	t.Parallel()
