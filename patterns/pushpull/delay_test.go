@@ -53,6 +53,8 @@ func TestDelay(t *testing.T) {
 				synctest.Wait()
 				assert.Zero(t, p.Delayed())
 				assert.ErrorIs(t, p.Send(t.Context(), Order{}, patterns.WithHeader(patterns.HeaderNotBefore, "noon")), patterns.ErrMalformed)
+				synctest.Wait()
+				assert.Empty(t, got, "what Send refuses is not sent")
 			})
 		})
 	}

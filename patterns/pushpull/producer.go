@@ -69,8 +69,12 @@ func NewProducer[T any](opts ...patterns.Option) *Producer[T] {
 	}
 	p.line = func(ctx context.Context, o *patterns.Outgoing, frame []byte) error {
 		if len(o.Envelope.Headers) > 0 {
-			if due, err := patterns.NotBefore(o.Envelope); err != nil || due.After(time.Now()) {
-				return errors.Join(err, p.delay.add(ctx, due, frame))
+			due, err := patterns.NotBefore(o.Envelope)
+			if err != nil {
+				return err
+			}
+			if due.After(time.Now()) {
+				return p.delay.add(ctx, due, frame)
 			}
 		}
 		return p.Push.Send(ctx, frame)
