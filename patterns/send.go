@@ -16,7 +16,8 @@ func WithHeader(key, value string) SendOption {
 }
 
 // WithID gives the message an id of the caller's, for example that of the order it is about, in
-// place of a new one. Default: codec.NewID.
+// place of a new one. Default: codec.NewID, which is also what a call has in place of the zero ID: its
+// reply refers to it.
 func WithID(id codec.ID) SendOption {
 	return func(e *codec.Envelope) { e.ID = id }
 }

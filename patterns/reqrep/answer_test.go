@@ -86,6 +86,31 @@ func TestExpiredRequests(t *testing.T) {
 	settles(t, s, patterns.Counts{Handled: 1, Expired: 1, Malformed: 1})
 }
 
+// A reply refers to the id of its request, so a call that is given the zero ID, which stands for none, has a new one.
+func TestCallsWithTheZeroID(t *testing.T) {
+	t.Parallel()
+	_, addr := serve(t)
+	unnamed := func(next patterns.Sender) patterns.Sender {
+		return func(ctx context.Context, o *patterns.Outgoing) error {
+			o.Envelope.ID = codec.ID{}
+			return next(ctx, o)
+		}
+	}
+	for _, opts := range [][]patterns.Option{nil, {patterns.WithSendMiddleware(unnamed)}} {
+		client, none := dial(t, opts, addr), patterns.WithID(codec.ID{})
+		answer, err := reqrep.Call[Question, Answer](within(t), client, "echo", Question{"x"}, none)
+		require.NoError(t, err)
+		assert.Equal(t, "x", answer.Text)
+		for answer, err := range reqrep.Stream[Question, Answer](within(t), client, "echo", Question{"x"}, none) {
+			require.NoError(t, err)
+			assert.Equal(t, "x", answer.Text)
+		}
+		replies, err := reqrep.Gather[Question, Answer](within(t), client, 1, "echo", Question{"x"}, none)
+		require.NoError(t, err)
+		assert.Len(t, replies, 1)
+	}
+}
+
 // A middleware that sends a request again makes another attempt of it: else the service would take the cancellation of the first for one of the second.
 func TestMiddlewareSendsAgain(t *testing.T) {
 	t.Parallel()

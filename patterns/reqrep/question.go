@@ -149,8 +149,11 @@ func (q *question) due() (giveUp, askOthers, first time.Time) {
 // address says what the service must know about the call.
 func (q *question) address(ctx context.Context, e *codec.Envelope) {
 	e.Type = q.name
-	if !q.id.IsZero() {
+	switch {
+	case !q.id.IsZero():
 		e.ID = q.id
+	case e.ID.IsZero(): // the caller's, or a middleware's, and a reply needs one to refer to
+		e.ID = codec.NewID()
 	}
 	e.SetHeader(headerCall, strconv.FormatUint(q.tag, 10))
 	left, limited := q.policy.patience, q.policy.patience > 0 && q.policy.idempotent && !q.plain
