@@ -112,21 +112,16 @@ func (r *Registry) Encode(dst []byte, c codec.Codec, e *codec.Envelope, v any) (
 	if from == nil {
 		return c.Append(dst, v)
 	}
-	if from.valid {
-		if err := validate(v); err != nil {
-			return dst, fmt.Errorf("%s: %w: %w", from, patterns.ErrInvalid, err)
-		}
-	}
 	target := from
-	if as := from.line.writeAs; as != 0 && as != from.number {
+	if as := from.line.writeAs; as != 0 {
 		target = from.line.versions[as]
-		p, err := pointer(v)
-		if err == nil {
-			v, err = target.plans[from.number].run(p)
-		}
-		if err != nil {
-			return dst, fmt.Errorf("%s: %w: %w", from, patterns.ErrInvalid, err)
-		}
+	}
+	v, err := from.sound(v)
+	if err == nil && target != from {
+		v, err = target.plans[from.number].run(boxed(v))
+	}
+	if err != nil {
+		return dst, fmt.Errorf("%s: %w: %w", from, patterns.ErrInvalid, err)
 	}
 	e.SchemaVersion = target.number
 	if target.since != 0 {
@@ -137,38 +132,36 @@ func (r *Registry) Encode(dst []byte, c codec.Codec, e *codec.Envelope, v any) (
 
 var errNil = errors.New("nil")
 
-// pointer returns v as one pointer to what it is or, in the end, points to.
-func pointer(v any) (any, error) {
-	p := reflect.ValueOf(v)
-	if p.Kind() != reflect.Pointer {
-		boxed := reflect.New(p.Type())
-		boxed.Elem().Set(p)
-		return boxed.Interface(), nil
-	}
-	for !p.IsNil() && p.Elem().Kind() == reflect.Pointer {
-		p = p.Elem()
-	}
-	if p.IsNil() {
-		return nil, errNil
-	}
-	return p.Interface(), nil
-}
-
-// validate asks a value whose type, or the pointer to it, has the method.
-func validate(v any) error {
-	if reflect.TypeOf(v).Kind() == reflect.Pointer || !isValidator(v) {
-		p, err := pointer(v)
-		if err != nil {
-			return err
+// sound returns value, or the last pointer if it is one to others, unless it should not be sent.
+func (v *version) sound(value any) (any, error) {
+	if p := reflect.ValueOf(value); p.Kind() == reflect.Pointer {
+		for !p.IsNil() && p.Elem().Kind() == reflect.Pointer {
+			p = p.Elem()
 		}
-		v = p
+		if p.IsNil() {
+			return nil, errNil
+		}
+		value = p.Elem().Addr().Interface() // without the name that a pointer's type may have, which has no methods
 	}
-	return v.(validator).Validate()
+	if !v.valid {
+		return value, nil
+	}
+	check, is := value.(validator)
+	if !is { // its pointer is
+		check = boxed(value).(validator)
+	}
+	return value, check.Validate()
 }
 
-func isValidator(v any) bool {
-	_, is := v.(validator)
-	return is
+// boxed returns a pointer to value, or value if it is one.
+func boxed(value any) any {
+	v := reflect.ValueOf(value)
+	if v.Kind() == reflect.Pointer {
+		return value
+	}
+	box := reflect.New(v.Type())
+	box.Elem().Set(v)
+	return box.Interface()
 }
 
 // Decode reads the body of e, which c wrote, into v, a pointer to a value of any version or a pointer to one. Types that are not in the

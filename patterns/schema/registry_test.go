@@ -105,11 +105,17 @@ func TestEncodeChecks(t *testing.T) {
 	t.Parallel()
 	r := registry(t, v1(), v2(), v3())
 	bad := &Order{Cents: -1}
-	for _, v := range []any{bad, *bad, &bad, (*Order)(nil), new(*Order)} {
+	type named *Order
+	for _, v := range []any{bad, *bad, &bad, named(bad), (*Order)(nil), new(*Order)} {
 		e := &codec.Envelope{}
 		_, err := r.Encode(nil, codec.JSON, e, v)
 		assert.ErrorIs(t, err, patterns.ErrInvalid, "%T", v)
 		assert.ErrorContains(t, err, "Order version 3: invalid value: ")
+	}
+	for _, v := range []any{(*OrderV1)(nil), new(*OrderV1)} { // which has no Validate
+		_, err := r.Encode(nil, codec.JSON, &codec.Envelope{}, v)
+		assert.ErrorIs(t, err, patterns.ErrInvalid, "%T", v)
+		assert.EqualError(t, err, "Order version 1: invalid value: nil")
 	}
 }
 
