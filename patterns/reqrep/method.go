@@ -79,17 +79,20 @@ func Handle[In, Out any](s *Service, name string, handler func(ctx context.Conte
 // [Stream]. The method is a handler as Handle says, from the first item to the last: it occupies one of the service's WithConcurrency, and a
 // middleware is around all of it. An error ends the stream; behind an item it is patterns.ErrPermanent to middleware, so that none has the caller get items twice. A request that
 // middleware knows as handled (patterns.Delivery.Duplicate) is answered with CodeDuplicate. Yielding blocks while the caller takes nothing; it returns false when the caller has left, its
-// time is up, or it is gone, and the context has ended then.
+// time is up, or it is gone, and behind an error or an item that cannot be sent, of which the caller learns. The context has ended then.
 func HandleStream[In, Out any](s *Service, name string, handler func(ctx context.Context, in In) iter.Seq2[Out, error]) error {
 	m := newMethod[In, Out](s, name, true)
 	around := intake.Wrap(s.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
 		r := ctx.Value(requestInContext{}).(*request)
 		err := intake.Attempt(func() error {
+			ctx, end := context.WithCancel(ctx)
+			defer end()
 			for out, err := range handler(ctx, *d.Value.(*In)) {
 				if err == nil {
 					err = s.item(ctx, r, &out)
 				}
 				if err != nil {
+					end() // before yield returns
 					return err
 				}
 			}

@@ -207,6 +207,36 @@ func TestStreamEndsForTheService(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Counts().InHand == 0 }, time.Minute, time.Millisecond)
 }
 
+// The context of a handler has ended wherever yield returns false, whatever ended the stream, and the caller is told what did.
+func TestStreamsThatEndThemselves(t *testing.T) {
+	t.Parallel()
+	dry := reqrep.Errorf("dry", "no more")
+	for _, last := range []struct {
+		text string
+		err  error
+		code reqrep.Code
+	}{{strings.Repeat("x", 3000), nil, reqrep.CodeTooLarge}, {"", dry, dry.Code}} {
+		s, addr := serve(t, silent())
+		ended := make(chan error, 1)
+		require.NoError(t, reqrep.HandleStream(s, "pour", func(ctx context.Context, _ Question) iter.Seq2[Answer, error] {
+			return func(yield func(Answer, error) bool) {
+				assert.True(t, yield(Answer{"first"}, nil))
+				assert.NoError(t, ctx.Err())
+				assert.False(t, yield(Answer{last.text}, last.err))
+				ended <- ctx.Err()
+			}
+		}))
+		client := dial(t, []patterns.Option{patterns.WithSocketOptions(socket.WithMaxMessageSize(2000))}, addr)
+		var answer *reqrep.Error
+		for _, err := range reqrep.Stream[Question, Answer](within(t), client, "pour", Question{}) {
+			errors.As(err, &answer)
+		}
+		require.NotNil(t, answer)
+		assert.Equal(t, last.code, answer.Code)
+		assert.ErrorIs(t, <-ended, context.Canceled)
+	}
+}
+
 func TestStreamOfAnInstanceThatDies(t *testing.T) {
 	t.Parallel()
 	_, s, addr := counting(t)
