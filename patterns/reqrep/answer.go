@@ -125,31 +125,32 @@ func (s *Service) conclude(ctx context.Context, r *request, o outcome) {
 		s.refuse(ctx, r, o.bad)
 		return
 	}
-	if r.forsaken.Load() { // what becomes of it is nobody's business, unless it broke
-		if !errors.Is(o.err, patterns.ErrPanic) {
-			o.err = nil
-		}
-		s.loop.Settle(ctx, r.m, r.e, o.err)
-		s.mu.Lock()
-		s.desk.counts.Cancelled++
-		s.mu.Unlock()
-		return
-	}
+	forsaken := r.forsaken.Load()
 	answer, typed := errors.AsType[*Error](o.err)
 	if typed && passedOn(o.err, answer) {
 		answer = answer.secondHand(o.err)
 		typed = answer.Code != CodeInternal
 	}
-	switch {
-	case o.err == nil || typed:
+	if o.err == nil || typed || forsaken && stopped(o.err) {
 		s.loop.Settle(ctx, r.m, r.e, nil)
-	case answer != nil:
+	} else {
 		s.loop.Settle(ctx, r.m, r.e, o.err)
-	default:
-		s.loop.Settle(ctx, r.m, r.e, o.err)
+	}
+	if forsaken {
+		s.mu.Lock()
+		s.desk.counts.Cancelled++
+		s.mu.Unlock()
+		return
+	}
+	if o.err != nil && answer == nil {
 		answer = untyped(ctx, o.err)
 	}
 	s.reply(ctx, r, o.out, answer)
+}
+
+// stopped reports whether err says that a context has ended.
+func stopped(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // untyped is what the caller is told of an error without a code.
@@ -308,6 +309,7 @@ func (s *Service) item(ctx context.Context, r *request, out any) error {
 		switch {
 		case errors.Is(err, socket.ErrNoPeer):
 			r.forsake() // before the event that says so
+			return context.Canceled
 		case errors.Is(err, socket.ErrTooLarge):
 			return Errorf(CodeTooLarge, "item %d: %v", r.flow.count()+1, err)
 		}

@@ -86,6 +86,48 @@ func TestExpiredRequests(t *testing.T) {
 	settles(t, s, patterns.Counts{Handled: 1, Expired: 1, Malformed: 1})
 }
 
+// What a handler returns after its caller has left is counted and reported as ever, but for the end of its context, which is no fault of its own.
+func TestErrorsAfterTheCallerHasLeft(t *testing.T) {
+	t.Parallel()
+	hook, errs := errorHook()
+	s, addr := serve(t, hook)
+	begun, broken := make(chan struct{}), errors.New("disk on fire")
+	results := []struct {
+		err    error // nil for a panic
+		failed bool
+	}{
+		{context.Canceled, false}, {fmt.Errorf("query: %w", context.DeadlineExceeded), false}, {reqrep.Errorf("sold_out", "no tea"), false},
+		{broken, true}, {nil, true},
+	}
+	require.NoError(t, reqrep.Handle(s, "hang", func(ctx context.Context, n int) (Answer, error) {
+		begun <- struct{}{}
+		<-ctx.Done()
+		if results[n].err == nil {
+			panic("at the disco")
+		}
+		return Answer{}, results[n].err
+	}))
+	client := dial(t, nil, addr)
+	var want patterns.Counts
+	for n, result := range results {
+		ctx, cancel := context.WithCancel(within(t))
+		go func() { <-begun; cancel() }() // ends when the handler begins
+		_, err := reqrep.Call[int, Answer](ctx, client, "hang", n)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Eventually(t, func() bool { return s.ServiceStats().Cancelled == uint64(n+1) }, time.Minute, time.Millisecond)
+		if result.failed {
+			want.Failed++
+			failure := <-errs
+			assert.ErrorContains(t, failure, "handle hang ")
+			assert.Equal(t, result.err == broken, errors.Is(failure, broken))
+		} else {
+			want.Handled++
+		}
+		assert.Empty(t, errs)
+		settles(t, s, want)
+	}
+}
+
 // A reply refers to the id of its request, so a call that is given the zero ID, which stands for none, has a new one.
 func TestCallsWithTheZeroID(t *testing.T) {
 	t.Parallel()

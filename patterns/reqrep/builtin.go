@@ -49,7 +49,7 @@ type ServiceStats struct {
 type MethodStats struct {
 	Name   string
 	Calls  uint64 // that have ended
-	Errors uint64 // of those, answered with an error
+	Errors uint64 // of those, with an error, whether somebody waited for it or not
 	InHand int64
 	// How long handlers took, to within an eighth.
 	P50, P90, P99, Max time.Duration

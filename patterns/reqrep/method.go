@@ -34,7 +34,7 @@ type outcome struct {
 //
 // The context of handler has the request's envelope, as patterns.FromContext says. It ends when the caller's time is up, when the caller has given up, and when its connection is
 // gone. An *Error that handler returns, or wraps, goes to the caller as it is; any other error goes as CodeInternal with its
-// text, and is reported; a panic goes as CodeInternal without it. The reply is encoded by the codec that the request came in.
+// text, and is reported, unless it says that the context has ended and the caller has left; a panic goes as CodeInternal without it. The reply is encoded by the codec that the request came in.
 //
 // What a Call of the handler's own failed with is not taken for its answer: that nothing was done there, and asking again may help, says nothing of what was done here. A code of
 // the services' own goes on to the caller, not Retryable; one of this package, CodeDeadline aside, becomes CodeInternal.

@@ -101,8 +101,8 @@ func (s *Service) watch(ctx context.Context) {
 	}
 }
 
-// Counts returns how the requests fared. A handler that returned an *Error handled its request; one for a method that does not exist
-// is malformed.
+// Counts returns how the requests fared. A handler that returned an *Error handled its request, and so did one whose caller had left and that returned that its context had
+// ended. A request for a method that does not exist is malformed.
 func (s *Service) Counts() patterns.Counts {
 	counts := s.loop.Counts()
 	s.mu.Lock()
