@@ -217,6 +217,39 @@ func TestOutbox_PoisonIsParked(t *testing.T) {
 	})
 }
 
+// A row that somebody has changed into none is parked, is listed, and holds up no other, even in total order.
+func TestOutbox_RowsThatDoNotRead(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, dialect outbox.Dialect, db *sql.DB) {
+		box := newOutbox(t, dialect, db, outbox.WithTotalOrder())
+		add(t, box, db, "a", 1, 2)
+		damage := "id = 'none'"
+		if dialect == outbox.SQLite { // which has any value in any column
+			damage = "added = 'yesterday'"
+		}
+		for _, change := range []string{"id = 'none' WHERE number = 1", damage + " WHERE number = 2"} {
+			_, err := db.ExecContext(t.Context(), "UPDATE outbox SET "+change)
+			require.NoError(t, err)
+		}
+		add(t, box, db, "a", 3)
+		b := newBook()
+		relay := outbox.NewRelay(box, db, b, quick()...)
+		stop := run(t, relay)
+		assert.Equal(t, []int{3}, b.wait(t, 1))
+		stop()
+		parked, err := box.Parked(t.Context(), db, 10)
+		require.NoError(t, err)
+		require.Len(t, parked, 2)
+		for i, m := range parked {
+			assert.EqualValues(t, i+1, m.Number)
+			assert.NotEmpty(t, m.Reason)
+		}
+		assert.Contains(t, parked[0].Reason, `"none"`)
+		assert.EqualValues(t, 2, relay.Stats().Parked)
+		assert.Zero(t, relay.Stats().Outages)
+	})
+}
+
 // In total order a row that fails holds up all behind it.
 func TestOutbox_TotalOrder(t *testing.T) {
 	t.Parallel()

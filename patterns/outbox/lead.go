@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/internal/intake"
 )
 
@@ -170,7 +171,10 @@ func (r *Relay) send(ctx context.Context, batch []Message) (sent []int64, failur
 		if m.Key != "" && held[m.Key] {
 			continue
 		}
-		err := intake.Attempt(func() error { return r.sink.Send(ctx, m) })
+		err := patterns.Permanent(m.bad)
+		if err == nil {
+			err = intake.Attempt(func() error { return r.sink.Send(ctx, m) })
+		}
 		switch v := judge(err); v {
 		case taken:
 			sent = append(sent, m.Number)

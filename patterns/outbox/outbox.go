@@ -129,7 +129,7 @@ func (o *Outbox) add(ctx context.Context, tx Tx, m Message) error {
 // Channel is what WithNotify notifies: the name of the table.
 func (o *Outbox) Channel() string { return o.table.name }
 
-// Parked returns up to n messages that were given up, the oldest first.
+// Parked returns up to n messages that were given up, the oldest first. One whose row was changed so that it does not read has its Number, Reason and Attempts, and may lack the rest.
 func (o *Outbox) Parked(ctx context.Context, db *sql.DB, n int) ([]Message, error) {
 	if o.err != nil {
 		return nil, fmt.Errorf("list parked: %w", o.err)

@@ -26,6 +26,7 @@ type Message struct {
 	Added    time.Time // when Add was called, by the database's clock
 	Attempts int       // how many have failed
 	Reason   string    // why the last one did
+	bad      error     // what is wrong with the row: nobody can publish it
 }
 
 // Sink is where a Relay publishes to: ToPush, ToPublisher, SinkFunc, or the caller's own. It is called on one goroutine at a time.

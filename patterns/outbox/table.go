@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -100,7 +99,8 @@ func one(r sql.Result, err error) error {
 	return err
 }
 
-const columns = `number, id, topic, key, frame, added, attempts, reason`
+// columns begin with those that do for a row whose others do not read.
+const columns = `number, reason, attempts, id, topic, key, frame, added`
 
 // fetch returns up to n rows that are due, in order: none that would overtake one that waits for its next attempt.
 func (t *table) fetch(ctx context.Context, db *sql.DB, n int) ([]Message, error) {
@@ -116,7 +116,7 @@ func (t *table) parked(ctx context.Context, db *sql.DB, n int) ([]Message, error
 	return t.read(ctx, db, 1<<62, `SELECT `+columns+` FROM "{t}" WHERE state = 2 ORDER BY number LIMIT $1`, n)
 }
 
-// read returns the rows of a query, and stops when their frames have so many bytes.
+// read returns the rows of a query, bad ones among them, and stops when their frames have so many bytes.
 func (t *table) read(ctx context.Context, db *sql.DB, bytes int, query string, args ...any) (found []Message, err error) {
 	rows, err := db.QueryContext(ctx, t.query(query), args...)
 	if err != nil {
@@ -127,12 +127,14 @@ func (t *table) read(ctx context.Context, db *sql.DB, bytes int, query string, a
 		var m Message
 		var id string
 		var added int64
-		if err := rows.Scan(&m.Number, &id, &m.Topic, &m.Key, &m.Frame, &added, &m.Attempts, &m.Reason); err != nil {
+		err := rows.Scan(&m.Number, &m.Reason, &m.Attempts, &id, &m.Topic, &m.Key, &m.Frame, &added)
+		if err == nil {
+			m.ID, err = codec.ParseID(id)
+		}
+		if err != nil && m.Number == 0 {
 			return nil, err
 		}
-		if m.ID, err = codec.ParseID(id); err != nil {
-			return nil, fmt.Errorf("row %d: %w", m.Number, err)
-		}
+		m.bad = err
 		m.Added = time.UnixMilli(added)
 		bytes -= len(m.Frame)
 		found = append(found, m)
