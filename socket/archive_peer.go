@@ -52,6 +52,13 @@ func (d *subscribed) quit() {
 	d.lookMu.Unlock()
 }
 
+// takesPart reports whether the peer is a member that is subscribed to anything.
+func (d *subscribed) takesPart() bool {
+	d.lookMu.Lock()
+	defer d.lookMu.Unlock()
+	return d.joined
+}
+
 // agree has a peer that is subscribed to anything, and asks to be a member, be one that takes part.
 func (d *subscribed) agree(g *group) error {
 	d.lookMu.Lock()

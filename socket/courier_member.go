@@ -39,7 +39,7 @@ type blame uint8
 
 const (
 	innocent  blame = iota // it was never sent
-	bystander              // it was sent, and one of the two left in order
+	bystander              // it was sent, and one of the two left in order, or the receiver is subscribed to nothing any more
 	orphaned               // it was sent, or begun to be, and its connection ended before the receiver had said what became of it
 	failed                 // the receiver could not handle it, or ended while it did
 	rejected               // the receiver will never handle it

@@ -3,6 +3,7 @@ package socket_test
 import (
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -139,4 +140,61 @@ func TestDurable_NothingDiffersFromNothing(t *testing.T) {
 	idle.Subscribe("u")
 	idle.ExpectCommand("ERROR")
 	idle.ExpectClosed()
+}
+
+// TestDurable_WaitsWithNothingSubscribedTo: what has come goes back with the last topic, which is no failure of it, and waits for whoever of the name subscribes next. With a topic left the rest is
+// done with, as is what the publisher passes over.
+func TestDurable_WaitsWithNothingSubscribedTo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		more []string
+		lag  int
+	}{"nothing": {nil, 3}, "another topic": {[]string{"u"}, 0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"), socket.WithAttempts(1))
+			defer pub.Close()
+			sub := durable(t, endpoint, "team", spool.Beginning(), socket.WithManualAck())
+			defer sub.Close()
+			require.NoError(t, sub.Subscribe(c.more...))
+			publish(t, pub, 0, 3)
+			first := recv(t, sub)
+			require.Eventually(t, func() bool { return pub.Durables()[0].InFlight == 3 }, time.Minute, time.Millisecond)
+			require.NoError(t, sub.Unsubscribe("t"))
+			if c.lag == 0 {
+				require.NoError(t, first.Ack())
+			} else {
+				require.NoError(t, first.Nack(socket.Nack{}))
+			}
+			next := make(chan socket.Msg, 3)
+			var receiving sync.WaitGroup
+			defer receiving.Wait()
+			defer sub.Close()
+			receiving.Go(func() { // ended by Close
+				for m, err := range sub.Messages(t.Context()) {
+					if err != nil {
+						return
+					}
+					next <- m
+				}
+			})
+			require.Eventually(t, func() bool {
+				d := pub.Durables()[0]
+				return d.InFlight == 0 && d.Lag == uint64(c.lag)
+			}, time.Minute, time.Millisecond)
+			assert.Empty(t, next)
+			require.NoError(t, sub.Subscribe("t"))
+			for i := range c.lag {
+				select {
+				case m := <-next:
+					assert.Equal(t, i, ordinalOf(socket.Msg{Frames: m.Frames[1:]}))
+					require.NoError(t, m.Ack())
+				case <-limit(t).Done():
+					require.Fail(t, "it does not come again")
+				}
+			}
+			awaitLag(t, pub, "team", 0)
+			assert.Zero(t, pub.Durables()[0].Failed)
+		})
+	}
 }

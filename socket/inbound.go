@@ -189,6 +189,18 @@ func (r *receiver) settleLocked(o *origin) {
 	}
 }
 
+// unwantedLocked is for a message that was unsubscribed from after it had come. It is done with, as what comes behind it is passed over; but with nothing subscribed to a
+// durable subscription waits, so it goes back. r.mu is held.
+func (r *receiver) unwantedLocked(o *origin) {
+	if !r.idle() {
+		r.settleLocked(o)
+		return
+	}
+	if o.in.open && o.in.refuseLocked(o.tag(), Nack{Reason: "nothing is subscribed to any more"}) {
+		r.acks.counts.NackedIn++
+	}
+}
+
 // armLocked has what is owed told in a while. The timer is not stopped when it is told earlier: another time it would be set again for the next message.
 func (r *receiver) armLocked() {
 	a := &r.acks

@@ -52,7 +52,7 @@ func (c *config) checkDurable() error {
 // To change what a group wants while it works, take a new name for what is new, or change all members.
 //
 // Subscribe before Connect or Bind, or to all topics in one call: a publisher passes over what no member of the name that is connected is subscribed to, for good. With nothing subscribed to, nothing is
-// passed over.
+// passed over, and what had come is sent again.
 //
 // Messages that left a log before they were delivered, because its retention or quota is less than the time away, are never passed over in silence: Recv returns a *MissedError,
 // which is an ErrMissed, once for each gap, before the first message behind it and maybe before some in front of it, and goes on at the next call. It is a Missed event as well, and counts in Stats.Missed.

@@ -80,7 +80,7 @@ func WithRetry(min, max time.Duration) Option {
 
 // WithAttempts sets after how many failed deliveries a message becomes a dead letter. A delivery has failed when the receiver refused it, when the message is larger than
 // all receivers' WithMaxMessageSize, for which it is not sent, and when the connection ended while the message was being written, or before the receiver had said what became of it: it may be what
-// ends its receivers. It does not count if one of the two left in order (Close, Shutdown, Kick, Disconnect), or the receiver had given up all that it had by SetAckCredit(0, 0), which looks the same; zero in one place stops senders and no more. Since a connection ends with all messages on it, whichever
+// ends its receivers. It does not count if one of the two left in order (Close, Shutdown, Kick, Disconnect), or the receiver had given up all that it had by SetAckCredit(0, 0), which looks the same; zero in one place stops senders and no more. Nor does what a durable subscriber refuses that is subscribed to nothing any more. Since a connection ends with all messages on it, whichever
 // was the cause, one that has failed so often in company is delivered once more, with nothing else on its way to that receiver, and given up if that one ends as well. It needs WithAck
 // or WithSpool, which counts on when the sender is started anew. Default: 10; zero means no limit.
 func WithAttempts(n int) Option {

@@ -17,6 +17,7 @@ type receiver struct {
 	frames int                     // how many a message has, others being malformed; 0 for any number
 	wanted func(topic []byte) bool // filter on the first frame, called with mu held; nil for all
 	all    *atomic.Bool            // says whether wanted wants all; nil for never
+	idle   func() bool             // says whether wanted wants nothing; set where messages may need acknowledgement
 	sole   atomic.Pointer[pipe]    // the only connected peer, when callers may read it themselves
 
 	armMu  sync.Mutex      // guards the fields below
@@ -177,7 +178,7 @@ func (r *receiver) pop(hold bool) (Msg, *pipe, bool) {
 		}
 		if r.wanted != nil && !r.wanted(frames[r.lead]) {
 			if m.from.in != nil {
-				r.settleLocked(m.from)
+				r.unwantedLocked(m.from)
 			}
 			continue // unsubscribed meanwhile
 		}

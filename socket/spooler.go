@@ -108,14 +108,16 @@ func (s *spooler) nacked(p *pipe, n zmtp.Nack) error { return p.refuse(n) }
 
 // refuse has p's courier deliver a message again that the peer refused, or bury it.
 func (p *pipe) refuse(n zmtp.Nack) (err error) {
+	why := failed
+	if n.Reject {
+		why = rejected
+	} else if d := p.durable.Load(); d != nil && !d.takesPart() {
+		why = bystander
+	}
 	take := func() (back returned, ok bool) {
 		var r link.Returned
 		r, ok, err = p.takeBack(n.Tag)
-		back = returned{number: r.Number, attempt: r.Attempt, blame: failed, after: n.After, reason: n.Reason}
-		if n.Reject {
-			back.blame = rejected
-		}
-		return back, ok
+		return returned{number: r.Number, attempt: r.Attempt, blame: why, after: n.After, reason: n.Reason}, ok
 	}
 	if m := p.member.Load(); m != nil {
 		m.giveBack(take)

@@ -49,7 +49,7 @@ func (s *subscriber) Subscribe(topics ...string) error {
 }
 
 // Unsubscribe takes subscriptions back. It is ErrState to take back what was not subscribed to. Messages of the topic that have
-// arrived already are not returned by Sub any more.
+// arrived already are not returned by Sub any more. WithDurable they are done with, but with the last topic of all they go back, for whoever of the name subscribes next.
 func (s *subscriber) Unsubscribe(topics ...string) error {
 	return s.change("unsubscribe", topics, func(topic []byte) (tell bool, err error) {
 		last, known := s.topics.Remove(topic)
@@ -155,6 +155,9 @@ func (s *subscriber) wants(topic []byte) bool {
 	defer s.mu.Unlock()
 	return s.topics.Match(topic) != s.c.cfg.invert
 }
+
+// idle reports whether nothing is subscribed to.
+func (s *subscriber) idle() bool { return s.TopicCount() == 0 }
 
 // TopicCount returns how many different topics the socket is subscribed to (ZMQ_TOPICS_COUNT).
 func (s *subscriber) TopicCount() int {

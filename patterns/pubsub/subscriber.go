@@ -160,8 +160,11 @@ func (s *Subscriber) remove(sub *Subscription) {
 	s.subscriptions = slices.Concat(s.subscriptions[:i], s.subscriptions[i+1:])
 }
 
-// Unsubscribe ends the subscription: the handler is not called any more, but may be at work still. A second time it does nothing. WithDurable, events that have come and wait here are
-// others' of the name, if there are any, whose publishers refuse this Subscriber until those have ended it too; if it is alone, they are done with unless another pattern stands for them.
+// Unsubscribe ends the subscription: the handler is not called any more, but may be at work still. A second time it does nothing.
+//
+// WithDurable it says what the name wants from now on, so it is not for who leaves for a while: Shutdown and Close are, after which the name goes on where it was. Events that have come and wait here are
+// others' of the name, if there are any, whose publishers refuse this Subscriber until those have ended it too. If it is alone, they are done with unless another pattern stands for them, as is what comes behind them in the log; but
+// with the last pattern of all the name waits: what has come is handed back, and whoever of the name subscribes next gets it.
 func (sub *Subscription) Unsubscribe() error {
 	if sub.ended.Swap(true) {
 		return nil
@@ -234,11 +237,15 @@ func (s *Subscriber) open(m socket.Msg) (*intake.Task, error) {
 }
 
 // handle gives one event to those whose pattern it matches, and returns what is to become of it. Others come too: a prefix is less exact than a
-// pattern, and they end here without being decoded.
+// pattern, and they end here without being decoded. With no pattern left it came under one that is, and goes back for whoever has it next.
 func (s *Subscriber) handle(ctx context.Context, topic string, m socket.Msg, attempt int) (verdict error) {
 	s.mu.Lock()
 	subscriptions := s.subscriptions
 	s.mu.Unlock()
+	if len(subscriptions) == 0 {
+		s.loop.Answer(m, errUnsubscribed) // the first answer counts: what is returned would have it tried again here
+		return nil
+	}
 	return s.handOut(subscriptions, ctx, topic, m, attempt)
 }
 
@@ -260,6 +267,9 @@ func (s *Subscriber) handOut(to []*Subscription, ctx context.Context, topic stri
 	}
 	return verdict
 }
+
+// errUnsubscribed is what a publisher is told of events that are handed back.
+var errUnsubscribed = errors.New("not subscribed to anything any more")
 
 // look reads what is around the envelope of an event.
 func look(m socket.Msg) (topic string, err error) {

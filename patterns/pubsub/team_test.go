@@ -167,3 +167,62 @@ func TestTeam_UnsubscribeLeavesEventsToOthers(t *testing.T) {
 	}
 	drained(t, p, "team")
 }
+
+// What has come under a pattern is not lost with the last one: it is handed back, which is no failure of it, for whoever of the name subscribes, the same or another.
+func TestTeam_UnsubscribeFromAll(t *testing.T) {
+	t.Parallel()
+	const n = 20
+	for name, c := range map[string]struct {
+		opts    []patterns.Option
+		another bool
+	}{
+		"the same":       {},
+		"another":        {another: true},
+		"in key's order": {opts: []patterns.Option{patterns.WithKeyOrder(patterns.KeyOrder{Attempts: 1})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, addr := logged(t, filepath.Join(t.TempDir(), "log"), patterns.WithSocketOptions(socket.WithAttempts(1)))
+			one, _, _, errs := mate(t, c.opts)
+			busy, proceed := make(chan struct{}), make(chan struct{})
+			sub, err := pubsub.Subscribe(one, "orders.*", func(context.Context, string, int) error {
+				close(busy)
+				<-proceed
+				return nil
+			})
+			require.NoError(t, err)
+			require.NoError(t, one.Connect(addr))
+			run(t, one)
+			for i := range n {
+				require.NoError(t, p.Publish(within(t), "orders.a", i))
+			}
+			next(t, busy)
+			require.Eventually(t, func() bool { return p.Durables()[0].InFlight == n }, time.Minute, time.Millisecond)
+			require.NoError(t, sub.Unsubscribe())
+			close(proceed)
+			require.Eventually(t, func() bool {
+				d := p.Durables()[0]
+				return d.InFlight == 0 && d.Lag == n-1
+			}, time.Minute, time.Millisecond)
+
+			heir := one
+			if c.another {
+				heir, _, _, _ = mate(t, c.opts)
+				require.NoError(t, heir.Connect(addr))
+				run(t, heir)
+			}
+			got := make(chan int, n)
+			_, err = pubsub.Subscribe(heir, "orders.*", func(_ context.Context, _ string, i int) error {
+				got <- i
+				return nil
+			})
+			require.NoError(t, err)
+			for i := 1; i < n; i++ {
+				require.Equal(t, i, next(t, got))
+			}
+			drained(t, p, "team")
+			assert.Zero(t, p.Durables()[0].Failed)
+			assert.Empty(t, errs)
+		})
+	}
+}
