@@ -17,7 +17,7 @@ import (
 // the other side will never take are dropped and counted: see ProxyStats.
 //
 // On acknowledged links (WithAck, WithManualAck as well) a message is acknowledged to where it came from when the socket on the other side has accepted it,
-// so that a proxy that dies loses what that one has in memory, nothing if it has a spool (WithSpool). What the other side will never take is rejected, and what a ROUTER
+// so that a proxy that dies loses what that one has in memory, nothing if it has a spool (WithSpool). While the spool has no room the proxy waits, with spool.Reject too, and one that has failed ends Run. What the other side will never take is rejected, and what a ROUTER
 // has nobody for is refused, to be sent again.
 //
 // The sockets stay the caller's, who binds, connects and closes them. All methods may be called by any number of goroutines.
@@ -108,7 +108,7 @@ func shutGate() *gate {
 // Run passes messages until ctx ends, Terminate is called or a socket is closed. It returns nil after Terminate, the context's error
 // (also ErrTimeout when its deadline passed), or ErrClosed; what a closed socket had received is passed on first. It may be called
 // again, but not while it runs or Drain does, which is ErrState. A closed socket that is only sent to is noticed with
-// the next message for it, which stays in hand.
+// the next message for it, which stays in hand, and so is one whose spool has failed (spool.ErrFailed).
 func (p *Proxy) Run(ctx context.Context) error {
 	if err := p.begin(); err != nil {
 		return p.verdict(ctx, err)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // way is one direction of a Proxy. What is not marked otherwise belongs to the goroutine that Run or Drain starts for it.
@@ -128,7 +130,7 @@ func (w *way) pass(ctx context.Context) error {
 		_ = w.held.Ack() // that its connection has ended means that it comes again
 		w.sentBytes.Add(uint64(w.held.Size()))
 		w.sent.Add(1)
-	case errors.Is(err, ErrClosed), errors.Is(err, ErrOption):
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrOption), errors.Is(err, spool.ErrFailed):
 		return err
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return context.Cause(ctx)
@@ -182,7 +184,7 @@ func (w *way) capture(ctx context.Context) error {
 func (w *way) send(ctx context.Context) error {
 	frames := w.held.Frames
 	if !w.routed || len(frames) == 0 {
-		return w.dst.Send(ctx, frames...)
+		return w.sendInTime(ctx)
 	}
 	err := w.dst.Send(lapsed, frames...)
 	if !errors.Is(err, ErrFull) {
@@ -205,4 +207,22 @@ func (w *way) send(ctx context.Context) error {
 		w.stuck[id] = struct{}{}
 	}
 	return err
+}
+
+// fullPause is how long a spool is left alone that rejects what it has no room for: short beside the time that it takes to send a segment on.
+const fullPause = 50 * time.Millisecond
+
+// sendInTime sends what is in hand once there is room.
+func (w *way) sendInTime(ctx context.Context) error {
+	for {
+		err := w.dst.Send(ctx, w.held.Frames...)
+		if !errors.Is(err, ErrFull) {
+			return err
+		}
+		select {
+		case <-time.After(fullPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
