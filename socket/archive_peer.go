@@ -156,12 +156,23 @@ func (a *archive) Durables() []DurableStats {
 }
 
 // RemoveDurable forgets a durable subscription and its position, so that its name is new again. While it has members it is ErrState, and of one that is not there
-// spool.ErrNoConsumer. It is for sockets with WithSpool (ErrState).
+// spool.ErrNoConsumer. It waits for what WithDeadLetter calls for that name. It is for sockets with WithSpool (ErrState).
 func (a *archive) RemoveDurable(name string) error {
 	const op = "remove durable subscription"
 	if err := a.in.ready(op); err != nil {
 		return err
 	}
+	for {
+		ending, err := a.remove(name)
+		if ending == nil {
+			return failure(op, 1, err)
+		}
+		<-ending // without makeMu: it may be in what WithDeadLetter calls
+	}
+}
+
+// remove forgets a durable subscription, unless the courier of its last members has not ended yet: ending is closed when it has.
+func (a *archive) remove(name string) (ending <-chan struct{}, err error) {
 	a.makeMu.Lock()
 	defer a.makeMu.Unlock()
 	a.mu.Lock()
@@ -172,18 +183,22 @@ func (a *archive) RemoveDurable(name string) error {
 	}
 	a.mu.Unlock()
 	if members > 0 {
-		return &Error{Op: op, Err: fmt.Errorf("%w: %d members of %q are connected", ErrState, members, name)}
+		return nil, fmt.Errorf("%w: %d members of %q are connected", ErrState, members, name)
 	}
 	if g != nil {
-		<-g.courier.over // it has no members, and nobody can become one meanwhile
+		select {
+		case <-g.courier.over:
+		default:
+			return g.courier.over, nil
+		}
 	}
 	if err := a.names.RemoveConsumer(name); err != nil {
-		return failure(op, 1, err)
+		return nil, err
 	}
 	a.mu.Lock()
 	delete(a.groups, name)
 	a.mu.Unlock()
-	return nil
+	return nil, nil
 }
 
 // stats fills in what there is to say about the log.

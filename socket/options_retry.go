@@ -93,8 +93,8 @@ func WithAttempts(n int) Option {
 }
 
 // WithDeadLetter has f called with each message that is given up: rejected for good, or failed as WithAttempts says. The calls are
-// made one at a time, on a goroutine of the socket's own; the frames are f's. f must not call Close or Shutdown of the same socket, which
-// wait for it. Where messages are kept in memory, as many as WithSendHWM says may wait for f; then Send blocks, to that routing id on a ROUTER, until f returns: so f should not
+// made one at a time, on a goroutine of the socket's own; the frames are f's. f must not call Close or Shutdown of the same socket, or RemoveDurable of the
+// same name, which wait for it. Where messages are kept in memory, as many as WithSendHWM says may wait for f; then Send blocks, to that routing id on a ROUTER, until f returns: so f should not
 // wait in Send of the same socket. In a spool they stay where they are meanwhile. Without it dead letters are counted (Stats.Acks), reported as events, and dropped (DropDead). It needs WithAck or WithSpool.
 func WithDeadLetter(f func(DeadLetter)) Option {
 	return func(c *config) error {

@@ -3,11 +3,13 @@ package socket_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
@@ -132,4 +134,38 @@ func TestDurable_DeadLettersSayWhose(t *testing.T) {
 	all := letters(t, on)
 	require.Len(t, all, 1)
 	assert.Equal(t, "billing", all[0].Consumer)
+}
+
+// TestDurable_RemovedWhileADeadLetterIsTold: whoever is told of it may ask for the counters, and take as long as it likes: others come and go meanwhile.
+func TestDurable_RemovedWhileADeadLetterIsTold(t *testing.T) {
+	t.Parallel()
+	var pub *socket.Pub
+	told, goOn, asked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"), socket.WithDeadLetter(func(socket.DeadLetter) {
+		close(told)
+		<-goOn
+		pub.Stats()
+		close(asked)
+	}))
+	sub := durable(t, endpoint, "gone", spool.Beginning(), socket.WithManualAck())
+	publish(t, pub, 0, 1)
+	require.NoError(t, recv(t, sub).Nack(socket.Reject("no")))
+	<-told
+	require.NoError(t, sub.Close())
+	require.Eventually(t, func() bool { return pub.Durables()[0].Members == 0 }, sockettest.Timeout, time.Millisecond)
+	removed := make(chan error, 1)
+	go func() { removed <- pub.RemoveDurable("gone") }() // ends before Close
+
+	other := durable(t, endpoint, "other", spool.Beginning())
+	requireOrdinals(t, other, 0, 1)
+	require.NoError(t, other.Close())
+	close(goOn)
+	select {
+	case err := <-removed:
+		require.NoError(t, err)
+	case <-limit(t).Done():
+		require.FailNow(t, "RemoveDurable did not return")
+	}
+	<-asked
+	require.NoError(t, pub.Close())
 }
