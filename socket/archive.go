@@ -273,20 +273,6 @@ func (a *archive) startLocked(g *group) {
 	}()
 }
 
-// follow has a courier go on after the one before it, if there is one, when that is over.
-func (c *courier) follow() {
-	prior := c.prior
-	if prior == nil {
-		return
-	}
-	<-prior.over
-	c.before = max(prior.before, prior.top)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.counts.add(prior.counted())
-	c.prior = nil
-}
-
 // hear passes on what the courier of a group says.
 func (a *archive) hear(g *group, n courierNews) {
 	switch {

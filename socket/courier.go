@@ -43,16 +43,17 @@ type courier struct {
 	prior    *courier // the one before, until that is over; its mu is taken after this one's
 
 	// Of run.
-	ahead   reading   // what comes next
-	again   reading   // what is delivered once more
-	owed    []numbers // that could not be acknowledged
-	passed  numbers   // that nobody wants, to be acknowledged
-	ready   []retry   // to be delivered again now, in the order of numbers
-	waiting retries   // to be delivered again later
-	doomed  []retry   // to be buried
-	burial  time.Time // not before; zero while letters can be written
-	top     uint64    // the highest number that was handed out
-	looked  time.Time // when new messages were looked for last
+	ahead   reading          // what comes next
+	again   reading          // what is delivered once more
+	owed    []numbers        // that could not be acknowledged
+	passed  numbers          // that nobody wants, to be acknowledged
+	ready   []retry          // to be delivered again now, in the order of numbers
+	waiting retries          // to be delivered again later
+	doomed  []retry          // to be buried
+	decided map[uint64]retry // what the courier before had in waiting and doomed, and is not read yet
+	burial  time.Time        // not before; zero while letters can be written
+	top     uint64           // the highest number that was handed out
+	looked  time.Time        // when new messages were looked for last
 	pace    pace
 }
 
@@ -121,7 +122,7 @@ const courierRun = 256
 
 // newCourier returns a courier without members; run starts it.
 func newCourier(from SpoolConsumer, policy retryPolicy, tell func(courierNews)) *courier {
-	c := &courier{from: from, retry: policy, tell: tell, wake: make(chan struct{}, 1), over: make(chan struct{}), crew: map[*member]struct{}{}}
+	c := &courier{from: from, retry: policy, tell: tell, wake: make(chan struct{}, 1), over: make(chan struct{}), crew: map[*member]struct{}{}, decided: map[uint64]retry{}}
 	if c.tell == nil {
 		c.tell = func(courierNews) {}
 	}
@@ -287,8 +288,13 @@ func (c *courier) next() (*reading, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if d := &c.ahead.d; d.number <= c.before {
+	d := &c.ahead.d
+	if d.number <= c.before {
 		d.attempt = max(d.attempt, 2)
+	}
+	if c.abide(d) {
+		c.ahead.held = false
+		return nil, nil
 	}
 	return &c.ahead, nil
 }

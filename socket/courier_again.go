@@ -18,7 +18,7 @@ type retry struct {
 	number  uint64
 	attempt int // which delivery it will be
 	failed  int
-	due     time.Time
+	due     time.Time // zero of one that is given up
 	reason  string
 }
 

@@ -80,27 +80,42 @@ func (n *lane) forget(number uint64) {
 	}
 }
 
-// handed notes that a message was handed out.
-func (l *lanes) handed(d *delivery, m *member) {
+// wait notes that a message is to be delivered again.
+func (n *lane) wait(number uint64) {
+	if i, found := slices.BinarySearch(n.again, number); !found {
+		n.again = slices.Insert(n.again, i, number)
+	}
+}
+
+// enter opens a message, and returns the lane of its key.
+func (l *lanes) enter(d *delivery) *lane {
 	hash := l.hash(d)
 	n := l.byKey[hash]
 	if n == nil {
 		n = &lane{}
 		l.byKey[hash] = n
 	}
-	n.forget(d.number)
 	l.open[d.number] = hash
+	return n
+}
+
+// handed notes that a message was handed out.
+func (l *lanes) handed(d *delivery, m *member) {
+	n := l.enter(d)
+	n.forget(d.number)
 	n.at = m
 	n.flying++
 }
+
+// hold notes that a message is to be delivered later that was not handed out.
+func (l *lanes) hold(d *delivery) { l.enter(d).wait(d.number) }
 
 // back notes that a message came back.
 func (l *lanes) back(number uint64) {
 	if hash, open := l.open[number]; open {
 		n := l.byKey[hash]
 		n.flying--
-		i, _ := slices.BinarySearch(n.again, number)
-		n.again = slices.Insert(n.again, i, number)
+		n.wait(number)
 	}
 }
 
