@@ -33,6 +33,12 @@ func (c *courier) hand(d *delivery) error {
 		}
 		if err := m.to.refuses(d.extent); err != nil {
 			c.mu.Unlock()
+			if only != nil {
+				return c.park(d) // others may take it, when that member is done with its key
+			}
+			if c.lanes != nil {
+				c.lanes.hold(d)
+			}
 			c.fail(retry{number: d.number, attempt: d.attempt, reason: err.Error()}, 0)
 			return errRefused
 		}

@@ -1,10 +1,15 @@
 package socket
 
 import (
+	"bytes"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
 )
 
 // TestLanes_ReturnInAnyOrder: what came back is handed out in its order whichever is due first, and nothing stays parked when nothing is open.
@@ -57,4 +62,41 @@ func TestLanes_NothingGetsTheRoomOfWhatIsRefused(t *testing.T) {
 	})
 	assert.Equal(t, []returned{{number: 1}}, c.returned)
 	assert.Zero(t, c.flying)
+}
+
+// smallPeer takes no large messages.
+type smallPeer struct{ *peerOf }
+
+func (p smallPeer) refuses(e extent) error {
+	if e.size > 100 {
+		return ErrTooLarge
+	}
+	return nil
+}
+
+// TestLanes_TooLargeForWhoHasTheKey is no failed delivery: when that member is done with it, another gets the message.
+func TestLanes_TooLargeForWhoHasTheKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, from := openQueue(t, spooltest.NewMem(), spool.Options{})
+		k := newCourierTestFrom(t, log, from, evenRetry, func(c *courier) {
+			c.choosy, c.lanes = true, newLanes(func([][]byte) []byte { return nil })
+		})
+		small := &peerOf{credit: 10, got: make(chan delivery, 10)}
+		small.m = k.c.member(smallPeer{small})
+		small.m.wants = func([]byte) bool { return true }
+		small.m.join()
+		k.send(1)
+		require.Equal(t, uint64(1), small.next(t).number)
+		large := newChoosyPeer(k.c, 10, 'm')
+		_, err := log.Append(t.Context(), bytes.Repeat([]byte("m"), 1000))
+		require.NoError(t, err)
+		k.send(1)
+		synctest.Wait()
+		require.Empty(t, large.got)
+		small.settle(1)
+		require.Equal(t, []uint64{2, 3}, large.numbers(t, 2))
+		assert.Zero(t, k.c.counted().failed)
+		assert.Empty(t, small.got)
+	})
 }

@@ -124,3 +124,26 @@ func TestDurable_KeyOrderOfWhatIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestDurable_KeyOrderOfWhatIsTooLarge for a member: what follows it in its key waits for it, and for a member that takes it. Other keys do not.
+func TestDurable_KeyOrderOfWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"), socket.WithRetry(time.Millisecond, time.Millisecond), socket.WithAttempts(0))
+	closing(t, pub)
+	require.NoError(t, pub.Send(limit(t), text("t"), ordinal(1, 5000)))
+	publish(t, pub, 2, 6)
+	require.NoError(t, pub.Send(limit(t), text("tt"), ordinal(6, 8)))
+	join := func(options ...socket.Option) *socket.Sub {
+		sub := durable(t, endpoint, "name", spool.Beginning(), append(options, socket.WithKeyOrder(), socket.WithManualAck())...)
+		closing(t, sub)
+		return sub
+	}
+	small := join(socket.WithMaxMessageSize(1000), socket.WithAckCredit(1, 1<<20))
+	requireOrdinals(t, small, 6, 7) // which is all that it has room for
+	large := join()
+	for i := 1; i < 6; i++ {
+		m := recv(t, large)
+		assert.Equal(t, i, ordinalOf(socket.Msg{Frames: m.Frames[1:]}))
+		require.NoError(t, m.Ack())
+	}
+}
