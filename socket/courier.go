@@ -99,9 +99,10 @@ type delivery struct {
 	number      uint64
 	origin      uint64 // its place in the stream, 0 if that is number: it was replayed
 	incarnation uint32
-	attempt     int  // which delivery it is, from 1
-	failed      int  // how many of those before failed
-	alone       bool // nothing else may be on its way to the member: see retryPolicy.spent
+	attempt     int    // which delivery it is, from 1
+	failed      int    // how many of those before failed
+	alone       bool   // nothing else may be on its way to the member: see retryPolicy.spent
+	lane        uint64 // with lanes: the hash of its key, since admit
 	frames      [][]byte
 	extent
 	written time.Time

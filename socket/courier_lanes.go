@@ -31,7 +31,11 @@ func newLanes(key func(frames [][]byte) []byte) *lanes {
 	return &lanes{key: key, seed: maphash.MakeSeed(), byKey: map[uint64]*lane{}, open: map[uint64]uint64{}}
 }
 
+// hash returns that of a message's key: of one that is open the one that it was opened with, whatever its key has become.
 func (l *lanes) hash(d *delivery) uint64 {
+	if hash, open := l.open[d.number]; open {
+		return hash
+	}
 	var key []byte
 	switch {
 	case l.key != nil:
@@ -44,7 +48,8 @@ func (l *lanes) hash(d *delivery) uint64 {
 
 // admit reports whether a message may be handed out now, and to whom: nil is anybody.
 func (l *lanes) admit(d *delivery) (to *member, free bool) {
-	n := l.byKey[l.hash(d)]
+	d.lane = l.hash(d)
+	n := l.byKey[d.lane]
 	if n == nil {
 		return nil, true
 	}
@@ -64,13 +69,12 @@ func (c *courier) park(d *delivery) error {
 		return errNoRoom
 	}
 	l.parked++
-	hash := l.hash(d)
-	n := l.byKey[hash]
+	n := l.byKey[d.lane]
 	delete(l.open, d.number)
 	n.forget(d.number)
 	i, _ := slices.BinarySearchFunc(n.parked, d.number, func(r retry, number uint64) int { return compareNumbers(r.number, number) })
 	n.parked = slices.Insert(n.parked, i, retry{number: d.number, attempt: d.attempt, failed: d.failed})
-	l.release(hash, n)
+	l.release(d.lane, n)
 	return errParked
 }
 
@@ -87,15 +91,14 @@ func (n *lane) wait(number uint64) {
 	}
 }
 
-// enter opens a message, and returns the lane of its key.
+// enter opens a message, and returns its lane.
 func (l *lanes) enter(d *delivery) *lane {
-	hash := l.hash(d)
-	n := l.byKey[hash]
+	n := l.byKey[d.lane]
 	if n == nil {
 		n = &lane{}
-		l.byKey[hash] = n
+		l.byKey[d.lane] = n
 	}
-	l.open[d.number] = hash
+	l.open[d.number] = d.lane
 	return n
 }
 
@@ -108,7 +111,10 @@ func (l *lanes) handed(d *delivery, m *member) {
 }
 
 // hold notes that a message is to be delivered later that was not handed out.
-func (l *lanes) hold(d *delivery) { l.enter(d).wait(d.number) }
+func (l *lanes) hold(d *delivery) {
+	d.lane = l.hash(d)
+	l.enter(d).wait(d.number)
+}
 
 // back notes that a message came back.
 func (l *lanes) back(number uint64) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,23 +22,25 @@ func TestLanes_ReturnInAnyOrder(t *testing.T) {
 		return &delivery{number: number, attempt: 1, frames: [][]byte{[]byte("key")}}
 	}
 	for n := range uint64(3) {
-		_, free := c.lanes.admit(of(n + 1))
+		d := of(n + 1)
+		_, free := c.lanes.admit(d)
 		require.True(t, free)
-		c.lanes.handed(of(n+1), m)
+		c.lanes.handed(d, m)
 	}
 	for n := range uint64(3) {
 		c.lanes.back(n + 1)
 	}
-	_, free := c.lanes.admit(of(2))
+	one, two, three := of(1), of(2), of(3)
+	_, free := c.lanes.admit(two)
 	require.False(t, free, "1 is first")
-	require.ErrorIs(t, c.park(of(2)), errParked)
-	_, free = c.lanes.admit(of(1))
+	require.ErrorIs(t, c.park(two), errParked)
+	_, free = c.lanes.admit(one)
 	require.True(t, free)
-	c.lanes.handed(of(1), m)
+	c.lanes.handed(one, m)
 	c.free([]numbers{{1, 1}})
-	_, free = c.lanes.admit(of(3))
+	_, free = c.lanes.admit(three)
 	require.False(t, free, "2 is first")
-	require.ErrorIs(t, c.park(of(3)), errParked)
+	require.ErrorIs(t, c.park(three), errParked)
 	c.resume()
 	require.Len(t, c.ready, 2)
 	assert.Equal(t, [2]uint64{2, 3}, [2]uint64{c.ready[0].number, c.ready[1].number})
@@ -98,5 +101,43 @@ func TestLanes_TooLargeForWhoHasTheKey(t *testing.T) {
 		require.Equal(t, []uint64{2, 3}, large.numbers(t, 2))
 		assert.Zero(t, k.c.counted().failed)
 		assert.Empty(t, small.got)
+	})
+}
+
+// TestLanes_KeysThatChange from one look to the next are the user's fault, and keep nothing from being delivered.
+func TestLanes_KeysThatChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, from := openQueue(t, spooltest.NewMem(), spool.Options{})
+		looks := byte(0)
+		k := newCourierTestFrom(t, log, from, evenRetry, func(c *courier) {
+			c.choosy, c.lanes = true, newLanes(func([][]byte) []byte {
+				looks++
+				return []byte{looks % 3}
+			})
+		})
+		k.send(200)
+		peers := []*peerOf{newChoosyPeer(k.c, 3, 'm'), newChoosyPeer(k.c, 5, 'm')}
+		for left := 200; left > 0; {
+			synctest.Wait()
+			for i, p := range peers {
+				select {
+				case d := <-p.got:
+					if d.attempt <= i+1 {
+						p.fail(d.number, failed, 0, "no")
+					} else {
+						p.settle(d.number)
+						left--
+					}
+				default:
+					time.Sleep(time.Second)
+				}
+			}
+		}
+		synctest.Wait()
+		_, pending := k.ended()
+		assert.Zero(t, pending)
+		assert.Empty(t, k.c.lanes.byKey)
+		assert.Empty(t, k.c.lanes.open)
 	})
 }
