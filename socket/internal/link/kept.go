@@ -23,7 +23,7 @@ func (k *kept) full(hwm, hwmBytes, size int) bool {
 	if !k.Plain && (uint64(k.msgs+k.greeted) >= k.credit || uint64(k.bytes) >= k.creditB) {
 		return true
 	}
-	if hwm > 0 && k.msgs >= hwm || k.next-k.floor > maxWindow {
+	if hwm > 0 && k.msgs >= hwm || k.next-k.floor > k.window {
 		return true
 	}
 	return hwmBytes > 0 && k.msgs > 0 && k.bytes+size > hwmBytes

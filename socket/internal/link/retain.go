@@ -68,6 +68,7 @@ type kept struct {
 	behind  uint64  // place of the next group
 	floor   uint64
 	next    uint64
+	window  uint64      // next is no further from floor
 	landed  uint64      // the last tag that is written
 	greeted int         // messages of the greeting that are not settled
 	credit  uint64      // most messages that may be unsettled
@@ -115,7 +116,7 @@ type block struct {
 func (o *Out) Retain(r Retention) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	k := &kept{Retention: r}
+	k := &kept{Retention: r, window: maxWindow}
 	k.floor = uint64(r.Greeting)
 	k.landed, k.next, k.greeted = k.floor, k.floor+1, r.Greeting
 	o.kept = k

@@ -131,7 +131,7 @@ func (k *kept) row(s *segment, room int) (n, bytes int) {
 	g := k.at(k.behind - 1)
 	n, room = min(64-int(k.next-g.tag), math.MaxUint8-int(g.frames)), min(room, cap(b.b)-len(b.b))
 	n, room = level(n, k.credit, k.msgs+k.greeted), level(room, k.creditB, k.bytes)
-	return level(n, maxWindow, int(k.next-k.floor)), room
+	return level(n, k.window, int(k.next-k.floor)), room
 }
 
 // level returns how much of n can be used without reaching a bound, of which so much is used.
