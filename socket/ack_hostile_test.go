@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -202,43 +203,52 @@ func TestAck_OnlyWhereBothOffer(t *testing.T) {
 	assert.False(t, recv(t, plain).NeedsAck())
 }
 
-// Row 19 of the fault plan: a connection that ends at any octet leaves no part of a message, and nothing of it is said on the next.
+// Row 19 of the fault plan: a connection that ends at any octet, in order or by a reset, leaves no part of a message, and nothing of it is said on the next.
 func TestAck_CutAtEveryOctet(t *testing.T) {
 	t.Parallel()
-	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
-	closing(t, pull)
-	bound := bind(t, pull, "tcp://127.0.0.1:0")
-	all := append(streamed(1, 1, "s"), zmtp.AppendFrame(nil, 0, []byte("one"))...)
-	all = append(all, zmtp.AppendSkip(nil, 3)...)
+	one := append(streamed(1, 1, "s"), zmtp.AppendFrame(nil, 0, []byte("one"))...)
+	all := append(slices.Clone(one), zmtp.AppendSkip(nil, 3)...)
 	all = append(zmtp.AppendFrame(all, zmtp.FlagMore, []byte("two")), zmtp.AppendFrame(nil, 0, []byte("b"))...)
-	for cut := range len(all) + 1 {
-		raw := sockettest.DialRaw(t, bound)
-		raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-		raw.ExpectCommand(zmtp.CommandCredit)
-		raw.Write(all[:cut])
-		require.NoError(t, raw.Conn().(interface{ CloseWrite() error }).CloseWrite())
-		raw.ExpectClosed()
+	for name, reset := range map[string]bool{"in order": false, "by a reset": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pull := socket.NewPull(socket.WithAck(), socket.WithManualAck())
+			closing(t, pull)
+			happens, bound := watch(t, pull), bind(t, pull, "tcp://127.0.0.1:0")
+			for cut := range len(all) + 1 {
+				raw := sockettest.DialRaw(t, bound)
+				raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+				raw.ExpectCommand(zmtp.CommandCredit)
+				raw.Write(all[:cut])
+				arrive(t, pull, min(cut/len(one), 1)+cut/len(all)) // a reset may take it back else
+				if reset {
+					raw.Reset()
+				} else {
+					require.NoError(t, raw.Conn().(interface{ CloseWrite() error }).CloseWrite())
+					raw.ExpectClosed()
+				}
+				require.Equal(t, reset, happens(socket.Disconnected).Err != nil)
+				require.Eventually(t, func() bool { return len(pull.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond)
+			}
+			first, second := 0, 0
+			for m, err := pull.Recv(try()); err == nil; m, err = pull.Recv(try()) {
+				mark, _ := m.Mark()
+				require.ErrorIs(t, m.Ack(), socket.ErrPeerGone)
+				switch mark.Number {
+				case 1:
+					requireMsg(t, m, "one")
+					first++
+				case 5:
+					requireMsg(t, m, "two", "b")
+					second++
+				default:
+					t.Fatalf("number %d: %q", mark.Number, m.Frames)
+				}
+			}
+			assert.Equal(t, [2]int{len(all) + 1 - len(one), 1}, [2]int{first, second})
+			assert.Zero(t, pull.Stats().Acks.AckedIn)
+		})
 	}
-	require.Eventually(t, func() bool { return len(pull.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond)
-	first, second := 0, 0
-	for m, err := pull.Recv(try()); err == nil; m, err = pull.Recv(try()) {
-		mark, _ := m.Mark()
-		require.ErrorIs(t, m.Ack(), socket.ErrPeerGone)
-		switch mark.Number {
-		case 1:
-			requireMsg(t, m, "one")
-			first++
-		case 5:
-			requireMsg(t, m, "two", "b")
-			second++
-		default:
-			t.Fatalf("number %d: %q", mark.Number, m.Frames)
-		}
-	}
-	head := len(streamed(1, 1, "s")) + 2 + 3
-	assert.Equal(t, len(all)+1-head, first)
-	assert.Equal(t, 1, second)
-	assert.Zero(t, pull.Stats().Acks.AckedIn)
 }
 
 // Row 20: what is said late about a message of an older connection is said to nobody, and the tags of the new one begin anew.

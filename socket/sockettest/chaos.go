@@ -2,12 +2,13 @@ package sockettest
 
 import (
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
 )
 
-// Chaos is a TCP proxy in front of an endpoint that does to connections what networks do.
+// Chaos is a TCP proxy in front of an endpoint that does to connections what networks do. Half of those that it ends it resets: what the other side has not read yet is lost then.
 type Chaos struct {
 	Endpoint string // connect here
 	target   string
@@ -17,6 +18,7 @@ type Chaos struct {
 	next  [2]Fate // of connections to come
 	once  bool    // of one connection to come
 	made  int     // connections so far
+	dice  *rand.Rand
 	ended bool
 	wg    sync.WaitGroup
 }
@@ -29,9 +31,15 @@ type Fate struct {
 }
 
 // face is one connection.
-type face struct{ in, out net.Conn }
+type face struct {
+	in, out *net.TCPConn
+	reset   bool // it ends by that
+}
 
 func (f *face) close() {
+	if f.reset {
+		_, _ = f.in.SetLinger(0), f.out.SetLinger(0) // either may have ended already
+	}
 	f.in.Close()
 	f.out.Close()
 }
@@ -40,7 +48,7 @@ func (f *face) close() {
 func NewChaos(t TB, endpoint string) *Chaos {
 	t.Helper()
 	ln, front := Listen(t)
-	c := &Chaos{Endpoint: front, target: strings.TrimPrefix(endpoint, "tcp://"), faces: map[*face]struct{}{}}
+	c := &Chaos{Endpoint: front, target: strings.TrimPrefix(endpoint, "tcp://"), faces: map[*face]struct{}{}, dice: rand.New(rand.NewPCG(1, 1))}
 	c.wg.Add(1)
 	go func() { // ends when the listener is closed, which the test's end waits for
 		defer c.wg.Done()
@@ -49,7 +57,7 @@ func NewChaos(t TB, endpoint string) *Chaos {
 			if err != nil {
 				return
 			}
-			c.serve(in)
+			c.serve(in.(*net.TCPConn))
 		}
 	}()
 	t.Cleanup(func() {
@@ -93,15 +101,16 @@ func (c *Chaos) Made() int {
 	return c.made
 }
 
-func (c *Chaos) serve(in net.Conn) {
-	out, err := net.Dial("tcp", c.target)
+func (c *Chaos) serve(in *net.TCPConn) {
+	conn, err := net.Dial("tcp", c.target)
 	if err != nil {
 		in.Close()
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := &face{in, out}
+	out := conn.(*net.TCPConn)
+	f := &face{in, out, c.dice.IntN(2) == 0}
 	if c.ended {
 		f.close()
 		return
