@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/spooltest"
 )
 
 // Close writes what was sent, for the linger period: a program may send and end.
@@ -278,4 +281,29 @@ func abuse(t *testing.T, endpoints ...string) {
 		})
 	}
 	wg.Wait()
+}
+
+// Close and Shutdown beside a Shutdown that fails say, too, what was left.
+func TestClose_BesideAShutdown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := ways["PUSH"].openFS(t, spooltest.NewMem(), spool.Options{}, socket.WithLinger(time.Hour))
+		for range 3 {
+			require.NoError(t, s.Send(t.Context(), text("x")))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 3)
+		for _, end := range []func() error{func() error { return s.Shutdown(ctx) }, s.Close, func() error { return s.Shutdown(t.Context()) }} {
+			go func() { ended <- end() }() // received below
+			synctest.Wait()
+		}
+		cancel()
+		for range cap(ended) {
+			err := <-ended
+			require.ErrorIs(t, err, socket.ErrSpooled)
+			require.ErrorIs(t, err, context.Canceled)
+			assert.ErrorContains(t, err, "3 of them")
+		}
+		require.NoError(t, s.Close(), "closing again does nothing")
+	})
 }

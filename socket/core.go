@@ -61,6 +61,7 @@ type core struct {
 	hurried  context.Context
 	hurry    context.CancelFunc // ends the wait for queues to become empty
 	closed   chan struct{}      // closed when the socket is
+	cause    error              // why that did not wait for all to be sent; set before closed is closed
 	line     link.Line          // of the peers that are to be written to
 	lives    lives
 	ways     ways

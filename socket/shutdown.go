@@ -23,7 +23,7 @@ func (c *core) Close() error {
 // messages went out and the systems of the peers have taken them, also of peers that are behind with reading; else an error
 // that says how much was left, and wraps the context's. A peer that is there gets 1.5 seconds beyond the limit. With WithAck or WithSpool receivers whose connection ends
 // meanwhile may come back, so addresses stay bound until all is settled. While
-// another Shutdown or Close is under way it waits for that one, which the limit that strikes first ends.
+// another Shutdown or Close is under way it waits for that one, which the limit that strikes first ends, and says as well what was left.
 func (c *core) Shutdown(ctx context.Context) error {
 	if c.pat == nil {
 		return nil
@@ -48,10 +48,10 @@ func (c *core) shutdown(ctx context.Context, op string) error {
 		listeners = nil
 	}
 	c.pat.stopSending(ErrClosed)
-	err := c.drain(ctx, op != "close")
+	c.cause = c.drain(ctx, op != "close")
 	c.stopListening(listeners)
 	c.end(ctx)
-	return c.unsent(op, err)
+	return c.unsent(op, c.cause)
 }
 
 // stopListening has no more connections come in.
@@ -73,7 +73,7 @@ func (c *core) awaitClosed(ctx context.Context, op string) error {
 	}
 	select {
 	case <-c.closed:
-		return nil
+		return c.unsent(op, c.cause)
 	case <-ctx.Done():
 		c.hurry()
 		<-c.closed
