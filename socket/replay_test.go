@@ -169,3 +169,36 @@ func TestDurable_RemovedWhileADeadLetterIsTold(t *testing.T) {
 	<-asked
 	require.NoError(t, pub.Close())
 }
+
+// TestDurable_ReplayGoesToAllNames, of a letter that one of them gave up: who has handled the message gets it once more, marked, unless a window knows it.
+func TestDurable_ReplayGoesToAllNames(t *testing.T) {
+	t.Parallel()
+	log, err := spool.Open(t.TempDir(), spool.Options{Kind: spool.Topic})
+	require.NoError(t, err)
+	pub := socket.NewPub(socket.WithSpoolOn(socket.SpoolOf(log)))
+	endpoint := bind(t, pub, "tcp://127.0.0.1:0")
+	refuses := durable(t, endpoint, "refuses", spool.Beginning(), socket.WithManualAck())
+	handles := durable(t, endpoint, "handles", spool.Beginning(), socket.WithManualAck())
+	remembers := durable(t, endpoint, "remembers", spool.Beginning(), socket.WithManualAck(), socket.WithWindow(t.TempDir(), spool.WindowOptions{SegmentSize: 64 << 10}))
+	closing(t, pub, refuses, handles, remembers)
+	publish(t, pub, 0, 1)
+	require.NoError(t, recv(t, refuses).Nack(socket.Reject("no")))
+	require.NoError(t, recv(t, handles).Ack())
+	require.NoError(t, recv(t, remembers).Ack())
+	require.NoError(t, pub.WaitAcked(limit(t)))
+
+	dead, err := log.Dead()
+	require.NoError(t, err)
+	_, err = dead.Replay(limit(t), letters(t, dead)[0])
+	require.NoError(t, err)
+	publish(t, pub, 1, 2)
+	for sub, want := range map[*socket.Sub][]int{refuses: {0, 1}, handles: {0, 1}, remembers: {1}} {
+		for _, n := range want {
+			m := recv(t, sub)
+			assert.Equal(t, n, ordinalOf(socket.Msg{Frames: m.Frames[1:]}))
+			assert.Equal(t, n == 0, m.Redelivered())
+			require.NoError(t, m.Ack())
+		}
+	}
+	require.NoError(t, pub.WaitAcked(limit(t)))
+}
