@@ -146,6 +146,7 @@ func (b *unburying) Bury(ctx context.Context, r spool.Record, reason string) err
 // not in turns. The next comes when one is due, or buried.
 func TestCourier_BoundsWhatWaits(t *testing.T) {
 	t.Parallel()
+	require.Equal(t, 4096, maxWaiting, "as WithRetry and GUARANTEES.md say")
 	for name, test := range map[string]struct {
 		refusals []blame
 		next     uint64

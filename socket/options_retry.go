@@ -68,7 +68,8 @@ func (c *config) retryPolicy() retryPolicy {
 // WithRetry sets the pause before a message that its receiver refused (Msg.Nack) is delivered again, to whichever peer has room: it is drawn
 // evenly below a bound that doubles with each failed delivery from min to max (full jitter). A receiver that names a delay is obeyed instead. It holds for all
 // receivers, those that come later too, and ends with the process: what waits in a spool is delivered at once when that is opened again. What
-// waits counts as what is outstanding does: while it is as many messages, or bytes, as WithSendHWM and WithSendHWMBytes say, no new ones are taken (on a ROUTER: for that routing id). It
+// waits in memory counts as what is outstanding does: while it is as many messages, or bytes, as WithSendHWM and WithSendHWMBytes say, no new ones are taken (on a ROUTER: for that routing id). In a spool
+// it is 4,096 messages, for each durable subscription, whatever those say: while so many wait, or cannot be written as dead letters, nothing newer is delivered, to any receiver, and Send goes on. It
 // needs WithAck or WithSpool. Default: 100 ms to 30 s.
 func WithRetry(min, max time.Duration) Option {
 	return func(c *config) error {
