@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -167,18 +169,43 @@ func chosen(all []numbers, n uint64) bool {
 	return is
 }
 
-// noLetters is an error for those chosen of which no dead letter has one.
-func noLetters(all []numbers) error {
-	var none []string
-	for _, c := range all {
-		if !c.found {
-			none = append(none, c.text)
+// apart returns the numbers chosen such that none is there twice.
+func apart(all []numbers) (merged []numbers) {
+	for _, n := range slices.SortedFunc(slices.Values(all), func(a, b numbers) int { return cmp.Compare(a.from, b.from) }) {
+		if last := len(merged) - 1; last >= 0 && n.from <= merged[last].to {
+			merged[last].to = max(merged[last].to, n.to)
+		} else {
+			merged = append(merged, n)
 		}
 	}
-	if none == nil {
-		return nil
+	return merged
+}
+
+// noLetters is an error for those chosen of which no dead letter has one.
+func noLetters(all []numbers) error {
+	if none := unfound(all); none != "" {
+		return fmt.Errorf("no dead letter has number %.200s: meshmq spool dead lists them", none)
 	}
-	return fmt.Errorf("no dead letter has number %.200s: meshmq spool dead lists them", strings.Join(none, ", "))
+	return nil
+}
+
+// noMessages is an error for those chosen of which no message has had one.
+func noMessages(all []numbers) error {
+	if none := unfound(all); none != "" {
+		return fmt.Errorf("no message has number %.200s: meshmq spool ls says which there are", none)
+	}
+	return nil
+}
+
+// unfound lists those chosen that were not found.
+func unfound(all []numbers) string {
+	var none []string
+	for _, n := range all {
+		if !n.found {
+			none = append(none, n.text)
+		}
+	}
+	return strings.Join(none, ", ")
 }
 
 // place is the value of a flag that says where in a spool to begin.

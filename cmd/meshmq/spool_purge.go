@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,6 @@ type purge struct {
 	consumer string
 	remove   bool // the consumer
 	force    bool
-	trim     bool // what a topic keeps is to go
 }
 
 // loss is what a purge would take from somebody, and how.
@@ -37,7 +38,7 @@ func newSpoolPurge() *cobra.Command {
 		Short: "Let messages or dead letters go for good",
 		Long: `purge lets the messages of a spool go, all or those of the numbers named, and gives their disk back. With --dead it is the dead
 letters that go, and nothing else. What would be lost to somebody, since it is not acknowledged, dead, or kept by a topic, goes with --force only;
-without it purge says how much that is and changes nothing. With --consumer only that consumer will not get them, and with --remove it is forgotten itself: a subscriber that comes with its
+without it purge says how much that is and changes nothing. Numbers that no message has had yet, or no letter has, are exit code 1; the others go all the same. With --consumer only that consumer will not get them, and with --remove it is forgotten itself: a subscriber that comes with its
 name is new then, and in a queue nothing is kept for it any more.`,
 		Example: `  meshmq spool purge outbox
   meshmq spool purge outbox 17 --force
@@ -52,13 +53,7 @@ name is new then, and in a queue nothing is kept for it any more.`,
 			if p.remove && (p.consumer == "" || len(p.which) > 0) {
 				return usage(cmd, "--remove is for a whole consumer: want --consumer NAME and no numbers")
 			}
-			o := spool.Options{SegmentSize: purgeSegment}
-			err = openSpool(cmd, args[0], o, func(l *spool.Log) error { return p.run(cmd, l) })
-			if err != nil || !p.trim {
-				return err
-			}
-			o.Retention.Bytes = 1
-			return openSpool(cmd, args[0], o, func(l *spool.Log) error { return l.Release(cmd.Context()) })
+			return openSpool(cmd, args[0], spool.Options{SegmentSize: purgeSegment}, func(l *spool.Log) error { return p.run(cmd, l) })
 		},
 	}
 	cmd.Flags().BoolVar(&p.dead, "dead", false, "purge dead letters instead of messages")
@@ -70,11 +65,11 @@ name is new then, and in a queue nothing is kept for it any more.`,
 }
 
 func (p *purge) run(cmd *cobra.Command, l *spool.Log) error {
-	plan := p.messages
+	plan, none := p.messages, noMessages
 	if p.dead {
-		plan = p.letters
+		plan, none = p.letters, noLetters
 	}
-	loss, err := plan(l)
+	loss, err := plan(cmd.Context(), l)
 	switch {
 	case err != nil:
 		return err
@@ -90,11 +85,11 @@ func (p *purge) run(cmd *cobra.Command, l *spool.Log) error {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%d %s let go\n", loss.n, loss.what)
-	return nil
+	return none(p.which)
 }
 
 // letters returns the loss of dead letters.
-func (p *purge) letters(l *spool.Log) (loss, error) {
+func (p *purge) letters(_ context.Context, l *spool.Log) (loss, error) {
 	dead, err := l.Dead()
 	if err != nil {
 		return loss{}, err
@@ -116,15 +111,18 @@ func (p *purge) letters(l *spool.Log) (loss, error) {
 }
 
 // messages returns the loss of messages.
-func (p *purge) messages(l *spool.Log) (loss, error) {
+func (p *purge) messages(ctx context.Context, l *spool.Log) (loss, error) {
 	consumers, err := p.consumers(l)
 	if err != nil {
 		return loss{}, err
 	}
 	all := loss{what: "messages that are not acknowledged"}
-	which := p.which
+	for i, w := range p.which {
+		p.which[i].found = w.from < l.Next()
+	}
+	which := apart(p.which)
 	if len(which) == 0 {
-		which = []numbers{{from: 1, to: l.Next() - 1}}
+		which = []numbers{{from: 1, to: math.MaxUint64}}
 	}
 	for _, w := range which {
 		lo, hi, wanted := w.from, min(w.to, l.Next()-1), uint64(0)
@@ -140,7 +138,8 @@ func (p *purge) messages(l *spool.Log) (loss, error) {
 		all.drop = append(all.drop, func() error { return l.RemoveConsumer(p.consumer) })
 	}
 	if l.Queue() == nil && p.consumer == "" && len(p.which) == 0 {
-		all.n, all.what, p.trim = l.Next()-l.First(), "messages that the topic keeps", true
+		all.n, all.what = l.Next()-l.First(), "messages that the topic keeps"
+		all.drop = append(all.drop, func() error { return l.Trim(ctx) })
 	}
 	return all, nil
 }

@@ -122,16 +122,42 @@ func TestSpoolOfTopic(t *testing.T) {
 	assert.Contains(t, ok(t, "spool", "ls", dir), "consumer\tbilling\t3\t0\t0\n")
 }
 
-// TestPurgeOfTopic gives back all but the last segment.
+// TestPurgeOfTopic lets all messages go, those of the last segment, too.
 func TestPurgeOfTopic(t *testing.T) {
 	t.Parallel()
-	dir, l := fillSpool(t, 5000, spool.Options{Kind: spool.Topic})
-	require.NoError(t, l.Close())
-	ok(t, "spool", "purge", dir, "--force")
-	s, err := spool.Inspect(dir)
-	require.NoError(t, err)
-	assert.Len(t, s.Segments, 1)
-	assert.Zero(t, meshmq(t, "spool", "verify", dir).code)
+	for _, n := range []int{3, 5000} {
+		dir, l := fillSpool(t, n, spool.Options{Kind: spool.Topic})
+		_, err := l.Consumer("billing", spool.Beginning())
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		r := meshmq(t, "spool", "purge", dir, "--force")
+		assert.Zero(t, r.code, r.stderr)
+		assert.Contains(t, r.stderr, fmt.Sprintf("%d messages that the topic keeps let go", n))
+		assert.Empty(t, ok(t, "spool", "cat", dir))
+		s, err := spool.Inspect(dir)
+		require.NoError(t, err)
+		assert.Len(t, s.Segments, 1)
+		assert.Equal(t, uint64(n+1), s.First)
+		assert.Zero(t, s.Consumers[0].Pending)
+		assert.Zero(t, meshmq(t, "spool", "verify", dir).code)
+	}
+}
+
+// TestPurgeOfNumbers counts a message once however often it is named, and tells of numbers that none has.
+func TestPurgeOfNumbers(t *testing.T) {
+	t.Parallel()
+	dir := closedSpool(t, 9)
+	r := meshmq(t, "spool", "purge", dir, "3-9", "1-5", "4")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.stderr, "8 messages that are not acknowledged would be lost")
+	r = meshmq(t, "spool", "purge", dir, "2", "10", "12-20", "9-11", "--force")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.stderr, "2 messages that are not acknowledged let go")
+	assert.Contains(t, r.stderr, "no message has number 10, 12-20: ")
+	assert.Equal(t, 6, strings.Count(ok(t, "spool", "cat", dir), "\n"), "the others are gone")
+	r = meshmq(t, "spool", "purge", dir, "--dead", "1")
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.stderr, "no dead letter has number 1")
 }
 
 // TestSpoolInUse: ls, stats, cat and dead look; the others name who has it.

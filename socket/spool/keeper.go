@@ -194,6 +194,7 @@ func (l *Log) expiredLocked() (victims []*segment) {
 		}
 		switch {
 		case s.last < s.header.base: // empty
+		case s.last <= l.trimmed:
 		case r.Age > 0 && time.Since(s.ended) > r.Age:
 		case r.Bytes > 0 && bytes > r.Bytes:
 		case r.Count > 0 && l.written >= s.last+r.Count:

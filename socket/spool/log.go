@@ -47,6 +47,7 @@ type Log struct {
 	spare    *spare // the segment to come, nil while there is none
 	turn     *spare // the spare that cut, or a batch being written, will turn to
 	opener   int64  // bytes of the records the active segment began with
+	trimmed  uint64 // messages up to it are to go, whatever retention wants
 	want     int64  // bytes that the spare must have for a message that waits
 	full     error  // why there is no spare
 	stuck    bool   // acknowledgements found no room on disk
