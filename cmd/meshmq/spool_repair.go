@@ -76,7 +76,7 @@ func newSpoolRepair() *cobra.Command {
 		Short: "Make a damaged spool sound, deleting nothing",
 		Long: `repair makes a spool sound that verify finds damaged. It deletes nothing: a damaged file is kept under its name and ".bad",
 which it prints, and what can be read of it stays in the spool. So is a file or a link that lies where the dead letters should be. Who reads the spool is told which messages are lost. A spool that is
-sound is left as it is.`,
+sound is left as it is. To repair a file takes twice its size on the disk, of which half is given back; one for which there is no room is left as it was.`,
 		Example:           `  meshmq spool repair outbox && meshmq spool verify outbox`,
 		Args:              spoolDir,
 		ValidArgsFunction: completeSpool,

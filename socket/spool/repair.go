@@ -14,7 +14,7 @@ const farIncarnation = 1 << 16
 
 // Repair makes a damaged spool one that Verify finds sound, and returns what Verify had found before. Nothing is
 // deleted: a damaged file is kept aside under its name and ".bad", and what can be read of it stays in the
-// spool; readers get a Gap for the rest. The spool must not be in use.
+// spool; readers get a Gap for the rest. The spool must not be in use. A file that cannot be repaired for want of room (ErrFull, with how much it takes) or otherwise is left as it was.
 func Repair(dir string) (Report, error) {
 	var r Report
 	err := withLocked(dir, func(fs FS) (err error) {
@@ -58,7 +58,7 @@ func damagedSegments(r Report, dir string) (names []string) {
 func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err error) {
 	fs := folder{disk, dir}
 	d, err := load(fs, true)
-	if err != nil && (d == nil || len(d.segments) > 0) {
+	if err != nil && (d == nil || len(d.Damage) == 0 || len(d.segments) > 0) { // else none can be read
 		return nil, err
 	}
 	if len(damaged) == 0 && d.removed == 0 {
@@ -79,35 +79,59 @@ func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err
 	for _, name := range damaged {
 		i := slices.IndexFunc(d.segments, func(s *segment) bool { return s.name() == name })
 		kept, err := repairSegment(fs, d, i, name, disk.unreadable[path.Join(dir, name)] != nil)
+		if kept != "" {
+			aside = append(aside, kept)
+		}
 		if err != nil {
 			return aside, err
 		}
-		aside = append(aside, kept)
 	}
 	return aside, fs.Sync(".")
 }
 
 // repairSegment puts a segment aside and, if it is number i of those that can be read, leaves a sound copy. One
-// that the disk cannot read all of is put aside itself: another machine may read more of it.
+// that the disk cannot read all of is put aside itself: another machine may read more of it. After an error all is as it was, unless there is a name aside.
 func repairSegment(fs FS, d *loaded, i int, name string, unreadable bool) (aside string, err error) {
 	if aside, err = freeName(fs, name+badSuffix); err != nil {
 		return "", err
 	}
 	if i < 0 {
-		return aside, fs.Rename(name, aside)
+		if err := fs.Rename(name, aside); err != nil {
+			return "", err
+		}
+		return aside, nil
 	}
-	how := rewriting{keep: func(uint64) bool { return true }, skip: true}
+	undo := func() error { return fs.Remove(aside) }
+	how := rewriting{keep: func(uint64) bool { return true }, skip: true, confirm: func() error { return copyFile(fs, name, aside) }}
 	if unreadable {
+		undo = func() error { return fs.Rename(aside, name) }
 		how.confirm = func() error { return fs.Rename(name, aside) }
-	} else if err := copyFile(fs, name, aside); err != nil {
-		return "", fmt.Errorf("put %s aside: %w", name, err)
 	}
 	s := *d.segments[i]
+	needs := 2 * s.size
 	if !s.sealed {
 		s.size, s.last, how.state = d.end, d.next-1, d.state.appendAll(nil)
 	}
-	_, err = rewriteSegment(fs, &s, how)
-	return aside, err
+	placed, err := rewriteSegment(fs, &s, how)
+	switch {
+	case err == nil:
+		return aside, nil
+	case placed == nil:
+		if undone := undo(); undone == nil || errors.Is(undone, os.ErrNotExist) {
+			aside = ""
+		} else {
+			err = errors.Join(err, undone)
+		}
+	}
+	return aside, noRoom(err, name, needs)
+}
+
+// noRoom turns the error of a full disk into one that says what the repair of a file needs.
+func noRoom(err error, name string, bytes int64) error {
+	if !usedUp(err) {
+		return err
+	}
+	return fmt.Errorf("%w: to repair %s takes %d bytes: %w", ErrFull, name, bytes, err)
 }
 
 // beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it.
@@ -125,7 +149,14 @@ func beginFar(fs FS, d *loaded, ordinal uint64) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(beginSegment(fs, f, h, page), f.Close())
+	err = errors.Join(beginSegment(fs, f, h, page), f.Close())
+	if err == nil {
+		return nil
+	}
+	if undone := fs.Remove(nextName); !errors.Is(undone, os.ErrNotExist) { // else it has its name
+		err = errors.Join(err, undone)
+	}
+	return noRoom(err, segmentName(ordinal), int64(len(page)))
 }
 
 // freeName returns name, or name with a number before its end, such that no file has it.

@@ -73,12 +73,13 @@ func (l *Log) wanted(n uint64) bool {
 // rewriting says how a segment is rewritten.
 type rewriting struct {
 	keep    func(number uint64) bool // says which messages stay
-	confirm func() error             // makes durable what keep went by
+	confirm func() error             // is called before the old one goes: makes durable what keep went by
 	skip    bool                     // damage does not end it
 	state   []byte                   // what the checkpoint is to say that it begins with, nil for that which is there
 }
 
-// rewriteSegment replaces a sealed segment by one with the messages that are wanted and all that is no message.
+// rewriteSegment replaces a sealed segment by one with the messages that are wanted and all that is no message. It returns that one if it has its place, which with an error
+// may not be durable.
 func rewriteSegment(fs FS, s *segment, how rewriting) (*segment, error) {
 	in, h, err := openSegment(fs, s.name())
 	if err != nil {
@@ -102,12 +103,12 @@ func rewriteSegment(fs FS, s *segment, how rewriting) (*segment, error) {
 		return nil, errors.Join(fmt.Errorf("rewrite %s: %w", s.name(), err), fs.Remove(compactName))
 	}
 	if err := fs.Rename(compactName, s.name()); err != nil {
-		return nil, fmt.Errorf("rewrite %s: %w", s.name(), err)
+		return nil, errors.Join(fmt.Errorf("rewrite %s: %w", s.name(), err), fs.Remove(compactName))
 	}
-	if err := fs.Sync("."); err != nil {
-		return nil, fmt.Errorf("rewrite %s: %w", s.name(), err)
+	if err = fs.Sync("."); err != nil {
+		err = fmt.Errorf("rewrite %s: %w", s.name(), err)
 	}
-	return &segment{header: w.header, size: w.off, last: s.last, sealed: true, present: w.messages}, nil
+	return &segment{header: w.header, size: w.off, last: s.last, sealed: true, present: w.messages}, err
 }
 
 // copier writes the copy of a segment.
