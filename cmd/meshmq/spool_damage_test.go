@@ -218,3 +218,23 @@ func TestTornEndOfDeadLetters(t *testing.T) {
 	assert.NotContains(t, r.stderr, "trouble")
 	assert.NotContains(t, ok(t, "spool", "stats", left, "--json"), `"torn`)
 }
+
+// TestDamageIsNotPending: what damage took is not counted as there, before and after repair.
+func TestDamageIsNotPending(t *testing.T) {
+	t.Parallel()
+	dir := closedSpool(t, 500)
+	require.NoError(t, os.Truncate(filepath.Join(dir, "00000000000000000001.seg"), 20000))
+	for _, code := range []int{6, 0} {
+		assert.Equal(t, code, meshmq(t, "spool", "verify", dir).code)
+		there := strings.Count(meshmq(t, "spool", "cat", dir).stdout, "\n")
+		require.NotZero(t, there)
+		assert.Contains(t, ok(t, "spool", "ls", dir), fmt.Sprintf("consumer\t-\t0\t%d\t0\n", there))
+		assert.Contains(t, ok(t, "spool", "stats", dir), fmt.Sprintf("\npending %d\n", there))
+		if code != 0 {
+			ok(t, "spool", "repair", dir)
+			continue
+		}
+		r := meshmq(t, "spool", "purge", dir)
+		assert.Contains(t, r.stderr, fmt.Sprintf("%d messages that are not acknowledged would be lost", there))
+	}
+}

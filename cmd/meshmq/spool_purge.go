@@ -128,7 +128,7 @@ func (p *purge) messages(ctx context.Context, l *spool.Log) (loss, error) {
 		lo, hi, wanted := w.from, min(w.to, l.Next()-1), uint64(0)
 		for _, c := range consumers {
 			if c.PendingIn(lo, hi) > 0 { // those that are gone among them
-				wanted = max(wanted, c.PendingIn(max(lo, l.First()), hi))
+				wanted = max(wanted, c.ThereIn(lo, hi))
 				all.drop = append(all.drop, func() error { return c.Ack(lo, hi) })
 			}
 		}

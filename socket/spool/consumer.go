@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"sync/atomic"
 )
@@ -238,12 +239,16 @@ func (c *Consumer) Floor() uint64 {
 	return 0
 }
 
-// Pending returns how many messages are there that are not acknowledged.
-func (c *Consumer) Pending() uint64 {
+// Pending returns how many messages are there that are not acknowledged. What damage took is known to be lost when it has been read: at opening that of the last
+// segment, the rest by readers.
+func (c *Consumer) Pending() uint64 { return c.ThereIn(1, math.MaxUint64) }
+
+// ThereIn is Pending of the messages lo to hi.
+func (c *Consumer) ThereIn(lo, hi uint64) uint64 {
 	c.l.mu.Lock()
 	defer c.l.mu.Unlock()
 	if p := c.l.state.positions[c.name]; p != nil {
-		return p.lacks(c.l.firstLocked(), c.l.written)
+		return c.l.state.there(p, max(lo, c.l.firstLocked()), min(hi, c.l.written))
 	}
 	return 0
 }

@@ -89,7 +89,7 @@ func statsOf(segments []*segment, st *state, next uint64) Stats {
 	for _, name := range slices.Sorted(maps.Keys(st.positions)) {
 		p := st.positions[name]
 		s.Consumers = append(s.Consumers, ConsumerInfo{
-			Name: name, Floor: p.acked.floor, Pending: p.lacks(s.First, next-1), Gone: p.lacks(1, s.First-1), Failed: p.failing(s.First),
+			Name: name, Floor: p.acked.floor, Pending: st.there(p, s.First, next-1), Gone: p.lacks(1, s.First-1), Failed: p.failing(s.First),
 		})
 	}
 	return s

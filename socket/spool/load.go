@@ -60,6 +60,7 @@ type loaded struct {
 	gone     uint64 // messages up to this number a queue has let go: all its consumers had acknowledged them
 	removed  uint64 // the ordinal of the last segment, where that is missing, else 0
 	newest   newest
+	damaged  spans // messages of the last segment that are not in it; those that all have acknowledged may be among them
 	lastTime int64
 }
 
@@ -101,6 +102,7 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 	if d.state, err = d.replay(fs, len(d.segments)-1); err != nil {
 		return nil, err
 	}
+	d.state.damaged = d.damaged
 	if d.removed > 0 {
 		d.Damage = append(d.Damage, Damage{Segment: segmentName(d.removed), From: d.next, What: noFile})
 	}
@@ -261,7 +263,7 @@ func beginsWithCheckpoint(c *cursor) (bool, error) {
 
 // replayRecords applies what a segment says of the state, and for the last segment notes where numbers go on.
 func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
-	fresh := false
+	fresh, next := false, s.header.base
 	for {
 		r, at, err := c.next()
 		var bad *badBytes
@@ -276,6 +278,7 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 		case errors.Is(err, io.EOF):
 			if !s.sealed {
 				d.next = max(c.expect, c.known.number)
+				d.damaged.add(next, d.next-1)
 			}
 			return nil
 		case err != nil:
@@ -292,6 +295,10 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 			d.lastTime = max(d.lastTime, r.time)
 			d.Clean = r.kind == recordEnd
 			d.turned = d.Clean && bytes.Equal(r.payload, turned)
+			if r.kind.isMessage() {
+				d.damaged.add(next, r.number-1)
+				next = r.number + 1
+			}
 		}
 	}
 }

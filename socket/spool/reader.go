@@ -327,13 +327,18 @@ func (r *Reader) pass(n uint64, at int64) error {
 func (l *Log) gap(lo, hi uint64, of *Consumer) *Gap {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if of != nil {
-		return l.state.missing(lo, hi, l.state.positions[of.name])
+	var wantedBy []*position
+	switch {
+	case of != nil:
+		wantedBy = []*position{l.state.positions[of.name]}
+	case l.options.Kind.queues():
+		wantedBy = slices.Collect(maps.Values(l.state.positions))
 	}
-	if !l.options.Kind.queues() {
-		return l.state.missing(lo, hi)
+	gap := l.state.missing(lo, hi, wantedBy...)
+	if gap != nil && gap.Damaged {
+		l.state.damaged.add(gap.From, gap.To)
 	}
-	return l.state.missing(lo, hi, slices.Collect(maps.Values(l.state.positions))...)
+	return gap
 }
 
 // wait returns when there may be more than what has been read.

@@ -13,6 +13,7 @@ import (
 type state struct {
 	dropped   uint64 // messages up to this number may be missing because retention or quota dropped them
 	told      uint64 // dropped as last written
+	damaged   spans  // messages that are known to be lost to damage, as far as has been read since the log was opened
 	positions map[string]*position
 	ranges    int         // of all positions
 	failing   int         // messages with attempts, of all positions
@@ -44,6 +45,15 @@ func (p *position) lacks(lo, hi uint64) uint64 {
 		return 0
 	}
 	return hi - lo + 1 - p.acked.count(lo, hi)
+}
+
+// there returns how many of the messages lo to hi are not acknowledged, without those that damage took.
+func (s *state) there(p *position, lo, hi uint64) uint64 {
+	n := p.lacks(lo, hi)
+	for _, d := range s.damaged.all() {
+		n -= p.lacks(max(lo, d.lo), min(hi, d.hi))
+	}
+	return n
 }
 
 // failing returns how many messages from first on have failed.
