@@ -103,15 +103,26 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 		return nil, err
 	}
 	d.state.damaged = d.damaged
-	if d.removed > 0 {
-		d.Damage = append(d.Damage, Damage{Segment: segmentName(d.removed), From: d.next, What: noFile})
-	}
+	d.loseLast()
 	if bad && d.Clean && !d.turned { // the mark of the end is written when that is on disk
 		if _, bad, err = readNewest(fs); bad { // still: it is not being written
 			d.Damage = append(d.Damage, Damage{Segment: newestName, Bytes: newestSize, What: "differs from its sum"})
 		}
 	}
 	return d, err
+}
+
+// loseLast notes what is missing with the last segment, if that is not there or has no header: how many messages "newest" may know.
+func (d *loaded) loseLast() {
+	name, next := segmentName(d.newest.ordinal), d.newest.durable.number
+	if d.removed > 0 {
+		d.Damage = append(d.Damage, Damage{Segment: name, From: d.next, What: noFile})
+	}
+	for i := range d.Damage {
+		if x := &d.Damage[i]; x.Segment == name && (x.What == noFile || x.What == noHeader) && next > d.next {
+			x.From, x.To = d.next, next-1
+		}
+	}
 }
 
 // addLetters adds what opening the dead letters finds. It changes nothing there.

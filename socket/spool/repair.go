@@ -134,13 +134,18 @@ func noRoom(err error, name string, bytes int64) error {
 	return fmt.Errorf("%w: to repair %s takes %d bytes: %w", ErrFull, name, bytes, err)
 }
 
-// beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it.
+// beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it. If "newest" knows which those were it begins with a gap, as one from which they were
+// left out.
 func beginFar(fs FS, d *loaded, ordinal uint64) error {
 	last := d.segments[len(d.segments)-1].header
 	h := newHeader(last.kind, last.id, ordinal, d.next, last.incarnation+farIncarnation, now())
+	next := max(d.next, d.newest.durable.number)
+	if next > d.next {
+		h.flags, h.until = flagCompacted, next-1
+	}
 	page := make([]byte, dataStart)
 	h.encode(page)
-	page = firstRecords(page, h.base, h.created, d.state.appendAll(nil))
+	page = firstRecords(page, next, h.created, d.state.appendAll(nil))
 	h.salt.seal(page[dataStart:], 0)
 	if err := fs.Remove(nextName); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

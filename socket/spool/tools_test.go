@@ -148,7 +148,7 @@ func TestFirstSegmentMissing(t *testing.T) {
 	assert.Empty(t, report.Damage)
 }
 
-// TestLastSegmentMissing: it is no crash before that segment was begun. Verify says which messages may be gone, and after Repair numbers are given again only where nobody
+// TestLastSegmentMissing: it is no crash before that segment was begun. Verify says which messages are gone, and after Repair numbers are given again only where nobody
 // can take them for the old ones.
 func TestLastSegmentMissing(t *testing.T) {
 	t.Parallel()
@@ -159,7 +159,7 @@ func TestLastSegmentMissing(t *testing.T) {
 	report, err := spool.RepairFS(disk)
 	require.NoError(t, err)
 	require.Len(t, report.Damage, 1)
-	assert.Equal(t, "00000000000000000003.seg: bytes 0 to 0: the file is missing: messages from 11 on lost", report.Damage[0].String())
+	assert.Equal(t, "00000000000000000003.seg: bytes 0 to 0: the file is missing: messages 11 to 15 lost", report.Damage[0].String())
 	report, err = spool.VerifyFS(disk)
 	require.NoError(t, err)
 	assert.Empty(t, report.Damage)
