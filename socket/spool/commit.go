@@ -247,16 +247,28 @@ func (l *Log) turnTo(s *spare, next uint64) error {
 }
 
 // firstPage returns header and checkpoint of a segment.
-func (l *Log) firstPage(h segmentHeader) []byte {
+func (l *Log) firstPage(h segmentHeader) []byte { return emptySegment(h, h.base, &l.state) }
+
+// emptySegment returns header and checkpoint of a segment whose first message has the number next.
+func emptySegment(h segmentHeader, next uint64, st *state) []byte {
 	page := make([]byte, dataStart)
 	h.encode(page)
-	page = firstRecords(page, h.base, h.created, l.state.appendAll(nil))
+	page = firstRecords(page, next, h.created, st.appendAll(nil))
 	h.salt.seal(page[dataStart:], 0)
 	return page
 }
 
-// beginSegment makes the file called next a segment.
+// beginSegment makes the file called next the newest segment.
 func beginSegment(fs FS, f File, h segmentHeader, page []byte) error {
+	if err := placeSegment(fs, f, h, page); err != nil {
+		return err
+	}
+	_ = newest{ordinal: h.ordinal}.write(fs, false) // else it says less
+	return nil
+}
+
+// placeSegment makes the file called next a segment.
+func placeSegment(fs FS, f File, h segmentHeader, page []byte) error {
 	name := segmentName(h.ordinal)
 	if err := flush(f, page, 0); err != nil {
 		return fmt.Errorf("begin %s: %w", name, err)
@@ -267,7 +279,6 @@ func beginSegment(fs FS, f File, h segmentHeader, page []byte) error {
 	if err := fs.Sync("."); err != nil {
 		return fmt.Errorf("begin %s: %w", name, err)
 	}
-	_ = newest{ordinal: h.ordinal}.write(fs, false) // else it says less
 	return nil
 }
 

@@ -47,8 +47,7 @@ func (d Damage) ofLetters() Damage {
 // noHeader is what is wrong with a segment of which nothing can be read.
 const noHeader = "no readable header"
 
-// noFile is what is wrong with a segment that is not there. If it is the first, nothing repairs that: it is found until its messages are
-// acknowledged.
+// noFile is what is wrong with a segment that is not there.
 const noFile = "the file is missing"
 
 // noFolder is what is wrong with the dead letters where a file or a link is in their place.

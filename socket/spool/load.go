@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -59,6 +60,7 @@ type loaded struct {
 	turned   bool   // the last segment has been ended for another
 	gone     uint64 // messages up to this number a queue has let go: all its consumers had acknowledged them
 	removed  uint64 // the ordinal of the last segment, where that is missing, else 0
+	bridge   *Gap   // what is missing before the first segment, nil if nothing is
 	newest   newest
 	damaged  spans // messages of the last segment that are not in it; those that all have acknowledged may be among them
 	lastTime int64
@@ -82,12 +84,14 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 		}
 		d.removed = newest.ordinal
 	}
+	all := true
 	for i, ordinal := range ordinals {
 		newest := i == len(ordinals)-1
 		err := d.addSegment(fs, ordinal, !newest || tolerant)
 		if err != nil && (newest || !tolerant || !errors.Is(err, os.ErrNotExist)) { // a log in use may have let it go
 			return nil, err
 		}
+		all = all && (err == nil || newest)
 	}
 	if len(d.segments) == 0 {
 		return d, fmt.Errorf("no segment can be read: %w", ErrDamaged)
@@ -103,7 +107,12 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 		return nil, err
 	}
 	d.state.damaged = d.damaged
-	d.loseLast()
+	if d.newest.ordinal > d.segments[len(d.segments)-1].header.ordinal {
+		d.lose(d.newest.ordinal, d.next, d.newest.durable.number)
+	}
+	if all {
+		d.missingFirst()
+	}
 	if bad && d.Clean && !d.turned { // the mark of the end is written when that is on disk
 		if _, bad, err = readNewest(fs); bad { // still: it is not being written
 			d.Damage = append(d.Damage, Damage{Segment: newestName, Bytes: newestSize, What: "differs from its sum"})
@@ -112,16 +121,39 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 	return d, err
 }
 
-// loseLast notes what is missing with the last segment, if that is not there or has no header: how many messages "newest" may know.
-func (d *loaded) loseLast() {
-	name, next := segmentName(d.newest.ordinal), d.newest.durable.number
-	if d.removed > 0 {
-		d.Damage = append(d.Damage, Damage{Segment: name, From: d.next, What: noFile})
+// lose notes that a segment is missing, with messages from on, to the one before next if that is known.
+func (d *loaded) lose(ordinal, from, next uint64) {
+	x := Damage{Segment: segmentName(ordinal), From: from, What: noFile}
+	if next > from {
+		x.To = next - 1
 	}
 	for i := range d.Damage {
-		if x := &d.Damage[i]; x.Segment == name && (x.What == noFile || x.What == noHeader) && next > d.next {
-			x.From, x.To = d.next, next-1
+		if y := &d.Damage[i]; y.Segment == x.Segment && y.What == noHeader { // it is there, and of no use
+			if x.To > 0 {
+				y.From, y.To = x.From, x.To
+			}
+			return
 		}
+	}
+	d.Damage = append(d.Damage, x)
+}
+
+// missingFirst notes the messages before the first segment that nobody has let go.
+func (d *loaded) missingFirst() {
+	first := d.segments[0].header
+	var wanted []*position
+	if first.kind.queues() {
+		if wanted = slices.Collect(maps.Values(d.state.positions)); len(wanted) == 0 { // the state is damaged: nobody can say
+			return
+		}
+	}
+	gap := d.state.missing(1, first.base-1, wanted...)
+	if gap != nil && !gap.Damaged {
+		gap = d.state.missing(gap.To+1, first.base-1, wanted...)
+	}
+	if gap != nil {
+		d.bridge = gap
+		d.lose(first.ordinal-1, gap.From, gap.To+1)
 	}
 }
 

@@ -61,7 +61,7 @@ func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err
 	if err != nil && (d == nil || len(d.Damage) == 0 || len(d.segments) > 0) { // else none can be read
 		return nil, err
 	}
-	if len(damaged) == 0 && d.removed == 0 {
+	if len(damaged) == 0 && d.removed == 0 && d.bridge == nil {
 		return nil, nil
 	}
 	ordinals, err := listSegments(fs)
@@ -83,6 +83,11 @@ func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err
 			aside = append(aside, kept)
 		}
 		if err != nil {
+			return aside, err
+		}
+	}
+	if d.bridge != nil {
+		if err := bridge(fs, d); err != nil {
 			return aside, err
 		}
 	}
@@ -143,10 +148,25 @@ func beginFar(fs FS, d *loaded, ordinal uint64) error {
 	if next > d.next {
 		h.flags, h.until = flagCompacted, next-1
 	}
-	page := make([]byte, dataStart)
-	h.encode(page)
-	page = firstRecords(page, next, h.created, d.state.appendAll(nil))
-	h.salt.seal(page[dataStart:], 0)
+	b := emptySegment(h, next, &d.state)
+	err := makeSegment(fs, h, b, beginSegment)
+	return noRoom(err, segmentName(ordinal), int64(len(b)))
+}
+
+// bridge puts a segment in the place of those missing before the first, as one from which their messages were left out: readers get the gap.
+func bridge(fs FS, d *loaded) error {
+	first := d.segments[0].header
+	h := newHeader(first.kind, first.id, first.ordinal-1, d.bridge.From, first.incarnation, first.created)
+	h.flags, h.until = flagCompacted, first.base-1
+	b := emptySegment(h, first.base, &d.state)
+	end := appendRecord(nil, recordEnd, first.base, first.created, turned)
+	h.salt.seal(end, int64(len(b)))
+	b = append(b, end...)
+	return noRoom(makeSegment(fs, h, b, placeSegment), segmentName(h.ordinal), int64(len(b)))
+}
+
+// makeSegment makes a segment of b, or leaves nothing behind.
+func makeSegment(fs FS, h segmentHeader, b []byte, begin func(FS, File, segmentHeader, []byte) error) error {
 	if err := fs.Remove(nextName); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -154,14 +174,14 @@ func beginFar(fs FS, d *loaded, ordinal uint64) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(beginSegment(fs, f, h, page), f.Close())
+	err = errors.Join(begin(fs, f, h, b), f.Close())
 	if err == nil {
 		return nil
 	}
 	if undone := fs.Remove(nextName); !errors.Is(undone, os.ErrNotExist) { // else it has its name
 		err = errors.Join(err, undone)
 	}
-	return noRoom(err, segmentName(ordinal), int64(len(page)))
+	return err
 }
 
 // freeName returns name, or name with a number before its end, such that no file has it.

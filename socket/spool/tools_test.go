@@ -129,25 +129,6 @@ func TestNothingReadable(t *testing.T) {
 	fill(t, open(t, disk, small), 1, damageBody)
 }
 
-// TestFirstSegmentMissing: Verify says what is gone with it, as a reader does; there is nothing to repair.
-func TestFirstSegmentMissing(t *testing.T) {
-	t.Parallel()
-	disk := threeSegments(t)
-	require.NoError(t, disk.Remove("00000000000000000001.seg"))
-	for range 2 {
-		report, err := spool.RepairFS(disk)
-		require.NoError(t, err)
-		assert.Equal(t, upTo(5), lostIn(report))
-		assert.Empty(t, report.Aside)
-	}
-	l := open(t, disk, small)
-	require.NoError(t, l.Queue().Ack(1, 5))
-	require.NoError(t, l.Close())
-	report, err := spool.VerifyFS(disk)
-	require.NoError(t, err)
-	assert.Empty(t, report.Damage)
-}
-
 // TestLastSegmentMissing: it is no crash before that segment was begun. Verify says which messages are gone, and after Repair numbers are given again only where nobody
 // can take them for the old ones.
 func TestLastSegmentMissing(t *testing.T) {

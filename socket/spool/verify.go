@@ -99,9 +99,6 @@ func verifyLog(fs FS) (Report, error) {
 	if r.Quarantined, err = quarantined(fs); err != nil {
 		return Report{}, err
 	}
-	if x, ok := d.missingFirst(); ok && len(r.Quarantined) == 0 { // put aside is known
-		r.Damage = append(r.Damage, x)
-	}
 	slices.SortStableFunc(r.Damage, func(a, b Damage) int {
 		return cmp.Or(strings.Compare(a.Segment, b.Segment), cmp.Compare(a.Offset, b.Offset))
 	})
@@ -109,28 +106,6 @@ func verifyLog(fs FS) (Report, error) {
 		return r, ErrNotSpool
 	}
 	return r, nil
-}
-
-// missingFirst returns the damage of messages before the first segment that nobody has let go.
-func (d *loaded) missingFirst() (Damage, bool) {
-	if len(d.segments) == 0 {
-		return Damage{}, false
-	}
-	first := d.segments[0].header
-	wanted := slices.Collect(maps.Values(d.state.positions))
-	if !first.kind.queues() {
-		wanted = nil
-	} else if len(wanted) == 0 { // the state is damaged: nobody can say
-		return Damage{}, false
-	}
-	gap := d.state.missing(1, first.base-1, wanted...)
-	if gap != nil && !gap.Damaged {
-		gap = d.state.missing(gap.To+1, first.base-1, wanted...)
-	}
-	if gap == nil {
-		return Damage{}, false
-	}
-	return Damage{Segment: segmentName(first.ordinal - 1), From: gap.From, To: gap.To, What: noFile}, true
 }
 
 // quarantined returns the names of the files that Repair has put aside, sorted.
