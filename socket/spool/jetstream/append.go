@@ -15,7 +15,7 @@ import (
 // Append publishes a message behind all others and returns its number when the servers have confirmed it: with replicas, when most of them
 // have it. The frames are copied. While the servers cannot be reached it waits for them. When ctx ends first the error is that of ctx; a
 // number above 0 with it means that the message has its place and will be published unless the spool fails or its process
-// ends. Other errors: spool.ErrFull, ErrTooLarge, ErrClosed, ErrFailed; the message is then not in the spool, or, after ErrFailed, possibly.
+// ends. Other errors: spool.ErrFull, ErrTooLarge (also for more frames than a header has room for: their lengths, as text, may take 60 KiB), ErrClosed, ErrFailed; the message is then not in the spool, or, after ErrFailed, possibly.
 func (s *Spool) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
 	return s.append(ctx, pack(frames))
 }
@@ -104,9 +104,13 @@ func (s *Spool) flush(ctx context.Context) error {
 // enqueue gives a message its place and has it published.
 func (s *Spool) enqueue(ctx context.Context, m *nats.Msg, kept bool) (*entry, error) {
 	m.Subject = s.subject
-	size := len(m.Data) + len(m.Header.Get(headerFrames))
+	lengths := len(m.Header.Get(headerFrames))
+	size := len(m.Data) + lengths
 	if size > s.maxMessage {
 		return nil, fmt.Errorf("message of %d bytes: %w", size, spool.ErrTooLarge)
+	}
+	if lengths > maxHeader-headerRoom {
+		return nil, fmt.Errorf("message of so many frames that their lengths take %d bytes, more than %d: %w", lengths, maxHeader-headerRoom, spool.ErrTooLarge)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -90,6 +91,9 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 	go s.keep()
 	return s, nil
 }
+
+// maxHeader is what a stream takes of headers, at any setting.
+const maxHeader = math.MaxUint16
 
 // headerRoom is what headers take of the largest message, those of a dead letter included.
 const headerRoom = 4 << 10
