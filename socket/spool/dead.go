@@ -92,7 +92,7 @@ func (d *Dead) Bury(ctx context.Context, c *Consumer, r Record, reason string) e
 	return c.Ack(r.Number, r.Number)
 }
 
-// Letters iterates over the dead letters, the oldest first, and ends with the last that is there. A *Gap says that
+// Letters iterates over the dead letters, the oldest first, and ends with the last that is there when it begins. A *Gap says that
 // some are lost; any other error is the last. Letters are valid until the next.
 func (d *Dead) Letters() iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) { letters(d.log.Queue().Reader(), yield) }
@@ -101,9 +101,10 @@ func (d *Dead) Letters() iter.Seq2[Letter, error] {
 // letters yields what r finds, and closes it.
 func letters(r *Reader, yield func(Letter, error) bool) {
 	defer r.Close()
-	for {
+	end := r.l.Next() // who replays letters beside a receiver that refuses them would come to no other
+	for r.Number() < end {
 		rec, err := r.TryNext()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || err == nil && rec.Number >= end {
 			return
 		}
 		var letter Letter

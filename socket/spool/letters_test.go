@@ -293,3 +293,30 @@ func TestReplay_TheLargest(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 }
+
+// TestLettersEnd: a letter buried while others are looked through is for the next look, or whoever replays letters beside a receiver that refuses them would never come to an end.
+func TestLettersEnd(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	bury(t, l, 3)
+	dead, err := l.Dead()
+	require.NoError(t, err)
+	for range 2 {
+		seen := 0
+		for letter, err := range dead.Letters() {
+			require.NoError(t, err)
+			seen++
+			require.LessOrEqual(t, seen, 3)
+			_, err = dead.Replay(bounded(t), letter)
+			require.NoError(t, err)
+			r := l.Queue().Reader()
+			rec, err := r.TryNext()
+			require.NoError(t, err)
+			require.NoError(t, dead.Bury(bounded(t), l.Queue(), rec, "again"))
+			require.NoError(t, r.Close())
+		}
+		assert.Equal(t, 3, seen)
+		assert.Equal(t, uint64(3), dead.Len())
+	}
+}

@@ -13,13 +13,18 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-// Letters iterates over the dead letters, the oldest first, and ends with the last that is there. Number is the letter's own, for Purge; what is not a letter is an
+// Letters iterates over the dead letters, the oldest first, and ends with the last that is there when it begins. Number is the letter's own, for Purge; what is not a letter is an
 // error, after which it goes on; any other error is the last.
 func (s *Spool) Letters(ctx context.Context) iter.Seq2[spool.Letter, error] {
 	return func(yield func(spool.Letter, error) bool) {
-		for n := uint64(1); ; n++ {
+		info, err := s.state.Info(ctx)
+		if err != nil {
+			yield(spool.Letter{}, fmt.Errorf("dead letters: %w", typed(err)))
+			return
+		}
+		for n := uint64(1); n <= info.State.LastSeq; n++ { // who replays letters beside a receiver that refuses them would come to no other end
 			m, err := s.state.GetMsg(ctx, n, jetstream.WithGetMsgSubject(stateSubject(s.name, "dead.>")))
-			if missing(err) {
+			if missing(err) || err == nil && m.Sequence > info.State.LastSeq {
 				return
 			}
 			if err != nil {

@@ -34,3 +34,29 @@ func TestManyFrames(t *testing.T) {
 	}
 	assert.Equal(t, uint64(3), n)
 }
+
+// TestLettersEnd: a letter buried while others are looked through is for the next look, or whoever replays letters beside a receiver that refuses them would never come to an end.
+func TestLettersEnd(t *testing.T) {
+	t.Parallel()
+	s := open(t, connect(t, startNode(t, nil)), "orders", quick)
+	q, err := s.Consumer("", spool.Beginning())
+	require.NoError(t, err)
+	refuse := func(n uint64) {
+		require.NoError(t, q.Bury(bounded(t), next(t, reader(t, s, n)), "no good"))
+	}
+	for range 3 {
+		n, err := s.Append(bounded(t), []byte("x"))
+		require.NoError(t, err)
+		refuse(n)
+	}
+	seen := 0
+	for letter, err := range s.Letters(bounded(t)) {
+		require.NoError(t, err)
+		seen++
+		require.LessOrEqual(t, seen, 3)
+		n, err := s.Replay(bounded(t), letter)
+		require.NoError(t, err)
+		refuse(n)
+	}
+	assert.Equal(t, 3, seen)
+}
