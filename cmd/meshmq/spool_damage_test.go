@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -237,4 +239,23 @@ func TestDamageIsNotPending(t *testing.T) {
 		r := meshmq(t, "spool", "purge", dir)
 		assert.Contains(t, r.stderr, fmt.Sprintf("%d messages that are not acknowledged would be lost", there))
 	}
+}
+
+// TestSpoolReadingInterrupted: verify and repair read on only until they are interrupted.
+func TestSpoolReadingInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := closedSpool(t, 3)
+	before := spoolFiles(t, dir)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(&interrupted{os.Interrupt})
+	for _, verb := range []string{"verify", "repair"} {
+		cmd := newSpool()
+		cmd.SetArgs([]string{verb, dir})
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		err := cmd.ExecuteContext(ctx)
+		f, ok := errors.AsType[*failure](err)
+		require.True(t, ok, "%s: %v", verb, err)
+		assert.Equal(t, 130, f.code, verb)
+	}
+	assert.Equal(t, before, spoolFiles(t, dir))
 }

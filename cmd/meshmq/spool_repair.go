@@ -20,7 +20,7 @@ was being written at a crash is no damage; opening the spool cuts it off.`,
 		Args:              spoolDir,
 		ValidArgsFunction: completeSpool,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := spool.Verify(args[0])
+			r, err := spool.VerifyContext(cmd.Context(), args[0])
 			if err != nil {
 				return spoolFailure(cmd.Context(), args[0], err)
 			}
@@ -81,7 +81,7 @@ sound is left as it is. To repair a file takes twice its size on the disk, of wh
 		Args:              spoolDir,
 		ValidArgsFunction: completeSpool,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := spool.Repair(args[0])
+			r, err := spool.RepairContext(cmd.Context(), args[0])
 			for _, name := range r.Aside {
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), name); err != nil {
 					return written(err)

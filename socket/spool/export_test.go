@@ -1,5 +1,7 @@
 package spool
 
+import "context"
+
 import "testing"
 
 // What tests that damage segments must know of them.
@@ -17,4 +19,14 @@ func RealFS(t testing.TB, dir string) (FS, func() error) {
 		t.Fatal(err)
 	}
 	return fs, fs.Close
+}
+
+// VerifyFSContext is VerifyFS until ctx ends.
+func VerifyFSContext(ctx context.Context, fs FS) (Report, error) {
+	return verifyAll(newSalvage(ctx, fs))
+}
+
+// RepairFSContext is RepairFS until ctx ends.
+func RepairFSContext(ctx context.Context, fs FS) (Report, error) {
+	return repairAll(newSalvage(ctx, fs))
 }

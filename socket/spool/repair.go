@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,18 +16,22 @@ const farIncarnation = 1 << 16
 // Repair makes a damaged spool one that Verify finds sound, and returns what Verify had found before. Nothing is
 // deleted: a damaged file is kept aside under its name and ".bad", and what can be read of it stays in the
 // spool; readers get a Gap for the rest. The spool must not be in use. A file that cannot be repaired for want of room (ErrFull, with how much it takes) or otherwise is left as it was.
-func Repair(dir string) (Report, error) {
+func Repair(dir string) (Report, error) { return RepairContext(context.Background(), dir) }
+
+// RepairContext is Repair until ctx ends; the error is then that of ctx, and what is not repaired by then is left as it was.
+func RepairContext(ctx context.Context, dir string) (Report, error) {
 	var r Report
 	err := withLocked(dir, func(fs FS) (err error) {
-		r, err = RepairFS(fs)
+		r, err = repairAll(newSalvage(ctx, fs))
 		return err
 	})
 	return r, err
 }
 
 // RepairFS is Repair on a file layer of the caller's.
-func RepairFS(fs FS) (Report, error) {
-	disk := newSalvage(fs)
+func RepairFS(fs FS) (Report, error) { return repairAll(newSalvage(context.Background(), fs)) }
+
+func repairAll(disk *salvage) (Report, error) {
 	r, err := verifyAll(disk)
 	if err != nil || len(r.Damage) == 0 {
 		return r, err

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"io"
 )
@@ -9,10 +10,13 @@ import (
 // nothing of the kind: a disk that says no may be one that was pulled out.
 type salvage struct {
 	FS
+	ctx        context.Context // when it ends nothing is read any more
 	unreadable map[string]error // by file
 }
 
-func newSalvage(fs FS) *salvage { return &salvage{FS: fs, unreadable: make(map[string]error)} }
+func newSalvage(ctx context.Context, fs FS) *salvage {
+	return &salvage{FS: fs, ctx: ctx, unreadable: make(map[string]error)}
+}
 
 func (s *salvage) Open(name string, flag int) (File, error) {
 	f, err := s.FS.Open(name, flag)
@@ -30,6 +34,9 @@ type salvageFile struct {
 
 // ReadAt reads sector by sector where it cannot read at once.
 func (f salvageFile) ReadAt(b []byte, off int64) (int, error) {
+	if err := f.s.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := f.File.ReadAt(b, off)
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err

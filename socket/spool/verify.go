@@ -2,6 +2,7 @@ package spool
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,17 +35,20 @@ type Report struct {
 
 // Verify reads every byte of the spool in dir and says what is damaged, all that opening it would find among it. It changes nothing. The spool must not
 // be in use (ErrInUse). It may be on a disk that is mounted read-only. Damage is no error: an error says that the spool could not be read at all.
-func Verify(dir string) (Report, error) {
+func Verify(dir string) (Report, error) { return VerifyContext(context.Background(), dir) }
+
+// VerifyContext is Verify until ctx ends; the error is then that of ctx.
+func VerifyContext(ctx context.Context, dir string) (Report, error) {
 	var r Report
 	err := withLocked(dir, func(fs FS) (err error) {
-		r, err = VerifyFS(fs)
+		r, err = verifyAll(newSalvage(ctx, fs))
 		return err
 	})
 	return r, err
 }
 
 // VerifyFS is Verify on a file layer of the caller's.
-func VerifyFS(fs FS) (Report, error) { return verifyAll(newSalvage(fs)) }
+func VerifyFS(fs FS) (Report, error) { return verifyAll(newSalvage(context.Background(), fs)) }
 
 func verifyAll(fs *salvage) (Report, error) {
 	r, err := verifyLog(fs)
