@@ -74,6 +74,9 @@ func completeSpool(_ *cobra.Command, args []string, _ string) ([]string, cobra.S
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
+// ownConsumer is how the consumer is called that every queue has, and which has no name.
+const ownConsumer = "-"
+
 // addConsumer registers --consumer, completed from the spool that has been named.
 func addConsumer(cmd *cobra.Command, name *string, what string) {
 	cmd.Flags().StringVar(name, "consumer", "", what)
@@ -81,9 +84,7 @@ func addConsumer(cmd *cobra.Command, name *string, what string) {
 		if len(args) > 0 {
 			s, _ := spool.Inspect(args[0])
 			for _, c := range s.Consumers {
-				if c.Name != "" {
-					names = append(names, c.Name)
-				}
+				names = append(names, cmp.Or(c.Name, ownConsumer))
 			}
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp

@@ -45,6 +45,9 @@ acknowledged, of a topic all that there is. Messages that are lost are told on s
 				if err := hasMessages(args[0], v.Stats().Kind); err != nil {
 					return err
 				}
+				if v.Stats().Kind == spool.Queue && c.consumer == ownConsumer {
+					c.consumer = ""
+				}
 				err := c.print(cmd, v)
 				return errors.Join(err, c.out.flush())
 			})

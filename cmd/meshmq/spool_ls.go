@@ -62,7 +62,7 @@ func (e entry) text() string {
 		}
 		return fmt.Sprintf("segment\t%s\t%s\t%d\t%s\n", e.Name, span, e.Bytes, e.Created)
 	case "consumer":
-		return fmt.Sprintf("consumer\t%s\t%d\t%d\t%d\n", cmp.Or(e.Name, "-"), *e.Floor, *e.Pending, *e.Failed)
+		return fmt.Sprintf("consumer\t%s\t%d\t%d\t%d\n", cmp.Or(e.Name, ownConsumer), *e.Floor, *e.Pending, *e.Failed)
 	case "dead":
 		return fmt.Sprintf("dead\t%d\t%d\n", *e.Letters, e.Bytes)
 	}

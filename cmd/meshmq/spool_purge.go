@@ -146,8 +146,14 @@ func (p *purge) messages(ctx context.Context, l *spool.Log) (loss, error) {
 
 // consumers returns those that messages are purged for.
 func (p *purge) consumers(l *spool.Log) (all []*spool.Consumer, err error) {
-	names := l.Consumers()
-	if q := l.Queue(); q != nil && p.consumer == "" {
+	names, q := l.Consumers(), l.Queue()
+	if q != nil && p.consumer == ownConsumer {
+		if p.remove {
+			return nil, errors.New("the consumer that every queue has cannot be removed")
+		}
+		return []*spool.Consumer{q}, nil
+	}
+	if q != nil && p.consumer == "" {
 		all = append(all, q)
 	}
 	if p.consumer != "" {

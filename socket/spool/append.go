@@ -157,7 +157,7 @@ func (l *Log) enqueueAsLocked(ctx context.Context, kind recordKind, frames [][]b
 		}
 	}
 	if own > l.options.MaxMessage {
-		return 0, fmt.Errorf("message of %d bytes: %w", own, ErrTooLarge)
+		return 0, fmt.Errorf("message of %d bytes: %w: raise MaxMessage, which is %d", own, ErrTooLarge, l.options.MaxMessage)
 	}
 	size := recordSize(n)
 	if err := l.admit(ctx, size); err != nil {
@@ -227,7 +227,7 @@ func (l *Log) admit(ctx context.Context, size int64) error {
 			return nil
 		}
 		if l.options.tooLarge(size) {
-			return fmt.Errorf("message of %d bytes with a quota of %d: %w", size, l.options.Quota, ErrTooLarge)
+			return fmt.Errorf("message of %d bytes: %w: raise the quota, which is %d", size, ErrTooLarge, l.options.Quota)
 		}
 		if l.turn != nil { // one turn at a time
 			if err := l.waitTurn(ctx); err != nil {

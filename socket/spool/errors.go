@@ -13,8 +13,8 @@ var (
 	// ErrFull is returned when quota, reserve or disk are used up and the spool rejects rather than waits, or cannot be made.
 	// What is in the spool can be read and acknowledged, which makes room.
 	ErrFull = errors.New("the spool is full: acknowledge, purge, raise the quota, or make room on its disk")
-	// ErrTooLarge is returned for a message above Options.MaxMessage. The spool is unchanged.
-	ErrTooLarge = errors.New("the message is larger than the spool takes: raise MaxMessage")
+	// ErrTooLarge is returned for a message above Options.MaxMessage, or that the quota could never hold. The spool is unchanged.
+	ErrTooLarge = errors.New("the message is larger than the spool takes")
 	// ErrFailed is returned by all appends after a write or sync has failed once. What the kernel then holds is
 	// not known, so nothing is tried again: close the spool and open it, which reads what is really there.
 	ErrFailed = errors.New("the spool stopped at a failed write: close it and open it again")

@@ -1,8 +1,9 @@
 package spool
 
-import "context"
-
-import "testing"
+import (
+	"context"
+	"testing"
+)
 
 // What tests that damage segments must know of them.
 const (

@@ -180,6 +180,7 @@ func TestTooLargeForTheQuota(t *testing.T) {
 		l := open(t, spooltest.NewMem(), o)
 		_, err := l.Append(bounded(t), make([]byte, 2*o.SegmentSize))
 		require.ErrorIs(t, err, spool.ErrTooLarge)
+		require.ErrorContains(t, err, "raise the quota, which is 196608")
 		_, err = l.Append(bounded(t), make([]byte, o.SegmentSize))
 		require.NoError(t, err)
 	}

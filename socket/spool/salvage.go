@@ -10,7 +10,7 @@ import (
 // nothing of the kind: a disk that says no may be one that was pulled out.
 type salvage struct {
 	FS
-	ctx        context.Context // when it ends nothing is read any more
+	ctx        context.Context  // when it ends nothing is read any more
 	unreadable map[string]error // by file
 }
 

@@ -107,7 +107,7 @@ func (s *Spool) enqueue(ctx context.Context, m *nats.Msg, kept bool) (*entry, er
 	lengths := len(m.Header.Get(headerFrames))
 	size := len(m.Data) + lengths
 	if size > s.maxMessage {
-		return nil, fmt.Errorf("message of %d bytes: %w", size, spool.ErrTooLarge)
+		return nil, fmt.Errorf("message of %d bytes: %w: raise max_payload of the servers, for which it may be %d", size, spool.ErrTooLarge, s.maxMessage)
 	}
 	if lengths > maxHeader-headerRoom {
 		return nil, fmt.Errorf("message of so many frames that their lengths take %d bytes, more than %d: %w", lengths, maxHeader-headerRoom, spool.ErrTooLarge)
