@@ -269,3 +269,20 @@ func first(t *testing.T, dir string) string {
 	require.NotEmpty(t, names)
 	return filepath.Base(names[0])
 }
+
+// TestLinkWithASlash: a link to a directory is refused however its name is written, and a directory taken.
+func TestLinkWithASlash(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "spool")
+	for _, tail := range []string{"", "/", "//", "/.", "/./"} {
+		l, err := spool.Open(dir+tail, small)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	}
+	require.NoError(t, os.Symlink("spool", dir+"-link"))
+	for _, tail := range []string{"", "/", "//", "/.", "/./"} {
+		refused(t, dir+"-link"+tail, dir, spool.Options{}, spool.ErrNotDirectory)
+		_, err := spool.Verify(dir + "-link" + tail)
+		require.ErrorIs(t, err, spool.ErrNotDirectory)
+	}
+}

@@ -15,6 +15,7 @@ type dirFS struct{ root *os.Root }
 // openDir opens dir, which must be a directory of this user that nobody else can write to. With create it is
 // made if it is missing.
 func openDir(dir string, create bool) (dirFS, error) {
+	dir = trimmed(dir)
 	if create {
 		if err := makeDir(dir); err != nil {
 			return dirFS{}, err
@@ -38,6 +39,17 @@ func openDir(dir string, create bool) (dirFS, error) {
 		return dirFS{}, errors.Join(ErrNotDirectory, err, root.Close()) // exchanged meanwhile
 	}
 	return dirFS{root}, nil
+}
+
+// trimmed returns dir without what would have a link at its end followed.
+func trimmed(dir string) string {
+	for last := len(dir) - 1; last > len(filepath.VolumeName(dir)); last-- {
+		if !os.IsPathSeparator(dir[last]) && (dir[last] != '.' || !os.IsPathSeparator(dir[last-1])) {
+			break
+		}
+		dir = dir[:last]
+	}
+	return dir
 }
 
 // makeDir makes dir and its entry in the folder above durable. One that is there may have been made by a process that
