@@ -27,7 +27,8 @@ With --spool each message is put on disk first, in the log of what was published
 what it missed: while it was away, while pub was, or from the beginning. A message is published when it is on disk: what has a receipt stays, whatever ends.
 At the end of input pub waits until the named subscribers that are connected have acknowledged all of it; those that are not get it when
 pub runs again, with "--wait-subscribers 1 < /dev/null" if there is nothing more to say. Other subscribers get what is published while they listen, and never hold pub back. The log
-grows as --quota, --keep-for and --keep-last let it; what they take from a subscriber it is told, with the numbers.`,
+grows as --quota, --keep-for and --keep-last let it. They take whole files of 16 MiB, or of a quarter of --quota if that is less, and never the newest: what is to be kept is, and up to a file
+more. What they take from a subscriber it is told, with the numbers.`,
 		Example: `  meshmq pub -b tcp://*:5556 --topic weather.london --interval 1s "4 degrees, drizzle"
   meshmq pub -b tcp://*:5556 --topic log --wait-subscribers 1 < app.log
   meshmq pub -b tcp://*:5556 --topic log --spool log.d --keep-for 168h --quota 20GiB < app.log`,

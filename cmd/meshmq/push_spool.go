@@ -43,8 +43,8 @@ func (f *spoolFlags) addQuota(cmd *cobra.Command, full string) {
 // addKeep is for a spool that is the log of a publisher.
 func (f *spoolFlags) addKeep(cmd *cobra.Command) {
 	f.topic = true
-	cmd.Flags().Var((*duration)(&f.keepFor), "keep-for", "drop what is older than this `LONG` from the spool, such as 24h (default: never)")
-	cmd.Flags().Var((*number)(&f.keepLast), "keep-last", "drop what has more than `N` messages behind it in the spool (default: none)")
+	cmd.Flags().Var((*duration)(&f.keepFor), "keep-for", "drop files of the spool in which all is older than this `LONG`, such as 24h (default: never)")
+	cmd.Flags().Var((*number)(&f.keepLast), "keep-last", "drop files of the spool that have `N` messages or more behind them (default: none)")
 }
 
 func (f *spoolFlags) check(cmd *cobra.Command) error {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -167,6 +168,16 @@ func TestPortInUse(t *testing.T) {
 		assert.Contains(t, r.stderr, ep)
 		assert.Contains(t, r.stderr, "in use")
 	}
+}
+
+// TestHelpOfKeeping: what a publisher is told to keep it keeps at least, since whole files go, and the help says how large those are.
+func TestHelpOfKeeping(t *testing.T) {
+	t.Parallel()
+	assert.Contains(t, ok(t, "help", "pub"), "whole files of 16 MiB, or of a quarter of --quota")
+	f := spoolFlags{topic: true, keepLast: 50, keepFor: time.Second}
+	assert.Zero(t, f.logOptions().SegmentSize, "the default, which the documentation of spool.Options says is 16 MiB")
+	f.quota = 1 << 20
+	assert.Equal(t, int64(256<<10), f.logOptions().SegmentSize)
 }
 
 func TestHelp(t *testing.T) {

@@ -36,7 +36,7 @@ const (
 	DropOldest
 )
 
-// Retention bounds what a Topic keeps. Whole segments go, the oldest first, so up to one segment more is
+// Retention bounds what a Topic keeps. Whole segments go, the oldest first, and never the newest, so up to one segment more is
 // kept. Zero values do not bound; all zero keeps everything, up to the quota.
 type Retention struct {
 	// Age is how long messages are kept at least.
