@@ -94,6 +94,11 @@ func (l *Log) room(size int64) error {
 	if l.options.Quota > 0 && used > l.options.Quota {
 		return errQuota
 	}
+	return l.spares(size)
+}
+
+// spares returns why the disk may not give size bytes more.
+func (l *Log) spares(size int64) error {
 	fs, ok := l.fs.(freer)
 	if !ok || l.options.Reserve == 0 {
 		return nil

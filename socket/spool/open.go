@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -127,10 +126,10 @@ func (l *Log) create() error {
 // which makes room: the segment is then one that takes no message.
 func (l *Log) begin(h segmentHeader) error {
 	page, size := l.firstPage(h), l.options.SegmentSize
-	f, err := l.allocate(size)
+	f, err := l.allocateSpared(size)
 	if err != nil {
 		size = int64(len(page)) + l.options.reserved()
-		f, err = l.allocate(size)
+		f, err = l.allocateSpared(size)
 	}
 	if err != nil && len(l.segments) > 0 {
 		size = int64(len(page)) + sector
@@ -140,7 +139,7 @@ func (l *Log) begin(h segmentHeader) error {
 		l.file, l.header = f, h
 		err = beginSegment(l.fs, f, h, page)
 	}
-	if errors.Is(err, syscall.ENOSPC) {
+	if usedUp(err) {
 		return fmt.Errorf("%w (%w)", ErrFull, err)
 	} else if err != nil {
 		return err
@@ -148,6 +147,14 @@ func (l *Log) begin(h segmentHeader) error {
 	l.segments = append(l.segments, &segment{header: h, size: size})
 	l.off, l.synced, l.opener = int64(len(page)), int64(len(page)), int64(len(page))-dataStart
 	return nil
+}
+
+// allocateSpared is allocate if that leaves the reserve.
+func (l *Log) allocateSpared(size int64) (File, error) {
+	if err := l.spares(size); err != nil {
+		return nil, err
+	}
+	return l.allocate(size)
 }
 
 // allocate makes the file called next.
@@ -184,8 +191,8 @@ func (l *Log) resume(d *loaded) error {
 		return err
 	}
 	if d.Clean && !d.turned {
-		l.opener = 2 * sector                                 // a guess
-		if last.size < size && l.file.Allocate(size) == nil { // else no message fits
+		l.opener = 2 * sector                                                                    // a guess
+		if last.size < size && l.spares(size-last.size) == nil && l.file.Allocate(size) == nil { // else no message fits
 			last.size = size
 		}
 		return l.reopen()

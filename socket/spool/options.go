@@ -62,7 +62,7 @@ type Options struct {
 	// Quota is how many bytes the messages may take on disk, with a segment more while one of a queue is copied. The dead letters may
 	// take as many again, and what Repair put aside counts nowhere, so leave room for twice the quota. 0: no bound but the disk.
 	Quota int64
-	// Reserve is how many bytes the log leaves free on its disk. Default: 0.
+	// Reserve is how many bytes the log leaves free on its disk, but for the few KiB without which one that was not closed could not be opened, read and acknowledged. Default: 0.
 	Reserve int64
 	// Full says what an append does when there is no room. Default: Block.
 	Full Full
