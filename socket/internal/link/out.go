@@ -321,28 +321,6 @@ func (o *Out) Control(frame []byte, pong bool) {
 	o.mu.Unlock()
 }
 
-// Settle is Control for what tells the peer that messages of its are settled. It returns how many bytes of that wait to be written. Where nothing is queued it writes them itself, as far
-// as it can without blocking: to wake the pump takes longer, and the peer may wait for it. It calls nothing back.
-func (o *Out) Settle(frame []byte) (waiting int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.conn == nil {
-		return o.settling
-	}
-	idle := !o.writing && !o.stopping && o.err == nil && o.conn.try != nil && len(o.flight)+len(o.ctrl)+len(o.segs) == 0
-	o.ctrl = append(o.ctrl, frame...)
-	o.settling += len(frame)
-	if idle && o.takeLocked() {
-		o.sent, _ = o.conn.try.TryWrite(o.flight[0].b) // what is wrong the pump finds out
-		if o.sent == o.control {
-			o.landLocked()
-			return 0
-		}
-	}
-	o.wakeLocked()
-	return o.settling
-}
-
 // Spoke notes that the peer sent a message: the next Append is likely the answer, and is written at once unless several answered the one before.
 func (o *Out) Spoke() { o.spoke.Store(true) }
 
