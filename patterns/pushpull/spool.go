@@ -139,10 +139,8 @@ func (p *Producer[T]) Purge(choose func(patterns.DeadLetter) bool) (n int, err e
 // lost, the gaps.
 func chosen(dead *spool.Dead, choose func(patterns.DeadLetter) bool, lost func(*spool.Gap) error, f func(spool.Letter) error) error {
 	var gaps error
-	left := dead.Len() // what comes behind died meanwhile, maybe for the second time
 	for letter, err := range dead.Letters() {
 		if gap, ok := errors.AsType[*spool.Gap](err); ok {
-			left -= min(left, gap.To-gap.From+1)
 			if lost == nil {
 				gaps = errors.Join(gaps, fmt.Errorf("dead letters: %w", gap))
 			} else if err := lost(gap); err != nil {
@@ -152,10 +150,6 @@ func chosen(dead *spool.Dead, choose func(patterns.DeadLetter) bool, lost func(*
 		} else if err != nil {
 			return fmt.Errorf("dead letters: %w", err)
 		}
-		if left == 0 {
-			break
-		}
-		left--
 		if choose != nil && !choose(letterOf(letter)) {
 			continue
 		}
