@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -224,8 +225,8 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 	g.members++
 	m := g.courier.member(durableWay{spoolWay{d.p}})
 	m.wants = d.wants
-	d.p.member.Store(m)
 	d.lookMu.Lock()
+	d.p.member.Store(m)
 	d.group = g
 	d.lookMu.Unlock()
 	answer.Floor, _ = from.Position()
@@ -329,7 +330,7 @@ func (a *archive) halt() {
 func (a *archive) close() {
 	a.stop()
 	a.mu.Lock()
-	groups := a.groups
+	groups := maps.Clone(a.groups) // RemoveDurable may be at work
 	a.mu.Unlock()
 	for _, g := range groups { // none is made any more
 		<-g.courier.over

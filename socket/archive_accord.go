@@ -17,9 +17,6 @@ type accord struct {
 
 // enter has a member take part, or go on with other topics. The error, after which it does not, names what it and the others differ in.
 func (a *accord) enter(d *subscribed) error {
-	if d.a.c.cfg.manual { // topics come one by one, and who grants them decides
-		return nil
-	}
 	d.mu.Lock()
 	digest := d.digest
 	d.mu.Unlock()

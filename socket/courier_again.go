@@ -56,7 +56,11 @@ func (c *courier) takeBack(back []returned) {
 			r.attempt = b.attempt
 			c.ready = append(c.ready, r)
 		case bystander:
-			c.ready = append(c.ready, r)
+			if b.after > 0 {
+				c.wait(r, b.after)
+			} else {
+				c.ready = append(c.ready, r)
+			}
 		case orphaned:
 			c.orphan(r, b.sole)
 		case failed:
@@ -110,9 +114,14 @@ func (c *courier) fail(r retry, after time.Duration) {
 		if after == 0 {
 			after = c.retry.pause(n)
 		}
-		r.due = time.Now().Add(after)
-		heap.Push(&c.waiting, r)
+		c.wait(r, after)
 	}
+}
+
+// wait has a message delivered again after a while.
+func (c *courier) wait(r retry, after time.Duration) {
+	r.due = time.Now().Add(after)
+	heap.Push(&c.waiting, r)
 }
 
 // spent reports whether a message has failed as often as it may. One that is still there is delivered alone: so that it is known whether it is what ends its receivers, and

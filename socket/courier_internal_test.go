@@ -390,3 +390,16 @@ func TestCourier_PassesOverWhatNobodyWants(t *testing.T) {
 	floor, _ := from.Position()
 	assert.GreaterOrEqual(t, floor, uint64(2998))
 }
+
+// Who is subscribed to nothing any more is not blamed for what it gives back, and is heard when it says that it is not to come again before some time.
+func TestCourier_KeepsToTheDelayOfABystander(t *testing.T) {
+	t.Parallel()
+	c := &courier{}
+	c.takeBack([]returned{{number: 1, attempt: 1, blame: bystander, after: time.Hour}, {number: 2, attempt: 1, blame: bystander}})
+	require.Len(t, c.waiting, 1)
+	assert.EqualValues(t, 1, c.waiting[0].number)
+	assert.WithinDuration(t, time.Now().Add(time.Hour), c.waiting[0].due, time.Minute)
+	require.Len(t, c.ready, 1)
+	assert.EqualValues(t, 2, c.ready[0].number)
+	assert.Zero(t, c.counts.failed)
+}

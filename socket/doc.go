@@ -78,7 +78,7 @@ package socket
 //
 // # Locks
 //
-// Whoever holds one takes only those to its right, and none during I/O or a callback:
+// Whoever holds one takes only those to its right, and none during I/O or a callback, but that an ACK or NACK is written under receiver.mu and link.Out.mu where that does not block:
 //
 //	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu > link.Line.mu, hub.mu
 //

@@ -48,11 +48,11 @@ func (c *config) checkDurable() error {
 // It implies WithAck: messages are acknowledged by the next Recv or as WithManualAck has it, and come again when the connection ends before.
 // Several subscribers with the same name share the messages: each goes to one of them, and to another when that one ends. They are subscribed to the same topics: what one wants and the others do not
 // would be passed over whenever that one is away. A publisher refuses who differs from those that are connected, when it comes or when it changes, with what they differ in (ErrState, and Disconnected on both sides); what that one had goes to the others. It comes again
-// by itself, and is let in when they have changed as well, or have gone: so each changes in its turn, and the last one brings the others in. One that is alone, or has subscribed to nothing, agrees with all; with WithManual it is for who grants to see to it.
+// by itself, and is let in when they have changed as well, or have gone: so each changes in its turn, and the last one brings the others in. One that is alone, or has subscribed to nothing, agrees with all.
 // To change what a group wants while it works, take a new name for what is new, or change all members.
 //
-// Subscribe before Connect or Bind, or to all topics in one call: a publisher passes over what no member of the name that is connected is subscribed to, for good. With nothing subscribed to, nothing is
-// passed over, and what had come is sent again.
+// Subscribe before Connect or Bind, or to all topics in the first call: a publisher passes over what no member of the name that is connected is subscribed to, for good, and later changes come to it one by one, those of one call as well. With nothing subscribed to,
+// nothing is passed over, and what had come goes back as Recv comes to it, to be sent again.
 //
 // Messages that left a log before they were delivered, because its retention or quota is less than the time away, are never passed over in silence: Recv returns a *MissedError,
 // which is an ErrMissed, once for each gap, before the first message behind it and maybe before some in front of it, and goes on at the next call. It is a Missed event as well, and counts in Stats.Missed.

@@ -24,10 +24,10 @@ func filter(pattern string, exact bool) string {
 	return prefix
 }
 
-// topics returns what publishers are asked for: the filter, and WithDurable, where that lets through what pattern does not stand for, the pattern itself. No topic begins with it; it is there for
-// publishers to see whether all of a name want the same.
+// topics returns what publishers are asked for: the filter, and WithDurable a pattern with wildcards itself, behind it. No topic begins with that; it is there for publishers to see whether all of a name
+// want the same.
 func (sub *Subscription) topics() []string {
-	if sub.sub.conf.Events.Durable && strings.ContainsAny(sub.pattern, "*>") && sub.pattern != sub.filter+">" {
+	if sub.sub.conf.Events.Durable && strings.ContainsAny(sub.pattern, "*>") {
 		return []string{sub.filter, sub.pattern}
 	}
 	return []string{sub.filter}

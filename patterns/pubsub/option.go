@@ -96,6 +96,7 @@ func WithExactTopics() patterns.Option {
 // They have the same patterns, whichever of them handles an event, and WithExactTopics all or none. A publisher refuses one whose patterns differ from those of the others that are connected: WithOnError is told so, once until it is let in, as a
 // *zmtp.HandshakeError with the Reason zmtp.PeerError, which names what they differ in. It tries again by itself, and gets in when those have changed theirs as well, or have gone. So to upgrade a service to other patterns,
 // give them a new name, or stop the old instances: new ones that are there already take over when the last of those has gone. One that is alone may have other patterns than those before it.
+// For this a pattern with wildcards is on the wire as a topic of its own, beside what its topics begin with: a publisher's authorizer is asked for both, and both count for its WithMaxSubscriptions.
 //
 // Events are acknowledged: an event is done with when its handlers return nil. One that fails comes again after a while, or after RetryAfter; a
 // Permanent error, an event that does not decode or a type that is not the handler's makes it a dead letter of the publisher's. If several handlers of a Subscriber

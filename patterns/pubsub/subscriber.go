@@ -169,7 +169,9 @@ func (sub *Subscription) Unsubscribe() error {
 	if sub.ended.Swap(true) {
 		return nil
 	}
-	err := sub.sub.Sub.Unsubscribe(sub.topics()...)
+	topics := sub.topics()
+	slices.Reverse(topics) // with the pattern alone left, a publisher would pass over all that it means
+	err := sub.sub.Sub.Unsubscribe(topics...)
 	sub.sub.remove(sub) // publishers are told before events end here without a handler, each of which is acknowledged
 	if g := sub.sub.gaps; g != nil {
 		g.keep(func(common string) bool { return sub.sub.covers(common) })

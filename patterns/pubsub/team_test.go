@@ -226,3 +226,43 @@ func TestTeam_UnsubscribeFromAll(t *testing.T) {
 		})
 	}
 }
+
+// A new version that wants all that the old one wants and more, as an upgrade by a catch-all has it, takes nothing from the old one that this would pass over.
+func TestTeam_OneHasAPatternMore(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][2]string{{"orders.*.created", "orders.>"}, {"*.created", ">"}, {"orders.*.created", "orders.*"}, {"orders", "orders.>"}} {
+		t.Run(c[1], func(t *testing.T) {
+			t.Parallel()
+			p, addr := logged(t, filepath.Join(t.TempDir(), "log"))
+			old, _, _, _ := mate(t, nil, c[0])
+			require.NoError(t, old.Connect(addr))
+			run(t, old)
+			joined(t, p, 1)
+			later, _, _, errs := mate(t, nil, c[0], c[1])
+			require.NoError(t, later.Connect(addr))
+			run(t, later)
+			assert.ErrorContains(t, next(t, errs), c[1])
+		})
+	}
+}
+
+// A pattern is taken back before what its topics begin with: with that gone first, a publisher would pass over all that the pattern means.
+func TestUnsubscribe_InOrder(t *testing.T) {
+	t.Parallel()
+	p, addr := logged(t, filepath.Join(t.TempDir(), "log"))
+	one, subs, _, _ := mate(t, nil, "orders.*")
+	require.NoError(t, one.Connect(addr))
+	run(t, one)
+	joined(t, p, 1)
+	events := p.Events(within(t))
+	require.NoError(t, subs[0].Unsubscribe())
+	var ended []string
+	for e := range events {
+		if e.Kind == socket.Unsubscribed {
+			if ended = append(ended, e.Topic); len(ended) == 2 {
+				break
+			}
+		}
+	}
+	assert.Equal(t, []string{"orders.*", "orders."}, ended)
+}

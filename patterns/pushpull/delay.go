@@ -219,15 +219,20 @@ func (d *delay) run(done chan struct{}) {
 	for d.ctx.Err() == nil {
 		h, pause := d.first()
 		if pause <= 0 {
-			if err := d.send(h); err == nil {
+			err := d.send(h)
+			switch {
+			case err == nil:
 				d.remove(h)
 				continue
-			} else if d.ctx.Err() != nil {
+			case d.ctx.Err() != nil:
 				return
-			} else {
-				d.report(nil, err)
-				pause = troublePause
 			}
+			d.report(nil, err)
+			if errors.Is(err, errUnburied) {
+				d.postpone(h)
+				continue
+			}
+			pause = troublePause
 		}
 		timer.Reset(pause)
 		select {
@@ -252,6 +257,20 @@ func (d *delay) first() (h holding, pause time.Duration) {
 func (d *delay) remove(h holding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.removeLocked(h)
+}
+
+// postpone has a message that can be neither sent nor given up tried again in a while, those that are due before it.
+func (d *delay) postpone(h holding) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.removeLocked(h)
+	h.due = d.now().Add(troublePause)
+	d.size += len(h.frame)
+	heap.Push(&d.waiting, h)
+}
+
+func (d *delay) removeLocked(h holding) {
 	i := slices.IndexFunc(d.waiting, func(o holding) bool {
 		return o.due.Equal(h.due) && o.number == h.number && len(o.frame) == len(h.frame)
 	})
@@ -288,20 +307,21 @@ func (d *delay) send(h holding) error {
 	return err
 }
 
+// errUnburied is for a message that is too large and has no dead letter either.
+var errUnburied = errors.New("no dead letter of what is too large")
+
 // bury moves a message that is too large to the dead letters of its spool.
 func (d *delay) bury(rec spool.Record, why error) error {
 	rec = rec.Clone()
 	dead, err := d.log.Dead()
+	if err == nil && d.log.Queue().Attempts(rec.Number) == 0 { // else there was no room for its letter
+		_, err = d.log.Queue().Fail(rec.Number)
+	}
+	if err == nil {
+		err = dead.Bury(d.ctx, d.log.Queue(), rec, why.Error())
+	}
 	if err != nil {
-		return err
-	}
-	if d.log.Queue().Attempts(rec.Number) == 0 { // or there was no room for its letter
-		if _, err := d.log.Queue().Fail(rec.Number); err != nil {
-			return err
-		}
-	}
-	if err := dead.Bury(d.ctx, d.log.Queue(), rec, why.Error()); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnburied, err)
 	}
 	d.giveUp(rec.Number, rec.Frames, why)
 	return nil

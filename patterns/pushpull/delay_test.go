@@ -3,6 +3,8 @@ package pushpull_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -209,4 +211,26 @@ func TestTooLarge_ToDelay(t *testing.T) {
 	defer kept.Close()
 	assert.ErrorIs(t, kept.Send(within(t), make([]byte, 2000)), socket.ErrTooLarge)
 	assert.ErrorIs(t, kept.Send(within(t), make([]byte, 2000), patterns.WithDelay(time.Hour)), socket.ErrTooLarge)
+}
+
+// One that is too large and has no dead letter either, as the disk takes none, is tried again in a while, and holds up no others.
+func TestTooLarge_DelayedWithoutALetter(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		hook, errs := errorHook()
+		p, w := bubble(t, []patterns.Option{smallLimits["message"], hook, patterns.WithSpool(dir, spool.Options{SegmentSize: 64 << 10, Policy: spool.OS})}, []patterns.Option{assured})
+		got := make(chan string, 10)
+		run(t, w, func(_ context.Context, o Order) error { got <- o.Item; return nil })
+		require.NoError(t, p.Send(t.Context(), Order{Item: strings.Repeat("x", 3000)}, patterns.WithDelay(time.Minute)))
+		require.NoError(t, p.Send(t.Context(), Order{Item: "tea"}, patterns.WithDelay(2*time.Minute)))
+		dead := filepath.Join(dir, "delayed", "dead")
+		require.NoError(t, os.WriteFile(dead, nil, 0o600))
+		assert.Equal(t, "tea", <-got)
+		assert.Equal(t, patterns.Delays{Waiting: 1}, delays(p))
+		assert.ErrorContains(t, <-errs, "no dead letter of what is too large")
+		require.NoError(t, os.Remove(dead))
+		time.Sleep(2 * time.Second)
+		assert.Equal(t, patterns.Delays{GivenUp: 1}, delays(p))
+	})
 }

@@ -127,8 +127,11 @@ func (p *Producer[T]) Purge(choose func(patterns.DeadLetter) bool) (n int, err e
 	}
 	err = chosen(dead, choose, lost, func(letter spool.Letter) error {
 		err := dead.Purge(letter.Number, letter.Number)
-		if err == nil {
+		switch {
+		case err == nil:
 			n++
+		case errors.Is(err, spool.ErrNumber): // it is being replayed
+			return nil
 		}
 		return err
 	})

@@ -151,7 +151,7 @@ func (d *Dead) Replay(ctx context.Context, letter Letter) (uint64, error) {
 	if err != nil {
 		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
 	}
-	return n, d.Purge(letter.Number, letter.Number)
+	return n, d.log.Queue().Ack(letter.Number, letter.Number)
 }
 
 // take has one caller alone replay a letter, if it is there.
@@ -195,5 +195,14 @@ func (l *Log) replay(ctx context.Context, letter Letter) (uint64, error) {
 	return n, l.await(ctx, n)
 }
 
-// Purge lets the letters lo to hi go for good. That is on disk a moment later (50 ms), or when the log is closed: a crash before brings them back.
-func (d *Dead) Purge(lo, hi uint64) error { return d.log.Queue().Ack(lo, hi) }
+// Purge lets the letters lo to hi go for good, none of them if one is being replayed (ErrNumber). That is on disk a moment later (50 ms), or when the log is closed: a crash before brings them back.
+func (d *Dead) Purge(lo, hi uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for n := range d.taken {
+		if lo <= n && n <= hi {
+			return fmt.Errorf("purge letter %d: %w: it is being replayed", n, ErrNumber)
+		}
+	}
+	return d.log.Queue().Ack(lo, hi)
+}

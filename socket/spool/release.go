@@ -21,7 +21,7 @@ func (l *Log) Release(ctx context.Context) error {
 }
 
 // Trim lets all messages go that a Topic keeps, whatever its retention, as Release does with what that does not want. It is ErrFull where the disk has no room
-// for the segment to go on in: the messages of the last one are then there still.
+// for the segment to go on in: the messages of the last one are then there still. So they are where others append meanwhile.
 func (l *Log) Trim(ctx context.Context) error {
 	l.mu.Lock()
 	if l.options.Kind.queues() {

@@ -40,7 +40,8 @@ func (l *Loop) receiveBatches(receiving context.Context, r *run, handle Handler,
 	}
 	returned := true
 	defer func() {
-		if !returned {
+		if !returned { // the handler ended the goroutine, and may have kept what it was given
+			b.kept = true
 			b.pass(l)
 		}
 		b.leave(l)
