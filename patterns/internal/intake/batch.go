@@ -171,14 +171,15 @@ func (b *batched) giveBack(note func()) {
 	}
 }
 
-// counts returns how many messages of the batch a handler has, and how many were handled that l.handled is without.
-func (b *batched) counts() (inHand, handled int) {
+// counts returns how many messages handlers have, and how many were handled. Both are read while nothing moves from the batch to the counters of the loop.
+func (l *Loop) counts() (inHand int64, handled uint64) {
+	b := l.batched
 	if b == nil {
-		return 0, 0
+		return l.inHand.Load(), l.handled.Load()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	taken := b.takenLocked()
-	inHand = min(taken, 1)
-	return inHand, max(taken-inHand-b.known, 0)
+	now := min(taken, 1)
+	return l.inHand.Load() + int64(now), l.handled.Load() + uint64(max(taken-now-b.known, 0))
 }

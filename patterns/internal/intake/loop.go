@@ -306,8 +306,7 @@ func (l *Loop) finish(ctx context.Context) error {
 		cause = ctx.Err()
 	}
 	l.stop()
-	inHand, _ := l.batched.counts()
-	busy := l.inHand.Load() + int64(inHand)
+	busy, _ := l.counts()
 	l.abandon()
 	left := l.discard()
 	switch {
@@ -380,14 +379,14 @@ func (l *Loop) Report(ctx context.Context, op string, m socket.Msg, e *codec.Env
 
 // Counts returns the counters.
 func (l *Loop) Counts() patterns.Counts {
-	inHand, handled := l.batched.counts()
+	inHand, handled := l.counts()
 	return patterns.Counts{
-		Handled:    l.handled.Load() + uint64(handled),
+		Handled:    handled,
 		Failed:     l.failed.Load(),
 		Malformed:  l.malformed.Load(),
 		Expired:    l.expired.Load(),
 		Unhandled:  l.unhandled.Load(),
 		Unanswered: l.unanswered.Load(),
-		InHand:     l.inHand.Load() + int64(inHand),
+		InHand:     inHand,
 	}
 }
