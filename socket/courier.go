@@ -168,7 +168,10 @@ func (c *courier) run(ctx context.Context) {
 		if err == nil {
 			continue
 		}
-		c.account(ctx)
+		ready := len(c.ready)
+		if c.account(ctx); len(c.ready) > ready { // due meanwhile: nobody wakes us for that
+			continue
+		}
 		lapsed := c.lapse()
 		timer.Reset(c.pause(err))
 		var more <-chan struct{}

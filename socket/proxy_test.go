@@ -146,17 +146,18 @@ func TestProxy_Streamer(t *testing.T) {
 	})
 }
 
-// TestProxy_WaysAreIndependent: a way that is blocked does not hold up the other.
+// TestProxy_WaysAreIndependent: a way that is blocked does not hold up the other. Not over TCP: where the reader of one direction stops, Linux 6.17 and later may
+// hold up the other (see DECISIONS.md).
 func TestProxy_WaysAreIndependent(t *testing.T) {
 	t.Parallel()
 	front, back := socket.NewPair(), socket.NewPair(socket.WithSendHWM(1))
 	left, right := socket.NewPair(), socket.NewPair()
-	joinAt(t, "tcp", "front", front, left)
+	joinAt(t, "ipc", "front", front, left)
 	closing(t, back)
 	p := runProxy(t, socket.NewProxy(front, back)) // back has no peer yet
 	send(t, left, "waits")
 	reaches(t, p.Proxy, func(s socket.ProxyStats) bool { return s.Frontend.InHand == 1 })
-	require.NoError(t, back.Connect(joinAt(t, "tcp", "back", right)))
+	require.NoError(t, back.Connect(joinAt(t, "ipc", "back", right)))
 	requireMsg(t, recv(t, right), "waits")
 	n := fill(t, left, 64<<10) // right reads nothing more
 	for i := range 100 {
