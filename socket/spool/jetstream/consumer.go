@@ -32,7 +32,7 @@ type consumer struct {
 }
 
 // Consumer returns the named position, made to begin at from if there is none; "" is the one that takes messages out of a queue. A Queue keeps a message until
-// all its consumers have acknowledged it; what is gone before a consumer is made counts as acknowledged. Errors: spool.ErrName, ErrFull for too many, ErrClosed,
+// all its consumers have acknowledged it; what is gone before a consumer is made counts as acknowledged. One that is there can be read from after the spool has failed, too. Errors: spool.ErrName, ErrFull for too many, ErrClosed,
 // ErrFailed, those of the servers.
 func (s *Spool) Consumer(name string, from spool.Start) (socket.SpoolConsumer, error) {
 	if name != "" {
@@ -42,13 +42,13 @@ func (s *Spool) Consumer(name string, from spool.Start) (socket.SpoolConsumer, e
 	} else if s.options.Kind != spool.Queue {
 		return nil, fmt.Errorf("a %s has named consumers only: %w", s.options.Kind, spool.ErrName)
 	}
-	if err := s.err(); err != nil {
-		return nil, err
-	}
 	token := tokenOf(name)
 	s.at.Lock()
 	c := s.positions[token]
 	s.at.Unlock()
+	if err := s.err(); err != nil && (c == nil || errors.Is(err, spool.ErrClosed)) {
+		return nil, err
+	}
 	if c != nil {
 		return c, nil
 	}
@@ -226,7 +226,9 @@ func (r *reader) TryNext() (spool.Record, error) {
 		ctx, cancel := r.c.s.patient(r.c.s.ctx)
 		err := r.fill(ctx)
 		cancel()
-		if err != nil {
+		if why := r.c.s.forbidden(err, `.`+r.c.s.name+`"`); why != nil {
+			return spool.Record{}, why
+		} else if err != nil {
 			return spool.Record{}, typed(err)
 		}
 	}
@@ -322,7 +324,7 @@ func (c *consumer) Bury(ctx context.Context, r spool.Record, reason string) erro
 	ctx, cancel := c.s.patient(ctx)
 	defer cancel()
 	if _, err := c.s.js.PublishMsg(ctx, m); err != nil {
-		return fmt.Errorf("bury message %d: %w", r.Number, typed(err))
+		return fmt.Errorf("bury message %d: %w", r.Number, cmp.Or(c.s.forbidden(err, stateSubject(c.s.name, "dead.")), typed(err)))
 	}
 	return c.Ack(r.Number, r.Number)
 }

@@ -1,8 +1,11 @@
 package jetstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,15 +14,24 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-// errTaken ends a spool whose stream is another's now.
-var errTaken = fmt.Errorf("another process has taken the spool over (%w): %w", spool.ErrInUse, spool.ErrFailed)
+// What ends a spool. Each says what to do.
+var (
+	errTaken     = fmt.Errorf("another process has taken the spool over (%w): %w", spool.ErrInUse, spool.ErrFailed)
+	errGone      = fmt.Errorf("the stream is gone, and what it held: opening the spool again makes a new one: %w", spool.ErrFailed)
+	errReplaced  = fmt.Errorf("the stream was deleted and made anew by somebody else (%w): %w", spool.ErrForeign, spool.ErrFailed)
+	errChanged   = fmt.Errorf("somebody has given the stream other subjects: opening the spool again sets them right: %w", spool.ErrFailed)
+	errSealed    = fmt.Errorf("the stream was sealed, for good: read what it holds, and open a spool of another name: %w", spool.ErrFailed)
+	errNoAccount = fmt.Errorf("JetStream is not enabled for the account of this connection: enable it on the servers: %w", spool.ErrFailed)
+	errRefused   = fmt.Errorf("the servers refuse it for good: undo what was changed of the stream: %w", spool.ErrFailed)
+)
 
-// errGone ends a spool whose stream was deleted.
-var errGone = fmt.Errorf("the stream is gone: %w", spool.ErrFailed)
+// errForbidden is of what the servers do not answer to.
+var errForbidden = errors.New("the user of this connection lacks a permission: give it on the servers")
 
 // Codes of the JetStream API that nats.go has no names for.
 const (
 	codeAccountLimit = 10002 // resource limits exceeded for account
+	codeSealed       = 10109 // invalid operation on sealed stream
 	codeUnavailable  = 10008 // the system is temporarily unavailable
 	codeResources    = 10023 // insufficient resources
 	codeStorage      = 10047 // insufficient storage resources available
@@ -29,7 +41,7 @@ const (
 // outOfRoom reports whether an answer to a message says that there is no room for it.
 func outOfRoom(e *jetstream.APIError) bool {
 	switch e.ErrorCode {
-	case codeAccountLimit, codeResources, codeStorage, codeStore, jetstream.JSErrCodeStreamMessageExceedsMaximum:
+	case codeAccountLimit, codeResources, codeStorage, codeStore:
 		return true
 	}
 	return false
@@ -45,6 +57,44 @@ func unavailable(err error) bool {
 func outdated(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+// lasting returns what ends the spool if the servers go on saying err, nil if that passes by itself, or with room, or with another look at the stream: nobody answers, a
+// leader is being elected, there is too much to do. What was asked for is the same the next time, so an answer that finds fault with it (4xx) stays as well.
+func lasting(err error) error {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || outOfRoom(e) || outdated(err) {
+		return nil
+	}
+	why := errRefused
+	switch e.ErrorCode {
+	case jetstream.JSErrCodeStreamNotFound:
+		return errGone
+	case codeSealed:
+		return errSealed
+	case jetstream.JSErrCodeJetStreamNotEnabledForAccount:
+		why = errNoAccount
+	default:
+		if e.Code < 400 || e.Code >= 500 || e.Code == http.StatusConflict || e.Code == http.StatusTooManyRequests {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w (%w)", why, err)
+}
+
+// forbidden returns an error if err is silence, and the last that the servers said of the connection is that it may not use a subject with one of these parts: they answer
+// nothing to what they do not permit. Subjects are in quotes there.
+func (s *Spool) forbidden(err error, parts ...string) error {
+	last := s.nc.LastError()
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(last, nats.ErrPermissionViolation) {
+		return nil
+	}
+	for _, part := range parts {
+		if strings.Contains(last.Error(), part) {
+			return fmt.Errorf("%w (%w)", errForbidden, last)
+		}
+	}
+	return nil
 }
 
 // missing reports whether err says that a message is not there.

@@ -24,7 +24,7 @@ func (s *Spool) keep() {
 	}
 	var pause backoff
 	purge := purging{at: time.Now()}
-	gone := 0
+	odd := 0
 	for {
 		select {
 		case <-s.soon: // more that follows changes nothing: else it would put the timer off for ever
@@ -45,10 +45,12 @@ func (s *Spool) keep() {
 		switch {
 		case err == nil:
 			pause.reset()
-			gone = 0
+			odd = 0
 			set(s.tidy(&purge))
-		case s.stateGone(&gone):
-			s.fail(errGone)
+		case s.hopeless(&odd, err):
+			s.at.Lock()
+			notify(&s.stored) // that have failed
+			s.at.Unlock()
 			return
 		default:
 			set(pause.next())
@@ -56,16 +58,17 @@ func (s *Spool) keep() {
 	}
 }
 
-// stateGone counts how often in a row the stream of positions was not there.
-func (s *Spool) stateGone(times *int) bool {
-	ctx, cancel := s.patient(s.ctx)
-	defer cancel()
-	if _, err := s.state.Info(ctx); errors.Is(err, jetstream.ErrStreamNotFound) {
-		*times++
-	} else {
-		*times = 0
+// hopeless reports whether the spool has ended because positions cannot be written.
+func (s *Spool) hopeless(odd *int, err error) bool {
+	if !s.doubt(odd, err, stateSubject(s.name, "at.")) {
+		ctx, cancel := s.patient(s.ctx)
+		defer cancel()
+		_, err = s.state.Info(ctx) // nobody answers for a stream that is gone
+		if !s.doubt(odd, err, `STREAM.INFO.`+stateName(s.name)+`"`) {
+			*odd = 0
+		}
 	}
-	return *times >= certain
+	return s.failure() != nil
 }
 
 // store writes the positions that have changed.
@@ -143,9 +146,13 @@ func (s *Spool) flushPositions(ctx context.Context) error {
 		for c.written < changes {
 			stored := awaited(&s.stored)
 			s.at.Unlock()
-			poke(s.hurry)
-			err := receive(ctx, stored)
+			var err error
 			failed := s.failure()
+			if failed == nil { // else the keeper may have ended
+				poke(s.hurry)
+				err = receive(ctx, stored)
+				failed = s.failure()
+			}
 			s.at.Lock()
 			if failed != nil {
 				return failed

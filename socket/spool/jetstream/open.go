@@ -80,6 +80,9 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.take(ctx); err != nil {
+		if why := s.forbidden(err, `.`+name+`"`, `.`+stateName(name)+`"`, stateSubject(name, "")); why != nil {
+			err = why
+		}
 		s.cancel()
 		for _, sub := range s.subs {
 			_ = sub.Unsubscribe() // the connection has ended
@@ -114,9 +117,6 @@ func checkServer(nc *nats.Conn) error {
 // take becomes the owner of the streams.
 func (s *Spool) take(ctx context.Context) error {
 	there, err := s.find(ctx)
-	for errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // a cluster that elects a leader does not answer
-		there, err = s.find(ctx)
-	}
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // publishRun is how many messages are published between two looks at what else there is to do.
 const publishRun = 64
 
-// certain is how many looks in a row, at least a few seconds, must show that the stream is gone or cut short: servers that
+// certain is how many looks in a row, at least a few seconds, must show that the stream is gone, cut short or takes nothing: servers that
 // have just elected a leader may not know everything yet.
 const certain = 10
 
@@ -154,38 +154,33 @@ func (s *Spool) refuse(round, number uint64, why *jetstream.APIError) {
 	if why != nil && outOfRoom(why) {
 		s.full = why
 	}
+	if why != nil && number == safe+1 { // those behind it cannot be stored without it
+		s.refusal = why
+	}
 	s.trouble = true
 	poke(s.kick)
 }
 
-// look finds out what the stream has, and has the rest published again.
+// look finds out what the stream has, and has the rest published again. It counts in odd what ends the spool if it stays so.
 func (s *Spool) look(odd *int) {
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
 	info, err := s.stream.Info(ctx)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		if *odd++; *odd >= certain {
-			s.fail(errGone)
-		}
-		return
-	case errors.Is(err, nats.ErrConnectionClosed):
-		s.fail(fmt.Errorf("%w: %w", err, spool.ErrFailed))
-		return
-	case err != nil:
-		return
-	case len(info.Config.Subjects) != 1 || info.Config.Subjects[0] != s.subject:
-		s.fail(errTaken)
-		return
-	case info.State.LastSeq < s.safe.Load():
-		if *odd++; *odd >= certain {
-			s.fail(fmt.Errorf("the servers have lost messages %d to %d: %w", info.State.LastSeq+1, s.safe.Load(), spool.ErrFailed))
-		}
+	if err != nil {
+		s.doubt(odd, err, `STREAM.INFO.`+s.name+`"`)
 		return
 	}
-	*odd = 0
+	if err := s.changed(info.Config); err != nil {
+		s.fail(err)
+		return
+	}
+	if safe := s.safe.Load(); info.State.LastSeq < safe {
+		s.suspect(odd, fmt.Errorf("the servers have lost messages %d to %d: %w", info.State.LastSeq+1, safe, spool.ErrFailed))
+		return
+	}
 	mine, err := s.wrote(ctx, info.State.LastSeq)
 	if err != nil {
+		s.doubt(odd, err, `STREAM.MSG.GET.`+s.name+`"`)
 		return
 	}
 	if !mine {
@@ -193,11 +188,59 @@ func (s *Spool) look(odd *int) {
 		return
 	}
 	s.confirm(info.State.LastSeq)
+	if !s.doubt(odd, s.again(), `"`+s.subject+`"`) {
+		*odd = 0
+	}
+}
+
+// again has what is not confirmed published anew, and returns what the servers said against it; if that is nothing, that they were silent.
+func (s *Spool) again() (refusal error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.withdrawLocked()
+	refusal, s.refusal = s.refusal, nil
+	if refusal == nil && len(s.queue) > 0 {
+		refusal = context.DeadlineExceeded
+	}
 	s.round++
 	s.sent, s.trouble = 0, false
+	return refusal
+}
+
+// doubt takes note of an error of the servers on a subject with this part, and reports whether it is one of those that end the spool: what they do not permit does so at once.
+func (s *Spool) doubt(times *int, err error, part string) bool {
+	why := s.forbidden(err, part)
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		why = err
+	}
+	if why != nil {
+		s.fail(fmt.Errorf("%w: %w", why, spool.ErrFailed))
+		return true
+	}
+	if why = lasting(err); why != nil {
+		s.suspect(times, why)
+	}
+	return why != nil
+}
+
+// suspect ends the spool with why when there was reason for that often enough in a row.
+func (s *Spool) suspect(times *int, why error) {
+	if *times++; *times >= certain {
+		s.fail(why)
+	}
+}
+
+// changed returns what ends the spool if its stream is configured like this.
+func (s *Spool) changed(c jetstream.StreamConfig) error {
+	switch {
+	case c.Metadata["mesh-id"] != s.id.String():
+		return errReplaced
+	case len(c.Subjects) == 1 && c.Subjects[0] == s.subject:
+		return nil
+	case len(c.Subjects) == 1 && strings.HasPrefix(c.Subjects[0], strings.TrimRight(s.subject, "0123456789")):
+		return errTaken
+	}
+	return errChanged
 }
 
 // wrote reports whether the message at the end of the stream is the one that this spool has there. As each message names

@@ -15,7 +15,8 @@ import (
 )
 
 // Spool is a socket.Spool in JetStream. All methods may be called from many goroutines. While the servers cannot be reached it
-// waits for them, as long as the contexts of its callers last.
+// waits for them, as long as the contexts of its callers last, and while they have no room as Options.Full says. What will not pass by itself ends it (spool.ErrFailed, and why, in
+// State.Failed too): a stream that is gone, sealed, somebody else's or otherwise such that it takes nothing, messages that the servers have lost, a permission that is missing.
 type Spool struct {
 	nc          *nats.Conn
 	js          jetstream.JetStream
@@ -47,7 +48,9 @@ type Spool struct {
 	round   uint64     // of publishing: answers to earlier rounds do not refuse
 	trouble bool       // publishing waits until the stream has been looked at
 	full    error      // why there is no room
+	refusal error      // what the servers said against the first of the queue, since the stream was looked at
 	failed  error      // sticky
+	left    uint64     // messages that were not confirmed then
 	closed  bool
 	roomy   chan struct{} // closed when the queue gets shorter; nil while nobody waits
 	grown   chan struct{} // closed when safe has grown; nil while nobody waits
@@ -84,7 +87,7 @@ func (s *Spool) State() socket.SpoolState {
 	return socket.SpoolState{Next: s.nextLocked(), Bytes: int64(s.bytes), Full: s.full, Failed: s.failed}
 }
 
-func (s *Spool) nextLocked() uint64 { return s.safe.Load() + uint64(len(s.queue)) + 1 }
+func (s *Spool) nextLocked() uint64 { return s.safe.Load() + uint64(len(s.queue)) + s.left + 1 }
 
 // errLocked returns why nothing can be appended, nil if it can.
 func (s *Spool) errLocked() error {
@@ -100,12 +103,15 @@ func (s *Spool) err() error {
 	return s.errLocked()
 }
 
-// fail stops the spool for good.
+// fail stops the spool for good. Messages that are not confirmed keep their numbers: they may be stored or not.
 func (s *Spool) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed != nil {
 		return
+	}
+	if s.left = uint64(len(s.queue)); s.left > 0 {
+		err = fmt.Errorf("%d messages are not confirmed: %w", s.left, err)
 	}
 	s.failed = err
 	for _, e := range s.queue {

@@ -62,14 +62,11 @@ func (n *node) stop() {
 }
 
 // connect returns a connection that reconnects for ever, at once.
-func connect(t *testing.T, nodes ...*node) *nats.Conn {
+func connect(t *testing.T, n *node, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	urls := ""
-	for _, n := range nodes {
-		urls += fmt.Sprintf("nats://127.0.0.1:%d,", n.options.Port)
-	}
-	nc, err := nats.Connect(urls[:len(urls)-1], nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
+	options = append(options, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.Timeout(20*time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(fmt.Sprintf("nats://127.0.0.1:%d", n.options.Port), options...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc
