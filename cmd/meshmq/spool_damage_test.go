@@ -121,7 +121,7 @@ func survive(t *testing.T, dir, how string) {
 	}
 	after := spoolFiles(t, dir)
 	for name, content := range before {
-		kept := after[name] == content || slices.Contains([]string{"next", "newest", "compact.tmp"}, filepath.Base(name)) // which hold no messages
+		kept := after[name] == content || slices.Contains([]string{"next", "newest", "lost", "compact.tmp"}, filepath.Base(name)) // which hold no messages
 		for aside, copied := range after {
 			kept = kept || strings.HasPrefix(aside, name) && copied == content
 		}

@@ -26,8 +26,8 @@ func newSpoolLs() *cobra.Command {
   dead      LETTERS   BYTES
   aside     NAME (a file that repair has put aside)
 
-The consumer that every queue has, the peers that are sent its messages, has the name "-". PENDING knows of messages lost to damage in the newest segment alone, which
-is all that is read; of the others verify does.`,
+The consumer that every queue has, the peers that are sent its messages, has the name "-". PENDING and FAILED know of messages lost to damage in the newest segment alone, which
+is all that is read, and of those that repair found; verify finds all.`,
 		Example:           `  meshmq spool ls outbox | awk '$1 == "consumer" { print $4 }'`,
 		Args:              spoolDir,
 		ValidArgsFunction: completeSpool,

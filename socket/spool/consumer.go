@@ -240,7 +240,7 @@ func (c *Consumer) Floor() uint64 {
 }
 
 // Pending returns how many messages are there that are not acknowledged. What damage took is known to be lost when it has been read: at opening that of the last
-// segment, the rest by readers.
+// segment, the rest by readers and, for good, by Repair.
 func (c *Consumer) Pending() uint64 { return c.ThereIn(1, math.MaxUint64) }
 
 // ThereIn is Pending of the messages lo to hi.

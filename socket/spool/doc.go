@@ -13,7 +13,7 @@
 // # Files
 //
 // A directory holds segments, named by their ordinals, the lock, the segment to come ("next"), what is known of the newest ("newest"), the dead letters in a
-// folder, and what Repair has put aside (".bad"). All numbers are little-endian; sums are CRC-32C.
+// folder, and what Repair has put aside (".bad") and found to be lost ("lost"). All numbers are little-endian; sums are CRC-32C.
 //
 //	segment   0        6     8    9     10   12          16              32          36           40
 //	          +--------+-----+----+-----+----+-----------+---------------+-----------+------------+
@@ -56,6 +56,14 @@
 // It names the newest segment when that has its name. When the log is closed it says as well that all of the segment with these salts was durable below the offset, where the message with the
 // number was to come: it is on disk before the mark of the end is written. Until then the bytes from 8 to 27 are zeros. It may say less than is true, or be missing, and never more: what lies below the offset stays as it is when
 // the log goes on, and a segment that is written anew has other salts. One of 12 bytes has the ordinal and its sum alone.
+//
+//	lost      0             16             24
+//	          +-------------+--------------+-----------------------------------------+------------------+
+//	          | id of spool | next number  | ranges of numbers, as in a change       | sum of all before |
+//	          +-------------+--------------+-----------------------------------------+------------------+
+//
+// It names messages that were lost to damage, so that those who count what is there need not read all of it. It may say less than is true, or be missing, and counts for nothing in a log
+// that ends before the next number of then.
 //
 // # Opening
 //

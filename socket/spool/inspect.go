@@ -52,7 +52,8 @@ type SegmentInfo struct {
 type ConsumerInfo struct {
 	// Name is empty for the one that a Queue has.
 	Name string
-	// Floor is the number up to which all messages are acknowledged. Of those that are not, Pending are there, and Gone are not any more.
+	// Floor is the number up to which all messages are acknowledged. Of those that are not, Pending are there, and Gone are not any more, as far as that is known: see
+	// Consumer.Pending.
 	Floor, Pending, Gone uint64
 	// Failed is how many of those that are there have failed at least once.
 	Failed int
@@ -88,8 +89,9 @@ func statsOf(segments []*segment, st *state, next uint64) Stats {
 	}
 	for _, name := range slices.Sorted(maps.Keys(st.positions)) {
 		p := st.positions[name]
+		there := st.there(p, s.First, next-1)
 		s.Consumers = append(s.Consumers, ConsumerInfo{
-			Name: name, Floor: p.acked.floor, Pending: st.there(p, s.First, next-1), Gone: p.lacks(1, s.First-1), Failed: p.failing(s.First),
+			Name: name, Floor: p.acked.floor, Pending: there, Gone: p.lacks(1, next-1) - there, Failed: st.failures(p, s.First),
 		})
 	}
 	return s

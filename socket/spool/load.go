@@ -63,6 +63,8 @@ type loaded struct {
 	bridge   *Gap   // what is missing before the first segment, nil if nothing is
 	newest   newest
 	damaged  spans // messages of the last segment that are not in it; those that all have acknowledged may be among them
+	lost     spans // what the file lostName says
+	stale    bool  // that is of no use
 	lastTime int64
 }
 
@@ -106,7 +108,8 @@ func load(fs FS, tolerant bool) (*loaded, error) {
 	if d.state, err = d.replay(fs, len(d.segments)-1); err != nil {
 		return nil, err
 	}
-	d.state.damaged = d.damaged
+	d.state.damaged = d.damaged.clone()
+	d.readLost(fs)
 	if d.newest.ordinal > d.segments[len(d.segments)-1].header.ordinal {
 		d.lose(d.newest.ordinal, d.next, d.newest.durable.number)
 	}

@@ -58,7 +58,11 @@ func openLog(fs FS, options Options) (*Log, error) {
 	if n := len(d.segments); n > 0 && d.segments[n-1].header.kind != options.Kind {
 		return nil, fmt.Errorf("a %v, not a %v: %w", d.segments[n-1].header.kind, options.Kind, ErrKind)
 	}
-	for _, leftover := range []string{nextName, compactName} {
+	leftovers := []string{nextName, compactName}
+	if d.stale {
+		leftovers = append(leftovers, lostName)
+	}
+	for _, leftover := range leftovers {
 		if err := fs.Remove(leftover); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}

@@ -64,3 +64,109 @@ func TestPendingIsThere_Read(t *testing.T) {
 	require.Len(t, numbers, 14)
 	assert.Equal(t, uint64(14), l.Queue().Pending())
 }
+
+// TestPendingIsThere_Repaired: what Repair found to be lost is known at once, and whenever the log is opened after that: in the middle, with a segment that is gone,
+// and of dead letters.
+func TestPendingIsThere_Repaired(t *testing.T) {
+	t.Parallel()
+	for name, sick := range ailing(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := sick.FS.(*spooltest.Mem)
+			_, err := spool.RepairFS(sick)
+			require.NoError(t, err)
+			want, gaps := read(t, open(t, disk.Crash(nil), small).Queue().Reader(), damageBody)
+			require.Equal(t, len(gaps) > 0, disk.Bytes("lost") != nil)
+			lost := uint64(0)
+			for _, gap := range gaps {
+				lost += gap.To - gap.From + 1
+			}
+			check := func(how string, c spool.ConsumerInfo, more uint64) {
+				t.Helper()
+				assert.Equal(t, uint64(len(want))+more, c.Pending, how)
+				assert.Equal(t, lost, c.Gone, how)
+			}
+			v, err := spool.OpenViewFS(disk)
+			require.NoError(t, err)
+			check("repaired", v.Stats().Consumers[0], 0)
+			require.NoError(t, v.Close())
+			for more := uint64(0); more <= 10; more += 10 {
+				l := open(t, disk, small)
+				check("opened", l.Stats().Consumers[0], more)
+				assert.Equal(t, uint64(len(want))+more, l.Queue().Pending())
+				fill(t, l, 10, 10_000) // so that another segment is the last
+				require.NoError(t, l.Close())
+			}
+			report, err := spool.RepairFS(disk)
+			require.NoError(t, err)
+			require.Empty(t, report.Damage)
+			l := open(t, disk, small)
+			check("repaired again", l.Stats().Consumers[0], 20)
+			require.NoError(t, l.Queue().Ack(1, l.Next()-1))
+			assert.Equal(t, spool.ConsumerInfo{Floor: l.Next() - 1}, l.Stats().Consumers[0])
+		})
+	}
+}
+
+// TestPendingIsThere_Letters: of dead letters too.
+func TestPendingIsThere_Letters(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	fill(t, l, 100, 1000)
+	dead, err := l.Dead()
+	require.NoError(t, err)
+	r := l.Queue().Reader()
+	for range 100 {
+		rec, err := r.TryNext()
+		require.NoError(t, err)
+		require.NoError(t, dead.Bury(t.Context(), l.Queue(), rec, "no good"))
+	}
+	require.NoError(t, l.Close())
+	names, err := disk.List("dead")
+	require.NoError(t, err)
+	name := "dead/00000000000000000001.seg"
+	require.Contains(t, names, "00000000000000000002.seg", "else opening reads it")
+	disk.Flip(name, int64(bytes.Index(disk.Bytes(name), []byte("message 3 ")))*8)
+	_, err = spool.RepairFS(disk)
+	require.NoError(t, err)
+	v, err := spool.OpenViewFS(disk)
+	require.NoError(t, err)
+	letters, err := v.Dead()
+	require.NoError(t, err)
+	assert.Equal(t, uint64(99), letters.Consumers[0].Pending)
+}
+
+// TestLostIsOfNoUse: what the file of what is lost says counts for the log it was written for, as long as that goes on behind it. One of no use is as none at all.
+func TestLostIsOfNoUse(t *testing.T) {
+	t.Parallel()
+	disk := ailing(t)["no header"].FS.(*spooltest.Mem)
+	_, err := spool.RepairFS(disk)
+	require.NoError(t, err)
+	lost := disk.Bytes("lost")
+	pending := func(disk *spooltest.Mem, lost []byte) uint64 {
+		disk.Put("lost", lost)
+		l := open(t, disk, small)
+		defer l.Close()
+		return l.Queue().Pending()
+	}
+	known := pending(disk.Crash(nil), lost)
+	for bit := range len(lost) * 8 {
+		bad := bytes.Clone(lost)
+		bad[bit/8] ^= 1 << (bit % 8)
+		require.Greater(t, pending(disk.Crash(nil), bad), known)
+	}
+	require.Equal(t, uint64(15), pending(threeSegments(t), lost), "of another")
+
+	early := disk.Crash(nil) // the log as it was before what is lost now
+	_ = early.Remove("newest")
+	for _, name := range segments(t, early)[1:] {
+		require.NoError(t, early.Remove(name))
+	}
+	there := pending(early, lost)
+	l := open(t, early, small)
+	fill(t, l, 20, damageBody)
+	require.NoError(t, l.Close())
+	l = open(t, early, small)
+	assert.Equal(t, there+20, l.Queue().Pending(), "numbers that were given again are not lost")
+}

@@ -15,7 +15,7 @@ const farIncarnation = 1 << 16
 
 // Repair makes a damaged spool one that Verify finds sound, and returns what Verify had found before. Nothing is
 // deleted: a damaged file is kept aside under its name and ".bad", and what can be read of it stays in the
-// spool; readers get a Gap for the rest. The spool must not be in use. A file that cannot be repaired for want of room (ErrFull, with how much it takes) or otherwise is left as it was.
+// spool; readers get a Gap for the rest, which no count has any more. The spool must not be in use. A file that cannot be repaired for want of room (ErrFull, with how much it takes) or otherwise is left as it was.
 func Repair(dir string) (Report, error) { return RepairContext(context.Background(), dir) }
 
 // RepairContext is Repair until ctx ends; the error is then that of ctx, and what is not repaired by then is left as it was.
@@ -33,11 +33,15 @@ func RepairFS(fs FS) (Report, error) { return repairAll(newSalvage(context.Backg
 
 func repairAll(disk *salvage) (Report, error) {
 	r, err := verifyAll(disk)
-	if err != nil || len(r.Damage) == 0 {
+	if err != nil {
 		return r, err
 	}
 	for _, dir := range []string{".", deadName} {
-		aside, err := repairLog(disk, dir, damagedSegments(r, dir))
+		lost := r.lost[dir]
+		if len(r.Damage) == 0 && len(lost.all()) == 0 {
+			continue
+		}
+		aside, err := repairLog(disk, dir, damagedSegments(r, dir), lost)
 		for _, name := range aside {
 			r.Aside = append(r.Aside, path.Join(dir, name))
 		}
@@ -59,26 +63,28 @@ func damagedSegments(r Report, dir string) (names []string) {
 	return slices.Compact(names)
 }
 
-// repairLog repairs these segments of the log in dir and returns the names under which they are kept.
-func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err error) {
+// repairLog repairs these segments of the log in dir, notes what is lost, and returns the names under which they are kept.
+func repairLog(disk *salvage, dir string, damaged []string, lost spans) (aside []string, err error) {
 	fs := folder{disk, dir}
 	d, err := load(fs, true)
 	if err != nil && (d == nil || len(d.Damage) == 0 || len(d.segments) > 0) { // else none can be read
 		return nil, err
 	}
-	if len(damaged) == 0 && d.removed == 0 && d.bridge == nil {
+	if len(damaged) == 0 && len(lost.all()) == 0 && d.removed == 0 && d.bridge == nil {
 		return nil, nil
 	}
 	ordinals, err := listSegments(fs)
 	if err != nil {
 		return nil, err
 	}
+	next := d.next
 	if n := len(d.segments); n > 0 { // else the log begins anew
 		newest := d.segments[n-1]
-		if lost := max(ordinals[len(ordinals)-1], d.removed); lost != newest.header.ordinal {
-			if err := beginFar(fs, d, lost+1); err != nil {
+		if last := max(ordinals[len(ordinals)-1], d.removed); last != newest.header.ordinal {
+			if next, err = beginFar(fs, d, last+1); err != nil {
 				return nil, err
 			}
+			lost.add(d.next, next-1)
 		}
 	}
 	for _, name := range damaged {
@@ -93,6 +99,12 @@ func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err
 	}
 	if d.bridge != nil {
 		if err := bridge(fs, d); err != nil {
+			return aside, err
+		}
+		lost.add(d.bridge.From, d.bridge.To)
+	}
+	if len(d.segments) > 0 {
+		if err := d.noteLost(fs, next, lost); err != nil {
 			return aside, err
 		}
 	}
@@ -145,17 +157,17 @@ func noRoom(err error, name string, bytes int64) error {
 }
 
 // beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it. If "newest" knows which those were it begins with a gap, as one from which they were
-// left out.
-func beginFar(fs FS, d *loaded, ordinal uint64) error {
+// left out. It returns the number to come.
+func beginFar(fs FS, d *loaded, ordinal uint64) (next uint64, err error) {
 	last := d.segments[len(d.segments)-1].header
 	h := newHeader(last.kind, last.id, ordinal, d.next, last.incarnation+farIncarnation, now())
-	next := max(d.next, d.newest.durable.number)
+	next = max(d.next, d.newest.durable.number)
 	if next > d.next {
 		h.flags, h.until = flagCompacted, next-1
 	}
 	b := emptySegment(h, next, &d.state)
-	err := makeSegment(fs, h, b, beginSegment)
-	return noRoom(err, segmentName(ordinal), int64(len(b)))
+	err = makeSegment(fs, h, b, beginSegment)
+	return next, noRoom(err, segmentName(ordinal), int64(len(b)))
 }
 
 // bridge puts a segment in the place of those missing before the first, as one from which their messages were left out: readers get the gap.

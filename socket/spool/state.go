@@ -56,13 +56,13 @@ func (s *state) there(p *position, lo, hi uint64) uint64 {
 	return n
 }
 
-// failing returns how many messages from first on have failed.
-func (p *position) failing(first uint64) (n int) {
-	if p.acked.floor+1 >= first {
+// failures returns how many messages from first on have failed, without those that damage took.
+func (s *state) failures(p *position, first uint64) (n int) {
+	if p.acked.floor+1 >= first && len(s.damaged.all()) == 0 {
 		return len(p.attempts)
 	}
 	for number := range p.attempts {
-		if number >= first {
+		if number >= first && !s.damaged.has(number) {
 			n++
 		}
 	}

@@ -31,6 +31,8 @@ type Report struct {
 	Quarantined []string
 	// Aside names those that this Repair has put aside.
 	Aside []string
+
+	lost map[string]spans // messages lost to damage, by directory
 }
 
 // Verify reads every byte of the spool in dir and says what is damaged, all that opening it would find among it. It changes nothing. The spool must not
@@ -62,6 +64,7 @@ func verifyAll(fs *salvage) (Report, error) {
 		return r, fmt.Errorf("dead letters: %w", err)
 	}
 	r.Letters, r.Torn = dead.Messages, r.Torn+dead.Torn
+	r.lost = map[string]spans{".": r.lost["."], deadName: dead.lost["."]}
 	for _, d := range dead.Damage {
 		r.Damage = append(r.Damage, d.ofLetters())
 	}
@@ -81,8 +84,9 @@ func verifyLog(fs FS) (Report, error) {
 		return Report{}, err
 	}
 	r := Report{Torn: d.Torn}
+	var lost spans
 	for i, s := range d.segments {
-		v := verifier{d: d, i: i, s: s}
+		v := verifier{d: d, i: i, s: s, next: s.header.base, absent: &lost}
 		if err := v.run(fs); err != nil {
 			return Report{}, err
 		}
@@ -92,6 +96,7 @@ func verifyLog(fs FS) (Report, error) {
 		r.Bytes += s.size
 		r.Damage = append(r.Damage, v.damage...)
 	}
+	r.lost = map[string]spans{".": lost}
 	for _, x := range d.Damage { // what opening finds: all of it
 		there := func(y Damage) bool { return x.Segment == y.Segment && x.Offset == y.Offset }
 		if i := slices.IndexFunc(r.Damage, there); i >= 0 {
@@ -169,6 +174,8 @@ type verifier struct {
 	messages uint64
 	ended    bool // the last record says that it is the last
 	damage   []Damage
+	next     uint64 // behind the last message that is there
+	absent   *spans // messages that are wanted and not there
 }
 
 func (v *verifier) run(fs FS) error {
@@ -187,6 +194,11 @@ func (v *verifier) run(fs FS) error {
 	c := v.d.cursor(f, h, end)
 	if err := v.records(c); err != nil {
 		return err
+	}
+	if v.s.sealed {
+		v.miss(v.s.last)
+	} else {
+		v.miss(v.d.next - 1)
 	}
 	if v.s.sealed && (!v.ended || v.s.header.flags&flagCompacted == 0) {
 		v.lost(c.expect, v.s.last, end)
@@ -273,6 +285,8 @@ func (v *verifier) content(c *cursor, r record, at int64) error {
 	switch {
 	case r.kind.isMessage():
 		v.messages++
+		v.miss(r.number - 1)
+		v.next = r.number + 1
 		err = new(Record).parse(nil, r)
 	case r.kind != recordEnd:
 		st := newState()
@@ -283,17 +297,7 @@ func (v *verifier) content(c *cursor, r record, at int64) error {
 
 // lost notes messages that should be behind offset at and are not. If the bytes before them are bad, that is why.
 func (v *verifier) lost(lo, hi uint64, at int64) {
-	if lo > hi {
-		return
-	}
-	wanted := []*position{}
-	if v.s.header.kind.queues() {
-		wanted = slices.Collect(maps.Values(v.d.state.positions))
-	}
-	gap := v.d.state.missing(lo, hi, wanted...)
-	if gap != nil && !gap.Damaged { // what retention dropped; the rest may be lost all the same
-		gap = v.d.state.missing(gap.To+1, hi, wanted...)
-	}
+	gap := v.gap(lo, hi)
 	if gap == nil {
 		return
 	}
@@ -304,4 +308,27 @@ func (v *verifier) lost(lo, hi uint64, at int64) {
 		}
 	}
 	v.damage = append(v.damage, Damage{Segment: v.s.name(), Offset: at, From: gap.From, To: gap.To, What: "messages missing behind this place"})
+}
+
+// miss notes those of the messages up to last that are wanted and not there.
+func (v *verifier) miss(last uint64) {
+	if gap := v.gap(v.next, last); gap != nil {
+		v.absent.add(gap.From, gap.To)
+	}
+}
+
+// gap returns what somebody wants of messages that are not there, and nobody let go.
+func (v *verifier) gap(lo, hi uint64) *Gap {
+	if lo > hi {
+		return nil
+	}
+	wanted := []*position{}
+	if v.s.header.kind.queues() {
+		wanted = slices.Collect(maps.Values(v.d.state.positions))
+	}
+	gap := v.d.state.missing(lo, hi, wanted...)
+	if gap != nil && !gap.Damaged { // what retention dropped; the rest may be lost all the same
+		gap = v.d.state.missing(gap.To+1, hi, wanted...)
+	}
+	return gap
 }
