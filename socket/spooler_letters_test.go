@@ -19,6 +19,7 @@ import (
 // unwritten is a sender whose receiver refuses letters, on a disk that may fail for dead letters alone.
 type unwritten struct {
 	way      way
+	options  spool.Options
 	disk     *spooltest.Mem
 	fails    atomic.Bool
 	sender   spooledSender
@@ -36,7 +37,7 @@ func (u *unwritten) open(t *testing.T, op string, err error) {
 		return nil
 	}}
 	troubles, told := troubles(socket.SpoolTrouble)
-	u.troubles, u.sender = troubles, u.way.openFS(t, fs, spool.Options{}, told)
+	u.troubles, u.sender = troubles, u.way.openFS(t, fs, u.options, told)
 	u.receiver = u.way.receiver(socket.WithManualAck(), socket.WithAckDelay(0), swift())
 	closing(t, u.sender, u.receiver)
 	require.NoError(t, u.receiver.Connect(bind(t, u.sender, "tcp://127.0.0.1:0")))
@@ -127,4 +128,40 @@ func TestSpool_DeadLettersThatFailed(t *testing.T) {
 		u.refuse(t, 2, 5, 2)
 		u.buried(t)
 	})
+}
+
+// The quota bounds dead letters by themselves, beside the messages. When it is used up what is refused stays in the spool and all else goes on, as if the disk had no room; when
+// letters have been purged it is buried. (The log of a publisher keeps what is handled, and is full sooner.)
+func TestSpool_QuotaOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	const segment = 64 << 10
+	u := &unwritten{way: ways["PUSH"], disk: spooltest.NewMem(), options: spool.Options{SegmentSize: segment, Quota: 6 * segment}}
+	u.open(t, "", nil)
+	last := uint64(0)
+	for full := false; !full; {
+		last++
+		u.send(t, last, last)
+		u.refuse(t, last, last, 1)
+		require.Eventually(t, func() bool {
+			full = len(u.troubles) > 0
+			return full || floorOf(u.sender.log) == last
+		}, sockettest.Timeout, time.Millisecond)
+	}
+	require.ErrorIs(t, nextOf(t, u.troubles).Err, spool.ErrFull)
+	dead, err := u.sender.log.Dead()
+	require.NoError(t, err)
+	require.Equal(t, last-1, dead.Len())
+	require.Greater(t, dead.Len(), uint64(2))
+	u.send(t, last+1, last+1)
+	requireLetter(t, recv(t, u.receiver), last+1)
+	require.Equal(t, last-1, floorOf(u.sender.log), "it stays")
+
+	require.NoError(t, dead.Purge(1, last-1))
+	require.NoError(t, u.sender.waitSettled(limit(t), last+1))
+	for l, err := range dead.Letters() {
+		require.NoError(t, err)
+		require.Equal(t, last, l.Origin)
+	}
+	require.Equal(t, uint64(1), dead.Len())
+	require.NoError(t, u.sender.Shutdown(limit(t)))
 }

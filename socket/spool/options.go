@@ -60,7 +60,7 @@ type Options struct {
 	// Each begins with the state of all consumers, twice, which has to be little against it: 10,000 names of 128 bytes, which take 2.7 MB of each, fill small ones for a message or two.
 	SegmentSize int64
 	// Quota is how many bytes the messages may take on disk, with a segment more while one of a queue is copied. The dead letters may
-	// take as many again, and what Repair put aside counts nowhere, so leave room for twice the quota. 0: no bound but the disk.
+	// take as many again, by themselves, and what Repair put aside counts nowhere, so leave room for twice the quota. Where letters have no room, messages stay. 0: no bound but the disk.
 	Quota int64
 	// Reserve is how many bytes the log leaves free on its disk, but for the few KiB without which one that was not closed could not be opened, read and acknowledged. Default: 0.
 	Reserve int64

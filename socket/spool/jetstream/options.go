@@ -18,7 +18,7 @@ type Options struct {
 	Replicas int
 	// Memory keeps messages in the servers' memory and not on their disks. Default: false.
 	Memory bool
-	// Quota is how many bytes the messages may take on each server. 0: no bound but theirs.
+	// Quota is how many bytes the messages may take on each server; dead letters have no bound but theirs. 0: no bound but theirs.
 	Quota int64
 	// Full says what Append does when the servers have no room. Default: spool.Block.
 	Full spool.Full
