@@ -68,9 +68,10 @@ type subscribed struct {
 
 	lookMu sync.Mutex // guards the fields down to the next group; taken before the courier's
 	group  *group
-	many   int  // topics
-	joined bool // it takes part
-	gone   bool // it gets nothing more
+	many   int    // topics
+	joined bool   // it takes part
+	before uint64 // the last tag that it had when it began to
+	gone   bool   // it gets nothing more
 
 	mu     sync.Mutex // guards the fields below; taken under the courier's
 	topics route.Prefixes

@@ -52,11 +52,12 @@ func (d *subscribed) quit() {
 	d.lookMu.Unlock()
 }
 
-// takesPart reports whether the peer is a member that is subscribed to anything.
-func (d *subscribed) takesPart() bool {
+// handsBack reports whether the peer, in refusing the message with this tag, may do so because it was subscribed to nothing when it had it: it is so still, or was
+// since then.
+func (d *subscribed) handsBack(tag uint64) bool {
 	d.lookMu.Lock()
 	defer d.lookMu.Unlock()
-	return d.joined
+	return !d.joined || tag <= d.before
 }
 
 // agree has a peer that is subscribed to anything, and asks to be a member, be one that takes part.
@@ -92,6 +93,7 @@ func (d *subscribed) lookLocked() {
 		return
 	}
 	if d.joined = joins; joins {
+		d.before = d.p.out.Sent()
 		m.join()
 	} else {
 		m.retire()

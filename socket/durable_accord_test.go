@@ -198,3 +198,23 @@ func TestDurable_WaitsWithNothingSubscribedTo(t *testing.T) {
 		})
 	}
 }
+
+// TestDurable_HandsBackBehindASubscription: what goes back because nothing was subscribed to is no failure of it, though the next topic is told before it.
+func TestDurable_HandsBackBehindASubscription(t *testing.T) {
+	t.Parallel()
+	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"), socket.WithAttempts(1))
+	defer pub.Close()
+	sub := durable(t, endpoint, "team", spool.Beginning(), socket.WithManualAck())
+	defer sub.Close()
+	publish(t, pub, 0, 1)
+	m := recv(t, sub)
+	require.NoError(t, sub.Unsubscribe("t"))
+	require.NoError(t, sub.Subscribe("t"))
+	require.NoError(t, m.Nack(socket.Nack{}))
+	m = recv(t, sub)
+	assert.Zero(t, pub.Durables()[0].Failed)
+	require.NoError(t, m.Nack(socket.Nack{}))
+	awaitLag(t, pub, "team", 0)
+	d := pub.Durables()[0]
+	assert.Equal(t, [2]uint64{1, 1}, [2]uint64{d.Failed, d.DeadLettered}, "it is one by itself")
+}

@@ -190,15 +190,18 @@ func (r *receiver) settleLocked(o *origin) {
 }
 
 // unwantedLocked is for a message that was unsubscribed from after it had come. It is done with, as what comes behind it is passed over; but with nothing subscribed to a
-// durable subscription waits, so it goes back. r.mu is held.
-func (r *receiver) unwantedLocked(o *origin) {
-	if !r.idle() {
+// durable subscription waits, so it goes back. It reports false for one that is wanted again by now. r.mu is held.
+func (r *receiver) unwantedLocked(o *origin, topic []byte) bool {
+	wanted, others := r.stands(topic)
+	switch {
+	case wanted:
+		return false
+	case others:
 		r.settleLocked(o)
-		return
-	}
-	if o.in.open && o.in.refuseLocked(o.tag(), Nack{Reason: "nothing is subscribed to any more"}) {
+	case o.in.open && o.in.refuseLocked(o.tag(), Nack{Reason: "nothing is subscribed to any more"}):
 		r.acks.counts.NackedIn++
 	}
+	return true
 }
 
 // armLocked has what is owed told in a while. The timer is not stopped when it is told earlier: another time it would be set again for the next message.

@@ -17,8 +17,9 @@ type receiver struct {
 	frames int                     // how many a message has, others being malformed; 0 for any number
 	wanted func(topic []byte) bool // filter on the first frame, called with mu held; nil for all
 	all    *atomic.Bool            // says whether wanted wants all; nil for never
-	idle   func() bool             // says whether wanted wants nothing; set where messages may need acknowledgement
-	sole   atomic.Pointer[pipe]    // the only connected peer, when callers may read it themselves
+	// stands says as of one moment what wanted does, and whether that wants anything; set where messages may need acknowledgement.
+	stands func(topic []byte) (wanted, others bool)
+	sole   atomic.Pointer[pipe] // the only connected peer, when callers may read it themselves
 
 	armMu  sync.Mutex      // guards the fields below
 	armed  <-chan struct{} // Done of the context that interrupts reading
@@ -176,10 +177,7 @@ func (r *receiver) pop(hold bool) (Msg, *pipe, bool) {
 			r.c.drop(p, DropMalformed, 1)
 			continue
 		}
-		if r.wanted != nil && !r.wanted(frames[r.lead]) {
-			if m.from.in != nil {
-				r.unwantedLocked(m.from)
-			}
+		if r.wanted != nil && !r.wanted(frames[r.lead]) && (m.from.in == nil || r.unwantedLocked(m.from, frames[r.lead])) {
 			continue // unsubscribed meanwhile
 		}
 		if r.frames == 2 { // group and body: see Msg.Group

@@ -111,7 +111,7 @@ func (p *pipe) refuse(n zmtp.Nack) (err error) {
 	why := failed
 	if n.Reject {
 		why = rejected
-	} else if d := p.durable.Load(); d != nil && !d.takesPart() {
+	} else if d := p.durable.Load(); d != nil && d.handsBack(n.Tag) {
 		why = bystander
 	}
 	take := func() (back returned, ok bool) {

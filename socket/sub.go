@@ -20,7 +20,7 @@ func NewSub(opts ...Option) *Sub {
 	s.core.init(zmtp.Sub, s, opts)
 	s.receiver.init(&s.core)
 	s.subscriber.init(&s.core)
-	s.receiver.wanted, s.receiver.all, s.receiver.idle = s.subscriber.wants, &s.subscriber.all, s.subscriber.idle
+	s.receiver.wanted, s.receiver.all, s.receiver.stands = s.subscriber.wants, &s.subscriber.all, s.subscriber.stands
 	return s
 }
 

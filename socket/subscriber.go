@@ -156,8 +156,12 @@ func (s *subscriber) wants(topic []byte) bool {
 	return s.topics.Match(topic) != s.c.cfg.invert
 }
 
-// idle reports whether nothing is subscribed to.
-func (s *subscriber) idle() bool { return s.TopicCount() == 0 }
+// stands reports, as of one moment, whether messages of a topic are wanted, and whether any are.
+func (s *subscriber) stands(topic []byte) (wanted, others bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.topics.Match(topic) != s.c.cfg.invert, s.topics.Len() > 0
+}
 
 // TopicCount returns how many different topics the socket is subscribed to (ZMQ_TOPICS_COUNT).
 func (s *subscriber) TopicCount() int {

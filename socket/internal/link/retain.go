@@ -199,6 +199,16 @@ func (o *Out) Ack(a zmtp.Ack) (acked, stale int, err error) {
 	return acked, stale, nil
 }
 
+// Sent returns the last tag that the peer may know of.
+func (o *Out) Sent() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept == nil {
+		return 0
+	}
+	return o.sentLocked()
+}
+
 // sentLocked returns the last tag that the peer may know of.
 func (o *Out) sentLocked() uint64 {
 	sent := o.kept.landed
