@@ -22,7 +22,9 @@ type slowReader struct {
 	takes time.Duration
 }
 
-func (c slowConsumer) Reader(n uint64) SpoolReader { return slowReader{c.SpoolConsumer.Reader(n), c.takes} }
+func (c slowConsumer) Reader(n uint64) SpoolReader {
+	return slowReader{c.SpoolConsumer.Reader(n), c.takes}
+}
 
 func (r slowReader) TryNext() (spool.Record, error) {
 	time.Sleep(r.takes)
