@@ -284,13 +284,19 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 		if o.msgs == 1 && (soon || o.asleep && o.calmLocked()) {
 			return true
 		}
-		if o.bytes >= flushBytes || o.HWM > 0 && o.msgs >= o.HWM || o.kept != nil && o.fullLocked(0) {
+		if o.ladenLocked(s, size) || o.HWM > 0 && o.msgs >= o.HWM || o.kept != nil && o.fullLocked(0) {
 			o.hot = true
 			return true
 		}
 	}
 	o.wakeLocked()
 	return false
+}
+
+// ladenLocked reports whether enough is queued for the caller of Append to write itself, behind a message of size bytes in s. What is kept is written by whole blocks, where it comes to that: the end of one and the
+// beginning of the next take two calls.
+func (o *Out) ladenLocked(s *segment, size int) bool {
+	return o.bytes >= flushBytes || o.kept != nil && o.bytes >= flushBytes/2 && cap(s.b)-len(s.b) < size+zmtp.MaxHeaderSize
 }
 
 func (o *Out) wakeLocked() {

@@ -100,7 +100,7 @@ func (o *Out) beginRowLocked(size, takes int) {
 	n, room := math.MaxInt, cap(s.b)-len(s.b)
 	msgs, bytes := o.msgs, o.bytes
 	if k := o.kept; k != nil {
-		n, room = k.row(s, room)
+		n, room = k.row(s, room-size-zmtp.MaxHeaderSize) // the last one of a block comes by the long way, for which see ladenLocked
 		msgs, bytes = max(k.msgs, msgs), k.bytes
 	}
 	if o.HWM > 0 {
@@ -129,7 +129,7 @@ func (k *kept) row(s *segment, room int) (n, bytes int) {
 		return 0, 0
 	}
 	g := k.at(k.behind - 1)
-	n, room = min(64-int(k.next-g.tag), math.MaxUint8-int(g.frames)), min(room, cap(b.b)-len(b.b))
+	n, room = min(64-int(k.next-g.tag), math.MaxUint8-int(g.frames)), max(0, min(room, cap(b.b)-len(b.b)))
 	n, room = level(n, k.credit, k.msgs+k.greeted), level(room, k.creditB, k.bytes)
 	return level(n, k.window, int(k.next-k.floor)), room
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // A row ends before there is anything to decide: what has no room, is larger than the peer takes or is to be written at once goes by DeliverOpen.
@@ -25,7 +27,7 @@ func TestOut_AppendRow(t *testing.T) {
 		{"credit in bytes", 0, 0, 1000, 120, 0, 10, 8, 11},
 		{"high-water mark", 20, 0, 1000, 1 << 20, 0, 10, 17, 19},
 		{"high-water mark in bytes", 0, 120, 1000, 1 << 20, 0, 10, 8, 11},
-		{"a write is due, and a block is full", 0, 0, 100_000, 1 << 30, 0, 250, 6, 262},
+		{"a write is due, and a block is full", 0, 0, 100_000, 1 << 30, 0, 250, 4, 262},
 		{"the peer takes less", 0, 0, 2000, 1 << 20, 9, 10, 0, 1000},
 		{"just what the peer takes", 0, 0, 2000, 1 << 20, 10, 10, 62, 1000},
 		{"a long frame", 0, 0, 100, 1 << 20, 0, 256, 0, 99},
@@ -62,6 +64,39 @@ func TestOut_AppendRow(t *testing.T) {
 		q.pumping = false // none was started
 		q.Detach(false)
 		assert.False(t, q.AppendRow(m, size(m)), "%s: no connection", c.name)
+	}
+}
+
+// Who sends one message after the other on an acknowledged link writes whole blocks, each in one call, but for the first ones, whose block begins behind a small one.
+func TestOut_WritesWholeBlocks(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 100, 255, 256, 1000} {
+		q := newQueue()
+		q.Retain(Retention{Stream: [16]byte{7}})
+		conn := &counting{}
+		q.Attach(NewConn(conn)) // with nobody who writes
+		q.Grant(100_000, 1<<30)
+		m := [][]byte{make([]byte, size)}
+		require.True(t, first(q.Deliver(m, size, Delivery{Number: 1, Attempt: 1})))
+		q.Open(true)
+		for writes := 0; writes < 5; {
+			if q.AppendRow(m, size) {
+				continue
+			}
+			ok, flush := q.DeliverOpen(m, size, 0)
+			require.True(t, ok)
+			if !flush {
+				continue
+			}
+			parts, before := len(q.segs), conn.n
+			q.Flush()
+			if writes++; writes > 2 {
+				require.Equal(t, 1, parts, "messages of %d", size)
+				require.Greater(t, conn.n-before, chunkSize-2*(size+zmtp.MaxHeaderSize), "messages of %d", size)
+			}
+		}
+		q.pumping = false // none was started
+		q.Detach(false)
 	}
 }
 
