@@ -107,7 +107,7 @@ func TestAck_Floods(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck())
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	for _, flood := range [][]byte{streamed(1, 1, "s"), zmtp.AppendSkip(nil, 1)} {
 		raw.Write(bytes.Repeat(flood, 20_000))
 	}
@@ -261,7 +261,7 @@ func TestAck_OfAnOlderConnection(t *testing.T) {
 	connection := func() *sockettest.RawPeer {
 		raw := sockettest.AcceptRaw(t, ln)
 		raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-		expectCredit(t, raw, 16384, 8<<20)
+		expectCredit(t, raw, 32768, 8<<20)
 		return raw
 	}
 	raw := connection()
@@ -297,7 +297,7 @@ func TestAck_Delay(t *testing.T) {
 		raw := dialInproc(t, endpoint)
 		defer raw.Close()
 		raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-		expectCredit(t, raw, 16384, 8<<20)
+		expectCredit(t, raw, 32768, 8<<20)
 		for i := range 6 {
 			raw.SendMessage(fmt.Sprint(i))
 		}
@@ -340,7 +340,7 @@ func TestAck_OtherReceivers(t *testing.T) {
 			}
 			raw := sockettest.DialRaw(t, bind(t, s, "tcp://127.0.0.1:0"))
 			raw.Handshake(peer, 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-			expectCredit(t, raw, 16384, 8<<20)
+			expectCredit(t, raw, 32768, 8<<20)
 			if typ == "SUB" {
 				raw.ExpectCommand("SUBSCRIBE")
 				raw.ExpectCommand("RESUME")

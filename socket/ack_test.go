@@ -74,7 +74,7 @@ func TestAck_ByTheNextRecv(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck(), sluggish())
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	raw.SendMessage("1")
 	raw.SendMessage("2", "two")
 	arrive(t, pull, 2)
@@ -102,7 +102,7 @@ func TestAck_ByLoops(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck(), sluggish())
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	for i := range 4 {
 		raw.SendMessage(fmt.Sprint(i + 1))
 	}
@@ -131,7 +131,7 @@ func TestAck_OneRecvAtATime(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck())
 	closing(t, pull)
-	source(t, pull, 16384, 8<<20)
+	source(t, pull, 32768, 8<<20)
 	first := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -155,7 +155,7 @@ func TestAck_Manual(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), sluggish())
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	var got []socket.Msg
 	for i := range 8 {
 		raw.SendMessage(fmt.Sprint(i + 1))
@@ -267,7 +267,7 @@ func TestAck_Places(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck())
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	const a, b = "0123456789abcdef", "fedcba9876543210"
 	message := func(body string) []byte { return zmtp.AppendFrame(nil, 0, []byte(body)) }
 	var all []byte

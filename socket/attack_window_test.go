@@ -41,7 +41,7 @@ func TestAttack36_Ids(t *testing.T) {
 		g.each(0, 0, func(b *besieged) {
 			pull := b.socket.(*socket.Pull)
 			p := b.enter(sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-			expectCredit(t, p, 16384, 8<<20)
+			expectCredit(t, p, 32768, 8<<20)
 			take := func(n int) {
 				ctx, stop := context.WithTimeout(t.Context(), sockettest.Timeout)
 				defer stop()
@@ -87,7 +87,7 @@ func TestAttack36_SameIDOtherPayload(t *testing.T) {
 			next, stop := iter.Pull(pull.Events(limit(t)))
 			defer stop()
 			p := b.enter(sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-			expectCredit(t, p, 16384, 8<<20)
+			expectCredit(t, p, 32768, 8<<20)
 			play++
 			first, second := fmt.Sprint("first ", play), fmt.Sprint("second ", play)
 			refused := func(tag uint64, id string) {

@@ -163,7 +163,7 @@ func TestDamage_MarksThatAreMissing(t *testing.T) {
 	assert.ErrorContains(t, e.Err, "marks missing: 1")
 	assert.EqualValues(t, 1, e.Count)
 	assert.EqualValues(t, 1, pull.Stats().Window.Recovery.Missing)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	deliver(raw, "s", 1, 1, "1", "2", "3", "4")
 	for _, want := range []string{"2", "4"} {
 		m := recv(t, pull)

@@ -34,7 +34,7 @@ func TestLease_EachType(t *testing.T) {
 			}
 			raw := sockettest.DialRaw(t, bind(t, s, "tcp://127.0.0.1:0"))
 			raw.Handshake(peer, 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-			expectCredit(t, raw, 16384, 8<<20)
+			expectCredit(t, raw, 32768, 8<<20)
 			if typ == "SUB" {
 				raw.ExpectCommand("SUBSCRIBE")
 				raw.ExpectCommand("RESUME")
@@ -95,7 +95,7 @@ func TestLease_Window(t *testing.T) {
 				peer := func() *sockettest.RawPeer {
 					raw := dialInproc(t, addr)
 					raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-					expectCredit(t, raw, 16384, 8<<20)
+					expectCredit(t, raw, 32768, 8<<20)
 					return raw
 				}
 				first, second := peer(), peer()
@@ -146,7 +146,7 @@ func TestLease_WindowThatHasNothingToExtend(t *testing.T) {
 		defer second.Close()
 		for _, raw := range []*sockettest.RawPeer{first, second} {
 			raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-			expectCredit(t, raw, 16384, 8<<20)
+			expectCredit(t, raw, 32768, 8<<20)
 		}
 		deliver(first, "s", 1, 1, "m")
 		cut := taken(t, pull)
@@ -178,7 +178,7 @@ func TestLease_WindowThatIsSlow(t *testing.T) {
 		raw := dialInproc(t, addr)
 		defer raw.Close()
 		raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-		expectCredit(t, raw, 16384, 8<<20)
+		expectCredit(t, raw, 32768, 8<<20)
 		deliver(raw, "s", 1, 1, "m")
 		require.NoError(t, taken(t, pull).Ack())
 		after(2 * lease)

@@ -28,7 +28,7 @@ func leased(t *testing.T, test func(t *testing.T, pull *socket.Pull, raw *socket
 		raw := dialInproc(t, endpoint)
 		defer raw.Close()
 		raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-		expectCredit(t, raw, 16384, 8<<20)
+		expectCredit(t, raw, 32768, 8<<20)
 		test(t, pull, raw)
 	})
 }
@@ -82,7 +82,7 @@ func TestLease_GivesBackOnce(t *testing.T) {
 		expectAck(t, raw, "4")
 		_, err := pull.Recv(ended())
 		require.ErrorIs(t, err, context.Canceled)
-		expectCredit(t, raw, 16384, 8<<20) // somebody asks
+		expectCredit(t, raw, 32768, 8<<20) // somebody asks
 	}, socket.WithManualAck(), ev.option())
 }
 
@@ -155,7 +155,7 @@ func TestLease_AutomaticAcks(t *testing.T) {
 				expectAck(t, raw, "1")
 				expectGivenBack(t, raw, 2)
 				expectAck(t, raw, "3")
-				expectCredit(t, raw, 16384, 8<<20)
+				expectCredit(t, raw, 32768, 8<<20)
 				s := pull.Stats().Acks
 				assert.Equal(t, []uint64{2, 1, 1}, []uint64{s.AckedIn, s.ExpiredIn, s.LateIn})
 			})

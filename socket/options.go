@@ -142,7 +142,7 @@ func WithIdentity(id string) Option {
 	}
 }
 
-// WithSendHWM sets the high-water mark of outgoing messages per peer. Default 1000, 16384 with WithAck or WithSpool; zero means no
+// WithSendHWM sets the high-water mark of outgoing messages per peer. Default 1000, 32768 with WithAck or WithSpool; zero means no
 // limit in messages (the one in bytes stays).
 func WithSendHWM(messages int) Option {
 	return count("WithSendHWM", messages, func(c *config) { c.sendHWM, c.sendHWMGiven = messages, true })
@@ -156,7 +156,7 @@ func WithSendHWMBytes(bytes int) Option {
 
 // WithRecvHWM sets the high-water mark of received messages per peer that wait for Recv; beyond it the
 // socket stops reading from that peer. One read (at most 256 KiB) may go beyond. Default
-// 1000, 16384 with WithAck; zero means no limit in messages.
+// 1000, 32768 with WithAck; zero means no limit in messages.
 func WithRecvHWM(messages int) Option {
 	return count("WithRecvHWM", messages, func(c *config) { c.recvHWM, c.recvHWMGiven = messages, true })
 }

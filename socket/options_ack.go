@@ -26,8 +26,8 @@ func defaultAck() ackConfig {
 }
 
 // ackWindow is how many messages may be on their way, where nothing else was set: enough for an acknowledgement to be for
-// thousands of small messages, of which one that is for hundreds would take a third of the rate.
-const ackWindow = 16 << 10
+// thousands of small messages, of which one that is for hundreds would take a third of the rate, and for one end to go on while the other is held up for a millisecond.
+const ackWindow = 32 << 10
 
 // widen sets the high-water marks of a socket whose messages are acknowledged where the user has not.
 func (c *config) widen() {
@@ -90,7 +90,7 @@ var ackTypes = []zmtp.SocketType{zmtp.Pull, zmtp.Dealer, zmtp.Router, zmtp.Sub, 
 // Acknowledgements that were given are sent before the connection ends.
 //
 // A PUSH, DEALER or ROUTER that sends on acknowledged links has a queue to peers that are connected only, as with WithImmediate. Send gives the message to the peer with the fewest
-// messages outstanding, none beyond the credit that a peer gave (WithAckCredit there); WithSendHWM counts messages until they are acknowledged. Both high-water marks are 16384
+// messages outstanding, none beyond the credit that a peer gave (WithAckCredit there); WithSendHWM counts messages until they are acknowledged. Both high-water marks are 32768
 // messages by default with WithAck. Send returns nil when the message is kept here in memory; while nobody has room it blocks. What comes back from a peer goes to another, or to the next connection, before anything newer;
 // a ROUTER keeps it for the same routing id (WithAwayLimit). WithRetry says when a refused message is tried again, WithAttempts and WithDeadLetter what becomes of it in the end: with
 // neither WithDeadLetter nor a spool it is dropped then, which is an event and a counter (DropDead, AckStats.DeadLettered). WaitAcked
@@ -109,7 +109,7 @@ func WithManualAck() Option {
 
 // WithAckCredit sets how much an acknowledged peer may have sent us that is not acknowledged: messages, and bytes in their frames, which a message may go
 // beyond. What waits in the inbox is part of it, so never more than WithRecvHWM and WithRecvHWMBytes say. Zero stops peers, until
-// SetAckCredit; 1 gets messages one by one, each when the last is acknowledged. It needs WithAck. Default: 16384 messages, 8 MiB.
+// SetAckCredit; 1 gets messages one by one, each when the last is acknowledged. It needs WithAck. Default: 32768 messages, 8 MiB.
 func WithAckCredit(messages, bytes int) Option {
 	return func(c *config) error {
 		if messages < 0 || bytes < 0 {
@@ -120,7 +120,8 @@ func WithAckCredit(messages, bytes int) Option {
 }
 
 // WithAckDelay sets how long an acknowledgement may wait for others before it is sent. It is sent earlier when half of the credit is
-// acknowledged, or 256 messages with WithWindow, and when Recv finds nothing to return. Zero sends each at once. It needs WithAck. Default: 5 ms.
+// acknowledged, or 256 messages with WithWindow, and when Recv finds nothing to return, or in a stream of
+// hundreds of messages has found nothing for about a millisecond. Zero sends each at once. It needs WithAck. Default: 5 ms.
 func WithAckDelay(d time.Duration) Option {
 	return func(c *config) error {
 		if d < 0 {

@@ -66,7 +66,7 @@ func TestAck_CountsEachMessageOfMany(t *testing.T) {
 			closing(t, s)
 			raw := sockettest.DialRaw(t, bind(t, s, "tcp://127.0.0.1:0"))
 			raw.Handshake(peer, 1, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 send"})
-			expectCredit(t, raw, 16384, 8<<20)
+			expectCredit(t, raw, 32768, 8<<20)
 			const n = 200
 			together(raw, tenths(n)...)
 			arrive(t, s, n)
@@ -121,7 +121,7 @@ func TestAck_AmongMany(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck(), sluggish())
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	together(raw, tenths(9)...)
 	arrive(t, pull, 9)
 	open := func(want int) {
@@ -155,7 +155,7 @@ func TestAck_LoopsAmongMany(t *testing.T) {
 	for look := range 6 {
 		pull := socket.NewPull(socket.WithAck(), sluggish())
 		closing(t, pull)
-		raw := source(t, pull, 16384, 8<<20)
+		raw := source(t, pull, 32768, 8<<20)
 		together(raw, tenths(16)...)
 		arrive(t, pull, 16)
 		takers := map[rune]func() socket.Msg{'a': looping(t, pull), 'b': looping(t, pull), 'r': func() socket.Msg { return recv(t, pull) }}
@@ -181,12 +181,12 @@ func TestAck_LoopsAmongManyOfTwoPeers(t *testing.T) {
 	t.Parallel()
 	pull := socket.NewPull(socket.WithAck(), sluggish())
 	closing(t, pull)
-	one := source(t, pull, 16384, 8<<20)
+	one := source(t, pull, 32768, 8<<20)
 	one.SendMessage("one")
 	arrive(t, pull, 1)
 	a, b := looping(t, pull), looping(t, pull)
 	require.Equal(t, "one", a().String())
-	two := source(t, pull, 16384, 8<<20)
+	two := source(t, pull, 32768, 8<<20)
 	together(two, tenths(10)...)
 	require.Eventually(t, func() bool { msgs, _ := inboxOf(pull); return msgs == 10 }, sockettest.Timeout, time.Millisecond)
 	for range 5 {
@@ -208,7 +208,7 @@ func TestAck_ManyThatOutliveTheirConnection(t *testing.T) {
 	pull := socket.NewPull(socket.WithAck(), sluggish())
 	closing(t, pull)
 	events := watch(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	raw.Write(streamed(1, 3, "stream"))
 	together(raw, tenths(4)...)
 	raw.Write(streamed(1, 1, "stream"))

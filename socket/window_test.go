@@ -67,7 +67,7 @@ func TestWindow_DropsWhatWasHandled(t *testing.T) {
 	o := spool.WindowOptions{Count: 3}
 	w := memWindow(t, fs, o)
 	pull := windowed(t, w)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	deliver(raw, "s", 1, 1, "1", "2", "3", "4", "refused", "not handled")
 	for range 4 {
 		require.NoError(t, recv(t, pull).Ack())
@@ -80,7 +80,7 @@ func TestWindow_DropsWhatWasHandled(t *testing.T) {
 	require.NoError(t, w.Close())
 
 	pull = windowed(t, memWindow(t, fs.Crash(nil), o))
-	raw = source(t, pull, 16384, 8<<20)
+	raw = source(t, pull, 32768, 8<<20)
 	deliver(raw, "s", 2, 1, "2", "3", "4", "refused", "not handled", "7")
 	deliver(raw, "other", 2, 1, "o2")
 	for _, want := range []string{"refused", "not handled", "7", "o2"} {
@@ -132,7 +132,7 @@ func TestWindow_MarksBeforeItAcknowledges(t *testing.T) {
 	t.Parallel()
 	g := newGated(t)
 	pull := windowed(t, g)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	deliver(raw, "s", 1, 1, "1", "2", "3", "4", "5")
 	require.NoError(t, recv(t, pull).Ack())
 	require.Eventually(t, func() bool { return g.marks.Load() == 1 }, sockettest.Timeout, time.Millisecond)
@@ -154,7 +154,7 @@ func TestWindow_Close(t *testing.T) {
 	w := memWindow(t, spooltest.NewMem(), spool.WindowOptions{})
 	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), sluggish(), socket.WithWindowOn(w))
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	deliver(raw, "s", 1, 1, "1", "2")
 	one, two := recv(t, pull), recv(t, pull)
 	require.NoError(t, one.Ack())
@@ -187,7 +187,7 @@ func TestWindow_CopiesWait(t *testing.T) {
 			dial := func() *sockettest.RawPeer {
 				raw := sockettest.DialRaw(t, bound)
 				raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-				expectCredit(t, raw, 16384, 8<<20)
+				expectCredit(t, raw, 32768, 8<<20)
 				return raw
 			}
 			first := dial()
@@ -240,7 +240,7 @@ func TestWindow_Ids(t *testing.T) {
 		id := strings.TrimPrefix(m.String(), "-")
 		return id, []byte(id)
 	}))
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	long := strings.Repeat("x", 100)
 	for _, m := range []string{"a", long, "-"} {
 		raw.SendMessage(m)
@@ -271,7 +271,7 @@ func TestWindow_Full(t *testing.T) {
 			troubles <- e.Err
 		}
 	}))
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	deliver(raw, "s", 1, 1, "1", "2")
 	require.NoError(t, recv(t, pull).Ack())
 	g.gate <- fmt.Errorf("mark: %w", spool.ErrFull)
@@ -292,7 +292,7 @@ func TestWindow_Failed(t *testing.T) {
 			troubles <- e.Err
 		}
 	}))
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	deliver(raw, "s", 1, 1, "1", "2")
 	one, two := recv(t, pull), recv(t, pull)
 	require.NoError(t, one.Ack())
@@ -336,7 +336,7 @@ func TestWindow_ClonedSpool(t *testing.T) {
 			dial := func() *sockettest.RawPeer {
 				raw := sockettest.DialRaw(t, bound)
 				raw.Handshake("PUSH", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
-				expectCredit(t, raw, 16384, 8<<20)
+				expectCredit(t, raw, 32768, 8<<20)
 				return raw
 			}
 			original, clone := dial(), dial()

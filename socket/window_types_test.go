@@ -135,7 +135,7 @@ func TestWindow_BehindTheLastNumber(t *testing.T) {
 	w := memWindow(t, spooltest.NewMem(), spool.WindowOptions{})
 	pull := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithWindowOn(w))
 	closing(t, pull)
-	raw := source(t, pull, 16384, 8<<20)
+	raw := source(t, pull, 32768, 8<<20)
 	raw.Write(streamed(math.MaxInt64, 1, "s"))
 	for _, body := range []string{"last", "behind"} {
 		raw.SendMessage(body)

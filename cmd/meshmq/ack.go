@@ -32,7 +32,7 @@ func (a *ackFlags) add(cmd *cobra.Command) {
 
 // addCredit adds the flags that need another one.
 func (a *ackFlags) addCredit(cmd *cobra.Command, needs string) {
-	cmd.Flags().Var((*number)(&a.prefetch), "prefetch", "have at most `N` messages that are not acknowledged (default 16384; with "+needs+")")
+	cmd.Flags().Var((*number)(&a.prefetch), "prefetch", "have at most `N` messages that are not acknowledged (default 32768; with "+needs+")")
 	cmd.Flags().StringVar(&a.window, "window", "", "remember in `DIR` what was printed, and do not print it twice, but for the last moment before a crash (with "+needs+")")
 	_ = cmd.MarkFlagDirname("window")
 }

@@ -44,7 +44,7 @@ func TestPullAck(t *testing.T) {
 	defer printed.Close()
 	pull := startInto(t, printed, "pull", "-b", anyPort, "--ack")
 	raw, credit := keeping(t, pull)
-	assert.Equal(t, uint64(16384), credit)
+	assert.Equal(t, uint64(32768), credit)
 	for _, text := range []string{"one", "two", "three"} {
 		raw.SendMessage(text)
 	}
