@@ -80,7 +80,9 @@ func (r *receiver) fill(ctx context.Context, in *link.In) (link.Batch, error) {
 		return b, err
 	}
 	if r.c.cfg.ack {
-		r.urge()
+		r.mu.Lock()
+		r.pauseLocked()
+		r.mu.Unlock()
 	}
 	r.arm(ctx)
 	if ctx.Err() != nil {

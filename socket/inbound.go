@@ -20,6 +20,7 @@ type inbound struct {
 	granted [2]uint64 // messages and bytes that the peer was told last
 	open    bool      // something can be said on the connection
 	owing   bool      // it is among acks.owing
+	leaving leaving
 
 	// The baton of the connection guards the fields below.
 	ahead  run   // of the message that is read next
@@ -52,8 +53,9 @@ type acks struct {
 	used            int        // of slab: a number, since a store of a pointer costs more while the collector runs
 	owing           []*inbound // those with something to tell
 	buf             []byte
-	timer           *time.Timer
-	armed, stopped  bool
+	timer, watch    *time.Timer
+	armed, watching bool
+	stopped         bool
 	counts          AckStats
 }
 
@@ -65,8 +67,10 @@ func (a *acks) init(r *receiver) {
 
 func (a *acks) stopLocked() {
 	a.stopped = true
-	if a.timer != nil {
-		a.timer.Stop()
+	for _, t := range []*time.Timer{a.timer, a.watch} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 }
 
@@ -166,8 +170,8 @@ func (in *inbound) enter(tag uint64) {
 	in.coming = in.coming[:0]
 }
 
-// slabOrigins is how many origins one allocation holds: 4 KiB.
-const slabOrigins = 256
+// slabOrigins is how many origins one allocation holds: 16 KiB, much less than a message that is kept holds of what was read with it, and a larger one costs less for each.
+const slabOrigins = 1024
 
 // settleLocked acknowledges a message, unless it is settled or its connection is gone. r.mu is held.
 func (r *receiver) settleLocked(o *origin) {
@@ -182,6 +186,7 @@ func (r *receiver) settleLocked(o *origin) {
 	r.acks.counts.AckedIn++
 	if r.c.cfg.ackDelay == 0 || in.state.Due() {
 		in.tellLocked()
+		in.leaving.wary = 0
 	} else if !in.owing {
 		in.owing = true
 		r.acks.owing = append(r.acks.owing, in)
@@ -223,27 +228,27 @@ func (r *receiver) armLocked() {
 	a.armed = true
 }
 
-// urge tells all peers what was acknowledged, as soon as that is marked.
-func (r *receiver) urge() {
-	r.mu.Lock()
-	r.urgeLocked()
-	r.mu.Unlock()
-}
-
+// urgeLocked tells all peers what was acknowledged, as soon as that is marked. r.mu is held.
 func (r *receiver) urgeLocked() {
 	if r.once != nil && len(r.once.handled) > 0 {
 		signal(r.once.wake)
 	}
-	r.tellLocked()
+	r.tellLocked(nil)
 }
 
-func (r *receiver) tellLocked() {
-	for i, in := range r.acks.owing {
+// tellLocked tells peers what they do not know yet, but for those that later, unless it is nil, says true of.
+func (r *receiver) tellLocked(later func(*inbound) bool) {
+	left := r.acks.owing[:0]
+	for _, in := range r.acks.owing {
+		if later != nil && later(in) {
+			left = append(left, in)
+			continue
+		}
 		in.owing = false
 		in.tellLocked()
-		r.acks.owing[i] = nil
 	}
-	r.acks.owing = r.acks.owing[:0]
+	clear(r.acks.owing[len(left):])
+	r.acks.owing = left
 }
 
 // tellLocked sends what the peer does not know yet. receiver.mu is held.

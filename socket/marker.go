@@ -92,7 +92,7 @@ func (q *once) flush(ctx context.Context) error {
 		q.endLocked(f)
 		r.settleLocked(o)
 	}
-	r.tellLocked()
+	r.tellLocked(nil)
 	return nil
 }
 

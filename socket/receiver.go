@@ -128,7 +128,7 @@ func (r *receiver) block(ctx context.Context) error {
 		r.mu.Unlock()
 		return nil
 	}
-	r.urgeLocked()
+	r.pauseLocked()
 	r.leases.wakeLocked()
 	if err := ctx.Err(); err != nil {
 		r.mu.Unlock()

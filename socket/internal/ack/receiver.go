@@ -112,6 +112,15 @@ func (r *Receiver) Settled(tag uint64) bool { return r.settled.has(tag) }
 // Open returns how many messages are not settled.
 func (r *Receiver) Open() uint64 { return r.got - r.done }
 
+// Got returns how many messages came.
+func (r *Receiver) Got() uint64 { return r.got }
+
+// Untold returns how many messages are settled that the peer does not know of.
+func (r *Receiver) Untold() uint64 { return r.done - r.told }
+
+// Roomy reports whether the peer has more than half of its credit left, as far as it knows.
+func (r *Receiver) Roomy() bool { return r.got-r.told < r.messages/2 }
+
 // Pending reports whether there is something to tell the peer.
 func (r *Receiver) Pending() bool { return r.done > r.told }
 
