@@ -110,7 +110,7 @@ func (p *peerOf) die() {
 	}
 	p.has = nil
 	p.mu.Unlock()
-	p.m.leave(all)
+	p.m.leave(func() []returned { return all })
 }
 
 func (p *peerOf) next(t *testing.T) delivery {

@@ -66,14 +66,16 @@ func (m *member) retire() {
 	m.c.mu.Unlock()
 }
 
-// leave ends a membership. What the member had not settled comes back, in the order it was delivered; it says no more about it.
-func (m *member) leave(unsettled []returned) {
+// leave ends a membership. What the member had not settled comes back, in the order it was delivered; it says no more about it. take is called with the courier's lock held, so
+// that nobody is given what is behind those before they are back.
+func (m *member) leave(take func() (unsettled []returned)) {
 	c := m.c
 	c.mu.Lock()
 	c.ring.Remove(m)
 	delete(c.crew, m)
-	c.flying -= len(unsettled)
-	c.returned = append(c.returned, unsettled...)
+	back := take()
+	c.flying -= len(back)
+	c.returned = append(c.returned, back...)
 	c.mu.Unlock()
 	signal(c.wake)
 }

@@ -135,11 +135,20 @@ func (s *spooler) detach(p *pipe) {
 	}
 }
 
-// part ends p's membership. A message has failed if the connection ended within it, which the peer may refuse, or while the peer had it, whom it may have ended.
+// part ends p's membership.
 func (p *pipe) part(m *member) {
-	unsettled, ours := p.out.Return(), p.leftByUs()
-	all := make([]returned, len(unsettled))
-	begun := 0
+	ours, begun := p.leftByUs(), 0
+	m.leave(func() (all []returned) {
+		all, begun = returnedBy(p.out.Return(), ours)
+		return all
+	})
+	p.redelivered(begun)
+}
+
+// returnedBy says why messages come back from a connection that has ended, and how many of them had been sent, or begun to be. One has failed if the connection ended within it, which the peer may
+// refuse, or while the peer had it, whom it may have ended. ours says that we ended the connection.
+func returnedBy(unsettled []link.Returned, ours bool) (all []returned, begun int) {
+	all = make([]returned, len(unsettled))
 	for i, r := range unsettled {
 		all[i] = returned{number: r.Number, attempt: r.Attempt}
 		switch {
@@ -154,8 +163,7 @@ func (p *pipe) part(m *member) {
 			begun++
 		}
 	}
-	m.leave(all)
-	p.redelivered(begun)
+	return all, begun
 }
 
 // spoolWay is the way to a peer of a socket with a spool.
