@@ -122,7 +122,7 @@ func TestKill_Receiver(t *testing.T) {
 			receiver := startChild(t, "receive", name, "connect", endpoint, fmt.Sprint(stop))
 			receiver.until(t, "handled", handle, o.hear)
 			receiver.kill(t, o.hear)
-			require.Eventually(t, func() bool { return len(sender.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond) // else the next one gets what is behind, meanwhile
+			sender.waitAlone(t)
 			o.costs(killCredit, "a kill")
 		}
 		receiver := startChild(t, "receive", name, "connect", endpoint, "0")

@@ -122,6 +122,12 @@ func (s spooledSender) waitSettled(ctx context.Context, number uint64) error {
 	return err
 }
 
+// waitAlone waits until the sender has noticed that its receivers are gone: before, others would get what is behind the messages that those had.
+func (s spooledSender) waitAlone(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(s.Stats().Peers) == 0 }, sockettest.Timeout, time.Millisecond)
+}
+
 // floorOf is the number up to which a spool's only consumer has settled all messages; 0 before there is one.
 func floorOf(log *spool.Log) uint64 {
 	for _, c := range log.Stats().Consumers {

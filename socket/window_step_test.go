@@ -188,6 +188,7 @@ func TestWindow_KillAtEveryStep(t *testing.T) {
 			if err != nil {
 				require.ErrorContains(t, err, "killed")
 			}
+			s.waitAlone(t)
 			o.costs(killCredit, "a kill")
 			return err != nil
 		}
