@@ -168,8 +168,8 @@ func (c *courier) run(ctx context.Context) {
 		if err == nil {
 			continue
 		}
-		ready := len(c.ready)
-		if c.account(ctx); len(c.ready) > ready { // due meanwhile: nobody wakes us for that
+		ready, crowded := len(c.ready), c.crowded()
+		if c.account(ctx); len(c.ready) > ready || crowded && !c.crowded() { // due meanwhile, or buried: nobody wakes us for that
 			continue
 		}
 		lapsed := c.lapse()
@@ -279,7 +279,7 @@ func (c *courier) next() (*reading, error) {
 	if len(c.ready) > 0 {
 		return c.nextAgain()
 	}
-	if len(c.waiting)+len(c.doomed) >= maxWaiting {
+	if c.crowded() {
 		return nil, errNoRoom
 	}
 	if c.ahead.held {
@@ -302,6 +302,9 @@ func (c *courier) next() (*reading, error) {
 	}
 	return &c.ahead, nil
 }
+
+// crowded reports whether nothing newer is read, as too much waits.
+func (c *courier) crowded() bool { return len(c.waiting)+len(c.doomed) >= maxWaiting }
 
 // lose takes care of messages that are missing.
 func (c *courier) lose(gap *spool.Gap) {
