@@ -177,7 +177,7 @@ func (c *consumer) Position() (floor, pending uint64) {
 	safe := c.s.safe.Load()
 	c.s.at.Lock()
 	defer c.s.at.Unlock()
-	return c.p.floor, c.p.pending(safe)
+	return c.p.floor, c.p.lacks(1, safe)
 }
 
 // next returns the first number from n on that is not acknowledged, and how often that message has failed.

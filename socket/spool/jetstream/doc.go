@@ -17,7 +17,8 @@
 //	              meshmq.state.NAME.at.CONSUMER               position.go: what a consumer has acknowledged, and failures
 //	              meshmq.state.NAME.dead.CONSUMER.INC.NUMBER  a dead letter of that consumer
 //
-// The state stream keeps the last message of each subject. A message of one frame is its body; of others the header
+// NAME_state has in its metadata whose messages it goes with, and is on as many servers, so that one of the two that is gone is missed (spool.ErrDamaged, Options.Repair).
+// It keeps the last message of each subject. A message of one frame is its body; of others the header
 // Mesh-Frames has the lengths. Everybody may read the streams, but nobody else may write to them.
 //
 // # One writer

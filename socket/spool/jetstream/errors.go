@@ -14,11 +14,30 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
+// fault is errors of package spool in other words: what there is to do about streams is not what is done about files.
+type fault struct {
+	says string
+	is   []error
+}
+
+func (f *fault) Error() string   { return f.says }
+func (f *fault) Unwrap() []error { return f.is }
+
+// foreign returns the error of a stream that is no spool's.
+func foreign(stream string) error {
+	return &fault{fmt.Sprintf("stream %s is not of this spool: give the spool another name, or delete the stream", stream), []error{spool.ErrForeign}}
+}
+
+// damaged returns the error of a spool of which the servers have lost something.
+func (s *Spool) damaged(format string, args ...any) error {
+	return &fault{fmt.Sprintf(format, args...) + ": restore both streams from a backup, or open what is left with Options.Repair", []error{spool.ErrDamaged}}
+}
+
 // What ends a spool. Each says what to do.
 var (
 	errTaken     = fmt.Errorf("another process has taken the spool over (%w): %w", spool.ErrInUse, spool.ErrFailed)
-	errGone      = fmt.Errorf("the stream is gone, and what it held: opening the spool again makes a new one: %w", spool.ErrFailed)
-	errReplaced  = fmt.Errorf("the stream was deleted and made anew by somebody else (%w): %w", spool.ErrForeign, spool.ErrFailed)
+	errGone      = &fault{"the stream is gone, and what it held: restore it from a backup, or open what is left with Options.Repair", []error{spool.ErrFailed}}
+	errReplaced  = &fault{"the stream was deleted and made anew by somebody else: delete that one, and open what is left with Options.Repair", []error{spool.ErrForeign, spool.ErrFailed}}
 	errChanged   = fmt.Errorf("somebody has given the stream other subjects: opening the spool again sets them right: %w", spool.ErrFailed)
 	errSealed    = fmt.Errorf("the stream was sealed, for good: read what it holds, and open a spool of another name: %w", spool.ErrFailed)
 	errNoAccount = fmt.Errorf("JetStream is not enabled for the account of this connection: enable it on the servers: %w", spool.ErrFailed)

@@ -2,8 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,8 +28,8 @@ type owner struct {
 // acknowledged is there still. Each opening is a new incarnation and ends the former owner's right to write. The connection stays
 // the caller's; close the spool before it. While the servers say nothing, or that they are temporarily unavailable, it is tried again until ctx ends.
 //
-// Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for a stream that is no spool; ErrKind, ErrVersion, ErrName;
-// ErrDamaged when the servers have lost messages that had been acknowledged; those of the servers. Nothing is changed then.
+// Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for streams that are no spool's; ErrKind, ErrVersion, ErrName;
+// ErrDamaged when one of the two streams is gone, or messages are that had been acknowledged (see Options.Repair); those of the servers. Nothing but the incarnation is changed then.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
 	for pause := backoff(0); ; {
 		s, err := open(undated{ctx}, nc, name, o)
@@ -67,7 +65,7 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 	}
 	s := &Spool{
 		nc: nc, name: name, options: o, inbox: nc.NewInbox(), positions: make(map[string]*consumer),
-		kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		kick:  make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		maxMessage: int(nc.MaxPayload()) - headerRoom,
 	}
 	if o.Domain == "" {
@@ -120,26 +118,34 @@ func (s *Spool) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.state, err = s.js.Stream(ctx, stateName(s.name)); errors.Is(err, jetstream.ErrStreamNotFound) {
-		s.state, err = s.js.CreateStream(ctx, s.options.stateConfig(s.name))
+	paired, err := s.findState(ctx, there)
+	if !there && errors.Is(err, spool.ErrDamaged) { // unless another process makes both now
+		if there, err = s.find(ctx); err == nil {
+			paired, err = s.findState(ctx, there)
+		}
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.claim(ctx); err != nil {
+	if err := s.claim(ctx, there); err != nil {
 		return err
 	}
 	s.subject = subject(s.name, s.incarnation)
+	if !there || !paired {
+		if err := s.state.Purge(ctx, jetstream.WithPurgeSubject(stateSubject(s.name, "at.>"))); err != nil {
+			return err // positions of messages that are no more
+		}
+	}
 	config := s.options.config(s.name, s.id, s.incarnation)
 	if there {
 		s.stream, err = s.js.UpdateStream(ctx, config)
 	} else {
-		if err := s.state.Purge(ctx, jetstream.WithPurgeSubject(stateSubject(s.name, "at.>"))); err != nil {
-			return err // positions of messages that are no more
-		}
 		s.stream, err = s.js.CreateStream(ctx, config)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.pair(ctx); err != nil {
 		return err
 	}
 	info, err := s.stream.Info(ctx)
@@ -159,45 +165,21 @@ func (s *Spool) take(ctx context.Context) error {
 	return sub.SetPendingLimits(-1, -1) // answers, of which there are no more than messages
 }
 
-// find looks at the stream of messages, if it is there.
-func (s *Spool) find(ctx context.Context) (there bool, err error) {
-	ctx, cancel := s.patient(ctx)
-	defer cancel()
-	stream, err := s.js.Stream(ctx, s.name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, _ = rand.Read(s.id[:]) // never fails
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	meta := stream.CachedInfo().Config.Metadata
-	id, err := hex.DecodeString(meta["mesh-id"])
-	switch {
-	case err != nil || len(id) != len(s.id):
-		return true, fmt.Errorf("the stream is not a spool: %w", spool.ErrForeign)
-	case meta["mesh-version"] != version:
-		return true, fmt.Errorf("version %q: %w", meta["mesh-version"], spool.ErrVersion)
-	case meta["mesh-kind"] != s.options.Kind.String():
-		return true, fmt.Errorf("it is a %s: %w", meta["mesh-kind"], spool.ErrKind)
-	}
-	copy(s.id[:], id)
-	return true, nil
-}
-
 // claim counts the incarnation up unless the present owner answers. Who claims can be asked before the claim is written, so that of several one succeeds.
-func (s *Spool) claim(ctx context.Context) error {
+func (s *Spool) claim(ctx context.Context, there bool) error {
 	subj := stateSubject(s.name, "owner")
 	var now owner
 	revision := uint64(0)
 	switch last, err := s.state.GetLastMsgForSubject(ctx, subj); {
 	case err == nil:
 		if err := json.Unmarshal(last.Data, &now); err != nil {
-			return fmt.Errorf("read who owns the spool: %w", errors.Join(err, spool.ErrDamaged))
+			return fmt.Errorf("read who owns the spool: %w", errors.Join(err, s.damaged("stream %s_state holds what is no spool's", s.name)))
 		}
 		revision = last.Sequence
 	case !missing(err):
 		return err
+	case there && !s.options.Repair: // it had one before there were messages
+		return s.damaged("stream %s_state has lost what it held, positions and dead letters", s.name)
 	}
 	ask := "meshmq.owner." + s.name
 	if answer, err := s.ask(ctx, ask); err == nil {
@@ -206,7 +188,7 @@ func (s *Spool) claim(ctx context.Context) error {
 		return ctx.Err()
 	}
 	host, _ := os.Hostname() // unknown is no reason to stop
-	s.incarnation = now.Incarnation + 1
+	s.incarnation = max(s.incarnation, now.Incarnation) + 1
 	b, err := json.Marshal(owner{Incarnation: s.incarnation, Host: host, PID: os.Getpid(), Since: time.Now()})
 	if err != nil {
 		return err
@@ -262,10 +244,13 @@ func (s *Spool) load(ctx context.Context, messages jetstream.StreamState) error 
 		n = m.Sequence
 		p, err := parsePosition(m.Data)
 		if err != nil {
-			return fmt.Errorf("position %s: %w", m.Subject, errors.Join(err, spool.ErrDamaged))
+			return fmt.Errorf("position %s: %w", m.Subject, errors.Join(err, s.damaged("stream %s_state holds what is no spool's", s.name)))
 		}
-		if p.pending(messages.LastSeq) > messages.LastSeq || p.floor > messages.LastSeq {
-			return fmt.Errorf("the stream ends at message %d, but %d were acknowledged: %w", messages.LastSeq, p.floor, spool.ErrDamaged)
+		if last := p.last(); last > messages.LastSeq {
+			if !s.options.Repair {
+				return s.damaged("stream %s ends at message %d, but %d was acknowledged", s.name, messages.LastSeq, last)
+			}
+			p = &position{floor: min(p.floor, messages.LastSeq)}
 		}
 		token := m.Subject[len(prefix):]
 		s.positions[token] = &consumer{s: s, token: token, p: p, changes: 1, floor: p.floor, revision: m.Sequence}

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,7 +17,7 @@ type Options struct {
 	Kind spool.Kind
 	// Replicas is how many servers keep each message, an odd number up to 5. With 3, one may be lost. Default: 1.
 	Replicas int
-	// Memory keeps messages in the servers' memory and not on their disks. Default: false.
+	// Memory keeps messages in the servers' memory and not on their disks: when all that have them restart they are gone, see Repair. Default: false.
 	Memory bool
 	// Quota is how many bytes the messages may take on each server; dead letters have no bound but theirs. 0: no bound but theirs.
 	Quota int64
@@ -29,6 +30,9 @@ type Options struct {
 	// Duplicates is how long the servers know a message that is published again. Longer outages are survived as well: see package documentation,
 	// "One writer". Default: 2 min.
 	Duplicates time.Duration
+	// Repair opens what is left of a spool that has lost one of its two streams, or messages that were acknowledged, which is spool.ErrDamaged otherwise. Without
+	// positions all that is there is delivered again, names are forgotten and dead letters gone; without messages only dead letters are left. Default: false.
+	Repair bool
 	// Domain is the JetStream domain of the servers. Default: none.
 	Domain string
 	// Patience is how long an answer is waited for before the servers are asked again. It ends no call. Default: 5 s.
@@ -81,7 +85,9 @@ func (o Options) config(name string, id spool.ID, incarnation uint32) jetstream.
 		Name: name, Subjects: []string{subject(name, incarnation)}, Replicas: o.Replicas, Storage: o.storage(),
 		Discard: jetstream.DiscardNew, Duplicates: o.Duplicates, AllowDirect: true,
 		MaxBytes: -1, MaxMsgs: -1, MaxMsgSize: -1, MaxConsumers: -1,
-		Metadata: map[string]string{"mesh-version": version, "mesh-kind": o.Kind.String(), "mesh-id": id.String()},
+		Metadata: map[string]string{
+			metaVersion: version, metaKind: o.Kind.String(), metaID: id.String(), metaIncarnation: strconv.FormatUint(uint64(incarnation), 10),
+		},
 	}
 	if o.Full == spool.DropOldest || o.Retention != (spool.Retention{}) {
 		c.Discard = jetstream.DiscardOld
@@ -104,7 +110,7 @@ func (o Options) stateConfig(name string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: stateName(name), Subjects: []string{stateSubject(name, ">")}, Replicas: o.Replicas, MaxMsgsPerSubject: 1,
 		MaxBytes: -1, MaxMsgs: -1, MaxMsgSize: -1, MaxConsumers: -1,
-		Metadata: map[string]string{"mesh-version": version},
+		Metadata: map[string]string{metaVersion: version},
 	}
 }
 

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
 	"sort"
 )
@@ -82,11 +83,34 @@ func (p *position) nextFree(n uint64) uint64 {
 	return n
 }
 
-// pending returns how many of the messages up to last are not acknowledged.
-func (p *position) pending(last uint64) uint64 {
-	n := last - min(p.floor, last)
+// nextTaken returns the lowest number from n on, which is above the floor, that is acknowledged; one above all if none is.
+func (p *position) nextTaken(n uint64) uint64 {
+	i := sort.Search(len(p.ranges), func(i int) bool { return p.ranges[i].hi >= n })
+	if i == len(p.ranges) {
+		return math.MaxUint64
+	}
+	return max(n, p.ranges[i].lo)
+}
+
+// last returns the highest number that is acknowledged.
+func (p *position) last() uint64 {
+	if n := len(p.ranges); n > 0 {
+		return p.ranges[n-1].hi
+	}
+	return p.floor
+}
+
+// lacks returns how many of the messages lo to hi are not acknowledged.
+func (p *position) lacks(lo, hi uint64) uint64 {
+	lo = max(lo, p.floor+1)
+	if hi < lo {
+		return 0
+	}
+	n := hi - lo + 1
 	for _, r := range p.ranges {
-		n -= min(r.hi, last) - min(r.lo-1, last)
+		if r.lo <= hi && r.hi >= lo {
+			n -= min(r.hi, hi) - max(r.lo, lo) + 1
+		}
 	}
 	return n
 }

@@ -233,7 +233,7 @@ func (s *Spool) suspect(times *int, why error) {
 // changed returns what ends the spool if its stream is configured like this.
 func (s *Spool) changed(c jetstream.StreamConfig) error {
 	switch {
-	case c.Metadata["mesh-id"] != s.id.String():
+	case c.Metadata[metaID] != s.id.String():
 		return errReplaced
 	case len(c.Subjects) == 1 && c.Subjects[0] == s.subject:
 		return nil

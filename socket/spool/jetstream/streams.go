@@ -1,0 +1,98 @@
+package jetstream
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/meshmq/meshmq/socket/spool"
+)
+
+// Keys of the metadata of streams.
+const (
+	metaVersion     = "mesh-version"
+	metaKind        = "mesh-kind"
+	metaID          = "mesh-id"          // of the spool, at its messages
+	metaOf          = "mesh-of"          // the same at its state, from when there is a stream of messages
+	metaIncarnation = "mesh-incarnation" // the last one, should the state be lost
+)
+
+// find looks at the stream of messages, if it is there.
+func (s *Spool) find(ctx context.Context) (there bool, err error) {
+	ctx, cancel := s.patient(ctx)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, s.name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, _ = rand.Read(s.id[:]) // never fails
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	meta := stream.CachedInfo().Config.Metadata
+	id, err := hex.DecodeString(meta[metaID])
+	switch {
+	case err != nil || len(id) != len(s.id):
+		return true, foreign(s.name)
+	case meta[metaVersion] != version:
+		return true, fmt.Errorf("version %q: %w", meta[metaVersion], spool.ErrVersion)
+	case meta[metaKind] != s.options.Kind.String():
+		return true, fmt.Errorf("it is a %s: %w", meta[metaKind], spool.ErrKind)
+	}
+	copy(s.id[:], id)
+	last, _ := strconv.ParseUint(meta[metaIncarnation], 10, 32) // the state knows it as well
+	s.incarnation = uint32(last)
+	return true, nil
+}
+
+// findState looks at the stream of positions and dead letters, and makes it for a new spool. It is not paired if it is that of other messages.
+func (s *Spool) findState(ctx context.Context, there bool) (paired bool, err error) {
+	ctx, cancel := s.patient(ctx)
+	defer cancel()
+	name := stateName(s.name)
+	s.state, err = s.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if there && !s.options.Repair {
+			return false, s.damaged("stream %s is gone, with positions and dead letters", name)
+		}
+		s.state, err = s.js.CreateStream(ctx, s.options.stateConfig(s.name))
+		return true, err
+	}
+	if err != nil {
+		return false, err
+	}
+	config := s.state.CachedInfo().Config
+	of := config.Metadata[metaOf]
+	paired = of == "" || of == s.id.String()
+	switch {
+	case !slices.Equal(config.Subjects, []string{stateSubject(s.name, ">")}):
+		return false, foreign(name)
+	case config.Metadata[metaVersion] != version:
+		return false, fmt.Errorf("%s: version %q: %w", name, config.Metadata[metaVersion], spool.ErrVersion)
+	case !paired && !s.options.Repair:
+		return false, s.damaged("stream %s, with the messages, is gone, or is not the one that it was", s.name)
+	}
+	return paired, nil
+}
+
+// pair has the stream of positions say whose it is, and be on as many servers as the messages.
+func (s *Spool) pair(ctx context.Context) error {
+	config := s.state.CachedInfo().Config
+	if config.Replicas == s.options.Replicas && config.Metadata[metaOf] == s.id.String() {
+		return nil
+	}
+	config.Replicas, config.Metadata = s.options.Replicas, maps.Clone(config.Metadata)
+	config.Metadata[metaOf] = s.id.String()
+	state, err := s.js.UpdateStream(ctx, config)
+	if err == nil {
+		s.state = state
+	}
+	return err
+}
