@@ -83,6 +83,26 @@ func pendingOf(from SpoolConsumer) uint64 {
 	return pending
 }
 
+// dated is a SpoolConsumer that knows without a read, which may have to wait for servers, when the oldest message was stored that is not acknowledged; zero if it does not.
+type dated interface{ Oldest() time.Time }
+
+// oldestOf returns when the oldest message was stored that a consumer has not acknowledged.
+func oldestOf(from SpoolConsumer) (at time.Time) {
+	if d, ok := from.(dated); ok {
+		return d.Oldest()
+	}
+	r := from.Reader(0)
+	defer r.Close()
+	rec, err := r.TryNext()
+	for errors.As(err, new(*spool.Gap)) {
+		rec, err = r.TryNext()
+	}
+	if err != nil { // it is not on disk yet
+		return at
+	}
+	return rec.Time
+}
+
 // SpoolReader reads messages in the order of their numbers, as they become as safe as the policy says.
 type SpoolReader interface {
 	// TryNext returns the next message, with the deliveries that have failed in Attempts; its frames are valid until the next call.

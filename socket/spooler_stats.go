@@ -1,11 +1,5 @@
 package socket
 
-import (
-	"errors"
-
-	"github.com/meshmq/meshmq/socket/spool"
-)
-
 // stats fills in what there is to say about the spool.
 func (s *spooler) stats(into *Stats) {
 	state, counts := s.spool.State(), s.courier.counted()
@@ -18,14 +12,6 @@ func (s *spooler) stats(into *Stats) {
 		Full: state.Full, Broken: state.Failed, Recovery: recoveryOf(s.spool),
 	}
 	if pending > 0 {
-		r := s.from.Reader(0)
-		rec, err := r.TryNext()
-		for errors.As(err, new(*spool.Gap)) {
-			rec, err = r.TryNext()
-		}
-		if err == nil { // else it is not on disk yet
-			into.Spool.Oldest = rec.Time
-		}
-		_ = r.Close()
+		into.Spool.Oldest = oldestOf(s.from)
 	}
 }

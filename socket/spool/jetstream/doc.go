@@ -32,7 +32,7 @@
 //
 //	goroutine       started by   ends with   does
 //	sender          Open         Close       publishes what is queued, in order, and again after errors
-//	keeper          Open         Close       writes positions every 50 ms and lets acknowledged messages go
+//	keeper          Open         Close       writes positions every 50 ms, lets acknowledged messages go, and looks at the streams each second
 //	of nats.go      Open, reads  Close       hear confirmations and answer those who want to know the owner
 //
 // Spool.mu guards the queue, Spool.at the positions; neither is held during I/O or together with the other. The connection is the caller's: it is neither

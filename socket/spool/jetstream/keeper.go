@@ -12,7 +12,7 @@ import (
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
-// keep writes positions that have changed, and then lets go of the messages that all consumers of a queue have acknowledged.
+// keep writes positions that have changed, lets go of the messages that all consumers of a queue have acknowledged then, and looks at the streams now and then.
 func (s *Spool) keep() {
 	defer s.finished.Done()
 	timer := time.NewTimer(0)
@@ -24,7 +24,7 @@ func (s *Spool) keep() {
 	}
 	var pause backoff
 	purge := purging{at: time.Now()}
-	odd := 0
+	odd, surveyed := 0, time.Now()
 	for {
 		select {
 		case <-s.soon: // more that follows changes nothing: else it would put the timer off for ever
@@ -38,6 +38,11 @@ func (s *Spool) keep() {
 			return
 		}
 		err := s.store()
+		if err == nil && time.Since(surveyed) >= surveyDelay {
+			if err = s.survey(s.ctx); err == nil {
+				surveyed = time.Now()
+			}
+		}
 		s.at.Lock()
 		s.storing = err
 		notify(&s.stored)
@@ -46,7 +51,7 @@ func (s *Spool) keep() {
 		case err == nil:
 			pause.reset()
 			odd = 0
-			set(s.tidy(&purge))
+			set(min(s.tidy(&purge), surveyDelay))
 		case s.hopeless(&odd, err):
 			s.at.Lock()
 			notify(&s.stored) // that have failed
@@ -183,7 +188,7 @@ const (
 	purgeDelay = time.Second
 )
 
-// tidy lets go of messages that all consumers have acknowledged for good, and returns when to look again.
+// tidy lets go of messages that all consumers have acknowledged and whose positions are stored, and returns when to look again.
 func (s *Spool) tidy(last *purging) time.Duration {
 	if s.options.Kind != spool.Queue {
 		return time.Hour

@@ -154,6 +154,7 @@ func (s *Spool) take(ctx context.Context) error {
 	}
 	s.safe.Store(info.State.LastSeq)
 	s.highest = info.State.LastSeq
+	s.note(info.State)
 	if err := s.load(ctx, info.State); err != nil {
 		return err
 	}

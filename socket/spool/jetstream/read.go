@@ -125,6 +125,7 @@ func (s *Spool) lost(ctx context.Context, n uint64) (uint64, error) {
 	if info.State.LastSeq < safe {
 		return 0, fmt.Errorf("the leader of the stream is at message %d of %d", info.State.LastSeq, safe)
 	}
+	s.note(info.State)
 	if info.State.FirstSeq > n {
 		return min(info.State.FirstSeq-1, safe), nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -57,9 +58,12 @@ type Spool struct {
 
 	at        sync.Mutex // guards the fields below, and what consumers hold
 	positions map[string]*consumer
-	removed   []*consumer   // whose positions the servers still have
-	stored    chan struct{} // closed when positions have been written, or have not; nil while nobody waits
-	storing   error         // why they have not
+	removed   []*consumer         // whose positions the servers still have
+	stored    chan struct{}       // closed when positions have been written, or have not; nil while nobody waits
+	storing   error               // why they have not
+	earliest  uint64              // number of the first message that was there at the last look
+	oldest    time.Time           // when that was stored
+	lapsed    chan struct{}       // closed when earliest has grown; nil while nobody waits
 }
 
 var _ socket.Spool = (*Spool)(nil)
@@ -137,6 +141,9 @@ func (s *Spool) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*s.options.Patience)
 	defer cancel()
 	err := s.flush(ctx)
+	if err == nil {
+		_ = s.survey(ctx) // so that what is left is counted as it is; what it finds odd comes too late
+	}
 	left := 0
 	s.mu.Lock()
 	left = len(s.queue)

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
@@ -156,6 +157,25 @@ func TestLost_End(t *testing.T) {
 		assert.Equal(t, text(1), string(rec.Frames[0]))
 		assert.Greater(t, rec.Incarnation, uint32(1), "another message of that number")
 		require.NoError(t, s.Close())
+	}
+}
+
+// TestLost_Idle: a stream that is deleted while nobody sends ends the spool as well, whichever of the two it is.
+func TestLost_Idle(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, startNode(t, nil))
+	js := streamsOf(t, nc)
+	for name, stream := range map[string]string{"messages": "messages", "positions": "positions_state"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := fill(t, nc, name, "", quick, 10)
+			require.NoError(t, s.Flush(bounded(t)))
+			require.NoError(t, js.DeleteStream(bounded(t), stream))
+			require.Eventually(t, func() bool { return s.State().Failed != nil }, time.Minute, time.Millisecond)
+			require.ErrorIs(t, s.State().Failed, spool.ErrFailed)
+			require.ErrorContains(t, s.State().Failed, "gone")
+			require.ErrorContains(t, s.State().Failed, "Options.Repair")
+		})
 	}
 }
 
