@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ type Backend struct {
 	// Letters returns the dead letters of a spool.
 	Letters func(t *testing.T, s socket.Spool) []spool.Letter
 	// Replay puts a dead letter back, and purges it.
-	Replay func(t *testing.T, s socket.Spool, l spool.Letter)
+	Replay func(t *testing.T, s socket.Spool, l spool.Letter) error
 	// TooLarge is the size of a message that is.
 	TooLarge int
 }
@@ -304,7 +305,7 @@ func letters(k *kit) {
 	assert.Empty(k, l.Consumer)
 
 	for again := range uint64(2) { // what is replayed keeps its place, also when it dies again
-		k.b.Replay(k.T, k.s, k.b.Letters(k.T, k.s)[0])
+		replayOnce(k, k.b.Letters(k.T, k.s)[0])
 		assert.Empty(k, k.b.Letters(k.T, k.s))
 		k.reopen()
 		r := k.queue().Reader(3 + again)
@@ -316,6 +317,28 @@ func letters(k *kit) {
 		require.NoError(k, k.queue().Bury(k.ctx, back, "still"))
 	}
 	require.EqualValues(k, 1, k.b.Letters(k.T, k.s)[0].Origin)
+}
+
+// replayOnce: however many replay one letter, one of them does.
+func replayOnce(k *kit, l spool.Letter) {
+	k.Helper()
+	next := k.s.State().Next
+	var done atomic.Int32
+	replay := func() {
+		if err := k.b.Replay(k.T, k.s, l); err == nil {
+			done.Add(1)
+		} else {
+			assert.ErrorIs(k, err, spool.ErrNumber)
+		}
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(replay)
+	}
+	all.Wait()
+	replay()
+	assert.EqualValues(k, 1, done.Load())
+	assert.Equal(k, next+1, k.s.State().Next)
 }
 
 // refusals: what cannot be is an error that says so, and changes nothing.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,24 +54,73 @@ func parseLetter(m *jetstream.RawStreamMsg) (spool.Letter, error) {
 }
 
 // Replay puts the message of a letter back into the spool, behind all others, and purges the letter when that is confirmed, as Replay of spool.Dead does: receivers are
-// told the place that it had at first. After a crash between the two there are both.
+// told the place that it had at first. A letter that was replayed or purged, or is being replayed, is spool.ErrNumber. After a crash between the two there are both.
 func (s *Spool) Replay(ctx context.Context, letter spool.Letter) (uint64, error) {
+	there, err := s.takeLetter(ctx, letter.Number)
+	if err == nil && !there {
+		err = spool.ErrNumber
+	}
+	if err != nil {
+		return 0, fmt.Errorf("replay letter %d: %w", letter.Number, err)
+	}
+	defer s.releaseLetter(letter.Number)
 	m := pack(letter.Frames)
 	if letter.Origin > 0 {
 		m.Header.Set(headerNumber, strconv.FormatUint(letter.Origin, 10))
 		m.Header.Set(headerIncarnation, strconv.FormatUint(uint64(letter.Incarnation), 10))
 	}
 	n, err := s.append(ctx, m)
+	if err == nil {
+		err = s.purge(ctx, letter.Number)
+	}
 	if err != nil {
 		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
 	}
-	return n, s.Purge(ctx, letter.Number)
+	return n, nil
 }
 
-// Purge lets the letter of that number go for good. One that is gone is no error.
+// takeLetter reports whether a letter is there, for one caller alone until releaseLetter.
+func (s *Spool) takeLetter(ctx context.Context, n uint64) (there bool, err error) {
+	s.at.Lock()
+	_, taken := s.taken[n]
+	s.taken[n] = struct{}{}
+	s.at.Unlock()
+	if taken {
+		return false, fmt.Errorf("%w: it is being replayed", spool.ErrNumber)
+	}
+	m, err := s.state.GetMsg(ctx, n)
+	there = err == nil && strings.HasPrefix(m.Subject, stateSubject(s.name, "dead."))
+	if missing(err) {
+		err = nil
+	}
+	if !there {
+		s.releaseLetter(n)
+	}
+	return there, typed(err)
+}
+
+func (s *Spool) releaseLetter(n uint64) {
+	s.at.Lock()
+	defer s.at.Unlock()
+	delete(s.taken, n)
+}
+
+// Purge lets the letter of that number go for good. One that is gone is no error, one that is being replayed spool.ErrNumber.
 func (s *Spool) Purge(ctx context.Context, number uint64) error {
+	there, err := s.takeLetter(ctx, number)
+	if there {
+		defer s.releaseLetter(number)
+		err = s.purge(ctx, number)
+	}
+	if err != nil {
+		return fmt.Errorf("purge letter %d: %w", number, err)
+	}
+	return nil
+}
+
+func (s *Spool) purge(ctx context.Context, number uint64) error {
 	if err := s.state.DeleteMsg(ctx, number); err != nil && !missing(err) {
-		return fmt.Errorf("purge letter %d: %w", number, typed(err))
+		return typed(err)
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ const (
 	codeUnavailable  = 10008 // the system is temporarily unavailable
 	codeResources    = 10023 // insufficient resources
 	codeStorage      = 10047 // insufficient storage resources available
+	codeSequence     = 10043 // no message of that sequence is there to be deleted
 	codeStore        = 10077 // what the store says: maximum messages or bytes exceeded
 )
 
@@ -116,8 +117,11 @@ func (s *Spool) forbidden(err error, parts ...string) error {
 	return nil
 }
 
-// missing reports whether err says that a message is not there.
-func missing(err error) bool { return errors.Is(err, jetstream.ErrMsgNotFound) }
+// missing reports whether err says that a message is not there, or was not to be deleted.
+func missing(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, jetstream.ErrMsgNotFound) || ok && e.ErrorCode == codeSequence
+}
 
 // typed wraps what the servers say in the errors of package spool.
 func typed(err error) error {

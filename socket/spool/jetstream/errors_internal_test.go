@@ -48,3 +48,12 @@ func TestLasting(t *testing.T) {
 		}
 	}
 }
+
+// TestMissing: a message that was deleted, or is to be when it is not there any more.
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[jetstream.ErrorCode]bool{10037: true, 10043: true, 10057: false, 10059: false} {
+		assert.Equal(t, want, missing(fmt.Errorf("delete: %w", &jetstream.APIError{ErrorCode: code})), code)
+	}
+	assert.False(t, missing(nil))
+}

@@ -74,7 +74,7 @@ func (s *Spool) eraseOne(c *consumer) error {
 		return err
 	}
 	if c.revision > 0 {
-		if err := s.state.DeleteMsg(ctx, c.revision); err != nil {
+		if err := s.state.DeleteMsg(ctx, c.revision); err != nil && !missing(err) {
 			return err
 		}
 	}

@@ -64,6 +64,7 @@ type Spool struct {
 	earliest  uint64              // number of the first message that was there at the last look
 	oldest    time.Time           // when that was stored
 	lapsed    chan struct{}       // closed when earliest has grown; nil while nobody waits
+	taken     map[uint64]struct{} // the letters that are being replayed
 }
 
 var _ socket.Spool = (*Spool)(nil)

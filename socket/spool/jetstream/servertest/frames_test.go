@@ -35,6 +35,24 @@ func TestManyFrames(t *testing.T) {
 	assert.Equal(t, uint64(3), n)
 }
 
+// TestPurge: a letter goes once; one that is gone is no error, and what is no letter stays.
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, startNode(t, nil))
+	s, _ := fill(t, nc, "orders", "", quick, 1)
+	require.NoError(t, s.Flush(bounded(t)))
+	stream, err := streamsOf(t, nc).Stream(bounded(t), "orders_state")
+	require.NoError(t, err)
+	for range 2 {
+		for n := uint64(1); n <= stream.CachedInfo().State.LastSeq+1; n++ {
+			require.NoError(t, s.Purge(bounded(t), n))
+		}
+		assert.Zero(t, letters(t, s))
+	}
+	_, err = stream.GetLastMsgForSubject(bounded(t), "meshmq.state.orders.owner")
+	require.NoError(t, err)
+}
+
 // TestLettersEnd: a letter buried while others are looked through is for the next look, or whoever replays letters beside a receiver that refuses them would never come to an end.
 func TestLettersEnd(t *testing.T) {
 	t.Parallel()
