@@ -184,18 +184,24 @@ func readers(k *kit) {
 	assert.Equal(k, uint64(2), rec.Number)
 }
 
-// together: many append at once.
+// together: many append at once, and what Append has returned the number of is there to be read.
 func together(k *kit) {
 	const callers, each = 8, 40
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	given := make(map[uint64]string)
+	c := k.queue()
 	for i := range callers {
 		all.Go(func() {
 			for j := range each {
 				body := fmt.Sprint(i, " ", j)
 				n, err := k.s.Append(k.ctx, []byte(body))
 				if assert.NoError(k, err) {
+					r := c.Reader(n)
+					rec, err := r.TryNext()
+					assert.NoError(k, err)
+					assert.Equal(k, n, rec.Number)
+					assert.NoError(k, r.Close())
 					mu.Lock()
 					given[n] = body
 					mu.Unlock()
@@ -205,7 +211,7 @@ func together(k *kit) {
 	}
 	all.Wait()
 	require.Len(k, given, callers*each)
-	r := k.queue().Reader(0)
+	r := c.Reader(0)
 	defer r.Close()
 	for n := uint64(1); n <= callers*each; n++ {
 		rec, err := r.TryNext()

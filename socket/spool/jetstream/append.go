@@ -161,6 +161,7 @@ func (s *Spool) confirm(n uint64) {
 	if n <= safe || n > safe+uint64(len(s.queue)) {
 		return
 	}
+	s.safe.Store(n) // first: who has appended may look for it at once
 	k := int(n - safe)
 	for i, e := range s.queue[:k] {
 		s.bytes -= e.size
@@ -170,7 +171,6 @@ func (s *Spool) confirm(n uint64) {
 	s.queue = s.queue[k:]
 	s.sent = max(s.sent-k, 0)
 	s.full = nil
-	s.safe.Store(n)
 	notify(&s.roomy)
 	notify(&s.grown)
 }
