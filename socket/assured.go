@@ -312,6 +312,7 @@ func (a *assured) waitAcked(ctx context.Context) error {
 		}
 		w := a.waiters.add()
 		a.mu.Unlock()
+		a.c.listen()
 		if err := a.waiters.wait(ctx, a.mu, w); err != nil {
 			return &blocked{nil, err}
 		}

@@ -297,6 +297,7 @@ func (b *balancer) block(ctx context.Context) error {
 	}
 	w := b.wait.add()
 	b.mu.Unlock()
+	b.c.listen()
 	if err := b.wait.wait(ctx, &b.mu, w); err != nil {
 		return &blocked{why, err}
 	}

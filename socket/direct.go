@@ -189,3 +189,14 @@ func (p *pipe) park() {
 	}
 	p.parked.Store(false)
 }
+
+// listen has the pump read at once, as a sender is about to wait for what the peer acknowledges: it may be the one who would be in Recv.
+func (c *core) listen() {
+	if c.recv == nil || !c.cfg.ack {
+		return
+	}
+	if p := c.recv.sole.Load(); p != nil {
+		p.wish.Store(false)
+		p.kick()
+	}
+}

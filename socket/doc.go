@@ -51,7 +51,7 @@ package socket
 //
 // On an acknowledged link (transport/zmtp/ACK.md) a batch in the inbox knows the tag of its next message, and each message that Recv returns has an origin of
 // its own, cut from a slab: two numbers, and what it has in common with the others of its batch, by which Ack and Nack find the connection (inbound) and the tag. What is settled is a set of tags under receiver.mu;
-// ACKs go out as commands when half of the credit is settled, when Recv is about to wait, after WithAckDelay, and last of all before we end the connection.
+// ACKs go out as commands when half of the credit is settled, when Recv is about to wait, in a stream (lull.go) when nothing has come for a moment, after WithAckDelay, and last of all before we end the connection.
 //
 // # Goroutines
 //

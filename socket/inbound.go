@@ -186,7 +186,7 @@ func (r *receiver) settleLocked(o *origin) {
 	r.acks.counts.AckedIn++
 	if r.c.cfg.ackDelay == 0 || in.state.Due() {
 		in.tellLocked()
-		in.leaving.wary = 0
+		in.leaving.due()
 	} else if !in.owing {
 		in.owing = true
 		r.acks.owing = append(r.acks.owing, in)

@@ -310,6 +310,7 @@ func (s *Router) block(ctx context.Context) error {
 	}
 	w := s.wait.add()
 	s.tableMu.Unlock()
+	s.core.listen()
 	if err := s.wait.wait(ctx, &s.tableMu, w); err != nil {
 		return &Error{Op: "send", Err: &blocked{ErrFull, err}}
 	}

@@ -85,7 +85,7 @@ const (
 	// stateDelay bounds how long an acknowledgement waits to be written when nothing else is.
 	stateDelay = 50 * time.Millisecond
 	// maxUnnoted bounds how many messages are acknowledged and not in a file yet, which the end of the process has read again, at a
-	// write for so many. With the 256 that a courier of package socket hands out between two looks they are 4,096: a quarter of the credit that is given
+	// write for so many. With the 256 that a courier of package socket hands out between two looks they are 4,096: an eighth of the credit that is given
 	// by default.
 	maxUnnoted = 3840
 	// tendEvery is how often age is looked at, and a full disk is tried again.
