@@ -113,6 +113,8 @@ func (a *archive) open() error {
 	a.ctx, a.stop = context.WithCancel(context.Background())
 	a.groups, a.seed = map[string]*group{}, maphash.MakeSeed()
 	a.c.archive, a.c.keeper = a, a
+	a.in.watched = make(chan struct{})
+	go a.in.watch(a.ctx, a.settlements.tell) // ends with a.stop in close, which waits for it
 	return nil
 }
 
@@ -291,7 +293,7 @@ func (a *archive) hear(g *group, n courierNews) {
 		n.dead.Name = g.name
 		a.c.bury(*n.dead)
 	case n.trouble != nil:
-		a.c.hub.emit(Event{Kind: SpoolTrouble, Name: g.name, Err: n.trouble})
+		a.in.trouble(g.name, n.trouble)
 	}
 }
 
@@ -336,6 +338,7 @@ func (a *archive) close() {
 	for _, g := range groups { // none is made any more
 		<-g.courier.over
 	}
+	<-a.in.watched
 	err := flushAtEnd(a.in.spool)
 	a.closeErr = errors.Join(err, a.in.spool.Close())
 }

@@ -24,7 +24,7 @@ func (a *archive) Flush(ctx context.Context) error { return a.in.Flush(ctx) }
 
 // WaitAcked blocks until the members of durable subscriptions that are connected have acknowledged all that was published before the call, or it was given up, or
 // they have gone: names without members get it when they have some. Subscribers that have no durable subscription count for nothing. It is for sockets with WithSpool
-// (ErrState), and ends with ctx, ErrTimeout when that is its deadline, and with Close (ErrClosed).
+// (ErrState), and ends with ctx, ErrTimeout when that is its deadline, with Close (ErrClosed), and when the log fails (spool.ErrFailed).
 func (a *archive) WaitAcked(ctx context.Context) error {
 	const op = "wait for acknowledgements"
 	if err := a.in.ready(op); err != nil {
@@ -34,6 +34,9 @@ func (a *archive) WaitAcked(ctx context.Context) error {
 		more := a.settlements.await()
 		if !a.behind(last) {
 			return nil
+		}
+		if err := a.in.broken(); err != nil {
+			return &Error{Op: op, Err: err}
 		}
 		select {
 		case <-more:

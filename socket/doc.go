@@ -70,6 +70,8 @@ package socket
 //	the same, of publishers  the first member of a  the last member, archive.close  archive.close
 //	                         durable subscription
 //	refusal of such          archive.refuse         the end of the connection       core.wg
+//	watch, with WithSpool    New...                 the failure of the      spooler.close,
+//	                                                spool, the two          archive.close
 //	marker, with WithWindow  New...                 core.cancel                     core.wg
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain

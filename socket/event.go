@@ -27,7 +27,7 @@ const (
 	Forbidden                            // PUB, XPUB and RADIO: Peer may not have Topic, as Err says (WithTopicAuthorizer)
 	Redelivered                          // the connection to Peer ended before it had acknowledged Count messages, which go out again
 	DeadLettered                         // a message was given up, as Err says: see WithDeadLetter
-	SpoolTrouble                         // the spool could not be read, or from now on no dead letter be written, as Err says; it is tried again. Or it was damaged when it was opened, a spool.ErrDamaged: what was acknowledged may be sent again
+	SpoolTrouble                         // the spool could not be read, or from now on no dead letter be written, as Err says; it is tried again. Or it has failed for good, a spool.ErrFailed, once. Or it was damaged when it was opened, a spool.ErrDamaged: what was acknowledged may be sent again
 	Resumed                              // publishers with WithSpool, and WithDurable: the subscription Name goes on at message From; To is the last one so far
 	Missed                               // likewise: messages From to To, Count of them, are gone from the log and were not handled for Name; Err says why
 	WindowTrouble                        // handled messages could not be marked, as Err says, and are not acknowledged; it is tried again, but for an ErrWindow. Or it was damaged when it was opened, a spool.ErrDamaged: Count marks are missing, and what they stand for may be handled again

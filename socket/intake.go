@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshmq/meshmq/socket/spool"
 )
@@ -15,7 +16,8 @@ type intake struct {
 	c       *core
 	spool   Spool // nil without WithSpool
 	stream  spool.ID
-	stopped atomic.Bool // Shutdown or Close began
+	stopped atomic.Bool   // Shutdown or Close began
+	watched chan struct{} // closed when watch has returned
 	msgs    atomic.Uint64
 	bytes   atomic.Uint64
 }
@@ -145,4 +147,42 @@ func (s *intake) Flush(ctx context.Context) error {
 		return err
 	}
 	return failure(op, 1, s.spool.Flush(ctx))
+}
+
+// watch tells of the failure of a spool, by an event and by tell, until ctx ends. Whoever ends ctx waits for s.watched, and closes the spool after it.
+func (s *intake) watch(ctx context.Context, tell func()) {
+	defer close(s.watched)
+	look := time.NewTicker(troublePause)
+	defer look.Stop()
+	var broken <-chan struct{}
+	if b, ok := s.spool.(breaker); ok {
+		broken = b.Broken()
+		look.Stop()
+	}
+	for s.broken() == nil && ctx.Err() == nil {
+		select {
+		case <-broken:
+		case <-look.C:
+		case <-ctx.Done():
+		}
+	}
+	if err := s.broken(); err != nil {
+		s.c.hub.emit(Event{Kind: SpoolTrouble, Err: err})
+		tell()
+	}
+}
+
+// broken returns what stopped the spool, nil while it works and when it was closed after that.
+func (s *intake) broken() error {
+	if err := s.spool.State().Failed; errors.Is(err, spool.ErrFailed) {
+		return err
+	}
+	return nil
+}
+
+// trouble reports what a courier cannot do, for the durable subscription of this name if it has one. That the spool has failed watch does, once for all.
+func (s *intake) trouble(name string, err error) {
+	if !errors.Is(err, spool.ErrFailed) || s.broken() == nil {
+		s.c.hub.emit(Event{Kind: SpoolTrouble, Name: name, Err: err})
+	}
 }

@@ -32,7 +32,7 @@ func (c *config) publishes() bool { return c.typ == zmtp.Pub || c.typ == zmtp.XP
 //
 // Send returns nil when the message is as safe as options.Policy says; one sync carries what all callers of Send queued meanwhile. It needs no peer. While there
 // is no room (options.Quota, Reserve, the disk) it blocks, rejects (ErrFull) or drops the oldest, as options.Full says. When ctx ends while the message is on its way to the
-// disk the error is ErrUnconfirmed. After a failed write every Send is a spool.ErrFailed; what is on disk is delivered still. Enqueue and Flush are Send in two
+// disk the error is ErrUnconfirmed. After a failed write, which is an event (SpoolTrouble), every Send is a spool.ErrFailed, and so is what waits for the spool, Shutdown and WaitAcked too; what is on disk is delivered still. Enqueue and Flush are Send in two
 // steps.
 //
 // Messages are delivered in the order they were sent, each to the peer that has least outstanding. With WithAck here and at the peer a message stays until

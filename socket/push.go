@@ -31,8 +31,8 @@ func (s *Push) SendOwned(ctx context.Context, frames ...[]byte) error {
 }
 
 // WaitAcked blocks until every message that Send had taken when it was called is acknowledged, written to a peer that does not acknowledge, or
-// given up as a dead letter. It is for sockets with WithAck or WithSpool; others are ErrState. It ends with ctx, ErrTimeout when that is its deadline, and
-// with Close (ErrClosed).
+// given up as a dead letter. It is for sockets with WithAck or WithSpool; others are ErrState. It ends with ctx, ErrTimeout when that is its deadline,
+// with Close (ErrClosed), and when the spool fails (spool.ErrFailed), which then takes note of nothing.
 func (s *Push) WaitAcked(ctx context.Context) error { return s.core.waitAcked(ctx) }
 
 func (s *Push) enroll(p *pipe) error  { return s.balancer.enroll(p) }

@@ -64,6 +64,12 @@ type SpoolConsumer interface {
 	Position() (floor, pending uint64)
 }
 
+// breaker is a Spool that says when it fails, as those on disk do; others are looked at now and then.
+type breaker interface {
+	// Broken returns a channel that is closed when State has Failed.
+	Broken() <-chan struct{}
+}
+
 // dropper is a SpoolConsumer whose spool may let messages go that are not acknowledged, as those on disk do. Until they are, Position counts them.
 type dropper interface {
 	// Pending returns how many messages are there that are not acknowledged.

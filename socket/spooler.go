@@ -57,7 +57,9 @@ func (s *spooler) open(c *core) error {
 	s.courier = newCourier(from, c.cfg.retryPolicy(), s.hear)
 	s.courier.before = log.State().Next - 1
 	c.spooler, c.keeper = s, s
+	s.watched = make(chan struct{})
 	go s.courier.run(s.ctx) // ends with s.cancel in close, which waits for it
+	go s.watch(s.ctx, s.moved)
 	return nil
 }
 
@@ -65,8 +67,7 @@ func (s *spooler) open(c *core) error {
 func (s *spooler) hear(n courierNews) {
 	switch {
 	case n.settled:
-		signal(s.c.drained)
-		s.settlements.tell()
+		s.moved()
 	case n.gap != nil:
 		reason := DropQuota
 		if n.gap.Damaged {
@@ -77,8 +78,14 @@ func (s *spooler) hear(n courierNews) {
 		s.c.sent.dead.Add(1)
 		s.c.bury(*n.dead)
 	case n.trouble != nil:
-		s.c.hub.emit(Event{Kind: SpoolTrouble, Err: n.trouble})
+		s.trouble("", n.trouble)
 	}
+}
+
+// moved has those look who wait for what is in the spool to be settled.
+func (s *spooler) moved() {
+	signal(s.c.drained)
+	s.settlements.tell()
 }
 
 // attach makes a peer one that the courier brings messages to.
@@ -193,6 +200,9 @@ func (s *spooler) drain(ctx context.Context, patient bool) error {
 		if _, left := s.from.Position(); left == 0 {
 			return nil
 		}
+		if err := s.broken(); err != nil {
+			return err
+		}
 		if members, _ := s.courier.members(); members == 0 && !patient {
 			return ErrNoPeer
 		}
@@ -210,6 +220,7 @@ func (s *spooler) drain(ctx context.Context, patient bool) error {
 func (s *spooler) close() {
 	s.cancel()
 	<-s.courier.over
+	<-s.watched
 	err := flushAtEnd(s.spool)
 	s.closeErr = errors.Join(err, s.spool.Close())
 	s.left = pendingOf(s.from) // nothing goes any more

@@ -36,6 +36,9 @@ func (s *spooler) waitAcked(ctx context.Context) error {
 		if floor, _ := s.from.Position(); floor >= last {
 			return nil
 		}
+		if err := s.broken(); err != nil {
+			return err
+		}
 		select {
 		case <-more:
 		case <-s.ctx.Done():

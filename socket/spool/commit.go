@@ -42,6 +42,7 @@ func (l *Log) commitLocked(mode commitMode) {
 	l.busy = false
 	if err != nil && l.failed == nil {
 		l.failed = fmt.Errorf("%w: %w", ErrFailed, err)
+		close(l.broken)
 		l.finishLocked()
 		return
 	}

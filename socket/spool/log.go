@@ -74,6 +74,7 @@ type Log struct {
 	soon     chan struct{} // tells it that something may wait a little
 	keep     chan struct{} // wakes the keeper
 	stop     chan struct{}
+	broken   chan struct{} // closed when failed is set
 	finished sync.WaitGroup
 	syncs    atomic.Uint64
 	safe     atomic.Uint64 // number of the last message that is as safe as the policy says
@@ -129,6 +130,9 @@ func firstOf(segments []*segment, next uint64) uint64 {
 	}
 	return next
 }
+
+// Broken returns a channel that is closed when the log has failed, as Stats.Failed says then.
+func (l *Log) Broken() <-chan struct{} { return l.broken }
 
 // errLocked returns why nothing can be appended, nil if it can.
 func (l *Log) errLocked() error {
