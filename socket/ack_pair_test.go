@@ -18,51 +18,56 @@ import (
 // goes to another when it leaves.
 func TestAck_CreditBoundsWhatIsOnItsWay(t *testing.T) {
 	t.Parallel()
-	const credit, total = 5, 2000
-	push := socket.NewPush(socket.WithAck(), socket.WithSendHWM(100))
-	slow := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckCredit(credit, 1<<20))
-	quick := socket.NewPull(socket.WithAck(), socket.WithAckCredit(0, 1<<20))
-	closing(t, slow, quick, push)
-	bound := bind(t, push, "tcp://127.0.0.1:0")
-	require.NoError(t, slow.Connect(bound))
-	require.NoError(t, quick.Connect(bound))
-	require.NoError(t, push.WaitPeers(limit(t), 2))
-	var sending sync.WaitGroup
-	defer sending.Wait()
-	sending.Go(func() { numbered(t, push, 0, total, 8) })
-	seen := map[int]int{}
-	for range credit {
-		seen[ordinalOf(recv(t, slow))] = 1
-	}
-	_, err := slow.Recv(soon(t))
-	require.ErrorIs(t, err, socket.ErrTimeout, "no more than the credit")
-	_, err = quick.Recv(try())
-	require.ErrorIs(t, err, context.Canceled, "there is none")
-	assert.Equal(t, credit, slow.Stats().Acks.UnackedIn)
+	const credit, total, size = 5, 2000, 8
+	for name, bound := range map[string]struct{ messages, bytes int }{"in messages": {credit, 1 << 20}, "in bytes": {1000, credit * size}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			push := socket.NewPush(socket.WithAck(), socket.WithSendHWM(100))
+			slow := socket.NewPull(socket.WithAck(), socket.WithManualAck(), socket.WithAckCredit(bound.messages, bound.bytes))
+			quick := socket.NewPull(socket.WithAck(), socket.WithAckCredit(0, 1<<20))
+			closing(t, slow, quick, push)
+			at := bind(t, push, "tcp://127.0.0.1:0")
+			require.NoError(t, slow.Connect(at))
+			require.NoError(t, quick.Connect(at))
+			require.NoError(t, push.WaitPeers(limit(t), 2))
+			var sending sync.WaitGroup
+			defer sending.Wait()
+			sending.Go(func() { numbered(t, push, 0, total, size) })
+			seen := map[int]int{}
+			for range credit {
+				seen[ordinalOf(recv(t, slow))] = 1
+			}
+			_, err := slow.Recv(soon(t))
+			require.ErrorIs(t, err, socket.ErrTimeout, "no more than the credit")
+			_, err = quick.Recv(try())
+			require.ErrorIs(t, err, context.Canceled, "there is none")
+			assert.Equal(t, credit, slow.Stats().Acks.UnackedIn)
 
-	require.NoError(t, quick.SetAckCredit(1, 1<<20))
-	m := recv(t, quick)
-	require.NoError(t, quick.SetAckCredit(50, 1<<20))
-	again := 0
-	for {
-		n := ordinalOf(m)
-		if assert.Equal(t, seen[n]+1, m.Attempt(), "message %d", n); m.Redelivered() {
-			again++
-		}
-		seen[n]++
-		if len(seen) == total && again == credit {
-			break
-		}
-		if len(seen) == total && slow != nil {
-			require.NoError(t, slow.Close())
-			slow = nil
-		}
-		m = recv(t, quick)
-		assert.LessOrEqual(t, quick.Stats().Acks.UnackedIn, 50)
+			require.NoError(t, quick.SetAckCredit(1, 1<<20))
+			m := recv(t, quick)
+			require.NoError(t, quick.SetAckCredit(50, 1<<20))
+			again := 0
+			for {
+				n := ordinalOf(m)
+				if assert.Equal(t, seen[n]+1, m.Attempt(), "message %d", n); m.Redelivered() {
+					again++
+				}
+				seen[n]++
+				if len(seen) == total && again == credit {
+					break
+				}
+				if len(seen) == total && slow != nil {
+					require.NoError(t, slow.Close())
+					slow = nil
+				}
+				m = recv(t, quick)
+				assert.LessOrEqual(t, quick.Stats().Acks.UnackedIn, 50)
+			}
+			require.NoError(t, m.Ack())
+			require.NoError(t, push.WaitAcked(limit(t)))
+			assert.EqualValues(t, total, push.Stats().Acks.AckedOut)
+		})
 	}
-	require.NoError(t, m.Ack())
-	require.NoError(t, push.WaitAcked(limit(t)))
-	assert.EqualValues(t, total, push.Stats().Acks.AckedOut)
 }
 
 // Rows 18 and 22: connections that end at any time lose nothing, also where the receiver has forgotten everything. There are no more duplicates than were on

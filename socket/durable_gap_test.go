@@ -71,6 +71,48 @@ func TestDurable_SaysWhatIsGone(t *testing.T) {
 	assert.GreaterOrEqual(t, pub.Durables()[0].Lost, first.To-first.From+1)
 }
 
+// TestDurable_LostIsSaidAgain: row 36. What a member acknowledges that it had before it was told of the loss does not show that it knows: who comes next is told of all of it again.
+func TestDurable_LostIsSaidAgain(t *testing.T) {
+	t.Parallel()
+	pub := socket.NewPub(socket.WithSpool(filepath.Join(t.TempDir(), "log"), short))
+	defer pub.Close()
+	endpoint := bind(t, pub, "tcp://127.0.0.1:0")
+	sub := durable(t, endpoint, "late", spool.Beginning(), socket.WithManualAck(), socket.WithAckCredit(2, 1<<30), socket.WithAckDelay(0))
+	publish(t, pub, 0, 2)
+	open := []socket.Msg{recv(t, sub), recv(t, sub)}
+	for range 100 {
+		require.NoError(t, pub.Send(limit(t), text("t"), make([]byte, 4<<10)))
+	}
+	require.Eventually(t, func() bool { return pub.Stats().Spool.Bytes < 400<<10 }, time.Minute, time.Millisecond)
+	acked := uint64(0)
+	ack := func() {
+		require.NoError(t, open[0].Ack())
+		open, acked = open[1:], acked+1
+		require.Eventually(t, func() bool { return pub.Durables()[0].Acked == acked }, time.Minute, time.Millisecond)
+	}
+	for pub.Durables()[0].Lost == 0 { // what is left of the segment that is being read
+		ack()
+		require.Eventually(t, func() bool { return pub.Durables()[0].Delivered >= acked+2 }, time.Minute, time.Millisecond)
+		if pub.Durables()[0].Lost == 0 {
+			open = append(open, recv(t, sub))
+		}
+	}
+	lost := pub.Durables()[0].Lost
+	ack() // it was sent before LOST
+	require.NoError(t, sub.Close())
+	require.Eventually(t, func() bool { return pub.Durables()[0].Members == 0 }, time.Minute, time.Millisecond)
+
+	sub = durable(t, endpoint, "late", spool.Beginning(), socket.WithManualAck())
+	defer sub.Close()
+	var err error
+	for err == nil { // what was not acknowledged may be there
+		_, err = sub.Recv(limit(t))
+	}
+	var missed *socket.MissedError
+	require.ErrorAs(t, err, &missed)
+	assert.GreaterOrEqual(t, missed.To-missed.From+1, lost)
+}
+
 // TestDurable_ReplaysWhileTheLogMoves: row 35 of the fault plan. Names that begin at the beginning, in the middle, at the end, by number and by time, read what is
 // written and let go of meanwhile: each message comes once, in order, or is in a gap that was told of before what lies behind it.
 func TestDurable_ReplaysWhileTheLogMoves(t *testing.T) {

@@ -206,7 +206,7 @@ func (q *once) refuseLocked(h held) error {
 	}
 	q.r.closeLocked(in)
 	q.r.sendBackLocked(in)
-	return fmt.Errorf("%w: stream %x, incarnation %d, message %d", ErrStream, mark.Stream, mark.Incarnation, mark.Number)
+	return fmt.Errorf("%w: stream %s, incarnation %d, message %d", ErrStream, mark.Stream, mark.Incarnation, mark.Number)
 }
 
 // endLocked ends a flight whose message is marked. Its copies are duplicates, or conflicts.

@@ -320,3 +320,27 @@ func TestLettersEnd(t *testing.T) {
 		assert.Equal(t, uint64(3), dead.Len())
 	}
 }
+
+// TestReplay_IsOnDiskFirst: a message is on disk before its letter goes, whatever the policy.
+func TestReplay_IsOnDiskFirst(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []spool.Policy{spool.Always, spool.Interval, spool.OS} {
+		disk, ctx, o := spooltest.NewMem(), bounded(t), small
+		o.Policy, o.Interval = policy, time.Hour
+		c := newClerk(ctx, books{make(map[uint64]bool), make(map[uint64]int)})
+		c.log = open(t, disk, o)
+		var err error
+		c.dead, err = c.log.Dead()
+		require.NoError(t, err)
+		fill(t, c.log, 2, 10)
+		only := func(n uint64) func(uint64) bool { return func(origin uint64) bool { return origin == n } }
+		require.NoError(t, c.bury(only(1)))
+		require.NoError(t, c.letter(1, c.replay))
+		require.NoError(t, c.bury(only(2))) // with this letter it is on disk that the other one has gone
+		require.NoError(t, c.open(disk.Synced()))
+		require.Error(t, c.letter(1, c.purge), policy)
+		require.NoError(t, c.bury(only(1)))
+		require.NoError(t, c.letter(1, c.purge), policy)
+		require.NoError(t, c.log.Close())
+	}
+}
