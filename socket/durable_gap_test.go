@@ -113,6 +113,36 @@ func TestDurable_LostIsSaidAgain(t *testing.T) {
 	assert.GreaterOrEqual(t, missed.To-missed.From+1, lost)
 }
 
+// TestDurable_LostIsSaidToAll: to members that take nothing, too, and to those that come before one of them shows that it knows.
+func TestDurable_LostIsSaidToAll(t *testing.T) {
+	t.Parallel()
+	pub := socket.NewPub(socket.WithSpool(filepath.Join(t.TempDir(), "log"), short))
+	defer pub.Close()
+	endpoint := bind(t, pub, "tcp://127.0.0.1:0")
+	told := func(sub *socket.Sub) {
+		m, err := sub.Recv(limit(t))
+		for ; err == nil; m, err = sub.Recv(limit(t)) { // what is left of the segment that is being read
+			require.NoError(t, m.Ack())
+		}
+		require.ErrorAs(t, err, new(*socket.MissedError))
+	}
+	member := func(credit int) *socket.Sub {
+		sub := durable(t, endpoint, "late", spool.Beginning(), socket.WithManualAck(), socket.WithAckCredit(credit, 1<<20))
+		closing(t, sub)
+		return sub
+	}
+	one, other := member(0), member(0)
+	require.Eventually(t, func() bool { d := pub.Durables(); return len(d) == 1 && d[0].Members == 2 }, time.Minute, time.Millisecond)
+	for range 100 {
+		require.NoError(t, pub.Send(limit(t), text("t"), make([]byte, 4<<10)))
+	}
+	require.Eventually(t, func() bool { return pub.Stats().Spool.Bytes < 400<<10 }, time.Minute, time.Millisecond)
+	require.NoError(t, one.SetAckCredit(1, 1<<20))
+	told(one)
+	told(other)
+	told(member(0))
+}
+
 // TestDurable_ReplaysWhileTheLogMoves: row 35 of the fault plan. Names that begin at the beginning, in the middle, at the end, by number and by time, read what is
 // written and let go of meanwhile: each message comes once, in order, or is in a gap that was told of before what lies behind it.
 func TestDurable_ReplaysWhileTheLogMoves(t *testing.T) {
