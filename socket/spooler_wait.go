@@ -39,6 +39,7 @@ func (s *spooler) waitAcked(ctx context.Context) error {
 		if err := s.broken(); err != nil {
 			return err
 		}
+		s.c.listen()
 		select {
 		case <-more:
 		case <-s.ctx.Done():
