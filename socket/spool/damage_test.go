@@ -35,10 +35,12 @@ func threeSegments(t *testing.T) *spooltest.Mem {
 	return disk
 }
 
+// segments returns the names of the segments, in order.
 func segments(t *testing.T, fs spool.FS) (names []string) {
 	t.Helper()
 	all, err := fs.List(".")
 	require.NoError(t, err)
+	slices.Sort(all)
 	for _, name := range all {
 		if path.Ext(name) == ".seg" {
 			names = append(names, name)

@@ -16,6 +16,10 @@ func TestRepairInterrupted(t *testing.T) {
 	for name, sick := range ailing(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			whole := &spooltest.Faulty{FS: sick.FS.(*spooltest.Mem).Crash(nil), Unreadable: sick.Unreadable}
+			_, err := spool.RepairFS(whole)
+			require.NoError(t, err)
+			want, _ := read(t, open(t, whole.FS, small).Queue().Reader(), damageBody)
 			interrupted := 0
 			for call := int64(1); ; call++ {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -50,6 +54,9 @@ func TestRepairInterrupted(t *testing.T) {
 				}
 				asItWasOrRepaired(t, before, files(t, disk), "")
 				cancel()
+				_, err = spool.RepairFS(&spooltest.Faulty{FS: disk, Unreadable: sick.Unreadable})
+				require.NoError(t, err)
+				require.Equal(t, uint64(len(want)), open(t, disk.Crash(nil), small).Queue().Pending(), "call %d", call)
 				if ended && fs.Calls() < start+call {
 					break
 				}

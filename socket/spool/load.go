@@ -63,8 +63,7 @@ type loaded struct {
 	bridge   *Gap   // what is missing before the first segment, nil if nothing is
 	newest   newest
 	damaged  spans // messages of the last segment that are not in it; those that all have acknowledged may be among them
-	lost     spans // what the file lostName says
-	stale    bool  // that is of no use
+	stale    bool  // the file lostName is of no use
 	lastTime int64
 }
 

@@ -7,11 +7,12 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 )
 
 // lostName is a file in which Repair says which messages are lost to damage, for those who count what is there: opening reads the last segment only. doc.go draws it.
 //
-// Invariant: it may say too little, or nothing, and never too much: it is written when the segments are as they will be, and is of no use in a log that ends before it did then,
+// Invariant: it may say too little, or nothing, and never too much: it is what a look at the segments finds when they are as they will be, and is of no use in a log that ends before it did then,
 // where numbers are given again.
 const lostName = "lost"
 
@@ -46,25 +47,29 @@ func decodeLost(b []byte) (l lost, ok bool) {
 	return l, d.err == nil && len(d.b) == 0
 }
 
-// readLost returns what the file says, if there is one that can be read.
-func readLost(fs FS) (l lost, ok bool) {
+// readLost returns what the file says.
+func readLost(fs FS) (l lost, err error) {
 	f, err := fs.Open(lostName, os.O_RDONLY)
 	if err != nil {
-		return l, false
+		return l, err
 	}
 	defer f.Close()
 	size, err := f.Size()
 	if err != nil {
-		return l, false
+		return l, err
 	}
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, size))
 	if err != nil {
-		return l, false
+		return l, err
 	}
-	return decodeLost(b)
+	l, ok := decodeLost(b)
+	if !ok {
+		return l, fmt.Errorf("%s: %w", lostName, ErrDamaged)
+	}
+	return l, nil
 }
 
-// write puts it on disk in the place of what was there, but for the name.
+// write puts it on disk in the place of what was there.
 func (l *lost) write(fs FS) error {
 	if err := fs.Remove(compactName); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -80,29 +85,44 @@ func (l *lost) write(fs FS) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", lostName, err), fs.Remove(compactName))
 	}
-	return nil
+	return fs.Sync(".")
 }
 
-// noteLost has the file say what is lost of a log that was read as d and goes on at next, unless it does.
-func (d *loaded) noteLost(fs FS, next uint64, numbers spans) error {
-	l := lost{id: d.segments[0].header.id, next: next, numbers: numbers}
-	missing := false
-	for _, n := range numbers.all() {
-		missing = missing || d.lost.count(n.lo, n.hi) < n.hi-n.lo+1
-	}
-	if !missing {
+// note has the file say it, unless it does; there is none where nothing is lost.
+func (l *lost) note(fs FS) error {
+	is, err := readLost(fs)
+	ranges := l.numbers.all()
+	switch {
+	case len(ranges) == 0 && errors.Is(err, os.ErrNotExist):
+		return nil
+	case len(ranges) == 0:
+		return removeLost(fs)
+	case err == nil && is.id == l.id && is.next <= l.next && slices.Equal(is.numbers.all(), ranges):
 		return nil
 	}
 	return noRoom(l.write(fs), lostName, int64(len(l.encode())))
 }
 
+// removeLost removes the file for good: it must not come back when numbers have been given again.
+func removeLost(fs FS) error {
+	err := fs.Remove(lostName)
+	if err == nil {
+		return fs.Sync(".")
+	} else if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // readLost adds what the file says to what is known to be damaged, or finds out that it is of no use.
 func (d *loaded) readLost(fs FS) {
-	l, ok := readLost(fs)
-	if d.stale = ok && (l.id != d.segments[0].header.id || l.next > d.next); !ok || d.stale {
+	l, err := readLost(fs)
+	if err != nil {
 		return
 	}
-	d.lost = l.numbers
+	if d.stale = l.id != d.segments[0].header.id || l.next > d.next; d.stale {
+		return
+	}
 	for _, n := range l.numbers.all() {
 		d.state.damaged.add(n.lo, n.hi)
 	}

@@ -58,11 +58,12 @@ func openLog(fs FS, options Options) (*Log, error) {
 	if n := len(d.segments); n > 0 && d.segments[n-1].header.kind != options.Kind {
 		return nil, fmt.Errorf("a %v, not a %v: %w", d.segments[n-1].header.kind, options.Kind, ErrKind)
 	}
-	leftovers := []string{nextName, compactName}
 	if d.stale {
-		leftovers = append(leftovers, lostName)
+		if err := removeLost(fs); err != nil {
+			return nil, err
+		}
 	}
-	for _, leftover := range leftovers {
+	for _, leftover := range []string{nextName, compactName} {
 		if err := fs.Remove(leftover); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}

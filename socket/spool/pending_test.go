@@ -136,37 +136,3 @@ func TestPendingIsThere_Letters(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, uint64(99), letters.Consumers[0].Pending)
 }
-
-// TestLostIsOfNoUse: what the file of what is lost says counts for the log it was written for, as long as that goes on behind it. One of no use is as none at all.
-func TestLostIsOfNoUse(t *testing.T) {
-	t.Parallel()
-	disk := ailing(t)["no header"].FS.(*spooltest.Mem)
-	_, err := spool.RepairFS(disk)
-	require.NoError(t, err)
-	lost := disk.Bytes("lost")
-	pending := func(disk *spooltest.Mem, lost []byte) uint64 {
-		disk.Put("lost", lost)
-		l := open(t, disk, small)
-		defer l.Close()
-		return l.Queue().Pending()
-	}
-	known := pending(disk.Crash(nil), lost)
-	for bit := range len(lost) * 8 {
-		bad := bytes.Clone(lost)
-		bad[bit/8] ^= 1 << (bit % 8)
-		require.Greater(t, pending(disk.Crash(nil), bad), known)
-	}
-	require.Equal(t, uint64(15), pending(threeSegments(t), lost), "of another")
-
-	early := disk.Crash(nil) // the log as it was before what is lost now
-	_ = early.Remove("newest")
-	for _, name := range segments(t, early)[1:] {
-		require.NoError(t, early.Remove(name))
-	}
-	there := pending(early, lost)
-	l := open(t, early, small)
-	fill(t, l, 20, damageBody)
-	require.NoError(t, l.Close())
-	l = open(t, early, small)
-	assert.Equal(t, there+20, l.Queue().Pending(), "numbers that were given again are not lost")
-}

@@ -36,16 +36,26 @@ func repairAll(disk *salvage) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	for _, dir := range []string{".", deadName} {
-		lost := r.lost[dir]
-		if len(r.Damage) == 0 && len(lost.all()) == 0 {
-			continue
+	logs, lost := []string{".", deadName}, r.lost
+	if len(r.Damage) > 0 {
+		for _, dir := range logs {
+			aside, err := repairLog(disk, dir, damagedSegments(r, dir))
+			for _, name := range aside {
+				r.Aside = append(r.Aside, path.Join(dir, name))
+			}
+			if err != nil {
+				return r, err
+			}
 		}
-		aside, err := repairLog(disk, dir, damagedSegments(r, dir), lost)
-		for _, name := range aside {
-			r.Aside = append(r.Aside, path.Join(dir, name))
+		after, err := verifyAll(newSalvage(disk.ctx, disk.FS)) // the disk may have read what it could not before
+		if err != nil && !errors.Is(err, ErrNotSpool) {
+			return r, err
 		}
-		if err != nil {
+		lost = after.lost
+	}
+	for _, dir := range logs {
+		l := lost[dir]
+		if err := l.note(folder{disk, dir}); err != nil {
 			return r, err
 		}
 	}
@@ -63,28 +73,26 @@ func damagedSegments(r Report, dir string) (names []string) {
 	return slices.Compact(names)
 }
 
-// repairLog repairs these segments of the log in dir, notes what is lost, and returns the names under which they are kept.
-func repairLog(disk *salvage, dir string, damaged []string, lost spans) (aside []string, err error) {
+// repairLog repairs these segments of the log in dir and returns the names under which they are kept.
+func repairLog(disk *salvage, dir string, damaged []string) (aside []string, err error) {
 	fs := folder{disk, dir}
 	d, err := load(fs, true)
 	if err != nil && (d == nil || len(d.Damage) == 0 || len(d.segments) > 0) { // else none can be read
 		return nil, err
 	}
-	if len(damaged) == 0 && len(lost.all()) == 0 && d.removed == 0 && d.bridge == nil {
+	if len(damaged) == 0 && d.removed == 0 && d.bridge == nil {
 		return nil, nil
 	}
 	ordinals, err := listSegments(fs)
 	if err != nil {
 		return nil, err
 	}
-	next := d.next
 	if n := len(d.segments); n > 0 { // else the log begins anew
 		newest := d.segments[n-1]
 		if last := max(ordinals[len(ordinals)-1], d.removed); last != newest.header.ordinal {
-			if next, err = beginFar(fs, d, last+1); err != nil {
+			if err := beginFar(fs, d, last+1); err != nil {
 				return nil, err
 			}
-			lost.add(d.next, next-1)
 		}
 	}
 	for _, name := range damaged {
@@ -99,12 +107,6 @@ func repairLog(disk *salvage, dir string, damaged []string, lost spans) (aside [
 	}
 	if d.bridge != nil {
 		if err := bridge(fs, d); err != nil {
-			return aside, err
-		}
-		lost.add(d.bridge.From, d.bridge.To)
-	}
-	if len(d.segments) > 0 {
-		if err := d.noteLost(fs, next, lost); err != nil {
 			return aside, err
 		}
 	}
@@ -156,18 +158,16 @@ func noRoom(err error, name string, bytes int64) error {
 	return fmt.Errorf("%w: to repair %s takes %d bytes: %w", ErrFull, name, bytes, err)
 }
 
-// beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it. If "newest" knows which those were it begins with a gap, as one from which they were
-// left out. It returns the number to come.
-func beginFar(fs FS, d *loaded, ordinal uint64) (next uint64, err error) {
+// beginFar begins a segment after one that is lost, with numbers that cannot be taken for those in it. If "newest" knows which those were it begins with a gap, as one from which they were left out.
+func beginFar(fs FS, d *loaded, ordinal uint64) error {
 	last := d.segments[len(d.segments)-1].header
 	h := newHeader(last.kind, last.id, ordinal, d.next, last.incarnation+farIncarnation, now())
-	next = max(d.next, d.newest.durable.number)
+	next := max(d.next, d.newest.durable.number)
 	if next > d.next {
 		h.flags, h.until = flagCompacted, next-1
 	}
 	b := emptySegment(h, next, &d.state)
-	err = makeSegment(fs, h, b, beginSegment)
-	return next, noRoom(err, segmentName(ordinal), int64(len(b)))
+	return noRoom(makeSegment(fs, h, b, beginSegment), segmentName(ordinal), int64(len(b)))
 }
 
 // bridge puts a segment in the place of those missing before the first, as one from which their messages were left out: readers get the gap.

@@ -3,7 +3,6 @@ package spool_test
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -20,9 +19,7 @@ func ailing(t *testing.T) map[string]*spooltest.Faulty {
 	all := make(map[string]*spooltest.Faulty)
 	ail := func(name string, hurt func(disk *spooltest.Mem, names []string)) *spooltest.Faulty {
 		disk := threeSegments(t)
-		names := segments(t, disk)
-		slices.Sort(names)
-		hurt(disk, names)
+		hurt(disk, segments(t, disk))
 		all[name] = &spooltest.Faulty{FS: disk}
 		return all[name]
 	}
@@ -34,6 +31,7 @@ func ailing(t *testing.T) map[string]*spooltest.Faulty {
 	ail("no last header", func(disk *spooltest.Mem, names []string) { disk.Put(names[2], make([]byte, 1000)) })
 	ail("no last segment", func(disk *spooltest.Mem, names []string) { _ = disk.Remove(names[2]) })
 	ail("no first segment", func(disk *spooltest.Mem, names []string) { _ = disk.Remove(names[0]) })
+	ail("newest", func(disk *spooltest.Mem, _ []string) { disk.Flip("newest", 0) })
 	ail("bad sector", func(*spooltest.Mem, []string) {}).Unreadable = func(name string, off, n int64) bool {
 		return name == "00000000000000000002.seg" && off < spool.DataStart+9000 && off+n > spool.DataStart+8600
 	}
@@ -106,6 +104,7 @@ func repairFailsAt(t *testing.T, sick *spooltest.Faulty, call int64, full bool, 
 	require.NoError(t, err, at)
 	require.Empty(t, report.Damage, at)
 	l := open(t, disk, small)
+	require.Equal(t, uint64(len(want)), l.Queue().Pending(), at)
 	numbers, gaps := read(t, l.Queue().Reader(), damageBody)
 	require.Equal(t, want, numbers, at)
 	require.Equal(t, wantGaps, gaps, at)

@@ -32,7 +32,7 @@ type Report struct {
 	// Aside names those that this Repair has put aside.
 	Aside []string
 
-	lost map[string]spans // messages lost to damage, by directory
+	lost map[string]lost // by directory; nothing as long as there is Damage
 }
 
 // Verify reads every byte of the spool in dir and says what is damaged, all that opening it would find among it. It changes nothing. The spool must not
@@ -64,7 +64,7 @@ func verifyAll(fs *salvage) (Report, error) {
 		return r, fmt.Errorf("dead letters: %w", err)
 	}
 	r.Letters, r.Torn = dead.Messages, r.Torn+dead.Torn
-	r.lost = map[string]spans{".": r.lost["."], deadName: dead.lost["."]}
+	r.lost = map[string]lost{".": r.lost["."], deadName: dead.lost["."]}
 	for _, d := range dead.Damage {
 		r.Damage = append(r.Damage, d.ofLetters())
 	}
@@ -73,6 +73,9 @@ func verifyAll(fs *salvage) (Report, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(fs.unreadable)) {
 		r.Damage = append(r.Damage, Damage{Segment: name, What: "the disk cannot read all of it: " + fs.unreadable[name].Error()})
+	}
+	if len(r.Damage) > 0 { // nobody knows yet what can be read of it
+		r.lost = nil
 	}
 	return r, nil
 }
@@ -84,9 +87,9 @@ func verifyLog(fs FS) (Report, error) {
 		return Report{}, err
 	}
 	r := Report{Torn: d.Torn}
-	var lost spans
+	var absent spans
 	for i, s := range d.segments {
-		v := verifier{d: d, i: i, s: s, next: s.header.base, absent: &lost}
+		v := verifier{d: d, i: i, s: s, next: s.header.base, absent: &absent}
 		if err := v.run(fs); err != nil {
 			return Report{}, err
 		}
@@ -96,7 +99,7 @@ func verifyLog(fs FS) (Report, error) {
 		r.Bytes += s.size
 		r.Damage = append(r.Damage, v.damage...)
 	}
-	r.lost = map[string]spans{".": lost}
+	r.lost = map[string]lost{".": {id: r.ID, next: d.next, numbers: absent}}
 	for _, x := range d.Damage { // what opening finds: all of it
 		there := func(y Damage) bool { return x.Segment == y.Segment && x.Offset == y.Offset }
 		if i := slices.IndexFunc(r.Damage, there); i >= 0 {
