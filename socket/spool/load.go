@@ -279,7 +279,7 @@ func (d *loaded) lackCheckpoint(s *segment, found int) {
 	if x.What = noCheckpoint; s.size <= dataStart {
 		x.What = endsAt(s.size)
 	}
-	if !s.sealed && s.header.salt != d.newest.salt && d.next == s.header.base { // nobody knows whether there were any
+	if !s.sealed && s.header.salt != d.newest.salt && d.next == max(s.header.base, s.header.until+1) { // nobody knows whether there were any
 		x.From = d.next
 	}
 }
@@ -322,7 +322,7 @@ func (d *loaded) replayRecords(c *cursor, s *segment, st *state) error {
 			continue
 		case errors.Is(err, io.EOF):
 			if !s.sealed {
-				d.next = max(c.expect, c.known.number)
+				d.next = max(c.expect, c.known.number, s.header.until+1) // those left out are not given again
 				d.damaged.add(next, d.next-1)
 			}
 			return nil

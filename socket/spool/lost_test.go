@@ -200,3 +200,22 @@ func TestLostHasNotFailed(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, open(t, disk, small).Stats().Consumers[0].Failed)
 }
+
+// TestLeftOutIsNotGivenAgain: where what follows a segment that Repair has written is lost, and "newest" with it, the numbers of those it left out are not given again: readers take them for
+// lost, and would pass over what was confirmed.
+func TestLeftOutIsNotGivenAgain(t *testing.T) {
+	t.Parallel()
+	disk := ailing(t)["no header"].FS.(*spooltest.Mem)
+	_, err := spool.RepairFS(disk)
+	require.NoError(t, err)
+	early := before(t, disk, 1)
+	l := open(t, early, small)
+	assert.Equal(t, uint64(11), l.Next())
+	fill(t, l, 20, damageBody)
+	for _, left := range []*spooltest.Mem{early.Crash(nil), early.Synced()} {
+		l := open(t, left, small)
+		numbers, gaps := read(t, l.Queue().Reader(), damageBody)
+		assert.Equal(t, append(upTo(5), fromTo(11, 30)...), numbers)
+		assert.Equal(t, []*spool.Gap{{From: 6, To: 10, Damaged: true}}, gaps)
+	}
+}
