@@ -224,9 +224,10 @@ func (r *reader) TryNext() (spool.Record, error) {
 			return rec, nil
 		}
 		ctx, cancel := r.c.s.patient(r.c.s.ctx)
+		before := r.c.s.nc.LastError()
 		err := r.fill(ctx)
 		cancel()
-		if why := r.c.s.forbidden(err, `.`+r.c.s.name+`"`); why != nil {
+		if why := r.c.s.forbidden(err, before, `.`+r.c.s.name+`"`); why != nil {
 			return spool.Record{}, why
 		} else if err != nil {
 			return spool.Record{}, typed(err)
@@ -323,8 +324,9 @@ func (c *consumer) Bury(ctx context.Context, r spool.Record, reason string) erro
 	}
 	ctx, cancel := c.s.patient(ctx)
 	defer cancel()
+	before := c.s.nc.LastError()
 	if _, err := c.s.js.PublishMsg(ctx, m); err != nil {
-		return fmt.Errorf("bury message %d: %w", r.Number, cmp.Or(c.s.forbidden(err, stateSubject(c.s.name, "dead.")), typed(err)))
+		return fmt.Errorf("bury message %d: %w", r.Number, cmp.Or(c.s.forbidden(err, before, stateSubject(c.s.name, "dead.")), typed(err)))
 	}
 	return c.Ack(r.Number, r.Number)
 }

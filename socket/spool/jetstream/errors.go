@@ -1,11 +1,9 @@
 package jetstream
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,12 +33,13 @@ func (s *Spool) damaged(format string, args ...any) error {
 
 // What ends a spool. Each says what to do.
 var (
-	errTaken     = fmt.Errorf("another process has taken the spool over (%w): %w", spool.ErrInUse, spool.ErrFailed)
+	errTaken     = &fault{"another process has taken the spool over: close this one, and end that process before it is opened here again", []error{spool.ErrInUse, spool.ErrFailed}}
 	errGone      = &fault{"the stream is gone, and what it held: restore it from a backup, or open what is left with Options.Repair", []error{spool.ErrFailed}}
 	errReplaced  = &fault{"the stream was deleted and made anew by somebody else: delete that one, and open what is left with Options.Repair", []error{spool.ErrForeign, spool.ErrFailed}}
 	errChanged   = fmt.Errorf("somebody has given the stream other subjects: opening the spool again sets them right: %w", spool.ErrFailed)
 	errSealed    = fmt.Errorf("the stream was sealed, for good: read what it holds, and open a spool of another name: %w", spool.ErrFailed)
 	errNoAccount = fmt.Errorf("JetStream is not enabled for the account of this connection: enable it on the servers: %w", spool.ErrFailed)
+	errPayload   = fmt.Errorf("max_payload of the servers is less than a message or position has: raise it again: %w", spool.ErrFailed)
 	errRefused   = fmt.Errorf("the servers refuse it for good: undo what was changed of the stream: %w", spool.ErrFailed)
 )
 
@@ -82,6 +81,9 @@ func outdated(err error) bool {
 // lasting returns what ends the spool if the servers go on saying err, nil if that passes by itself, or with room, or with another look at the stream: nobody answers, a
 // leader is being elected, there is too much to do. What was asked for is the same the next time, so an answer that finds fault with it (4xx) stays as well.
 func lasting(err error) error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("%w (%w)", errPayload, err)
+	}
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	if !ok || outOfRoom(e) || outdated(err) {
 		return nil
@@ -100,21 +102,6 @@ func lasting(err error) error {
 		}
 	}
 	return fmt.Errorf("%w (%w)", why, err)
-}
-
-// forbidden returns an error if err is silence, and the last that the servers said of the connection is that it may not use a subject with one of these parts: they answer
-// nothing to what they do not permit. Subjects are in quotes there.
-func (s *Spool) forbidden(err error, parts ...string) error {
-	last := s.nc.LastError()
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(last, nats.ErrPermissionViolation) {
-		return nil
-	}
-	for _, part := range parts {
-		if strings.Contains(last.Error(), part) {
-			return fmt.Errorf("%w (%w)", errForbidden, last)
-		}
-	}
-	return nil
 }
 
 // missing reports whether err says that a message is not there, or was not to be deleted.

@@ -30,6 +30,7 @@ func TestLasting(t *testing.T) {
 		nats.ErrNoResponders:                       nil,
 		nats.ErrDisconnected:                       nil,
 		context.DeadlineExceeded:                   nil,
+		nats.ErrMaxPayload:                         errPayload,
 		errors.New("anything"):                     nil,
 		jetstream.ErrJetStreamNotEnabled:           nil, // what nats.go says when nobody answers
 		said(503, codeUnavailable):                 nil,

@@ -24,7 +24,8 @@ func (s *Spool) keep() {
 	}
 	var pause backoff
 	purge := purging{at: time.Now()}
-	odd, surveyed := 0, time.Now()
+	var odd doubts
+	surveyed := time.Now()
 	for {
 		select {
 		case <-s.soon: // more that follows changes nothing: else it would put the timer off for ever
@@ -37,6 +38,7 @@ func (s *Spool) keep() {
 		case <-s.ctx.Done():
 			return
 		}
+		before := s.nc.LastError()
 		err := s.store()
 		if err == nil && time.Since(surveyed) >= surveyDelay {
 			if err = s.survey(s.ctx); err == nil {
@@ -50,9 +52,9 @@ func (s *Spool) keep() {
 		switch {
 		case err == nil:
 			pause.reset()
-			odd = 0
+			odd = doubts{}
 			set(min(s.tidy(&purge), surveyDelay))
-		case s.hopeless(&odd, err):
+		case s.hopeless(&odd, err, before):
 			s.at.Lock()
 			notify(&s.stored) // that have failed
 			s.at.Unlock()
@@ -64,13 +66,14 @@ func (s *Spool) keep() {
 }
 
 // hopeless reports whether the spool has ended because positions cannot be written.
-func (s *Spool) hopeless(odd *int, err error) bool {
-	if !s.doubt(odd, err, stateSubject(s.name, "at.")) {
+func (s *Spool) hopeless(odd *doubts, err, before error) bool {
+	if !s.doubt(odd, err, before, stateSubject(s.name, "at.")) {
 		ctx, cancel := s.patient(s.ctx)
 		defer cancel()
+		before = s.nc.LastError()
 		_, err = s.state.Info(ctx) // nobody answers for a stream that is gone
-		if !s.doubt(odd, err, `STREAM.INFO.`+stateName(s.name)+`"`) {
-			*odd = 0
+		if !s.doubt(odd, err, before, `STREAM.INFO.`+stateName(s.name)+`"`) {
+			*odd = doubts{}
 		}
 	}
 	return s.failure() != nil
@@ -176,10 +179,11 @@ func (s *Spool) failure() error {
 	return s.failed
 }
 
-// purging is up to where messages have been let go, and when that was done last.
+// purging is up to where messages have been let go, when that was done last, and what was said against it since.
 type purging struct {
 	floor uint64
 	at    time.Time
+	odd   doubts
 }
 
 // A purge costs the servers about what a message does, so it is for so many, or what has come together in so long.
@@ -204,9 +208,11 @@ func (s *Spool) tidy(last *purging) time.Duration {
 	}
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
+	before := s.nc.LastError()
 	if err := s.stream.Purge(ctx, jetstream.WithPurgeSequence(low+1)); err != nil {
+		s.doubt(&last.odd, err, before, `STREAM.PURGE.`+s.name+`"`)
 		return purgeDelay
 	}
-	last.floor, last.at = low, time.Now()
+	*last = purging{floor: low, at: time.Now()}
 	return time.Hour
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -78,8 +79,10 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	before := nc.LastError()
 	if err := s.take(ctx); err != nil {
-		if why := s.forbidden(err, `.`+name+`"`, `.`+stateName(name)+`"`, stateSubject(name, "")); why != nil {
+		inboxes := `Subscription to "` + s.inbox[:strings.LastIndexByte(s.inbox, '.')+1]
+		if why := s.forbidden(err, before, `.`+name+`"`, `.`+stateName(name)+`"`, stateSubject(name, ""), inboxes); why != nil {
 			err = why
 		}
 		s.cancel()
@@ -115,6 +118,9 @@ func checkServer(nc *nats.Conn) error {
 
 // take becomes the owner of the streams.
 func (s *Spool) take(ctx context.Context) error {
+	if err := s.listen(); err != nil {
+		return err
+	}
 	there, err := s.find(ctx)
 	if err != nil {
 		return err
@@ -155,10 +161,13 @@ func (s *Spool) take(ctx context.Context) error {
 	}
 	s.safe.Store(info.State.LastSeq)
 	s.highest = info.State.LastSeq
+	s.created = info.Created
 	s.note(info.State)
-	if err := s.load(ctx, info.State); err != nil {
-		return err
-	}
+	return s.load(ctx, info.State)
+}
+
+// listen has answers to messages heard; that nobody may is known before there are any.
+func (s *Spool) listen() error {
 	sub, err := s.nc.Subscribe(s.inbox+".*.*", s.hear)
 	if err != nil {
 		return err

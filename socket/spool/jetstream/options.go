@@ -122,8 +122,10 @@ func (o Options) storage() jetstream.StorageType {
 }
 
 func subject(name string, incarnation uint32) string {
-	return fmt.Sprintf("meshmq.spool.%s.%d", name, incarnation)
+	return subjects(name) + strconv.FormatUint(uint64(incarnation), 10)
 }
+
+func subjects(name string) string { return "meshmq.spool." + name + "." }
 
 func stateName(name string) string { return name + "_state" }
 

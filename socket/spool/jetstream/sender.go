@@ -18,10 +18,6 @@ import (
 // publishRun is how many messages are published between two looks at what else there is to do.
 const publishRun = 64
 
-// certain is how many looks in a row, at least a few seconds, must show that the stream is gone, cut short or takes nothing: servers that
-// have just elected a leader may not know everything yet.
-const certain = 10
-
 // send publishes what is queued until the spool is closed. After a refusal, a lost connection or silence it looks at what the stream has and goes on
 // behind that.
 func (s *Spool) send() {
@@ -31,7 +27,9 @@ func (s *Spool) send() {
 	quiet := time.NewTimer(s.options.Patience)
 	defer quiet.Stop()
 	var pause backoff
-	odd, before := 0, uint64(0)
+	var odd doubts
+	before := uint64(0)
+	s.said = s.nc.LastError()
 	for s.ctx.Err() == nil {
 		if s.troubled() {
 			if !s.rest(pause.next(), status) {
@@ -108,11 +106,21 @@ func (s *Spool) publish() bool {
 			s.fail(fmt.Errorf("%w: %w", err, spool.ErrFailed))
 			return false
 		} else if err != nil {
-			s.worry()
+			s.balk(e.number, err)
 			return true
 		}
 	}
 	return len(run) > 0
+}
+
+// balk takes note that the client does not publish a message: the connection is gone, or takes no message as large any more.
+func (s *Spool) balk(number uint64, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number == s.safe.Load()+1 {
+		s.refusal = why
+	}
+	s.trouble = true
 }
 
 // answer is what a server says about a message.
@@ -162,15 +170,16 @@ func (s *Spool) refuse(round, number uint64, why *jetstream.APIError) {
 }
 
 // look finds out what the stream has, and has the rest published again. It counts in odd what ends the spool if it stays so.
-func (s *Spool) look(odd *int) {
+func (s *Spool) look(odd *doubts) {
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
+	before := s.nc.LastError()
 	info, err := s.stream.Info(ctx)
 	if err != nil {
-		s.doubt(odd, err, `STREAM.INFO.`+s.name+`"`)
+		s.doubt(odd, err, before, `STREAM.INFO.`+s.name+`"`)
 		return
 	}
-	if err := s.changed(info.Config); err != nil {
+	if err := s.changed(info); err != nil {
 		s.fail(err)
 		return
 	}
@@ -180,7 +189,7 @@ func (s *Spool) look(odd *int) {
 	}
 	mine, err := s.wrote(ctx, info.State.LastSeq)
 	if err != nil {
-		s.doubt(odd, err, `STREAM.MSG.GET.`+s.name+`"`)
+		s.doubt(odd, err, before, `STREAM.MSG.GET.`+s.name+`"`)
 		return
 	}
 	if !mine {
@@ -188,8 +197,9 @@ func (s *Spool) look(odd *int) {
 		return
 	}
 	s.confirm(info.State.LastSeq)
-	if !s.doubt(odd, s.again(), `"`+s.subject+`"`) {
-		*odd = 0
+	before, s.said = s.said, s.nc.LastError()
+	if !s.doubt(odd, s.again(), before, `"`+s.subject+`"`) {
+		*odd = doubts{}
 	}
 }
 
@@ -207,37 +217,17 @@ func (s *Spool) again() (refusal error) {
 	return refusal
 }
 
-// doubt takes note of an error of the servers on a subject with this part, and reports whether it is one of those that end the spool: what they do not permit does so at once.
-func (s *Spool) doubt(times *int, err error, part string) bool {
-	why := s.forbidden(err, part)
-	if errors.Is(err, nats.ErrConnectionClosed) {
-		why = err
-	}
-	if why != nil {
-		s.fail(fmt.Errorf("%w: %w", why, spool.ErrFailed))
-		return true
-	}
-	if why = lasting(err); why != nil {
-		s.suspect(times, why)
-	}
-	return why != nil
-}
-
-// suspect ends the spool with why when there was reason for that often enough in a row.
-func (s *Spool) suspect(times *int, why error) {
-	if *times++; *times >= certain {
-		s.fail(why)
-	}
-}
-
 // changed returns what ends the spool if its stream is configured like this.
-func (s *Spool) changed(c jetstream.StreamConfig) error {
+func (s *Spool) changed(info *jetstream.StreamInfo) error {
+	c := info.Config
 	switch {
-	case c.Metadata[metaID] != s.id.String():
+	case c.Metadata[metaID] != s.id.String() && !info.Created.Equal(s.created):
 		return errReplaced
+	case c.Metadata[metaID] != s.id.String():
+		return &fault{fmt.Sprintf("somebody has changed the metadata of the stream: set it again, %v", s.options.config(s.name, s.id, s.incarnation).Metadata), []error{spool.ErrFailed}}
 	case len(c.Subjects) == 1 && c.Subjects[0] == s.subject:
 		return nil
-	case len(c.Subjects) == 1 && strings.HasPrefix(c.Subjects[0], strings.TrimRight(s.subject, "0123456789")):
+	case len(c.Subjects) == 1 && strings.HasPrefix(c.Subjects[0], subjects(s.name)):
 		return errTaken
 	}
 	return errChanged

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -36,10 +37,15 @@ func (s *Spool) find(ctx context.Context) (there bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	meta := stream.CachedInfo().Config.Metadata
+	config := stream.CachedInfo().Config
+	meta := config.Metadata
 	id, err := hex.DecodeString(meta[metaID])
+	bare := err != nil || len(id) != len(s.id)
 	switch {
-	case err != nil || len(id) != len(s.id):
+	case bare && len(config.Subjects) == 1 && strings.HasPrefix(config.Subjects[0], subjects(s.name)):
+		return true, &fault{fmt.Sprintf("stream %s has lost the metadata of its spool: set %s, %s, %s (%s of stream %s) and %s (the end of its subject) again",
+			s.name, metaVersion, metaKind, metaID, metaOf, stateName(s.name), metaIncarnation), []error{spool.ErrForeign}}
+	case bare:
 		return true, foreign(s.name)
 	case meta[metaVersion] != version:
 		return true, fmt.Errorf("version %q: %w", meta[metaVersion], spool.ErrVersion)

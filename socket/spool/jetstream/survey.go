@@ -22,7 +22,7 @@ func (s *Spool) survey(ctx context.Context) error {
 	defer cancel()
 	safe := s.safe.Load()
 	switch info, err := s.stream.Info(ctx); {
-	case lasting(err) != nil, err == nil && (s.changed(info.Config) != nil || info.State.LastSeq < safe):
+	case lasting(err) != nil, err == nil && (s.changed(info) != nil || info.State.LastSeq < safe):
 		s.worry()
 		poke(s.kick)
 	case err == nil:
