@@ -16,7 +16,7 @@ func TestGuarantees(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("GUARANTEES.md")
 	require.NoError(t, err)
-	present := slices.Concat(testsIn(t, "socket"), testsIn(t, "socket/internal/link"), testsIn(t, "socket/spool"), testsIn(t, "socket/spool/jetstream/servertest"))
+	present := slices.Concat(testsIn(t, "socket"), testsIn(t, "socket/internal/link"), testsIn(t, "socket/spool"), testsIn(t, "socket/spool/jetstream"), testsIn(t, "socket/spool/jetstream/servertest"))
 	all := claims(string(page))
 	assert.Greater(t, len(all), 90)
 	shown := regexp.MustCompile(`\(((Test\w+(, )?)+|.*\.md\)?)\)$`)
