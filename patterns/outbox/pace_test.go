@@ -180,13 +180,19 @@ func TestRelay_SinkPanics(t *testing.T) {
 
 type order struct{ Number int }
 
-// statements is a transaction that writes down what it is asked.
+// statements is a transaction that writes down what it is asked. The bytes it is given are the caller's again when it returns, as with any database.
 type statements struct {
 	queries []string
 	args    [][]any
 }
 
 func (s *statements) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if b, ok := arg.([]byte); ok {
+			args[i] = slices.Clone(b)
+		}
+	}
 	s.queries, s.args = append(s.queries, query), append(s.args, args)
 	return nil, nil
 }
