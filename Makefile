@@ -1,7 +1,7 @@
 # The steps of the quality gate by name; .ci/run says what each one does.
 COMPARE ?= ../shared/bench/compare.sh
 
-.PHONY: all fmt lint test race bench fuzz repeat soak soak-hostile faults faults-strace cuts slow clocks kills stuck huge interop restarts demo compare
+.PHONY: all fmt lint test race bench fuzz repeat perturb soak soak-hostile faults faults-strace cuts slow clocks kills stuck huge interop restarts demo compare
 
 all: lint race test
 
@@ -11,7 +11,7 @@ fmt:
 lint:
 	bash .ci/run format lint
 
-test race fuzz repeat soak soak-hostile faults faults-strace cuts slow clocks kills stuck huge interop restarts demo:
+test race fuzz repeat perturb soak soak-hostile faults faults-strace cuts slow clocks kills stuck huge interop restarts demo:
 	bash .ci/run $@
 
 bench:
