@@ -146,8 +146,8 @@ func TestProxy_Streamer(t *testing.T) {
 	})
 }
 
-// TestProxy_WaysAreIndependent: a way that is blocked does not hold up the other. Not over TCP: where the reader of one direction stops, Linux 6.17 and later may
-// hold up the other (see DECISIONS.md).
+// TestProxy_WaysAreIndependent: a way that is blocked does not hold up the other. Not over TCP: where the reader of one direction stops, Linux 6.18 may hold
+// up the other (see DECISIONS.md).
 func TestProxy_WaysAreIndependent(t *testing.T) {
 	t.Parallel()
 	front, back := socket.NewPair(), socket.NewPair(socket.WithSendHWM(1))
