@@ -64,7 +64,7 @@ type SpoolConsumer interface {
 	Position() (floor, pending uint64)
 }
 
-// breaker is a Spool that says when it fails, as those on disk do; others are looked at now and then.
+// breaker is a Spool that says when it fails, as those on disk and in JetStream do; others are looked at now and then.
 type breaker interface {
 	// Broken returns a channel that is closed when State has Failed.
 	Broken() <-chan struct{}

@@ -13,7 +13,7 @@ import (
 func TestDoubt(t *testing.T) {
 	t.Parallel()
 	off := fmt.Errorf("info: %w", jetstream.ErrJetStreamNotEnabledForAccount)
-	s := &Spool{}
+	s := &Spool{broken: make(chan struct{})}
 	var odd doubts
 	say := func(times int, err error) {
 		for range times {
@@ -27,7 +27,7 @@ func TestDoubt(t *testing.T) {
 	say(180, off)
 	require.ErrorIs(t, s.failure(), errNoAccount)
 
-	s, odd = &Spool{}, doubts{}
+	s, odd = &Spool{broken: make(chan struct{})}, doubts{}
 	say(10, jetstream.ErrStreamNotFound)
 	require.ErrorIs(t, s.failure(), errGone)
 }

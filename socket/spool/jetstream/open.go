@@ -66,8 +66,8 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 	}
 	s := &Spool{
 		nc: nc, name: name, options: o, inbox: nc.NewInbox(), positions: make(map[string]*consumer),
-		taken: make(map[uint64]struct{}),
-		kick:  make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		taken:  make(map[uint64]struct{}),
+		broken: make(chan struct{}), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		maxMessage: int(nc.MaxPayload()) - headerRoom,
 	}
 	if o.Domain == "" {

@@ -36,6 +36,7 @@ type Spool struct {
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
+	broken   chan struct{} // closed when failed is set by what is not Close
 	finished sync.WaitGroup
 	kick     chan struct{} // wakes the sender
 	soon     chan struct{} // has the keeper write within syncDelay
@@ -94,6 +95,9 @@ func (s *Spool) State() socket.SpoolState {
 	return socket.SpoolState{Next: s.nextLocked(), Bytes: int64(s.bytes), Full: s.full, Failed: s.failed}
 }
 
+// Broken returns a channel that is closed when the spool has failed, as State.Failed says then. Closing the spool does not close it.
+func (s *Spool) Broken() <-chan struct{} { return s.broken }
+
 func (s *Spool) nextLocked() uint64 { return s.safe.Load() + uint64(len(s.queue)) + s.left + 1 }
 
 // errLocked returns why nothing can be appended, nil if it can.
@@ -121,6 +125,9 @@ func (s *Spool) fail(err error) {
 		err = fmt.Errorf("%d messages are not confirmed: %w", s.left, err)
 	}
 	s.failed = err
+	if errors.Is(err, spool.ErrFailed) {
+		close(s.broken)
+	}
 	for _, e := range s.queue {
 		e.err = err
 		close(e.done)
