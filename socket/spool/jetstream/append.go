@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -51,18 +52,15 @@ func (s *Spool) Enqueue(ctx context.Context, frames ...[]byte) (uint64, error) {
 	return e.number, nil
 }
 
-// Wait returns nil when message n is confirmed, or why it is not. Waiting for a number that was never returned is spool.ErrNumber.
+// Wait returns nil when message n is confirmed, or why it is not: spool.ErrTooLarge for one that the servers took when it was given to the spool, and no more when it was their turn,
+// because max_payload had become less meanwhile. Waiting for a number that was never returned is spool.ErrNumber.
 func (s *Spool) Wait(ctx context.Context, n uint64) error {
-	safe := s.safe.Load()
-	if n <= safe {
-		return nil
-	}
 	s.mu.Lock()
-	safe = s.safe.Load()
+	safe, void := s.safe.Load(), s.voids[n]
 	switch {
-	case n <= safe:
+	case n <= safe || void != nil:
 		s.mu.Unlock()
-		return nil
+		return void
 	case s.failed != nil:
 		s.mu.Unlock()
 		return s.failed
@@ -78,7 +76,8 @@ func (s *Spool) Wait(ctx context.Context, n uint64) error {
 	return e.err
 }
 
-// Flush returns nil when all messages and acknowledgements given to the spool before the call are confirmed.
+// Flush returns nil when all messages and acknowledgements given to the spool before the call are confirmed. It tells once of those that have become spool.ErrTooLarge, see Wait, when it has
+// waited for all others.
 func (s *Spool) Flush(ctx context.Context) error {
 	if err := s.err(); err != nil {
 		return err
@@ -87,18 +86,42 @@ func (s *Spool) Flush(ctx context.Context) error {
 }
 
 func (s *Spool) flush(ctx context.Context) error {
-	s.mu.Lock()
-	last := s.nextLocked() - 1
-	if n := len(s.queue); n > 0 {
-		s.queue[n-1].kept = true
-	}
-	s.mu.Unlock()
-	if last > 0 {
-		if err := s.Wait(ctx, last); err != nil {
+	last := s.State().Next - 1
+	for e, err := s.lastOf(last); e != nil || err != nil; e, err = s.lastOf(last) {
+		if err == nil {
+			err = receive(ctx, e.done)
+		}
+		if err == nil {
+			err = e.err
+		}
+		if err != nil && !errors.Is(err, spool.ErrTooLarge) { // of that those before it know nothing
 			return err
 		}
 	}
-	return s.flushPositions(ctx)
+	if err := s.flushPositions(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	untold := s.untold
+	s.untold = nil
+	return errors.Join(untold...)
+}
+
+// lastOf returns the last of the messages up to n for which there is something to wait, nil if all are confirmed.
+func (s *Spool) lastOf(n uint64) (*entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left > 0 && n > s.safe.Load() {
+		return nil, s.failed
+	}
+	for _, e := range slices.Backward(s.queue) {
+		if e.number <= n && !e.void {
+			e.kept = true
+			return e, nil
+		}
+	}
+	return nil, nil
 }
 
 // enqueue gives a message its place and has it published.
@@ -106,8 +129,8 @@ func (s *Spool) enqueue(ctx context.Context, m *nats.Msg, kept bool) (*entry, er
 	m.Subject = s.subject
 	lengths := len(m.Header.Get(headerFrames))
 	size := len(m.Data) + lengths
-	if size > s.maxMessage {
-		return nil, fmt.Errorf("message of %d bytes: %w: raise max_payload of the servers, for which it may be %d", size, spool.ErrTooLarge, s.maxMessage)
+	if most := s.most(); size > most {
+		return nil, tooLarge(size, most)
 	}
 	if lengths > maxHeader-headerRoom {
 		return nil, fmt.Errorf("message of so many frames that their lengths take %d bytes, more than %d: %w", lengths, maxHeader-headerRoom, spool.ErrTooLarge)
@@ -165,7 +188,7 @@ func (s *Spool) confirm(n uint64) {
 	k := int(n - safe)
 	for i, e := range s.queue[:k] {
 		s.bytes -= e.size
-		close(e.done)
+		e.end(nil)
 		s.queue[i] = nil
 	}
 	s.queue = s.queue[k:]
@@ -191,8 +214,7 @@ func (s *Spool) withdrawLocked() {
 		if e.kept || e.tries > 1 {
 			break
 		}
-		e.err = fmt.Errorf("%w (%w)", spool.ErrFull, s.full)
-		close(e.done)
+		e.end(fmt.Errorf("%w (%w)", spool.ErrFull, s.full))
 		s.bytes -= e.size
 		s.queue[last], s.queue = nil, s.queue[:last]
 	}

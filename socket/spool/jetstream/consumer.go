@@ -192,7 +192,7 @@ func (c *consumer) next(n uint64) (free uint64, failures int) {
 type reader struct {
 	c      *consumer
 	number uint64 // of the next message
-	batch  []spool.Record
+	batch  []found
 	sub    *nats.Subscription
 	inbox  string
 	asked  uint64
@@ -218,16 +218,20 @@ func (r *reader) TryNext() (spool.Record, error) {
 			rec := r.batch[0]
 			rec.Attempts = failures
 			r.batch, r.number = r.batch[1:], free+1
-			if rec.Frames == nil { // somebody else wrote it
+			if errors.Is(rec.err, errVoid) {
+				_ = r.c.Ack(free, free) // else who reads again skips it again
+				continue
+			}
+			if rec.err != nil { // somebody else wrote it
 				return spool.Record{}, &spool.Gap{From: free, To: free, Damaged: true}
 			}
-			return rec, nil
+			return rec.Record, nil
 		}
 		ctx, cancel := r.c.s.patient(r.c.s.ctx)
 		before := r.c.s.nc.LastError()
 		err := r.fill(ctx)
 		cancel()
-		if why := r.c.s.forbidden(err, before, `.`+r.c.s.name+`"`); why != nil {
+		if why := r.c.s.silenced(err, before, `.`+r.c.s.name+`"`); why != nil {
 			return spool.Record{}, why
 		} else if err != nil {
 			return spool.Record{}, typed(err)
@@ -249,7 +253,7 @@ func (r *reader) fill(ctx context.Context) error {
 		}
 		r.asked++
 		var err error
-		r.batch, err = s.batch(ctx, r.sub, r.inbox+"."+strconv.FormatUint(r.asked, 10), r.number, nil)
+		r.batch, err = s.batch(ctx, r.sub, r.inbox+"."+strconv.FormatUint(r.asked, 10), r.number)
 		if err != nil {
 			return err
 		}
@@ -268,8 +272,8 @@ func (r *reader) fill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rec, _ := record(m.Sequence, m.Subject, m.Time, m.Header, m.Data) // without frames if it is not a message of a spool
-		r.batch = append(r.batch, rec)
+		rec, err := record(m.Sequence, m.Subject, m.Time, m.Header, m.Data)
+		r.batch = append(r.batch, found{rec, err})
 		return nil
 	}
 	gap := &spool.Gap{From: r.number, To: to}
@@ -324,8 +328,11 @@ func (c *consumer) Bury(ctx context.Context, r spool.Record, reason string) erro
 	}
 	ctx, cancel := c.s.patient(ctx)
 	defer cancel()
-	before := c.s.nc.LastError()
-	if _, err := c.s.js.PublishMsg(ctx, m); err != nil {
+	before, err := c.s.nc.LastError(), c.s.reach(ctx)
+	if err == nil {
+		_, err = c.s.js.PublishMsg(ctx, m)
+	}
+	if err != nil {
 		return fmt.Errorf("bury message %d: %w", r.Number, cmp.Or(c.s.forbidden(err, before, stateSubject(c.s.name, "dead.")), typed(err)))
 	}
 	return c.Ack(r.Number, r.Number)

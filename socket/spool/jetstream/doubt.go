@@ -23,7 +23,7 @@ type doubts struct{ times, enough int }
 // doubt takes note of an error of the servers on a subject with this part, and reports whether it is one of those that end the spool: what they do not permit does so at once.
 // The connection had said before last before they were asked.
 func (s *Spool) doubt(odd *doubts, err, before error, part string) bool {
-	why := s.forbidden(err, before, part)
+	why := s.silenced(err, before, part)
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		why = err
 	}
@@ -49,6 +49,36 @@ func (s *Spool) suspect(odd *doubts, why error) {
 	if odd.times++; odd.times >= enough {
 		s.fail(why)
 	}
+}
+
+// silenced is forbidden, and asks whether the connection may hear answers.
+func (s *Spool) silenced(err, before error, parts ...string) error {
+	if why := s.forbidden(err, before, parts...); why != nil || !errors.Is(err, context.DeadlineExceeded) || !s.nc.IsConnected() {
+		return why
+	}
+	return s.deaf()
+}
+
+// deaf returns an error if the connection may not hear answers any more. Servers say so when they take the permission away or at a new connection, once, and it is not the last that they
+// say then; so it is tried, with subjects of the lengths that are in use.
+func (s *Spool) deaf() error {
+	inbox := s.nc.NewInbox()
+	for _, rest := range []string{".*", ".*.*"} {
+		sub, err := s.nc.SubscribeSync(inbox + rest)
+		if err != nil {
+			return nil // there is another reason
+		}
+		defer func() { _ = sub.Unsubscribe() }() // the connection has ended
+	}
+	ctx, cancel := s.patient(s.ctx)
+	defer cancel()
+	if err := s.nc.FlushWithContext(ctx); err != nil {
+		return nil
+	}
+	if last := s.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `Subscription to "`+inbox) {
+		return fmt.Errorf("%w (%w)", errForbidden, last)
+	}
+	return nil
 }
 
 // forbidden returns an error if err is silence, and the servers have said since before that the connection may not use a subject with one of these parts: they answer

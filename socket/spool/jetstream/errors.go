@@ -118,6 +118,9 @@ func typed(err error) error {
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("%w (%w)", spool.ErrClosed, err)
 	}
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("%w: raise max_payload of the servers (%w)", spool.ErrTooLarge, err)
+	}
 	return err
 }
 

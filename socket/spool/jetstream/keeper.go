@@ -25,9 +25,12 @@ func (s *Spool) keep() {
 	var pause backoff
 	purge := purging{at: time.Now()}
 	var odd doubts
-	surveyed := time.Now()
+	seen := sight{time.Now(), s.link}
+	status := s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer s.nc.RemoveStatusListener(status)
 	for {
 		select {
+		case <-status:
 		case <-s.soon: // more that follows changes nothing: else it would put the timer off for ever
 			if d := min(syncDelay, s.options.Patience); pause == 0 && time.Until(due) > d {
 				set(d)
@@ -39,12 +42,7 @@ func (s *Spool) keep() {
 			return
 		}
 		before := s.nc.LastError()
-		err := s.store()
-		if err == nil && time.Since(surveyed) >= surveyDelay {
-			if err = s.survey(s.ctx); err == nil {
-				surveyed = time.Now()
-			}
-		}
+		err := s.visit(&seen)
 		s.at.Lock()
 		s.storing = err
 		notify(&s.stored)
@@ -65,9 +63,38 @@ func (s *Spool) keep() {
 	}
 }
 
+// sight is when the streams were looked at, and on which connection.
+type sight struct {
+	at   time.Time
+	link uint64
+}
+
+// visit writes positions and looks at the streams if it is time. On a new connection it looks first: with what was there the streams may have been deleted, and others may have
+// their names, to which our positions would be wrong.
+func (s *Spool) visit(seen *sight) error {
+	now := sight{time.Now(), s.nc.Stats().Reconnects}
+	err := s.away()
+	due, stale := now.at.Sub(seen.at) >= surveyDelay, now.link != seen.link
+	if err == nil && stale {
+		err = s.survey(s.ctx)
+	}
+	if err == nil {
+		err = s.store()
+	}
+	if err == nil && due && !stale {
+		err = s.survey(s.ctx)
+	}
+	if err == nil && (due || stale) {
+		*seen = now
+	}
+	return err
+}
+
 // hopeless reports whether the spool has ended because positions cannot be written.
 func (s *Spool) hopeless(odd *doubts, err, before error) bool {
-	if !s.doubt(odd, err, before, stateSubject(s.name, "at.")) {
+	if errors.Is(err, spool.ErrFailed) {
+		s.fail(err)
+	} else if !s.doubt(odd, err, before, stateSubject(s.name, "at.")) && s.away() == nil {
 		ctx, cancel := s.patient(s.ctx)
 		defer cancel()
 		before = s.nc.LastError()
@@ -124,6 +151,9 @@ func (s *Spool) storeOne(c *consumer) error {
 
 // catchUp finds out who wrote a position: this spool, whose answer got lost, a former owner, or the next one.
 func (s *Spool) catchUp(ctx context.Context, c *consumer, cause error) error {
+	if err := s.paired(ctx); err != nil {
+		return err
+	}
 	last, err := s.state.GetLastMsgForSubject(ctx, c.subject())
 	switch {
 	case missing(err):

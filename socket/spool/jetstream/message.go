@@ -23,6 +23,11 @@ const (
 	headerReason      = "Mesh-Reason"      // and why it was given up
 )
 
+// void is in the place of lengths where a message would be that has become too large for the servers. Nobody reads it.
+const void = "void"
+
+var errVoid = errors.New("not in the spool")
+
 var errForm = errors.New("not a message of a spool")
 
 // pack returns a message without its subject; the frames are copied.
@@ -52,6 +57,9 @@ func unpack(h nats.Header, data []byte) ([][]byte, error) {
 	if _, several := h[headerFrames]; !several {
 		return [][]byte{data}, nil
 	}
+	if h.Get(headerFrames) == void {
+		return nil, errVoid
+	}
 	fields := strings.Fields(h.Get(headerFrames))
 	frames := make([][]byte, 0, len(fields))
 	for _, field := range fields {
@@ -65,6 +73,12 @@ func unpack(h nats.Header, data []byte) ([][]byte, error) {
 		return nil, fmt.Errorf("%s: %d bytes more: %w", headerFrames, len(data), errForm)
 	}
 	return frames, nil
+}
+
+// found is a record that was read, or why there is none.
+type found struct {
+	spool.Record
+	err error
 }
 
 // record returns a message that a server sent. With an error it has a number and no frames.

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -68,7 +67,7 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 		nc: nc, name: name, options: o, inbox: nc.NewInbox(), positions: make(map[string]*consumer),
 		taken:  make(map[uint64]struct{}),
 		broken: make(chan struct{}), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
-		maxMessage: int(nc.MaxPayload()) - headerRoom,
+		voids: make(map[uint64]error), link: nc.Stats().Reconnects,
 	}
 	if o.Domain == "" {
 		s.js, err = jetstream.New(nc)
@@ -81,8 +80,7 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	before := nc.LastError()
 	if err := s.take(ctx); err != nil {
-		inboxes := `Subscription to "` + s.inbox[:strings.LastIndexByte(s.inbox, '.')+1]
-		if why := s.forbidden(err, before, `.`+name+`"`, `.`+stateName(name)+`"`, stateSubject(name, ""), inboxes); why != nil {
+		if why := s.silenced(err, before, `.`+name+`"`, `.`+stateName(name)+`"`, stateSubject(name, "")); why != nil {
 			err = why
 		}
 		s.cancel()
@@ -161,7 +159,7 @@ func (s *Spool) take(ctx context.Context) error {
 	}
 	s.safe.Store(info.State.LastSeq)
 	s.highest = info.State.LastSeq
-	s.created = info.Created
+	s.created, s.stateSince = info.Created, s.state.CachedInfo().Created
 	s.note(info.State)
 	return s.load(ctx, info.State)
 }

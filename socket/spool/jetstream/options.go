@@ -3,6 +3,7 @@ package jetstream
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -105,11 +106,12 @@ func (o Options) config(name string, id spool.ID, incarnation uint32) jetstream.
 	return c
 }
 
-// stateConfig returns the stream of positions and dead letters. It is on disk even where messages are not.
+// stateConfig returns the stream of positions and dead letters. It is on disk even where messages are not. It begins at a number that no other has, so that what somebody writes to
+// a stream that was there before under this name, and that is gone, expects numbers that are not here.
 func (o Options) stateConfig(name string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: stateName(name), Subjects: []string{stateSubject(name, ">")}, Replicas: o.Replicas, MaxMsgsPerSubject: 1,
-		MaxBytes: -1, MaxMsgs: -1, MaxMsgSize: -1, MaxConsumers: -1,
+		MaxBytes: -1, MaxMsgs: -1, MaxMsgSize: -1, MaxConsumers: -1, FirstSeq: 1 + rand.Uint64N(1<<40),
 		Metadata: map[string]string{metaVersion: version},
 	}
 }

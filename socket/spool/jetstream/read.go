@@ -8,8 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // Headers of answers to direct reads.
@@ -140,7 +138,7 @@ func (s *Spool) lost(ctx context.Context, n uint64) (uint64, error) {
 }
 
 // batch asks any server for messages from n on. Nothing is no error: that server may be behind.
-func (s *Spool) batch(ctx context.Context, sub *nats.Subscription, reply string, n uint64, into []spool.Record) ([]spool.Record, error) {
+func (s *Spool) batch(ctx context.Context, sub *nats.Subscription, reply string, n uint64) (into []found, err error) {
 	safe := s.safe.Load()
 	b, err := json.Marshal(question{Sequence: n, Batch: int(min(batchMessages, safe-n+1)), MaxBytes: batchBytes})
 	if err != nil {
@@ -168,8 +166,8 @@ func (s *Spool) batch(ctx context.Context, sub *nats.Subscription, reply string,
 		if r.Number == 0 {
 			return into, err
 		}
-		if r.Number <= safe { // without frames if it is not a message of a spool
-			into = append(into, r)
+		if r.Number <= safe {
+			into = append(into, found{r, err})
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ const publishRun = 64
 // behind that.
 func (s *Spool) send() {
 	defer s.finished.Done()
-	status := s.nc.StatusChanged(nats.CONNECTED)
+	status := s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer s.nc.RemoveStatusListener(status)
 	quiet := time.NewTimer(s.options.Patience)
 	defer quiet.Stop()
@@ -87,21 +88,35 @@ func (s *Spool) worry() {
 
 // publish sends the next few messages and reports whether there were any.
 func (s *Spool) publish() bool {
+	if link := s.nc.Stats().Reconnects; link != s.link {
+		s.link = link
+		s.worry()
+	}
+	if s.away() != nil {
+		return false // until the connection says that it is there again, or closed
+	}
+	most := s.most()
 	s.mu.Lock()
 	if s.trouble || s.failed != nil {
 		s.mu.Unlock()
 		return s.failed == nil
 	}
-	run := s.queue[s.sent:min(len(s.queue), s.sent+publishRun)]
-	run = append(make([]*entry, 0, len(run)), run...)
+	run := slices.Clone(s.queue[s.sent:min(len(s.queue), s.sent+publishRun)])
 	s.sent += len(run)
 	for _, e := range run {
+		if e.size > most {
+			s.voidLocked(e, most)
+		}
 		e.tries++
 		s.highest = max(s.highest, e.number)
 		e.msg.Reply = s.inbox + "." + strconv.FormatUint(s.round, 10) + "." + strconv.FormatUint(e.number, 10)
 	}
 	s.mu.Unlock()
 	for _, e := range run {
+		if s.away() != nil {
+			s.worry()
+			return true
+		}
 		if err := s.nc.PublishMsg(e.msg); errors.Is(err, nats.ErrConnectionClosed) {
 			s.fail(fmt.Errorf("%w: %w", err, spool.ErrFailed))
 			return false
@@ -174,6 +189,10 @@ func (s *Spool) look(odd *doubts) {
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
 	before := s.nc.LastError()
+	if err := s.away(); err != nil {
+		s.doubt(odd, err, before, "")
+		return
+	}
 	info, err := s.stream.Info(ctx)
 	if err != nil {
 		s.doubt(odd, err, before, `STREAM.INFO.`+s.name+`"`)

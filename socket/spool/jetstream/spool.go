@@ -25,14 +25,15 @@ type Spool struct {
 	options     Options
 	id          spool.ID
 	incarnation uint32
-	subject     string // of messages written now
-	inbox       string // answers to them come to inbox.ROUND.NUMBER
-	maxMessage  int
+	subject     string           // of messages written now
+	inbox       string           // answers to them come to inbox.ROUND.NUMBER
 	stream      jetstream.Stream // of the messages
 	created     time.Time        // when that was
 	state       jetstream.Stream
+	stateSince  time.Time
 	subs        []*nats.Subscription
-	said        error // the sender's own: what the connection had said last before it published
+	said        error  // the sender's own: what the connection had said last before it published
+	link        uint64 // the sender's own: the connection, by its number, on which it has looked at the stream
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -56,8 +57,10 @@ type Spool struct {
 	failed  error      // sticky
 	left    uint64     // messages that were not confirmed then
 	closed  bool
-	roomy   chan struct{} // closed when the queue gets shorter; nil while nobody waits
-	grown   chan struct{} // closed when safe has grown; nil while nobody waits
+	voids   map[uint64]error // numbers of messages that the servers took no more, and why: what keeps their places says nothing
+	untold  []error          // those of them that Flush has not told of
+	roomy   chan struct{}    // closed when the queue gets shorter; nil while nobody waits
+	grown   chan struct{}    // closed when safe has grown; nil while nobody waits
 
 	at        sync.Mutex // guards the fields below, and what consumers hold
 	positions map[string]*consumer
@@ -81,8 +84,17 @@ type entry struct {
 	tries   int           // how often it was published
 	refused uint64        // the last round in which it was refused, plus 1
 	kept    bool          // somebody has been told its number
+	void    bool          // its place is kept, without the message
 	done    chan struct{} // closed when err is final
 	err     error
+}
+
+// end says what has become of the message, unless that has been said.
+func (e *entry) end(err error) {
+	if !e.void {
+		e.err = err
+		close(e.done)
+	}
 }
 
 // Stream returns the id of the spool, and the incarnation of messages written now: each Open counts it up.
@@ -129,8 +141,7 @@ func (s *Spool) fail(err error) {
 		close(s.broken)
 	}
 	for _, e := range s.queue {
-		e.err = err
-		close(e.done)
+		e.end(err)
 	}
 	s.queue, s.bytes, s.sent = nil, 0, 0
 	notify(&s.roomy)

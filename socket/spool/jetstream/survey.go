@@ -1,7 +1,9 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,24 +14,33 @@ import (
 // surveyDelay is how often the streams are looked at, which costs the servers about what two messages do.
 const surveyDelay = time.Second
 
-// survey looks at what there is: servers drop by retention and quota, and lose streams, without a word. What is odd about the messages is for the sender to look into; the
-// error is about the other stream.
+var errOdd = errors.New("there is something odd about the stream of messages")
+
+// survey looks at what there is: servers drop by retention and quota, and lose streams, without a word. What is odd about the messages is for the sender to look into.
 func (s *Spool) survey(ctx context.Context) error {
-	if !s.nc.IsConnected() {
-		return nil
-	}
 	ctx, cancel := s.patient(ctx)
 	defer cancel()
 	safe := s.safe.Load()
-	switch info, err := s.stream.Info(ctx); {
-	case lasting(err) != nil, err == nil && (s.changed(info) != nil || info.State.LastSeq < safe):
+	info, err := s.stream.Info(ctx)
+	if err != nil || s.changed(info) != nil || info.State.LastSeq < safe {
 		s.worry()
 		poke(s.kick)
-	case err == nil:
-		s.note(info.State)
+		return cmp.Or(err, errOdd)
 	}
-	_, err := s.state.Info(ctx)
-	return err
+	s.note(info.State)
+	return s.paired(ctx)
+}
+
+// paired returns an error if the stream of positions is not there, or is that of other messages.
+func (s *Spool) paired(ctx context.Context) error {
+	info, err := s.state.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if of := info.Config.Metadata[metaOf]; of != s.id.String() && (of != "" || !info.Created.Equal(s.stateSince)) {
+		return errReplaced
+	}
+	return nil
 }
 
 // note keeps which messages are there.

@@ -1,0 +1,113 @@
+package servertest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/jetstream"
+)
+
+const narrow = 64 << 10 // max_payload of servers that took 1 MiB before
+
+// startNarrow starts a server that was stopped as one that takes less.
+func startNarrow(t *testing.T, n *node, nc *nats.Conn) {
+	t.Helper()
+	n.options.MaxPayload = narrow
+	n.start(t)
+	require.Eventually(t, func() bool { return nc.MaxPayload() == narrow && nc.IsConnected() || nc.IsClosed() }, time.Minute, time.Millisecond)
+	require.False(t, nc.IsClosed(), "the servers have shut it out")
+}
+
+func requireTooLarge(t *testing.T, err error) {
+	t.Helper()
+	require.ErrorIs(t, err, spool.ErrTooLarge)
+	require.NotErrorIs(t, err, spool.ErrFailed)
+	require.ErrorContains(t, err, "raise max_payload of the servers")
+}
+
+// TestPayload_WhileAway: messages that were given to a spool while its servers were away, and that are too large for those that come back, are refused as they are with servers there;
+// those behind them go, at the numbers they were told, and nobody reads what keeps the places of the others.
+func TestPayload_WhileAway(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	nc := connect(t, n)
+	s := open(t, nc, "orders", quick)
+	_, err := s.Append(bounded(t), []byte(text(1)))
+	require.NoError(t, err)
+	n.stop()
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, time.Minute, time.Millisecond)
+	for number := uint64(2); number <= 5; number++ {
+		body := []byte(text(number))
+		if number%2 == 0 {
+			body = make([]byte, 200<<10)
+		}
+		got, err := s.Enqueue(bounded(t), body)
+		require.NoError(t, err)
+		require.Equal(t, number, got)
+	}
+	appended := make(chan error)
+	go func() { // ends with its limit
+		number, err := s.Append(bounded(t), make([]byte, 200<<10))
+		assert.Zero(t, number)
+		appended <- err
+	}()
+	require.Eventually(t, func() bool { return s.State().Next == 7 }, time.Minute, time.Millisecond)
+	startNarrow(t, n, nc)
+
+	requireTooLarge(t, s.Wait(bounded(t), 2))
+	require.NoError(t, s.Wait(bounded(t), 3))
+	requireTooLarge(t, <-appended)
+	err = s.Flush(bounded(t))
+	requireTooLarge(t, err)
+	require.ErrorContains(t, err, "message 2: ")
+	require.ErrorContains(t, err, "message 4: ")
+	require.NotContains(t, err.Error(), "message 6: ", "which its sender was told")
+	require.NoError(t, s.Flush(bounded(t)), "all is told")
+	requireTooLarge(t, s.Wait(bounded(t), 4))
+	_, err = s.Append(bounded(t), make([]byte, 200<<10))
+	requireTooLarge(t, err)
+	number, err := s.Append(bounded(t), []byte(text(7)))
+	require.NoError(t, err)
+	require.Equal(t, uint64(7), number)
+
+	for range 2 {
+		r := reader(t, s, 0)
+		for _, number := range []uint64{1, 3, 5, 7} {
+			rec := next(t, r)
+			require.Equal(t, number, rec.Number)
+			require.Equal(t, text(number), string(rec.Frames[0]))
+		}
+		c, err := s.Consumer("", spool.Beginning())
+		require.NoError(t, err)
+		_, pending := c.Position()
+		require.Equal(t, uint64(4), pending)
+		require.NoError(t, s.Close())
+		s = open(t, nc, "orders", quick)
+	}
+}
+
+// TestPayload_Letter: a dead letter that was on its way meanwhile is refused as well, and does not end the connection.
+func TestPayload_Letter(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	nc := connect(t, n)
+	s := open(t, nc, "orders", jetstream.Options{Patience: time.Minute})
+	_, err := s.Append(bounded(t), make([]byte, 200<<10))
+	require.NoError(t, err)
+	c, err := s.Consumer("", spool.Beginning())
+	require.NoError(t, err)
+	rec := next(t, reader(t, s, 0))
+	n.stop()
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, time.Minute, time.Millisecond)
+	buried := make(chan error)
+	go func() { buried <- c.Bury(bounded(t), rec, "bad") }() // ends with the patience of the spool
+	startNarrow(t, n, nc)
+	requireTooLarge(t, <-buried)
+	require.NoError(t, c.Ack(1, 1))
+	require.NoError(t, s.Flush(bounded(t)))
+}
