@@ -75,17 +75,22 @@ func (s *Spool) deaf() error {
 	if err := s.nc.FlushWithContext(ctx); err != nil {
 		return nil
 	}
-	if last := s.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), `Subscription to "`+inbox) {
-		return fmt.Errorf("%w (%w)", errForbidden, last)
-	}
-	return nil
+	return s.denied(nil, `Subscription to "`+inbox)
 }
 
 // forbidden returns an error if err is silence, and the servers have said since before that the connection may not use a subject with one of these parts: they answer
 // nothing to what they do not permit. Subjects are in quotes there.
 func (s *Spool) forbidden(err, before error, parts ...string) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return s.denied(before, parts...)
+}
+
+// denied returns an error if the servers have said so since before.
+func (s *Spool) denied(before error, parts ...string) error {
 	last := s.nc.LastError()
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(last, nats.ErrPermissionViolation) || last == before {
+	if !errors.Is(last, nats.ErrPermissionViolation) || last == before {
 		return nil
 	}
 	for _, part := range parts {

@@ -191,10 +191,15 @@ func (s *Spool) claim(ctx context.Context, there bool) error {
 		return s.damaged("stream %s_state has lost what it held, positions and dead letters", s.name)
 	}
 	ask := "meshmq.owner." + s.name
-	if answer, err := s.ask(ctx, ask); err == nil {
+	before, quoted := s.nc.LastError(), `"`+ask+`"`
+	answer, err := s.ask(ctx, ask)
+	switch why := s.forbidden(err, before, quoted); {
+	case err == nil:
 		return inUse(answer)
-	} else if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case why != nil: // else an owner that is there would be taken for one that is not
+		return why
 	}
 	host, _ := os.Hostname() // unknown is no reason to stop
 	s.incarnation = max(s.incarnation, now.Incarnation) + 1
@@ -211,6 +216,9 @@ func (s *Spool) claim(ctx context.Context, there bool) error {
 	defer cancel()
 	if err := s.nc.FlushWithContext(wait); err != nil {
 		return err
+	}
+	if why := s.denied(before, quoted); why != nil { // nobody could ask this one
+		return why
 	}
 	_, err = s.js.Publish(ctx, subj, b, jetstream.WithExpectLastSequencePerSubject(revision))
 	if outdated(err) {

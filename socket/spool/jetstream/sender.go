@@ -53,6 +53,7 @@ func (s *Spool) send() {
 			s.worry()
 		case <-quiet.C:
 			if s.safe.Load() == before && s.State().Next > before+1 {
+				s.doubt(&odd, context.DeadlineExceeded, s.nc.LastError(), s.inbox) // it may be that answers to messages alone are not let through
 				s.worry()
 			}
 		case <-s.ctx.Done():

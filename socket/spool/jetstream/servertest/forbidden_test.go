@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
 	"github.com/meshmq/meshmq/socket/spool/jetstream"
 )
@@ -76,10 +77,10 @@ func TestForbidden_Open(t *testing.T) {
 	n := startNode(t, func(o *server.Options) {
 		o.Users = []*server.User{
 			user("maker", "$JS.API.STREAM.CREATE.>"), user("purger", "$JS.API.STREAM.PURGE.>"), user("owner", "meshmq.state.*.owner"),
-			{Username: "deaf", Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"_INBOX.>"}}}},
+			deaf("deaf", "_INBOX.>"), user("asker", "meshmq.owner.>"), deaf("asked", "meshmq.owner.>"),
 		}
 	})
-	for name, part := range map[string]string{"maker": "CREATE", "purger": "PURGE", "owner": "state.orders-owner.owner", "deaf": "_INBOX"} {
+	for name, part := range map[string]string{"maker": "CREATE", "purger": "PURGE", "owner": "state.orders-owner.owner", "deaf": "_INBOX", "asker": "owner.orders-asker", "asked": "owner.orders-asked"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			nc := connect(t, n, nats.UserInfo(name, ""))
@@ -158,4 +159,73 @@ func (c hushed) Write(b []byte) (int, error) { return c.Conn.Write(b) }
 // user is one that may not publish on a subject.
 func user(name, deny string) *server.User {
 	return &server.User{Username: name, Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{deny}}}}
+}
+
+// deaf is one that may not subscribe to a subject.
+func deaf(name, deny string) *server.User {
+	return &server.User{Username: name, Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{deny}}}}
+}
+
+// TestForbidden_Answers: who may hear answers no more is told so, in the middle or at a new connection, whether it sends, acknowledges, reads or does nothing.
+func TestForbidden_Answers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		deny    string
+		restart bool
+		act     func(t *testing.T, s *jetstream.Spool, c socket.SpoolConsumer) error
+	}{
+		"idle":         {"_INBOX.>", false, func(*testing.T, *jetstream.Spool, socket.SpoolConsumer) error { return nil }},
+		"disconnected": {"_INBOX.>", true, func(*testing.T, *jetstream.Spool, socket.SpoolConsumer) error { return nil }},
+		"sending": {"_INBOX.>", false, func(t *testing.T, s *jetstream.Spool, _ socket.SpoolConsumer) error {
+			_, err := s.Append(bounded(t), []byte(text(2)))
+			return err
+		}},
+		"only of messages": {"_INBOX.*.*.*", false, func(t *testing.T, s *jetstream.Spool, _ socket.SpoolConsumer) error {
+			_, _ = s.Append(bounded(t), []byte(text(2))) // it is stored, as is found without an answer, or possibly stored
+			_, err := s.Append(bounded(t), []byte(text(3)))
+			return err
+		}},
+		"acknowledging": {"_INBOX.>", false, func(t *testing.T, s *jetstream.Spool, c socket.SpoolConsumer) error {
+			require.NoError(t, c.Ack(1, 1))
+			return s.Flush(bounded(t))
+		}},
+		"reading": {"_INBOX.>", false, func(_ *testing.T, _ *jetstream.Spool, c socket.SpoolConsumer) error {
+			r := c.Reader(0)
+			defer r.Close()
+			_, err := r.TryNext()
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := startNode(t, func(o *server.Options) { o.Users = []*server.User{user("one", "nothing")} })
+			s := open(t, connect(t, n, nats.UserInfo("one", "")), "orders", jetstream.Options{Patience: 300 * time.Millisecond})
+			_, err := s.Append(bounded(t), []byte(text(1)))
+			require.NoError(t, err)
+			consumer, err := s.Consumer("", spool.Beginning())
+			require.NoError(t, err)
+			require.NoError(t, s.Flush(bounded(t)))
+			taken := n.options.Clone()
+			taken.Users = []*server.User{deaf("one", c.deny)}
+			if c.restart {
+				n.stop()
+				n.options = taken
+				n.start(t)
+			} else {
+				require.NoError(t, n.ReloadOptions(taken))
+			}
+			if err := c.act(t, s, consumer); err != nil {
+				require.ErrorIs(t, err, nats.ErrPermissionViolation)
+			}
+			select {
+			case <-s.Broken():
+			case <-bounded(t).Done():
+				require.Fail(t, "nobody is told")
+			}
+			require.ErrorIs(t, s.State().Failed, nats.ErrPermissionViolation)
+			require.ErrorContains(t, s.State().Failed, "give it on the servers")
+			require.ErrorContains(t, s.State().Failed, "_INBOX.")
+			require.NoError(t, s.Close())
+		})
+	}
 }
