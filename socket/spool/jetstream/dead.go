@@ -18,6 +18,10 @@ import (
 // error, after which it goes on; any other error is the last.
 func (s *Spool) Letters(ctx context.Context) iter.Seq2[spool.Letter, error] {
 	return func(yield func(spool.Letter, error) bool) {
+		if err := s.err(); errors.Is(err, spool.ErrClosed) {
+			yield(spool.Letter{}, fmt.Errorf("dead letters: %w", err))
+			return
+		}
 		info, err := s.state.Info(ctx)
 		if err != nil {
 			yield(spool.Letter{}, fmt.Errorf("dead letters: %w", typed(err)))
@@ -54,10 +58,11 @@ func parseLetter(m *jetstream.RawStreamMsg) (spool.Letter, error) {
 }
 
 // Replay puts the message of a letter back into the spool, behind all others, and purges the letter when that is confirmed, as Replay of spool.Dead does: receivers are
-// told the place that it had at first. A letter that was replayed or purged, or is being replayed, is spool.ErrNumber. After a crash between the two there are both.
+// told the place that it had at first. A letter that was replayed or purged, or is being replayed, is spool.ErrNumber; while nothing may be removed from the stream of letters all are
+// ErrDenied, and nothing is put back. After a crash, or the end of ctx, between the two there are both.
 func (s *Spool) Replay(ctx context.Context, letter spool.Letter) (uint64, error) {
-	there, err := s.takeLetter(ctx, letter.Number)
-	if err == nil && !there {
+	subject, err := s.takeLetter(ctx, letter.Number)
+	if err == nil && subject == "" {
 		err = spool.ErrNumber
 	}
 	if err != nil {
@@ -71,7 +76,7 @@ func (s *Spool) Replay(ctx context.Context, letter spool.Letter) (uint64, error)
 	}
 	n, err := s.append(ctx, m)
 	if err == nil {
-		err = s.purge(ctx, letter.Number)
+		err = typed(s.drop(ctx, subject, letter.Number))
 	}
 	if err != nil {
 		return n, fmt.Errorf("replay letter %d: %w", letter.Number, err)
@@ -79,24 +84,30 @@ func (s *Spool) Replay(ctx context.Context, letter spool.Letter) (uint64, error)
 	return n, nil
 }
 
-// takeLetter reports whether a letter is there, for one caller alone until releaseLetter.
-func (s *Spool) takeLetter(ctx context.Context, n uint64) (there bool, err error) {
+// takeLetter returns the subject of a letter if it is there, for one caller alone until releaseLetter.
+func (s *Spool) takeLetter(ctx context.Context, n uint64) (subject string, err error) {
+	if err := s.err(); errors.Is(err, spool.ErrClosed) {
+		return "", err
+	}
+	if err := s.removable(); err != nil {
+		return "", err
+	}
 	s.at.Lock()
 	_, taken := s.taken[n]
 	s.taken[n] = struct{}{}
 	s.at.Unlock()
 	if taken {
-		return false, fmt.Errorf("%w: it is being replayed", spool.ErrNumber)
+		return "", fmt.Errorf("%w: it is being replayed", spool.ErrNumber)
 	}
 	m, err := s.state.GetMsg(ctx, n)
-	there = err == nil && strings.HasPrefix(m.Subject, stateSubject(s.name, "dead."))
+	if err == nil && strings.HasPrefix(m.Subject, stateSubject(s.name, "dead.")) {
+		return m.Subject, nil
+	}
+	s.releaseLetter(n)
 	if missing(err) {
 		err = nil
 	}
-	if !there {
-		s.releaseLetter(n)
-	}
-	return there, typed(err)
+	return "", typed(err)
 }
 
 func (s *Spool) releaseLetter(n uint64) {
@@ -105,22 +116,16 @@ func (s *Spool) releaseLetter(n uint64) {
 	delete(s.taken, n)
 }
 
-// Purge lets the letter of that number go for good. One that is gone is no error, one that is being replayed spool.ErrNumber.
+// Purge lets the letter of that number go for good. One that is gone is no error, one that is being replayed spool.ErrNumber, and any ErrDenied
+// while nothing may be removed from their stream.
 func (s *Spool) Purge(ctx context.Context, number uint64) error {
-	there, err := s.takeLetter(ctx, number)
-	if there {
+	subject, err := s.takeLetter(ctx, number)
+	if subject != "" {
 		defer s.releaseLetter(number)
-		err = s.purge(ctx, number)
+		err = typed(s.drop(ctx, subject, number))
 	}
 	if err != nil {
 		return fmt.Errorf("purge letter %d: %w", number, err)
-	}
-	return nil
-}
-
-func (s *Spool) purge(ctx context.Context, number uint64) error {
-	if err := s.state.DeleteMsg(ctx, number); err != nil && !missing(err) {
-		return typed(err)
 	}
 	return nil
 }

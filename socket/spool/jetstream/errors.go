@@ -31,6 +31,12 @@ func (s *Spool) damaged(format string, args ...any) error {
 	return &fault{fmt.Sprintf(format, args...) + ": restore both streams from a backup, or open what is left with Options.Repair", []error{spool.ErrDamaged}}
 }
 
+// ErrDenied is returned where a stream was sealed, or set to deny_purge or deny_delete, and the spool has to remove something from it. Open returns it for a spool.Queue that may not let
+// go of what is acknowledged, and calls that remove a consumer or a dead letter where neither is permitted.
+var ErrDenied = errors.New("it was set to let nothing be removed, which servers do not undo: read what it holds, and open a spool of another name")
+
+func denied(stream string) error { return fmt.Errorf("stream %s: %w", stream, ErrDenied) }
+
 // What ends a spool. Each says what to do.
 var (
 	errTaken     = &fault{"another process has taken the spool over: close this one, and end that process before it is opened here again", []error{spool.ErrInUse, spool.ErrFailed}}
@@ -38,6 +44,7 @@ var (
 	errReplaced  = &fault{"the stream was deleted and made anew by somebody else: delete that one, and open what is left with Options.Repair", []error{spool.ErrForeign, spool.ErrFailed}}
 	errChanged   = fmt.Errorf("somebody has given the stream other subjects: opening the spool again sets them right: %w", spool.ErrFailed)
 	errSealed    = fmt.Errorf("the stream was sealed, for good: read what it holds, and open a spool of another name: %w", spool.ErrFailed)
+	errKept      = fmt.Errorf("somebody has set deny_purge of the stream: %w: %w", ErrDenied, spool.ErrFailed)
 	errNoAccount = fmt.Errorf("JetStream is not enabled for the account of this connection: enable it on the servers: %w", spool.ErrFailed)
 	errPayload   = fmt.Errorf("max_payload of the servers is less than a message or position has: raise it again: %w", spool.ErrFailed)
 	errRefused   = fmt.Errorf("the servers refuse it for good: undo what was changed of the stream: %w", spool.ErrFailed)
@@ -54,6 +61,8 @@ const (
 	codeResources    = 10023 // insufficient resources
 	codeStorage      = 10047 // insufficient storage resources available
 	codeSequence     = 10043 // no message of that sequence is there to be deleted
+	codeDelete       = 10057 // what was asked to be deleted was not, as when the stream denies it
+	codePurge        = 10110 // the same of a purge
 	codeStore        = 10077 // what the store says: maximum messages or bytes exceeded
 )
 
@@ -68,8 +77,7 @@ func outOfRoom(e *jetstream.APIError) bool {
 
 // unavailable reports whether an answer says that there will be another one soon.
 func unavailable(err error) bool {
-	e, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && e.ErrorCode == codeUnavailable
+	return refused(err, codeUnavailable)
 }
 
 // outdated reports whether a write was refused because another came before it.
@@ -104,10 +112,15 @@ func lasting(err error) error {
 	return fmt.Errorf("%w (%w)", why, err)
 }
 
+// refused reports whether err has this code.
+func refused(err error, code jetstream.ErrorCode) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.ErrorCode == code
+}
+
 // missing reports whether err says that a message is not there, or was not to be deleted.
 func missing(err error) bool {
-	e, ok := errors.AsType[*jetstream.APIError](err)
-	return errors.Is(err, jetstream.ErrMsgNotFound) || ok && e.ErrorCode == codeSequence
+	return errors.Is(err, jetstream.ErrMsgNotFound) || refused(err, codeSequence)
 }
 
 // typed wraps what the servers say in the errors of package spool.

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -92,6 +93,9 @@ func (s *Spool) visit(seen *sight) error {
 
 // hopeless reports whether the spool has ended because positions cannot be written.
 func (s *Spool) hopeless(odd *doubts, err, before error) bool {
+	if errors.Is(err, ErrDenied) { // a consumer cannot be erased, and one that was made anew not be written before that
+		err = fmt.Errorf("%w: %w", err, spool.ErrFailed)
+	}
 	if errors.Is(err, spool.ErrFailed) {
 		s.fail(err)
 	} else if !s.doubt(odd, err, before, stateSubject(s.name, "at.")) && s.away() == nil {

@@ -28,7 +28,8 @@ func (s *Spool) Consumers() []string {
 }
 
 // RemoveConsumer forgets a consumer and its position. The servers forget it within 50 ms, and before a new one of that name is written.
-// Removing one that is not there is spool.ErrNoConsumer.
+// Removing one that is not there is spool.ErrNoConsumer, and
+// any while nothing may be removed from their stream ErrDenied.
 func (s *Spool) RemoveConsumer(name string) error {
 	if err := s.err(); err != nil {
 		return err
@@ -39,6 +40,9 @@ func (s *Spool) RemoveConsumer(name string) error {
 	c := s.positions[token]
 	if name == "" || c == nil {
 		return fmt.Errorf("remove %q: %w", name, spool.ErrNoConsumer)
+	}
+	if err := s.removable(); err != nil {
+		return fmt.Errorf("remove %q: %w", name, err)
 	}
 	delete(s.positions, token)
 	c.gone = true
@@ -66,7 +70,6 @@ func (s *Spool) erase() error {
 	return nil
 }
 
-// eraseOne deletes by sequence, so that a request that comes late finds nothing else.
 func (s *Spool) eraseOne(c *consumer) error {
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
@@ -74,7 +77,7 @@ func (s *Spool) eraseOne(c *consumer) error {
 		return err
 	}
 	if c.revision > 0 {
-		if err := s.state.DeleteMsg(ctx, c.revision); err != nil && !missing(err) {
+		if err := s.drop(ctx, c.subject(), c.revision); err != nil {
 			return err
 		}
 	}

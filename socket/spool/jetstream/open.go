@@ -138,11 +138,15 @@ func (s *Spool) take(ctx context.Context) error {
 	s.subject = subject(s.name, s.incarnation)
 	if !there || !paired {
 		if err := s.state.Purge(ctx, jetstream.WithPurgeSubject(stateSubject(s.name, "at.>"))); err != nil {
+			if refused(err, codePurge) {
+				err = fmt.Errorf("%w (%w)", denied(stateName(s.name)), err)
+			}
 			return err // positions of messages that are no more
 		}
 	}
 	config := s.options.config(s.name, s.id, s.incarnation)
 	if there {
+		keepSettings(&config, &s.was)
 		s.stream, err = s.js.UpdateStream(ctx, config)
 	} else {
 		s.stream, err = s.js.CreateStream(ctx, config)

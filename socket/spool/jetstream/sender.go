@@ -246,6 +246,9 @@ func (s *Spool) changed(info *jetstream.StreamInfo) error {
 	case c.Metadata[metaID] != s.id.String():
 		return &fault{fmt.Sprintf("somebody has changed the metadata of the stream: set it again, %v", s.options.config(s.name, s.id, s.incarnation).Metadata), []error{spool.ErrFailed}}
 	case len(c.Subjects) == 1 && c.Subjects[0] == s.subject:
+		if c.DenyPurge && !c.Sealed && s.options.Kind == spool.Queue { // of one that is sealed servers say so
+			return errKept
+		}
 		return nil
 	case len(c.Subjects) == 1 && strings.HasPrefix(c.Subjects[0], subjects(s.name)):
 		return errTaken

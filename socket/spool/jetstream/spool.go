@@ -31,6 +31,8 @@ type Spool struct {
 	created     time.Time        // when that was
 	state       jetstream.Stream
 	stateSince  time.Time
+	stateKeeps  atomic.Bool            // nothing can be removed from it
+	was         jetstream.StreamConfig // that of the messages, before it was opened
 	subs        []*nats.Subscription
 	said        error  // the sender's own: what the connection had said last before it published
 	link        uint64 // the sender's own: the connection, by its number, on which it has looked at the stream

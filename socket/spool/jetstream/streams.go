@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -51,7 +52,10 @@ func (s *Spool) find(ctx context.Context) (there bool, err error) {
 		return true, fmt.Errorf("version %q: %w", meta[metaVersion], spool.ErrVersion)
 	case meta[metaKind] != s.options.Kind.String():
 		return true, fmt.Errorf("it is a %s: %w", meta[metaKind], spool.ErrKind)
+	case config.Sealed, config.DenyPurge && s.options.Kind == spool.Queue:
+		return true, denied(s.name)
 	}
+	s.was = config
 	copy(s.id[:], id)
 	last, _ := strconv.ParseUint(meta[metaIncarnation], 10, 32) // the state knows it as well
 	s.incarnation = uint32(last)
@@ -82,10 +86,60 @@ func (s *Spool) findState(ctx context.Context, there bool) (paired bool, err err
 		return false, foreign(name)
 	case config.Metadata[metaVersion] != version:
 		return false, fmt.Errorf("%s: version %q: %w", name, config.Metadata[metaVersion], spool.ErrVersion)
+	case config.Sealed:
+		return false, denied(name)
 	case !paired && !s.options.Repair:
 		return false, s.damaged("stream %s, with the messages, is gone, or is not the one that it was", s.name)
 	}
+	s.stateKeeps.Store(config.DenyDelete && config.DenyPurge)
 	return paired, nil
+}
+
+// keepSettings leaves what the servers would refuse to change back, and what is the operator's to say, as they are.
+func keepSettings(c, was *jetstream.StreamConfig) {
+	c.DenyDelete, c.DenyPurge, c.AllowMsgTTL = was.DenyDelete, was.DenyPurge, was.AllowMsgTTL
+	c.Description, c.Placement, c.Compression = was.Description, was.Placement, was.Compression
+}
+
+// drop lets go of one message among the positions and dead letters, by its sequence, so that a request that comes late finds nothing else.
+func (s *Spool) drop(ctx context.Context, subject string, sequence uint64) error {
+	ctx, cancel := s.patient(ctx)
+	defer cancel()
+	err := s.remove(ctx, sequence)
+	if refused(err, codeDelete) { // maybe for good; this may be permitted
+		err = s.state.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(sequence+1))
+	}
+	switch {
+	case missing(err):
+		return nil
+	case refused(err, codePurge):
+		return fmt.Errorf("%w (%w)", denied(stateName(s.name)), err)
+	}
+	return err
+}
+
+// remove is DeleteMsg of nats.go, with an error that says what the servers said.
+func (s *Spool) remove(ctx context.Context, sequence uint64) error {
+	m, err := s.nc.RequestWithContext(ctx, s.api("STREAM.MSG.DELETE."+stateName(s.name)), fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, sequence))
+	if err != nil {
+		return err
+	}
+	var a answer
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return err
+	}
+	if a.Error != nil {
+		return a.Error
+	}
+	return nil
+}
+
+// removable returns an error if positions and letters cannot be let go.
+func (s *Spool) removable() error {
+	if s.stateKeeps.Load() {
+		return denied(stateName(s.name))
+	}
+	return nil
 }
 
 // pair has the stream of positions say whose it is, and be on as many servers as the messages.

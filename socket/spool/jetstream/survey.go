@@ -37,6 +37,7 @@ func (s *Spool) paired(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.stateKeeps.Store(info.Config.DenyDelete && info.Config.DenyPurge)
 	if of := info.Config.Metadata[metaOf]; of != s.id.String() && (of != "" || !info.Created.Equal(s.stateSince)) {
 		return errReplaced
 	}
