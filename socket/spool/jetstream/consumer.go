@@ -23,10 +23,12 @@ type consumer struct {
 	s       *Spool
 	token   string // in the subject
 	p       *position
-	changes uint64 // counts
-	written uint64 // what of changes is stored
-	floor   uint64 // that is stored
-	gone    bool   // it was removed
+	changes uint64    // counts
+	written uint64    // what of changes is stored
+	floor   uint64    // that is stored
+	gone    bool      // it was removed
+	dated   uint64    // a message before which all are acknowledged,
+	date    time.Time // and when that was stored
 
 	revision uint64 // of the keeper: sequence in the state stream
 }

@@ -28,7 +28,36 @@ func (s *Spool) survey(ctx context.Context) error {
 		return cmp.Or(err, errOdd)
 	}
 	s.note(info.State)
+	if err := s.date(ctx, info.State); err != nil {
+		return err
+	}
 	return s.paired(ctx)
+}
+
+// date finds out when the first message was stored that the receivers of a queue have not acknowledged, where other consumers keep those before it.
+func (s *Spool) date(ctx context.Context, messages jetstream.StreamState) error {
+	s.at.Lock()
+	c, others := s.positions[tokenOf("")], len(s.positions) > 1
+	if c == nil || !others {
+		s.at.Unlock()
+		return nil
+	}
+	n, known := c.p.nextFree(messages.FirstSeq), c.dated
+	s.at.Unlock()
+	if n == messages.FirstSeq || n > messages.LastSeq || n == known {
+		return nil
+	}
+	m, err := s.first(ctx, n)
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.at.Lock()
+	defer s.at.Unlock()
+	c.dated, c.date = n, m.Time
+	return nil
 }
 
 // paired returns an error if the stream of positions is not there, or is that of other messages.
@@ -55,7 +84,8 @@ func (s *Spool) note(messages jetstream.StreamState) {
 	}
 }
 
-// Pending returns how many messages are there that are not acknowledged. What retention and quota took is known within a second or two, as it is to all of these.
+// Pending returns how many messages are there that are not acknowledged. What this process has done counts at once: Append and Ack when they return, Bury too. What the servers do by
+// themselves is known after the next look, within two seconds while they answer: here, in Gone and in Oldest what retention and quota took, or somebody else has purged.
 func (c *consumer) Pending() uint64 {
 	safe := c.s.safe.Load()
 	c.s.at.Lock()
@@ -63,10 +93,18 @@ func (c *consumer) Pending() uint64 {
 	return c.p.lacks(c.s.earliest, safe)
 }
 
-// Oldest returns when the oldest of them was stored, the zero time if that is not known yet. It asks nobody.
+// Oldest returns when the oldest of them was stored, the zero time if there is none or that is not known yet. It asks nobody: after an Ack it may for two seconds be the time of one before it. That
+// holds for the receivers of a queue, and for a named consumer as long as nobody is before it.
 func (c *consumer) Oldest() time.Time {
+	safe := c.s.safe.Load()
 	c.s.at.Lock()
 	defer c.s.at.Unlock()
+	switch {
+	case c.p.nextFree(c.s.earliest) > safe:
+		return time.Time{}
+	case c.dated > c.s.earliest:
+		return c.date
+	}
 	return c.s.oldest
 }
 
