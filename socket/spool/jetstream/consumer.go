@@ -233,6 +233,9 @@ func (r *reader) TryNext() (spool.Record, error) {
 		before := r.c.s.nc.LastError()
 		err := r.fill(ctx)
 		cancel()
+		if err != nil && r.c.s.ctx.Err() != nil {
+			return spool.Record{}, spool.ErrClosed
+		}
 		if why := r.c.s.silenced(err, before, `.`+r.c.s.name+`"`); why != nil {
 			return spool.Record{}, why
 		} else if err != nil {
@@ -315,6 +318,9 @@ func (r *reader) Close() error {
 // Bury writes a dead letter, which Letters returns, and acknowledges the message once the servers have confirmed it; doing it twice makes
 // one letter, while each consumer makes its own. It waits for the servers no longer than Options.Patience.
 func (c *consumer) Bury(ctx context.Context, r spool.Record, reason string) error {
+	if err := c.s.err(); err != nil { // it could not be acknowledged
+		return fmt.Errorf("bury message %d: %w", r.Number, err)
+	}
 	m := pack(r.Frames)
 	m.Subject = stateSubject(c.s.name, fmt.Sprintf("dead.%s.%d.%d", c.token, r.Incarnation, r.Number))
 	c.s.at.Lock()

@@ -44,6 +44,9 @@ func (s *Spool) keep() {
 		}
 		before := s.nc.LastError()
 		err := s.visit(&seen)
+		if e, ok := errors.AsType[*jetstream.APIError](err); ok && outOfRoom(e) && s.makeRoom(&purge) {
+			err = s.visit(&seen)
+		}
 		s.at.Lock()
 		s.storing = err
 		notify(&s.stored)
@@ -240,13 +243,33 @@ func (s *Spool) tidy(last *purging) time.Duration {
 	if since := time.Since(last.at); low-last.floor < purgeCount && since < purgeDelay && s.State().Full == nil {
 		return purgeDelay - since
 	}
+	if !s.letGo(last, low) {
+		return purgeDelay
+	}
+	return time.Hour
+}
+
+// makeRoom lets go of what is acknowledged though it is not stored that it is: the servers have no room for that, nor ever will while messages take all there is. Who opens the spool after a crash
+// just then is told that they are gone.
+func (s *Spool) makeRoom(last *purging) bool {
+	if s.options.Kind != spool.Queue {
+		return false
+	}
+	s.at.Lock()
+	low := s.doneLocked(func(c *consumer) uint64 { return c.p.floor })
+	s.at.Unlock()
+	return low > last.floor && s.letGo(last, low)
+}
+
+// letGo has the servers forget all messages up to low.
+func (s *Spool) letGo(last *purging, low uint64) bool {
 	ctx, cancel := s.patient(s.ctx)
 	defer cancel()
 	before := s.nc.LastError()
 	if err := s.stream.Purge(ctx, jetstream.WithPurgeSequence(low+1)); err != nil {
 		s.doubt(&last.odd, err, before, `STREAM.PURGE.`+s.name+`"`)
-		return purgeDelay
+		return false
 	}
 	*last = purging{floor: low, at: time.Now()}
-	return time.Hour
+	return true
 }
