@@ -18,8 +18,8 @@
 //	              meshmq.state.NAME.dead.CONSUMER.INC.NUMBER  a dead letter of that consumer
 //
 // NAME_state has in its metadata whose messages it goes with, and is on as many servers, so that one of the two that is gone is missed (spool.ErrDamaged, Options.Repair).
-// It keeps the last message of each subject. A message of one frame is its body; of others the header
-// Mesh-Frames has the lengths. Everybody may read the streams, but nobody else may write to them.
+// It keeps the last message of each subject, and begins at a number drawn by lot. A message of one frame is its body; of others the header
+// Mesh-Frames has the lengths, or says void where a message became too large for the servers before they had it. Everybody may read the streams, but nobody else may write to them.
 //
 // # One writer
 //
@@ -36,5 +36,6 @@
 //	of nats.go      Open, reads  Close       hear confirmations and answer those who want to know the owner
 //
 // Spool.mu guards the queue, Spool.at the positions; neither is held during I/O or together with the other. The connection is the caller's: it is neither
-// configured nor closed here. Let it reconnect without end (nats.MaxReconnects(-1)).
+// configured nor closed here. Let it reconnect without end (nats.MaxReconnects(-1)). Nothing is given to it to keep while it is not connected; a message
+// that it was given in the very moment in which it is cut off it may still keep, and servers that take less than those before shut it out for that.
 package jetstream

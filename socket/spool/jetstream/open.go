@@ -28,7 +28,7 @@ type owner struct {
 // acknowledged is there still. Each opening is a new incarnation and ends the former owner's right to write. The connection stays
 // the caller's; close the spool before it. While the servers say nothing, or that they are temporarily unavailable, it is tried again until ctx ends.
 //
-// Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for streams that are no spool's; ErrKind, ErrVersion, ErrName;
+// Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for streams that are no spool's; ErrKind, ErrVersion, ErrName; ErrDenied of this package;
 // ErrDamaged when one of the two streams is gone, or messages are that had been acknowledged (see Options.Repair); those of the servers. Nothing but the incarnation is changed then.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
 	for pause := backoff(0); ; {

@@ -17,7 +17,7 @@ import (
 
 // Spool is a socket.Spool in JetStream. All methods may be called from many goroutines. While the servers cannot be reached it
 // waits for them, as long as the contexts of its callers last, and while they have no room as Options.Full says. What will not pass by itself ends it (spool.ErrFailed, and why, in
-// State.Failed too): a stream that is gone, sealed, somebody else's or otherwise such that it takes nothing, messages that the servers have lost, a permission that is missing, JetStream off for the account for three minutes.
+// State.Failed too): a stream that is gone, sealed, somebody else's or otherwise such that it takes nothing, messages that the servers have lost, a permission that is missing or was taken away, deny_purge for a queue, a connection that is closed, JetStream off for the account for three minutes.
 type Spool struct {
 	nc          *nats.Conn
 	js          jetstream.JetStream

@@ -25,8 +25,14 @@ func TestClose_BesideCalls(t *testing.T) {
 	rec := next(t, func() socket.SpoolReader { r := c.Reader(0); t.Cleanup(func() { _ = r.Close() }); return r }())
 	var ends sync.Map
 	for name, call := range map[string]func() error{
-		"flush":   func() error { return s.Flush(bounded(t)) },
-		"enqueue": func() error { _, err := s.Enqueue(bounded(t), []byte("two")); return err },
+		"flush": func() error { return s.Flush(bounded(t)) },
+		"enqueue": func() error {
+			n, err := s.Enqueue(bounded(t), []byte("two"))
+			if err == nil {
+				err = s.Wait(bounded(t), n)
+			}
+			return err
+		},
 		"consumer": func() error {
 			_, err := s.Consumer("other", spool.End())
 			return errors.Join(err, s.RemoveConsumer("other"))
@@ -57,7 +63,7 @@ func TestClose_BesideCalls(t *testing.T) {
 			}
 		})
 	}
-	confirmed.await(t, 100)
+	confirmed.await(t, 50)
 	require.NoError(t, s.Close())
 	all.Wait()
 	ends.Range(func(name, err any) bool {

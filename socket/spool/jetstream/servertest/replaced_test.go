@@ -10,7 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/spool"
+	"github.com/meshmq/meshmq/socket/spool/jetstream"
 )
+
+// hasty are options of owners that do not wait long for others that are away.
+var hasty = jetstream.Options{Patience: 500 * time.Millisecond}
 
 // TestReplaced_WhileAway: while an owner cannot be reached, somebody deletes its spool and makes another of that name. When it is back it is told, and what it has acknowledged of its own
 // messages counts for none of the others.
@@ -38,7 +42,7 @@ func TestReplaced_WhileAway(t *testing.T) {
 			n, wall := startNode(t, nil), newPartition()
 			nc := connect(t, n, nats.SetCustomDialer(wall))
 			t.Cleanup(wall.open)
-			s := open(t, nc, "orders", quick)
+			s := open(t, nc, "orders", hasty)
 			c, err := s.Consumer("", spool.Beginning())
 			require.NoError(t, err)
 			for number := uint64(1); number <= 10; number++ {
@@ -54,7 +58,7 @@ func TestReplaced_WhileAway(t *testing.T) {
 			for _, stream := range []string{"orders", "orders_state"} {
 				require.NoError(t, js.DeleteStream(bounded(t), stream))
 			}
-			made := open(t, other, "orders", quick)
+			made := open(t, other, "orders", hasty)
 			for number := uint64(1); number <= 10; number++ {
 				_, err := made.Append(bounded(t), []byte("another"))
 				require.NoError(t, err)
@@ -70,7 +74,7 @@ func TestReplaced_WhileAway(t *testing.T) {
 			}
 			require.NoError(t, s.Close())
 			require.Eventually(t, nc.IsConnected, time.Minute, time.Millisecond)
-			c, err = open(t, nc, "orders", quick).Consumer("", spool.Beginning())
+			c, err = open(t, nc, "orders", hasty).Consumer("", spool.Beginning())
 			require.NoError(t, err)
 			floor, pending := c.Position()
 			assert.Equal(t, [2]uint64{0, 10}, [2]uint64{floor, pending})
