@@ -14,7 +14,8 @@ import (
 )
 
 // keep writes positions that have changed, lets go of the messages that all consumers of a queue have acknowledged then, and looks at the streams now and then.
-func (s *Spool) keep() {
+// They were opened on the connection of that number.
+func (s *Spool) keep(link uint64) {
 	defer s.finished.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -26,7 +27,7 @@ func (s *Spool) keep() {
 	var pause backoff
 	purge := purging{at: time.Now()}
 	var odd doubts
-	seen := sight{time.Now(), s.link}
+	seen := sight{time.Now(), link}
 	status := s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer s.nc.RemoveStatusListener(status)
 	for {

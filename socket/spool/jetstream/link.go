@@ -28,6 +28,9 @@ func (s *Spool) away() error {
 
 // reach waits until the servers are there.
 func (s *Spool) reach(ctx context.Context) error {
+	if err := s.away(); err == nil {
+		return nil
+	}
 	status := s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer s.nc.RemoveStatusListener(status)
 	for {

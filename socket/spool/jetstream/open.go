@@ -90,8 +90,9 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 		return nil, err
 	}
 	s.finished.Add(2)
-	go s.send() // both end with s.cancel in Close, which waits
-	go s.keep()
+	link := s.link // the sender's from here on
+	go s.send()    // both end with s.cancel in Close, which waits
+	go s.keep(link)
 	return s, nil
 }
 

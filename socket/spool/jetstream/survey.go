@@ -28,36 +28,33 @@ func (s *Spool) survey(ctx context.Context) error {
 		return cmp.Or(err, errOdd)
 	}
 	s.note(info.State)
-	if err := s.date(ctx, info.State); err != nil {
+	if err := s.paired(ctx); err != nil {
 		return err
 	}
-	return s.paired(ctx)
+	s.date(ctx, info.State)
+	return nil
 }
 
 // date finds out when the first message was stored that the receivers of a queue have not acknowledged, where other consumers keep those before it.
-func (s *Spool) date(ctx context.Context, messages jetstream.StreamState) error {
+func (s *Spool) date(ctx context.Context, messages jetstream.StreamState) {
 	s.at.Lock()
 	c, others := s.positions[tokenOf("")], len(s.positions) > 1
 	if c == nil || !others {
 		s.at.Unlock()
-		return nil
+		return
 	}
 	n, known := c.p.nextFree(messages.FirstSeq), c.dated
 	s.at.Unlock()
 	if n == messages.FirstSeq || n > messages.LastSeq || n == known {
-		return nil
+		return
 	}
 	m, err := s.first(ctx, n)
-	if missing(err) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return // the next look tries again
 	}
 	s.at.Lock()
 	defer s.at.Unlock()
 	c.dated, c.date = n, m.Time
-	return nil
 }
 
 // paired returns an error if the stream of positions is not there, or is that of other messages.

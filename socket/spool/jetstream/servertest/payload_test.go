@@ -91,6 +91,26 @@ func TestPayload_WhileAway(t *testing.T) {
 	}
 }
 
+// TestPayload_OnItsWay: so is a message that was on its way when the servers that took it went.
+func TestPayload_OnItsWay(t *testing.T) {
+	t.Parallel()
+	n, wall := startNode(t, nil), newPartition()
+	nc := connect(t, n, nats.SetCustomDialer(wall))
+	t.Cleanup(wall.open)
+	s := open(t, nc, "orders", hasty)
+	wall.shut()
+	for number := range uint64(2) {
+		_, err := s.Enqueue(bounded(t), make([]byte, (1-number)*200<<10))
+		require.NoError(t, err)
+	}
+	n.stop()
+	wall.open()
+	startNarrow(t, n, nc)
+	requireTooLarge(t, s.Wait(bounded(t), 1))
+	require.NoError(t, s.Wait(bounded(t), 2))
+	requireTooLarge(t, s.Close())
+}
+
 // TestPayload_Letter: a dead letter that was on its way meanwhile is refused as well, and does not end the connection.
 func TestPayload_Letter(t *testing.T) {
 	t.Parallel()
