@@ -44,7 +44,7 @@ func TestPurge(t *testing.T) {
 	stream, err := streamsOf(t, nc).Stream(bounded(t), "orders_state")
 	require.NoError(t, err)
 	for range 2 {
-		for n := uint64(1); n <= stream.CachedInfo().State.LastSeq+1; n++ {
+		for n := stream.CachedInfo().State.FirstSeq - 1; n <= stream.CachedInfo().State.LastSeq+1; n++ {
 			require.NoError(t, s.Purge(bounded(t), n))
 		}
 		assert.Zero(t, letters(t, s))
