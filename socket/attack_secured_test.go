@@ -40,14 +40,27 @@ func shakeHands(conn io.ReadWriter, socketType string) error {
 
 // enterAs does the handshake of a mechanism as a good peer would.
 func enterAs(conn io.ReadWriter, socketType, with string, announced ...zmtp.Property) (*zmtp.Handshake, error) {
-	mechanism, err := zmtp.PlainClient("user", "password")
 	if with == "CURVE" {
-		own := socket.NewKeyPair()
-		mechanism, err = zmtp.CurveClient(zmtp.CurveKeys{Public: own.Public, Secret: own.Secret}, besiegedKeys.Public, rand.Reader)
+		return enterCurve(conn, socketType, socket.NewKeyPair(), announced...)
 	}
+	mechanism, err := zmtp.PlainClient("user", "password")
 	if err != nil {
 		return nil, err
 	}
+	return enterWith(conn, socketType, mechanism, announced...)
+}
+
+// enterCurve is enterAs with CURVE and this key.
+func enterCurve(conn io.ReadWriter, socketType string, own socket.KeyPair, announced ...zmtp.Property) (*zmtp.Handshake, error) {
+	mechanism, err := zmtp.CurveClient(zmtp.CurveKeys{Public: own.Public, Secret: own.Secret}, besiegedKeys.Public, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return enterWith(conn, socketType, mechanism, announced...)
+}
+
+// enterWith does the handshake of a mechanism, NULL if that is nil.
+func enterWith(conn io.ReadWriter, socketType string, mechanism zmtp.Mechanism, announced ...zmtp.Property) (*zmtp.Handshake, error) {
 	h, err := zmtp.NewHandshake(zmtp.Config{SocketType: zmtp.SocketType(socketType), Mechanism: mechanism, Properties: announced})
 	if err != nil {
 		return nil, err

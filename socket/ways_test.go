@@ -2,7 +2,9 @@ package socket_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/transport/transporttest"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -160,22 +163,84 @@ func TestWays_OnlyOfOneUserAndWhatIsAcknowledged(t *testing.T) {
 	each := socket.AuthenticatorFunc(func(context.Context, socket.Request) socket.Verdict {
 		return socket.Verdict{Decision: socket.Allow, UserID: fmt.Sprint("user ", users.Add(1))}
 	})
-	for name, options := range map[string][]socket.Option{"other users": {socket.WithAck(), socket.WithAuthenticator(each)}, "not acknowledged": nil} {
+	for name, test := range map[string]struct {
+		typ, peer, offer string
+		options          []socket.Option
+	}{
+		"other users":                {"PULL", "PUSH", "1 send", []socket.Option{socket.WithAck(), socket.WithAuthenticator(each)}},
+		"not acknowledged":           {"PULL", "PUSH", "1 send", nil},
+		"only ours are acknowledged": {"DEALER", "DEALER", "1 receive", []socket.Option{socket.WithAck()}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pull := socket.NewPull(append(options, socket.WithHeartbeat(0, 0))...)
-			closing(t, pull)
-			at := bind(t, pull, "tcp://127.0.0.1:0")
+			s := makers[test.typ](append(test.options, socket.WithHeartbeat(0, 0))...)
+			closing(t, s)
+			at := bind(t, s, "tcp://127.0.0.1:0")
 			var peers [2]*sockettest.RawPeer
 			for i := range peers {
 				peers[i] = sockettest.DialRaw(t, at)
-				peers[i].Handshake("PUSH", 1, sockettest.Property{Name: zmtp.PropertyAck, Value: "1 send way=00000000000000ff"})
+				peers[i].Handshake(test.peer, 1, sockettest.Property{Name: zmtp.PropertyAck, Value: test.offer + " way=00000000000000ff"})
 			}
-			require.NoError(t, pull.WaitPeers(limit(t), 2))
+			require.NoError(t, s.(interface {
+				WaitPeers(context.Context, int) error
+			}).WaitPeers(limit(t), 2))
 			for _, p := range peers {
 				p.SendMessage("here")
-				requireMsg(t, recv(t, pull), "here")
+				requireMsg(t, recv(t, s.(recver)), "here")
 			}
 		})
 	}
+}
+
+// Peers with keys, or certificates, of their own are as different as users, though an authenticator has not given them names: only a peer of the same key ends a connection.
+func TestWays_OnlyOfOneKeyOrCertificate(t *testing.T) {
+	t.Parallel()
+	way := zmtp.Property{Name: zmtp.PropertyAck, Value: []byte("1 send way=00000000000000ff")}
+	keys := []socket.KeyPair{socket.NewKeyPair(), socket.NewKeyPair()}
+	ca := transporttest.NewAuthority(t)
+	proofs := []*tls.Config{ca.Mutual("worker.example"), ca.Mutual("worker.example")}
+	for name, test := range map[string]struct {
+		at    string
+		with  socket.Option
+		enter func(conn net.Conn, as int) (*zmtp.Handshake, error)
+	}{
+		"keys": {"tcp://127.0.0.1:0", socket.WithCurveServer(besiegedKeys), func(conn net.Conn, as int) (*zmtp.Handshake, error) {
+			return enterCurve(conn, "PUSH", keys[as], way)
+		}},
+		"certificates": {tlsAnywhere, socket.WithTLS(ca.Mutual("queue.example")), func(conn net.Conn, as int) (*zmtp.Handshake, error) {
+			return enterWith(tls.Client(conn, clientOf(proofs[as])), "PUSH", nil, way)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pull := socket.NewPull(socket.WithAck(), test.with, socket.WithHeartbeat(0, 0))
+			closing(t, pull)
+			ended := watch(t, pull)
+			at := hostPort(bind(t, pull, test.at))
+			enter := func(as int) (address string) {
+				conn, err := net.Dial("tcp", at)
+				require.NoError(t, err)
+				t.Cleanup(func() { conn.Close() })
+				_, err = test.enter(conn, as)
+				require.NoError(t, err)
+				return conn.LocalAddr().String()
+			}
+			first := enter(0)
+			require.NoError(t, pull.WaitPeers(limit(t), 1))
+			enter(1)
+			require.NoError(t, pull.WaitPeers(limit(t), 2))
+			enter(0)
+			e := ended(socket.Disconnected)
+			assert.ErrorContains(t, e.Err, "connected anew")
+			assert.Equal(t, first, e.Peer.Address())
+			require.NoError(t, pull.WaitPeers(limit(t), 2))
+		})
+	}
+}
+
+// clientOf is the configuration of a raw client on this machine.
+func clientOf(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.ServerName = "127.0.0.1"
+	return c
 }
