@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/spool"
 	"github.com/meshmq/meshmq/socket/spool/spooltest"
@@ -73,5 +74,26 @@ func TestCourier_KeepsToWhatWasPutOff(t *testing.T) {
 				assert.Equal(t, uint64(1), k.c.counted().buried)
 			})
 		})
+	}
+}
+
+// DURABLE.md, 6: what is lost is done with once a message is acknowledged that was sent behind LOST, not one that was sent before, though its number is higher: the member may have had it without
+// having been told.
+func TestCourier_LostIsDoneWithBehindIt(t *testing.T) {
+	t.Parallel()
+	log, from := openQueue(t, spooltest.NewMem(), spool.Options{})
+	defer log.Close()
+	for range 5 {
+		_, err := log.Append(t.Context(), []byte("x"))
+		require.NoError(t, err)
+	}
+	c := newCourier(from, evenRetry, nil)
+	c.choosy = true
+	c.handed(&delivery{number: 4}, nil)
+	c.report(spool.Gap{From: 1, To: 2})
+	for last, floor := range []uint64{3: 0, 4: 0, 5: 2} {
+		c.confirmed([]numbers{{uint64(last), uint64(last)}})
+		done, _ := from.Position()
+		assert.Equal(t, floor, done, "after %d", last)
 	}
 }

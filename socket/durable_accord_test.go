@@ -97,7 +97,7 @@ func TestDurable_MembersThatChangeTheirMind(t *testing.T) {
 	}
 }
 
-// TestDurable_NothingIsSettledAfterADisagreement: an acknowledgement right behind the change counts for nothing, for the member may have dropped what it did not want any more.
+// TestDurable_NothingIsSettledAfterADisagreement: an acknowledgement or refusal right behind the change counts for nothing, for the member may have dropped what it did not want any more.
 func TestDurable_NothingIsSettledAfterADisagreement(t *testing.T) {
 	t.Parallel()
 	pub, endpoint := logged(t, filepath.Join(t.TempDir(), "log"))
@@ -117,10 +117,13 @@ func TestDurable_NothingIsSettledAfterADisagreement(t *testing.T) {
 	team := durable(t, endpoint, "team", spool.Beginning())
 	defer team.Close()
 	event(socket.Resumed)
-	raw.Write(zmtp.AppendAck(zmtp.AppendCancel(zmtp.AppendAck(nil, 1, nil), 1, text("t")), 3, nil))
+	said := zmtp.AppendCancel(zmtp.AppendAck(nil, 1, nil), 1, text("t"))
+	said = zmtp.AppendNack(said, &zmtp.Nack{Tag: 2, Reject: true})
+	raw.Write(zmtp.AppendAck(said, 3, nil))
 	raw.ExpectCommand("ERROR")
 	raw.ExpectClosed()
 	requireOrdinals(t, team, 1, 3)
+	assert.Zero(t, pub.Durables()[0].DeadLettered)
 }
 
 // TestDurable_NothingDiffersFromNothing: who is subscribed to nothing yet is no member that others would have to agree with.

@@ -1,6 +1,7 @@
 package socket_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net"
@@ -206,6 +207,29 @@ func TestDurable_HostilePublishers(t *testing.T) {
 		count++
 	}
 	assert.Equal(t, 64, count)
+}
+
+// TestDurable_AnswersBeforeTheQuestion: RESUMED and LOST end a connection on which there was no RESUME yet, since nothing is subscribed to (DURABLE.md, 7).
+func TestDurable_AnswersBeforeTheQuestion(t *testing.T) {
+	t.Parallel()
+	for name, said := range map[string][]byte{
+		"RESUMED": zmtp.AppendResumed(nil, &zmtp.Resumed{New: true, Next: 10}), "LOST": zmtp.AppendLost(nil, &zmtp.Lost{First: 1, Last: 2}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sub := socket.NewSub(socket.WithDurable("x", spool.Beginning()))
+			closing(t, sub)
+			raw := sockettest.DialRaw(t, bind(t, sub, "tcp://127.0.0.1:0"))
+			raw.Handshake("PUB", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+			raw.ExpectCommand("CREDIT")
+			raw.Write(said)
+			raw.ExpectClosed()
+			require.Eventually(t, func() bool { return sub.Stats().Refused[socket.RefusedProtocol] == 1 }, sockettest.Timeout, time.Millisecond)
+			assert.Zero(t, sub.Stats().Missed)
+			_, err := sub.Recv(try())
+			require.ErrorIs(t, err, context.Canceled)
+		})
+	}
 }
 
 // TestDurable_WaitsForNobodyWhoLeaves: a subscriber that takes its topics back before it has said which subscription it is for is waited for no longer.

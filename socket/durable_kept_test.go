@@ -147,3 +147,27 @@ func TestDurable_KeyOrderOfWhatIsTooLarge(t *testing.T) {
 		require.NoError(t, m.Ack())
 	}
 }
+
+// TestDurable_MayHaveBeenSentBefore: a publisher that was started anew does not know what it had sent to a name, so that all in its log is at least the second attempt, also what was never sent
+// (DURABLE.md, 5). What it publishes from then on, and all that a new name gets, it knows to be the first.
+func TestDurable_MayHaveBeenSentBefore(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "log")
+	attempts := func(endpoint, name string, n int) (all []int) {
+		sub := durable(t, endpoint, name, spool.Beginning(), socket.WithManualAck(), socket.WithAckCredit(n, 1<<20))
+		defer sub.Close()
+		for range n {
+			all = append(all, recv(t, sub).Attempt())
+		}
+		return all
+	}
+	pub, endpoint := logged(t, dir)
+	publish(t, pub, 0, 3)
+	assert.Equal(t, []int{1}, attempts(endpoint, "old", 1))
+	require.NoError(t, pub.Close())
+	pub, endpoint = logged(t, dir)
+	defer pub.Close()
+	publish(t, pub, 3, 5)
+	assert.Equal(t, []int{2, 2, 2, 1, 1}, attempts(endpoint, "old", 5))
+	assert.Equal(t, []int{1, 1, 1, 1, 1}, attempts(endpoint, "new", 5))
+}

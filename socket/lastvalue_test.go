@@ -2,6 +2,7 @@ package socket_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 func TestLastValue_GreetsNewSubscribers(t *testing.T) {
@@ -123,4 +125,45 @@ func TestLastValue_OptionsThatContradict(t *testing.T) {
 		assert.ErrorContains(t, err, "WithLastValue")
 	}
 	assert.ErrorIs(t, socket.NewSub(socket.WithLastValue(1, 1)).Subscribe(""), socket.ErrOption)
+}
+
+// DURABLE.md, 2: on a durable link there is nothing but the log, and nothing of that before RESUME: no last value and no welcome message, whatever the peer subscribes to, and when.
+func TestLastValue_NotOnDurableLinks(t *testing.T) {
+	t.Parallel()
+	for _, typ := range publishers {
+		t.Run(typ, func(t *testing.T) {
+			t.Parallel()
+			s := makers[typ](socket.WithSpool(filepath.Join(t.TempDir(), "log"), smallSpool), socket.WithLastValue(10, 1000), socket.WithWelcomeMessage(text("t"), text("welcome")),
+				socket.WithHeartbeat(0, 0))
+			closing(t, s)
+			endpoint := bind(t, s, "tcp://127.0.0.1:0")
+			pub := s.(sender)
+			send(t, pub, "t", "old")
+			send(t, pub, "u", "old")
+			enter := func(topic string, offer ...sockettest.Property) *sockettest.RawPeer {
+				raw := sockettest.DialRaw(t, endpoint)
+				raw.Handshake("SUB", 1, offer...)
+				raw.Subscribe(topic)
+				return raw
+			}
+			plain := enter("t")
+			assert.Equal(t, []string{"t", "welcome"}, plain.ReadMessage())
+			assert.Equal(t, []string{"t", "old"}, plain.ReadMessage())
+
+			raw := enter("t", receives)
+			raw.Write(zmtp.AppendCredit(nil, 10, 1<<20))
+			raw.SendCommand("PING", []byte("\x00\x00x"))
+			raw.ExpectCommand("PONG") // the first thing said
+			raw.Write(resume(zmtp.FromBeginning, 0, "name"))
+			raw.ExpectCommand(zmtp.CommandResumed)
+			raw.ExpectCommand(zmtp.CommandStream)
+			assert.Equal(t, []string{"t", "old"}, raw.ReadMessage())
+			raw.Subscribe("u")
+			raw.SendCommand("PING", []byte("\x00\x00x"))
+			raw.ExpectCommand("PONG")
+			send(t, pub, "u", "new")
+			raw.ExpectCommand(zmtp.CommandSkip)
+			assert.Equal(t, []string{"u", "new"}, raw.ReadMessage())
+		})
+	}
 }
