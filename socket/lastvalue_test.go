@@ -143,6 +143,7 @@ func TestLastValue_NotOnDurableLinks(t *testing.T) {
 			enter := func(topic string, offer ...sockettest.Property) *sockettest.RawPeer {
 				raw := sockettest.DialRaw(t, endpoint)
 				raw.Handshake("SUB", 1, offer...)
+				raw.Write(zmtp.AppendCredit(nil, 10, 1<<20)) // of which a plain link knows nothing
 				raw.Subscribe(topic)
 				return raw
 			}
@@ -151,7 +152,6 @@ func TestLastValue_NotOnDurableLinks(t *testing.T) {
 			assert.Equal(t, []string{"t", "old"}, plain.ReadMessage())
 
 			raw := enter("t", receives)
-			raw.Write(zmtp.AppendCredit(nil, 10, 1<<20))
 			raw.SendCommand("PING", []byte("\x00\x00x"))
 			raw.ExpectCommand("PONG") // the first thing said
 			raw.Write(resume(zmtp.FromBeginning, 0, "name"))
