@@ -1,6 +1,8 @@
 package socket_test
 
 import (
+	"crypto/tls"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/transport/transporttest"
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // Row 23 of the fault plan, where the receiver has no window: a copy of a spool is at work beside it. The one that comes second is refused, with
@@ -89,12 +93,12 @@ const (
 )
 
 // rawSender is a PUSH that connects within a bubble and offers this in READY.
-func rawSender(t *testing.T, endpoint, offer string) *sockettest.RawPeer {
+func rawSender(t *testing.T, endpoint, offer string, more ...sockettest.Property) *sockettest.RawPeer {
 	raw := dialInproc(t, endpoint)
 	raw.SendGreeting(1, "NULL")
 	raw.ReadGreeting()
-	raw.SendReady(sockettest.Property{Name: "Socket-Type", Value: "PUSH"}, sockettest.Property{Name: "X-Mesh", Value: "1"},
-		sockettest.Property{Name: "X-Mesh-Ack", Value: offer})
+	raw.SendReady(append(more, sockettest.Property{Name: "Socket-Type", Value: "PUSH"}, sockettest.Property{Name: "X-Mesh", Value: "1"},
+		sockettest.Property{Name: "X-Mesh-Ack", Value: offer})...)
 	synctest.Wait()
 	return raw
 }
@@ -169,4 +173,57 @@ func TestClone_WasThereOnce(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, ev.of(socket.Connected), 2)
 	})
+}
+
+// ACK.md, 5: a stream that a peer of another user claims to send, in another life, is another one. Neither is refused, asked for a sign of life, or ended for its silence.
+func TestClone_OfAnotherUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ev := &events{}
+		pull := socket.NewPull(socket.WithAck(), socket.WithHeartbeat(0, 0), byName(), ev.option())
+		defer pull.Close()
+		endpoint, err := pull.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		enter := func(user, offer string) *sockettest.RawPeer {
+			return rawSender(t, endpoint, offer, sockettest.Property{Name: "X-Name", Value: user})
+		}
+		joe := enter("joe", oneLife)
+		for range 2 {
+			ann := enter("ann", anotherLife)
+			after(11 * time.Second)
+			ann.SendMessage("of ann")
+			synctest.Wait()
+			m, err := pull.Recv(ended())
+			require.NoError(t, err)
+			assert.Equal(t, "ann", m.Peer().UserID())
+		}
+		assert.Empty(t, ev.of(socket.HandshakeFailed))
+		assert.Empty(t, ev.of(socket.Disconnected))
+		assert.Empty(t, pull.Stats().Refused)
+		enter("joe", anotherLife).Close()
+		assert.Len(t, ev.of(socket.HandshakeFailed), 1, "one of the same user is refused")
+		joe.Close()
+	})
+}
+
+// Nor is one of a peer whose certificate is of another name, where no authenticator gives peers names.
+func TestClone_OfAnotherCertificate(t *testing.T) {
+	t.Parallel()
+	ca := transporttest.NewAuthority(t)
+	pull := socket.NewPull(socket.WithAck(), socket.WithTLS(ca.Mutual("queue.example")), socket.WithHeartbeat(0, 0))
+	closing(t, pull)
+	await := watch(t, pull)
+	at := hostPort(bind(t, pull, tlsAnywhere))
+	enter := func(name, offer string) error {
+		conn, err := net.Dial("tcp", at)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		_, err = enterWith(tls.Client(conn, clientOf(ca.Mutual(name))), "PUSH", nil, zmtp.Property{Name: zmtp.PropertyAck, Value: []byte(offer)})
+		return err
+	}
+	require.NoError(t, enter("joe.example", oneLife))
+	require.NoError(t, pull.WaitPeers(limit(t), 1))
+	require.NoError(t, enter("ann.example", anotherLife))
+	require.NoError(t, pull.WaitPeers(limit(t), 2))
+	_ = enter("joe.example", anotherLife) // it may be refused before or after its handshake is done on its side
+	assert.ErrorIs(t, await(socket.HandshakeFailed).Err, socket.ErrStream)
 }

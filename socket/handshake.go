@@ -165,7 +165,7 @@ func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 		Downgrade: bare(nc),
 		// With our READY the peer may send what is lost if we refuse it then.
 		Admit:        func() error { return c.pat.reserve(p) },
-		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, who) },
+		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, nc, who) },
 		Authenticate: c.cfg.authenticator != nil,
 		MaxBytes:     c.cfg.maxHandshakeBytes, MaxCommand: c.cfg.maxPropertyBytes, MaxProperties: c.cfg.maxProperties,
 		Patient: p.dialer == nil && (!c.cfg.handover || c.cfg.authenticator != nil),
@@ -174,7 +174,7 @@ func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 
 // identified asks the pattern about a peer that has said who it is. One of ours is told why it is refused; others are hung up on
 // without an ERROR, after which libzmq would never come back.
-func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
+func (c *core) identified(p *pipe, nc net.Conn, who zmtp.Peer) (tell string, err error) {
 	if n := len(who.Identity); n > c.cfg.maxIdentity {
 		return "", &limitError{fmt.Errorf("identity of %d bytes, WithMaxIdentity allows %d", n, c.cfg.maxIdentity), RefusedIdentity}
 	}
@@ -186,7 +186,7 @@ func (c *core) identified(p *pipe, who zmtp.Peer) (tell string, err error) {
 	case c.cfg.durable != nil && !c.cfg.keepsLog(who):
 		err = errNoLog
 	default:
-		if of, drawn, some := c.cfg.lifeOf(who.Metadata, who.UserID); some {
+		if of, drawn, some := c.cfg.lifeOf(who.Metadata, who.UserID, verifiedName(tlsOf(nc))); some {
 			certain, conflict := c.lives.check(of, drawn)
 			if err = conflict; err != nil && !certain {
 				return "", err // without a word it soon asks again

@@ -17,10 +17,12 @@ type lives struct {
 	of    map[*pipe]claim
 }
 
-// claim is what a sender claims to send. Peers of different users do not get in each other's way.
+// claim is what a sender claims to send. Peers of different users, or whose certificates have different names, do not get in each other's way. A key alone is no name: where any is let in
+// it may be new each time, and then it would tell a sender from itself.
 type claim struct {
 	id   [zmtp.StreamIDSize]byte
 	user string
+	name string // see Peer.TLSName
 }
 
 // life is a stream from when its spool was opened.
@@ -39,14 +41,14 @@ type doubt struct {
 const doubtLimit = 10 * time.Second
 
 // lifeOf returns what a peer says of its stream, if it sends messages that we acknowledge.
-func (c *config) lifeOf(metadata zmtp.Metadata, user string) (of claim, drawn uint64, some bool) {
+func (c *config) lifeOf(metadata zmtp.Metadata, user, name string) (of claim, drawn uint64, some bool) {
 	mine, _ := c.offer()
 	value, offered := metadata.Get(zmtp.PropertyAck)
 	if !mine.Receive || !offered {
 		return of, 0, false
 	}
 	theirs := zmtp.ParseAckOffer(value)
-	return claim{theirs.Stream, user}, theirs.Life, theirs.Send && theirs.Life != 0
+	return claim{theirs.Stream, user, name}, theirs.Life, theirs.Send && theirs.Life != 0
 }
 
 // check returns ErrStream if a stream has another life. It is certain if one that is connected has given a sign of life since it was asked for the last time.
@@ -83,7 +85,7 @@ func (l *lives) check(of claim, drawn uint64) (certain bool, err error) {
 // enter notes a connection, unless its stream has another life.
 func (l *lives) enter(p *pipe) error {
 	who := p.peer.Load()
-	of, drawn, some := p.c.cfg.lifeOf(who.metadata, who.userID)
+	of, drawn, some := p.c.cfg.lifeOf(who.metadata, who.userID, who.TLSName())
 	if !some {
 		return nil
 	}
