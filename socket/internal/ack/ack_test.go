@@ -160,6 +160,24 @@ func TestReceiver_SmallGrants(t *testing.T) {
 	require.Equal(t, zmtp.AppendAck(nil, 1, nil), r.Append(nil))
 }
 
+// ACK.md, 4.1: to the sender all is open that it has not been told of, and the smaller of two grants may not have arrived; what is more than that is too much for certain.
+func TestReceiver_KnowsWhatTheSenderKnows(t *testing.T) {
+	t.Parallel()
+	var r Receiver
+	r.Grant(2, 100)
+	r.Grant(1, 100)
+	_, err := r.Deliver(2)
+	require.NoError(t, err)
+	require.True(t, r.Settle(1, 1))
+	_, err = r.Deliver(1)
+	require.ErrorIs(t, err, ErrCredit, "it was not told")
+	require.Equal(t, zmtp.AppendAck(nil, 1, nil), r.Append(nil))
+	_, err = r.Deliver(1)
+	require.NoError(t, err)
+	_, err = r.Deliver(1)
+	require.ErrorIs(t, err, ErrCredit)
+}
+
 // More ranges than fit one ACK become several.
 func TestReceiver_ManyRanges(t *testing.T) {
 	t.Parallel()

@@ -412,6 +412,37 @@ func TestRetain_FalseTags(t *testing.T) {
 	require.Equal(t, []int{1, 0}, []int{acked, stale})
 }
 
+// ACK.md, 4.1: nothing goes out while as many messages are open as the credit says, or messages with as many octets, and zero of either is none. A message may go beyond the octets.
+func TestRetain_Credit(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		messages, bytes uint64
+		sizes           []int
+		taken           int
+	}{
+		{3, 100, []int{1, 1, 1, 1}, 3}, {10, 4, []int{3, 1, 1}, 2}, {10, 4, []int{3, 9, 0}, 2}, {10, 4, []int{9, 0}, 1}, {10, 4, []int{4, 0}, 1},
+		{0, 100, []int{0}, 0}, {10, 0, []int{0}, 0}, {math.MaxInt64, math.MaxInt64, []int{0, 9, 9}, 3},
+	} {
+		q := newQueue()
+		q.Retain(Retention{})
+		s := &sink{room: -1}
+		q.attach(s)
+		q.Grant(c.messages, c.bytes)
+		taken := 0
+		for i, size := range c.sizes {
+			if ok, _ := q.Deliver([][]byte{make([]byte, size)}, size, Delivery{Number: uint64(i + 1), Attempt: 1}); !ok {
+				break
+			}
+			taken++
+		}
+		require.Equal(t, c.taken, taken, "%+v", c)
+		q.Grant(0, 0)
+		msgs, _ := q.Outstanding()
+		require.Equal(t, taken, msgs, "a smaller credit takes nothing back")
+		q.detach(false)
+	}
+}
+
 func bodiesOf(s string) [][]byte { return [][]byte{[]byte(s)} }
 
 func sentTo(t *testing.T, s *sink) []arrived {
