@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,6 +33,16 @@ func counting(fs spool.FS) (*spooltest.Faulty, *readings) {
 	}}, r
 }
 
+// total is how many bytes of all segments were read.
+func (r *readings) total() (n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, bytes := range r.bytes {
+		n += bytes
+	}
+	return n
+}
+
 // requireLastOnly checks that of all segments but the newest nothing but the headers was read so far.
 func (r *readings) requireLastOnly(t *testing.T) {
 	t.Helper()
@@ -54,4 +65,24 @@ func TestOpeningReadsTheLastSegmentOnly(t *testing.T) {
 	left, reads := counting(disk.Crash(nil))
 	open(t, left, small)
 	reads.requireLastOnly(t)
+}
+
+// TestLookingForATimeReadsLittle: where a consumer begins that asks for a time is found by the times that segments began, and by reading one of them, or the next (DURABLE.md, 8).
+func TestLookingForATimeReadsLittle(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	fill(t, l, 2500, 500)
+	middle := time.Now()
+	fill(t, l, 2500, 500)
+	require.Greater(t, len(l.Stats().Segments), 30)
+	require.NoError(t, l.Close())
+	left, reads := counting(disk)
+	l = open(t, left, small)
+	before := reads.total()
+	c, err := l.Consumer("late", spool.Since(middle))
+	require.NoError(t, err)
+	floor := c.Floor()
+	require.EqualValues(t, 2500, floor)
+	require.LessOrEqual(t, reads.total()-before, 2*small.SegmentSize)
 }
