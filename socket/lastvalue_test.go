@@ -137,7 +137,10 @@ func TestLastValue_NotOnDurableLinks(t *testing.T) {
 				socket.WithHeartbeat(0, 0))
 			closing(t, s)
 			endpoint := bind(t, s, "tcp://127.0.0.1:0")
-			pub := s.(sender)
+			pub := s.(interface {
+				sender
+				Durables() []socket.DurableStats
+			})
 			send(t, pub, "t", "old")
 			send(t, pub, "u", "old")
 			enter := func(topic string, offer ...sockettest.Property) *sockettest.RawPeer {
@@ -158,6 +161,8 @@ func TestLastValue_NotOnDurableLinks(t *testing.T) {
 			raw.ExpectCommand(zmtp.CommandResumed)
 			raw.ExpectCommand(zmtp.CommandStream)
 			assert.Equal(t, []string{"t", "old"}, raw.ReadMessage())
+			raw.Write(zmtp.AppendAck(nil, 1, nil))
+			awaitLag(t, pub, "name", 0) // nobody wanted what there was of u
 			raw.Subscribe("u")
 			raw.SendCommand("PING", []byte("\x00\x00x"))
 			raw.ExpectCommand("PONG")
