@@ -232,6 +232,38 @@ func TestDurable_AnswersBeforeTheQuestion(t *testing.T) {
 	}
 }
 
+// TestDurable_ResumesOnceItHasSaidWhatItWants: RESUME comes behind all topics of the first Subscribe, and once on a connection, whatever is subscribed to later (DURABLE.md, 3).
+func TestDurable_ResumesOnceItHasSaidWhatItWants(t *testing.T) {
+	t.Parallel()
+	ln, endpoint := sockettest.Listen(t)
+	sub := socket.NewSub(socket.WithDurable("x", spool.Beginning()), swift(), socket.WithHeartbeat(0, 0))
+	closing(t, sub)
+	require.NoError(t, sub.Connect(endpoint))
+	enter := func() *sockettest.RawPeer {
+		raw := sockettest.AcceptRaw(t, ln)
+		raw.Handshake("PUB", 1, sockettest.Property{Name: "X-Mesh-Ack", Value: "1 send"})
+		raw.ExpectCommand("CREDIT")
+		require.NoError(t, sub.WaitPeers(limit(t), 1))
+		return raw
+	}
+	said := func(raw *sockettest.RawPeer, n int) (all []string) {
+		for range n {
+			name, data := raw.ReadCommand()
+			all = append(all, name+" "+strings.TrimPrefix(string(data), "\x00\x00\x01"))
+		}
+		return all
+	}
+	raw := enter()
+	require.NoError(t, sub.Subscribe("a", "b"))
+	assert.Equal(t, []string{"SUBSCRIBE a", "SUBSCRIBE b", "RESUME x"}, said(raw, 3))
+	require.NoError(t, sub.Unsubscribe("a", "b"))
+	require.NoError(t, sub.Subscribe("c"))
+	raw.SendCommand("PING", []byte{0, 0, 'p'})
+	assert.Equal(t, []string{"CANCEL a", "CANCEL b", "SUBSCRIBE c", "PONG p"}, said(raw, 4))
+	raw.Reset()
+	assert.Equal(t, []string{"SUBSCRIBE c", "RESUME x"}, said(enter(), 2))
+}
+
 // TestDurable_WaitsForNobodyWhoLeaves: a subscriber that takes its topics back before it has said which subscription it is for is waited for no longer.
 func TestDurable_WaitsForNobodyWhoLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
