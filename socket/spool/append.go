@@ -22,6 +22,7 @@ func (l *Log) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
 		l.mu.Unlock()
 		return 0, err
 	}
+	l.callers++
 	return n, l.await(ctx, n)
 }
 

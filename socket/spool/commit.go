@@ -26,6 +26,7 @@ type batch struct {
 	turn     *spare // that segment
 	next     uint64 // number of the message that will follow the batch
 	messages int
+	callers  int // that wait for one of them in Append
 }
 
 // commitLocked writes what is queued: the caller of Append who finds nobody else at it does it for all, or
@@ -46,7 +47,7 @@ func (l *Log) commitLocked(mode commitMode) {
 		l.finishLocked()
 		return
 	}
-	l.batch = b.messages
+	l.batch = max(b.messages, b.callers+l.queued)
 	l.counts.appended += uint64(b.messages)
 	l.written = b.next - 1
 	if l.synced == l.off {
@@ -71,7 +72,8 @@ func (l *Log) commitLocked(mode commitMode) {
 }
 
 // gatherLocked lets callers who were woken by the last commit join this one. Without it the first of them would
-// go to the disk alone, and every other sync would carry one message.
+// go to the disk alone, and every other sync would carry one message. Those who were behind it are here already: to wait for
+// as many as it had would leave two halves apart for good.
 func (l *Log) gatherLocked() {
 	for before := 0; l.queued > before && l.queued < l.batch; {
 		before = l.queued
@@ -86,9 +88,9 @@ func (l *Log) takeLocked() batch {
 	if l.stuck = false; l.state.dirty() {
 		l.addState()
 	}
-	b := batch{buf: l.buf, cut: l.cut, cutNext: l.cutNext, turn: l.turn, next: l.next, messages: l.queued}
+	b := batch{buf: l.buf, cut: l.cut, cutNext: l.cutNext, turn: l.turn, next: l.next, messages: l.queued, callers: l.callers}
 	l.buf, l.scratch = l.scratch[:0], nil
-	l.cut, l.queued, l.taken = -1, 0, l.next-1
+	l.cut, l.queued, l.callers, l.taken = -1, 0, 0, l.next-1
 	l.current, l.forming = l.forming, l.current
 	notify(&l.forming)
 	return b

@@ -42,7 +42,8 @@ type Log struct {
 	lapsed  chan struct{} // closed when messages went that were not acknowledged; nil while nobody waits
 	queued  int           // messages in buf
 	taken   uint64        // number of the last message that was taken to be written
-	batch   int           // messages in the last batch
+	callers int           // of Append, whose messages are in buf
+	batch   int           // messages that the next batch may well have
 
 	spare    *spare // the segment to come, nil while there is none
 	turn     *spare // the spare that cut, or a batch being written, will turn to
