@@ -291,6 +291,25 @@ func TestFlushConfirmsWhatWasEnqueued(t *testing.T) {
 	}
 }
 
+// TestFlushConfirmsWhatNobodyHasTaken: what Flush waits for are the messages that were enqueued, also where nothing is being written yet and nothing else is to be.
+func TestFlushConfirmsWhatNobodyHasTaken(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []spool.Policy{spool.Always, spool.Interval, spool.OS} {
+		disk, o := spooltest.NewMem(), small
+		o.Policy, o.Interval = policy, time.Hour
+		l := open(t, disk, o)
+		for n := range uint64(50) { // some of which the log's own goroutine is too late for
+			_, err := l.Enqueue(bounded(t), body(n+1, 300))
+			require.NoError(t, err)
+			require.NoError(t, l.Flush(bounded(t)))
+			left, err := spool.OpenViewFS(disk.Synced())
+			require.NoError(t, err)
+			require.Equal(t, n+2, left.Stats().Next, policy)
+			require.NoError(t, left.Close())
+		}
+	}
+}
+
 // TestSpoolMadeAnew: one that is deleted and made again has another id, so a window takes its messages for new.
 func TestSpoolMadeAnew(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,8 @@ package spool_test
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -51,4 +53,35 @@ func TestReserveAtOpening(t *testing.T) {
 		_, err = l.Append(bounded(t), []byte("x"))
 		require.NoError(t, err)
 	}
+}
+
+// TestReserveOfDeadLetters: letters leave the reserve, too. What cannot be one stays among the messages, until there is room.
+func TestReserveOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const free, messages = 1 << 20, 20
+		o, disk := spool.Options{SegmentSize: 1 << 20, Reserve: free}, spooltest.NewMem()
+		l := open(t, disk, o)
+		fill(t, l, messages, lettersBody) // in one segment, so that none makes room
+		dead, err := l.Dead()
+		require.NoError(t, err)
+		disk.SetRoom(free + 100<<10)
+		r := l.Queue().Reader()
+		defer r.Close()
+		var rec spool.Record
+		for err == nil {
+			rec, err = r.TryNext()
+			require.NoError(t, err, "all were buried")
+			err = dead.Bury(t.Context(), l.Queue(), rec, "no")
+		}
+		require.ErrorIs(t, err, spool.ErrFull)
+		require.ErrorContains(t, err, "reserve")
+		room, err := disk.Free()
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, room, uint64(free))
+		assert.Equal(t, uint64(messages), dead.Len()+l.Queue().Pending())
+		disk.SetRoom(2 * free)
+		time.Sleep(2 * time.Second) // a log looks for room once a second
+		require.NoError(t, dead.Bury(t.Context(), l.Queue(), rec, "no"))
+	})
 }

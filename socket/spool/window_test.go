@@ -86,6 +86,31 @@ func TestWindowTellsMessagesApart(t *testing.T) {
 	require.NoError(t, w.Close())
 }
 
+// What a window was told twice it knows for as long as the last time says, by its place and by its id, also when it was opened anew meanwhile.
+func TestWindowRemembersFromTheLastTime(t *testing.T) {
+	t.Parallel()
+	for _, anew := range []bool{false, true} {
+		fs, o := spooltest.NewMem(), spool.WindowOptions{Count: 3, SegmentSize: 64 << 10}
+		w, err := spool.OpenWindowFS(fs, o)
+		require.NoError(t, err)
+		mark := func(n uint64) spool.Mark {
+			return spool.Mark{Stream: spool.ID{1}, Incarnation: 1, Number: n, ID: fmt.Sprint("id-", n)}
+		}
+		require.NoError(t, w.Mark(bounded(t), mark(1), mark(2), mark(1)))
+		for n := uint64(3); n <= 5; n++ {
+			if anew {
+				require.NoError(t, w.Close())
+				w, err = spool.OpenWindowFS(fs, o)
+				require.NoError(t, err)
+			}
+			require.NoError(t, w.Mark(bounded(t), mark(n)))
+			assert.Equal(t, n < 5, w.Seen(spool.Mark{Stream: spool.ID{1}, Incarnation: 1, Number: 1}), "its place, with %d later ones", n-2)
+			assert.Equal(t, n < 5, w.Seen(spool.Mark{ID: "id-1"}), "its id, with %d later ones", n-2)
+		}
+		require.NoError(t, w.Close())
+	}
+}
+
 // What Mark has returned nil for is known after a loss of power at any moment that follows, whatever became of what was not synced.
 func TestWindowKnowsAfterALossOfPower(t *testing.T) {
 	t.Parallel()
