@@ -129,6 +129,39 @@ func TestCourier_TellsOfTheNextThatCannotBeBuried(t *testing.T) {
 	})
 }
 
+// uncounting cannot count failures, as a log that has failed cannot.
+type uncounting struct{ SpoolConsumer }
+
+func (uncounting) Fail(uint64) (int, error) { return 0, spool.ErrFailed }
+
+// TestCourier_CountsFailuresItself where the spool does not any more: a message fails as often as it may, with pauses that grow, and no more often.
+func TestCourier_CountsFailuresItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		policy := evenRetry
+		policy.limit = 3
+		log, from := openQueue(t, spooltest.NewMem(), spool.Options{})
+		k := newCourierTestFrom(t, log, uncounting{from}, policy)
+		p := newPeer(k.c, 1)
+		k.send(1)
+		begun := time.Now()
+		for i, after := range []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond} {
+			d := p.next(t)
+			assert.Equal(t, i+1, d.attempt)
+			assert.Equal(t, after, time.Since(begun))
+			p.fail(1, failed, 0, "no")
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, p.got)
+		require.Len(t, k.news, 1)
+		require.NotNil(t, k.news[0].dead)
+		assert.Equal(t, 3, k.news[0].dead.Attempts)
+		assert.Equal(t, "3 deliveries failed, the last one: no", k.news[0].dead.Reason)
+		k.ended()
+	})
+}
+
 // unburying buries nothing while it is full.
 type unburying struct {
 	SpoolConsumer

@@ -143,6 +143,35 @@ func TestDurable_LostIsSaidToAll(t *testing.T) {
 	told(member(0))
 }
 
+// TestDurable_WaitsForNoWordOfALoss: WaitAcked does not wait until a member shows that it knows of what is lost: it may be subscribed to nothing that comes behind that.
+func TestDurable_WaitsForNoWordOfALoss(t *testing.T) {
+	t.Parallel()
+	pub := socket.NewPub(socket.WithSpool(filepath.Join(t.TempDir(), "log"), short))
+	defer pub.Close()
+	endpoint := bind(t, pub, "tcp://127.0.0.1:0")
+	sub := durable(t, endpoint, "late", spool.Beginning(), socket.WithManualAck())
+	require.Eventually(t, func() bool { return len(pub.Durables()) == 1 }, time.Minute, time.Millisecond)
+	require.NoError(t, sub.Close())
+	require.Eventually(t, func() bool { return pub.Durables()[0].Members == 0 }, time.Minute, time.Millisecond)
+	publish(t, pub, 0, 5)
+	for range 100 {
+		require.NoError(t, pub.Send(limit(t), text("other"), make([]byte, 4<<10)))
+	}
+	require.Eventually(t, func() bool { return pub.Stats().Spool.Bytes < 400<<10 }, time.Minute, time.Millisecond)
+
+	sub = durable(t, endpoint, "late", spool.Beginning(), socket.WithManualAck())
+	defer sub.Close()
+	_, err := sub.Recv(limit(t))
+	var missed *socket.MissedError
+	require.ErrorAs(t, err, &missed)
+	require.NoError(t, pub.WaitAcked(limit(t)))
+	d := pub.Durables()[0]
+	assert.Equal(t, 1, d.Members)
+	assert.Less(t, d.Position, missed.To, "it is not confirmed")
+	require.NoError(t, pub.Send(limit(t), text("t"), nil))
+	require.ErrorIs(t, pub.WaitAcked(soon(t)), socket.ErrTimeout, "a message is waited for")
+}
+
 // TestDurable_ReplaysWhileTheLogMoves: row 35 of the fault plan. Names that begin at the beginning, in the middle, at the end, by number and by time, read what is
 // written and let go of meanwhile: each message comes once, in order, or is in a gap that was told of before what lies behind it.
 func TestDurable_ReplaysWhileTheLogMoves(t *testing.T) {

@@ -1,10 +1,12 @@
 package socket_test
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +15,7 @@ import (
 	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
 	"github.com/meshmq/meshmq/socket/spool/spooltest"
+	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
 // TestDurable_NewNamesAreKept: a subscription that has begun goes on where it was, and never begins anew: also when the power goes as soon as its first subscriber knows of it.
@@ -170,4 +173,42 @@ func TestDurable_MayHaveBeenSentBefore(t *testing.T) {
 	publish(t, pub, 3, 5)
 	assert.Equal(t, []int{2, 2, 2, 1, 1}, attempts(endpoint, "old", 5))
 	assert.Equal(t, []int{1, 1, 1, 1, 1}, attempts(endpoint, "new", 5))
+}
+
+// TestDurable_ShutdownWaitsForNobody: what members have and have not acknowledged is in the log, so that Shutdown returns at once, with no error. It is there, and theirs, when the log is opened again.
+func TestDurable_ShutdownWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk, o := spooltest.NewMem(), ways["PUB"].options()
+		log, err := spool.OpenFS(disk, o)
+		require.NoError(t, err)
+		pub := socket.NewPub(socket.WithSpoolOn(socket.SpoolOf(log)), socket.WithHeartbeat(0, 0))
+		endpoint, err := pub.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		raw := dialInproc(t, endpoint)
+		defer raw.Close()
+		raw.Handshake("SUB", 1, receives)
+		raw.Subscribe("")
+		raw.Write(resume(zmtp.FromBeginning, 0, "letters"))
+		raw.ExpectCommand(zmtp.CommandResumed)
+		raw.Write(zmtp.AppendCredit(nil, 10, 1<<20))
+		synctest.Wait()
+		sendLetters(t, pub, 1, 5)
+		raw.ExpectCommand(zmtp.CommandStream)
+		for range 5 {
+			raw.ReadMessage()
+		}
+		synctest.Wait()
+		require.Equal(t, 5, pub.Durables()[0].InFlight)
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.NoError(t, pub.Shutdown(ctx))
+		assert.Less(t, time.Since(begun), time.Minute)
+
+		log, err = spool.OpenFS(disk, o)
+		require.NoError(t, err)
+		assert.Equal(t, uint64(5), log.Stats().Consumers[0].Pending)
+		require.NoError(t, log.Close())
+	})
 }
