@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -45,6 +46,41 @@ func drained(t *testing.T, p *pubsub.Publisher, name string) {
 		}
 		return false
 	}, time.Minute, time.Millisecond)
+}
+
+// The pause that a handler of events asks for is kept, however the publisher's own would be.
+func TestDurableRetryAfterAsLongAsTheHandlerSays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		at, tries := make(chan time.Time, 10), 0
+		s := pubsub.NewSubscriber(pubsub.WithDurable("ledger", spool.Beginning()), patterns.WithOnError(func(context.Context, error) {}))
+		_, err := pubsub.Subscribe(s, "a.>", func(context.Context, string, Created) error {
+			at <- time.Now()
+			if tries++; tries < 2 {
+				return patterns.RetryAfter(errors.New("not yet"), time.Hour)
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		addr, err := s.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		var p *pubsub.Publisher
+		for _, name := range []string{"other", "log"} { // the other is there because of bubbles, as in package pushpull
+			p = pubsub.NewPublisher(pubsub.WithLog(filepath.Join(dir, name), spool.Options{Policy: spool.OS, SegmentSize: 64 << 10}), swift())
+			defer p.Close()
+			require.NoError(t, p.Connect(addr))
+		}
+		require.NoError(t, s.WaitPeers(t.Context(), 2))
+		run(t, s)
+		require.NoError(t, p.Publish(t.Context(), "a.b", Created{1}))
+		first, second := <-at, <-at
+		pause := second.Sub(first)
+		assert.GreaterOrEqual(t, pause, time.Hour)
+		assert.Less(t, pause, time.Hour+time.Minute)
+		drained(t, p, "ledger")
+		assert.Empty(t, at)
+	})
 }
 
 func TestDurableSubscriberCatchesUp(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -32,6 +33,33 @@ var assured = patterns.WithAtLeastOnce()
 
 // silent is for tests in which handlers fail on purpose.
 var silent = patterns.WithOnError(func(context.Context, error) {})
+
+// The pause that a handler asks for is kept, in memory and with a spool, however the sender's own would be.
+func TestRetryAfterAsLongAsTheHandlerSays(t *testing.T) {
+	t.Parallel()
+	for name, keeping := range map[string]patterns.Option{"in memory": assured, "in a spool": patterns.WithSpool(t.TempDir(), small)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				at := make(chan time.Time, 10)
+				p, w := bubble(t, []patterns.Option{keeping, quick()}, []patterns.Option{assured, silent})
+				run(t, w, func(context.Context, Order) error {
+					if at <- time.Now(); len(at) < 2 {
+						return patterns.RetryAfter(errors.New("busy"), time.Hour)
+					}
+					return nil
+				})
+				require.NoError(t, p.Send(t.Context(), Order{}))
+				require.NoError(t, p.WaitAcked(t.Context()))
+				require.Len(t, at, 2)
+				first, second := <-at, <-at
+				pause := second.Sub(first)
+				assert.GreaterOrEqual(t, pause, time.Hour)
+				assert.Less(t, pause, time.Hour+time.Minute)
+			})
+		})
+	}
+}
 
 // What the handler returns decides what becomes of the message, and each delivery says which it is.
 func TestWhatTheHandlerReturnsDecides(t *testing.T) {

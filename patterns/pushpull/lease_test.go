@@ -159,6 +159,35 @@ func TestLeasesOfManyMessages(t *testing.T) {
 	})
 }
 
+// A handler whose message is another's, because the connection that it came on has ended, is told by Extend, and its context ends with that.
+func TestLeaseWhoseConnectionHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, w := bubble(t, []patterns.Option{assured}, []patterns.Option{patterns.WithLease(lease), silent})
+		has, gone, told := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		run(t, w, func(ctx context.Context, _ Order) error {
+			has <- struct{}{}
+			<-gone
+			assert.NoError(t, ctx.Err())
+			assert.ErrorIs(t, patterns.Extend(ctx), socket.ErrPeerGone)
+			assert.ErrorIs(t, ctx.Err(), context.Canceled)
+			assert.ErrorIs(t, context.Cause(ctx), socket.ErrPeerGone)
+			close(told)
+			return nil
+		})
+		require.NoError(t, p.Send(t.Context(), Order{}))
+		<-has
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Error(t, p.Shutdown(ctx))
+		synctest.Wait()
+		close(gone)
+		<-told
+		synctest.Wait()
+		assert.EqualValues(t, 1, w.Counts().Unanswered)
+	})
+}
+
 func TestLeaseOptions(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]patterns.Option{

@@ -84,6 +84,43 @@ func TestReplay_LettersOfAnyType(t *testing.T) {
 	assert.Equal(t, []string{id.String(), "Order", "acme"}, []string{e.ID.String(), e.Type, e.Header("tenant")})
 }
 
+// Row 29 of the fault plan, from disk: a letter says how often it failed, why, when, and which message of the spool it was, also when it was replayed and died again.
+func TestDeadLetters_SayWhatTheyWere(t *testing.T) {
+	t.Parallel()
+	begun := time.Now().Truncate(0)
+	p := pushpull.NewProducer[Order](patterns.WithSpool(t.TempDir(), small), quick())
+	t.Cleanup(func() { p.Close() })
+	pull := refuser(t, p)
+	for i := range 3 {
+		require.NoError(t, p.Send(within(t), Order{Number: i}))
+		want := func(m socket.Msg) error { return m.Ack() }
+		if i == 1 {
+			want = func(m socket.Msg) error { return m.Nack(socket.Nack{Reason: "busy"}) }
+			takeAll(t, pull, 2, want)
+		}
+		takeAll(t, pull, 1, want)
+	}
+	for lives := range 2 {
+		require.NoError(t, p.WaitAcked(within(t)))
+		found := 0
+		for d, err := range p.DeadLetters() {
+			require.NoError(t, err)
+			assert.Equal(t, 3, d.Attempts)
+			assert.Equal(t, "3 deliveries failed, the last one: busy", d.Reason)
+			assert.EqualValues(t, 2, d.Number)
+			assert.False(t, d.Buried.Before(begun) || d.Buried.After(time.Now()), "%v", d.Buried)
+			found++
+		}
+		require.Equal(t, 1, found)
+		if lives == 0 {
+			n, err := p.Replay(within(t), 1000, nil)
+			require.NoError(t, err)
+			require.Equal(t, 1, n)
+			takeAll(t, pull, 3, func(m socket.Msg) error { return m.Nack(socket.Nack{Reason: "busy"}) })
+		}
+	}
+}
+
 // Where there is no spool, what WithDeadLetters is told of can be sent again as it was.
 func TestResend_AsItWas(t *testing.T) {
 	t.Parallel()
