@@ -29,6 +29,8 @@ func TestKill_Child(t *testing.T) {
 		killSend(t, ways[told[1]], told[2], told[3], told[4])
 	case "drain":
 		killDrain(t, ways[told[1]], told[2], told[3], told[4])
+	case "word":
+		killWord(t, ways[told[1]], told[2], told[3], told[4])
 	case "receive":
 		killReceive(t, ways[told[1]], told[2], told[3], told[4], told[5:]...)
 	case "victim":
