@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFaultPlan: each test that FAULTS.md names is there, in this package, in the sockets' or in that with servers, and each of its rows is either tested or says why not.
+// TestFaultPlan: each test that FAULTS.md names is there, in this package, in the sockets', in that of their links or in that with servers, and each of its rows is either tested or says why not.
 func TestFaultPlan(t *testing.T) {
 	t.Parallel()
 	plan, err := os.ReadFile("FAULTS.md")
@@ -23,7 +23,9 @@ func TestFaultPlan(t *testing.T) {
 	require.NoError(t, err)
 	servers, err := filepath.Glob("jetstream/servertest/*_test.go")
 	require.NoError(t, err)
-	files = slices.Concat(files, above, servers)
+	links, err := filepath.Glob("../internal/link/*_test.go")
+	require.NoError(t, err)
+	files = slices.Concat(files, above, servers, links)
 	there := make(map[string]bool)
 	for _, file := range files {
 		code, err := os.ReadFile(file)
