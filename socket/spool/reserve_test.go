@@ -80,7 +80,7 @@ func TestReserveOfDeadLetters(t *testing.T) {
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, room, uint64(free))
 		assert.Equal(t, uint64(messages), dead.Len()+l.Queue().Pending())
-		disk.SetRoom(2 * free)
+		disk.SetRoom(8 * free)      // of which the spool itself takes a segment
 		time.Sleep(2 * time.Second) // a log looks for room once a second
 		require.NoError(t, dead.Bury(t.Context(), l.Queue(), rec, "no"))
 	})
