@@ -130,7 +130,7 @@ func (s *intake) Enqueue(ctx context.Context, frames ...[]byte) (number uint64, 
 	return n, failure(op, n, err)
 }
 
-// WaitSpooled returns nil when the message that Enqueue gave this number to is as safe as the spool's policy says.
+// WaitSpooled returns nil when the message that Enqueue gave this number to is as safe as the spool's policy says. 0, which comes with an error, is a spool.ErrNumber, as is all that it never returned.
 func (s *intake) WaitSpooled(ctx context.Context, number uint64) error {
 	const op = "wait for the spool"
 	if err := s.ready(op); err != nil {

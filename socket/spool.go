@@ -21,7 +21,7 @@ type SpoolWriter interface {
 	// Enqueue is Append without the wait for safety: the number is there as soon as the message has its place. It blocks for room only,
 	// as the spool is configured.
 	Enqueue(ctx context.Context, frames ...[]byte) (uint64, error)
-	// Wait returns nil when message n, which Enqueue returned, is as safe as the policy says.
+	// Wait returns nil when message n, which Enqueue returned, is as safe as the policy says. A number that it never returned, 0 among them, is an ErrNumber.
 	Wait(ctx context.Context, n uint64) error
 	// Flush returns nil when all messages and acknowledgements given to the spool before the call are durable, whatever the policy.
 	Flush(ctx context.Context) error

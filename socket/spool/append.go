@@ -39,13 +39,13 @@ func (l *Log) Enqueue(ctx context.Context, frames ...[]byte) (uint64, error) {
 }
 
 // Wait returns nil when message n is as safe as the policy says, or why it is not. Waiting for a number that
-// was never returned is ErrNumber.
+// was never returned is ErrNumber, and so is 0, which comes with an error.
 func (l *Log) Wait(ctx context.Context, n uint64) error {
-	if l.safe.Load() >= n {
+	if n > 0 && l.safe.Load() >= n {
 		return nil
 	}
 	l.mu.Lock()
-	if n >= l.next {
+	if n == 0 || n >= l.next {
 		l.mu.Unlock()
 		return fmt.Errorf("wait for %d: %w", n, ErrNumber)
 	}

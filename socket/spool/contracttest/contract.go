@@ -357,12 +357,14 @@ func refusals(k *kit) {
 	_, err := c.Fail(3)
 	assert.ErrorIs(k, err, spool.ErrNumber)
 	assert.ErrorIs(k, k.s.Wait(k.ctx, 3), spool.ErrNumber)
+	assert.ErrorIs(k, k.s.Wait(k.ctx, 0), spool.ErrNumber, "which is none")
 	_, err = k.s.Append(k.ctx, make([]byte, k.b.TooLarge))
 	assert.ErrorIs(k, err, spool.ErrTooLarge)
 	k.position(c, 0, 2)
 	assert.Equal(k, uint64(3), k.s.State().Next)
 	require.NoError(k, k.s.Close())
 	require.NoError(k, k.s.Close(), "again")
+	assert.ErrorIs(k, k.s.Wait(k.ctx, 0), spool.ErrNumber)
 	for what, err := range map[string]error{
 		"flush": k.s.Flush(k.ctx), "acknowledge": c.Ack(1, 1), "append": second(k.s.Append(k.ctx, []byte("x"))),
 		"enqueue": second(k.s.Enqueue(k.ctx, []byte("x"))), "fail": second(c.Fail(1)), "consumer": second(k.s.Consumer("other", spool.Beginning())),

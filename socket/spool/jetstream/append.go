@@ -56,6 +56,9 @@ func (s *Spool) Enqueue(ctx context.Context, frames ...[]byte) (uint64, error) {
 // Wait returns nil when message n is confirmed, or why it is not: spool.ErrTooLarge for one that the servers took when it was given to the spool, and no more when it was their turn,
 // because max_payload had become less meanwhile. Waiting for a number that was never returned is spool.ErrNumber.
 func (s *Spool) Wait(ctx context.Context, n uint64) error {
+	if n == 0 { // which comes with an error
+		return fmt.Errorf("wait for 0: %w", spool.ErrNumber)
+	}
 	s.mu.Lock()
 	safe, void := s.safe.Load(), s.voids[n]
 	switch {
