@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,9 +22,17 @@ type fault struct {
 func (f *fault) Error() string   { return f.says }
 func (f *fault) Unwrap() []error { return f.is }
 
-// foreign returns the error of a stream that is no spool's.
-func foreign(stream string) error {
-	return &fault{fmt.Sprintf("stream %s is not of this spool: give the spool another name, or delete the stream", stream), []error{spool.ErrForeign}}
+// foreign returns the error of a stream that is no spool's, or another's.
+func foreign(c jetstream.StreamConfig) error {
+	says := "give the spool another name, or delete the stream"
+	if _, ours := c.Metadata[metaVersion]; ours {
+		owner := c.Name
+		if c.Metadata[metaID] == "" {
+			owner = strings.TrimSuffix(owner, stateName(""))
+		}
+		says = fmt.Sprintf("it is that of spool %s, with what that holds: give this one another name", owner)
+	}
+	return &fault{fmt.Sprintf("stream %s is not of this spool: %s", c.Name, says), []error{spool.ErrForeign}}
 }
 
 // damaged returns the error of a spool of which the servers have lost something.

@@ -140,8 +140,11 @@ func checkName(name string, dots bool) error {
 		c := name[i]
 		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.' && dots
 	}
-	if !ok {
-		return fmt.Errorf("%q: %w", name, spool.ErrName)
+	switch {
+	case ok:
+		return nil
+	case !dots:
+		return &fault{fmt.Sprintf("%q: not the name of a stream: use 1 to 128 letters, digits, '_' and '-'", name), []error{spool.ErrName}}
 	}
-	return nil
+	return fmt.Errorf("%q: %w", name, spool.ErrName)
 }

@@ -47,7 +47,7 @@ func (s *Spool) find(ctx context.Context) (there bool, err error) {
 		return true, &fault{fmt.Sprintf("stream %s has lost the metadata of its spool: set %s, %s, %s (%s of stream %s) and %s (the end of its subject) again",
 			s.name, metaVersion, metaKind, metaID, metaOf, stateName(s.name), metaIncarnation), []error{spool.ErrForeign}}
 	case bare:
-		return true, foreign(s.name)
+		return true, foreign(config)
 	case meta[metaVersion] != version:
 		return true, fmt.Errorf("version %q: %w", meta[metaVersion], spool.ErrVersion)
 	case meta[metaKind] != s.options.Kind.String():
@@ -83,7 +83,7 @@ func (s *Spool) findState(ctx context.Context, there bool) (paired bool, err err
 	paired = of == "" || of == s.id.String()
 	switch {
 	case !slices.Equal(config.Subjects, []string{stateSubject(s.name, ">")}):
-		return false, foreign(name)
+		return false, foreign(config)
 	case config.Metadata[metaVersion] != version:
 		return false, fmt.Errorf("%s: version %q: %w", name, config.Metadata[metaVersion], spool.ErrVersion)
 	case config.Sealed:

@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -190,12 +191,19 @@ func TestForeign(t *testing.T) {
 	}
 	open(t, nc, "spool_state", quick)
 	open(t, nc, "other", quick)
-	for name, stream := range map[string]string{"messages": "messages", "positions": "positions_state", "spool": "spool_state", "other_state": "other_state"} {
+	const free, keep = "give the spool another name, or delete the stream", "it is that of spool %s, with what that holds: give this one another name"
+	for name, c := range map[string]struct{ stream, says string }{
+		"messages": {"messages", free}, "positions": {"positions_state", free},
+		"spool": {"spool_state", fmt.Sprintf(keep, "spool_state")}, "other_state": {"other_state", fmt.Sprintf(keep, "other")},
+	} {
 		_, err := jetstream.Open(bounded(t), nc, name, quick)
 		require.ErrorIs(t, err, spool.ErrForeign)
-		require.ErrorContains(t, err, "stream "+stream+" is not of this spool")
+		require.ErrorContains(t, err, "stream "+c.stream+" is not of this spool: "+c.says)
 		require.NotContains(t, err.Error(), "segment")
 	}
+	_, err := jetstream.Open(bounded(t), nc, "a.b", quick)
+	require.ErrorIs(t, err, spool.ErrName)
+	require.NotContains(t, err.Error(), "'.'", "which streams cannot have")
 }
 
 // TestReplicas: what is asked for at an opening holds for positions and dead letters as for messages.
