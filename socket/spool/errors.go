@@ -30,8 +30,8 @@ var (
 	ErrNotDirectory = errors.New("not a directory: name a directory, not a link to one")
 	// ErrNotRegular is returned when a file of the spool is a link, a pipe, a directory or the like.
 	ErrNotRegular = errors.New("not a plain file: remove it from the spool")
-	// ErrForeign is returned when a segment belongs to another spool. Nothing is changed.
-	ErrForeign = errors.New("a segment of another spool lies here: move it away")
+	// ErrForeign is returned when a segment belongs to another spool, and when a directory holds no spool and something in it that has a name which a spool needs. Nothing is changed.
+	ErrForeign = errors.New("it is not of this spool: move it away, or give the spool a directory of its own")
 	// ErrDamaged is returned when what the spool needs to go on cannot be read. Damage to records does not
 	// lead to it: those are gaps, and Recovery.Err is one.
 	ErrDamaged = errors.New("the spool is damaged: run meshmq spool verify, then repair")

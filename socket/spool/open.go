@@ -11,7 +11,7 @@ import (
 // Open opens the spool in a directory of its own, which is made, mode 0700, if it is missing; its parent must be
 // there. It takes the spool for this Log alone until Close. What a crash left is read, its end cut off where a
 // write was torn, see Recovery, and so with the dead letters; records that are damaged become gaps. Errors: ErrInUse, ErrVersion, ErrKind,
-// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, ErrDamaged: the spool is then as it was, with an empty file LOCK if it had none; ErrFull where the disk
+// ErrOwner, ErrNotDirectory, ErrNotRegular, ErrForeign, also where there is no spool and something has a name that one needs, ErrDamaged: the directory is then as it was, with an empty file LOCK if a spool had none; ErrFull where the disk
 // has no room for a new one, or for one to go on after a crash, whose torn end may be cut off by then; or those of the disk.
 func Open(dir string, options Options) (*Log, error) {
 	options, err := options.filled()
@@ -22,7 +22,12 @@ func Open(dir string, options Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", dir, err)
 	}
-	if err := checkSpool(fs); err != nil && !errors.Is(err, ErrNotSpool) {
+	err = checkSpool(fs)
+	fresh := errors.Is(err, ErrNotSpool)
+	if fresh {
+		err = checkFree(fs)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), fs.Close())
 	}
 	lock, err := fs.lock()
@@ -31,7 +36,11 @@ func Open(dir string, options Options) (*Log, error) {
 	}
 	l, err := openLog(fs, options)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), lock.leave(), fs.Close())
+		leave := lock.leave
+		if fresh { // the name in the lock says whose the directory is
+			leave = lock.Close
+		}
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), leave(), fs.Close())
 	}
 	l.lock = closers{lock, fs}
 	return l, nil
@@ -57,6 +66,11 @@ func openLog(fs FS, options Options) (*Log, error) {
 	}
 	if n := len(d.segments); n > 0 && d.segments[n-1].header.kind != options.Kind {
 		return nil, fmt.Errorf("a %v, not a %v: %w", d.segments[n-1].header.kind, options.Kind, ErrKind)
+	}
+	if len(d.segments) == 0 {
+		if err := checkFree(fs); err != nil {
+			return nil, err
+		}
 	}
 	if d.stale {
 		if err := removeLost(fs); err != nil {

@@ -113,8 +113,17 @@ func (d dirFS) makeFolder(name string) error {
 // Rename replaces newname if it is there.
 func (d dirFS) Rename(oldname, newname string) error { return d.root.Rename(oldname, newname) }
 
-// Remove removes a file.
-func (d dirFS) Remove(name string) error { return d.root.Remove(name) }
+// Remove removes a plain file.
+func (d dirFS) Remove(name string) error {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: %w", name, ErrNotRegular)
+	}
+	return d.root.Remove(name)
+}
 
 // List returns the names in a folder of this user.
 func (d dirFS) List(dir string) ([]string, error) {

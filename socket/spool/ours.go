@@ -1,0 +1,146 @@
+package spool
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// evidence is what the content of a file says of whose it is.
+type evidence uint8
+
+const (
+	foreign evidence = iota // somebody else's
+	void                    // nothing: as a crash leaves a file of ours, and as others leave theirs
+	ours
+)
+
+// ownFiles says of the content of each file that a log makes, removes or writes over whose it is.
+var ownFiles = map[string]func(File) (evidence, error){
+	lockName: content(maxLock, func(b []byte) bool {
+		var h holder
+		return json.NewDecoder(bytes.NewReader(b)).Decode(&h) == nil && h.PID > 0 && !h.Since.IsZero() // the end of a longer one may be behind it
+	}),
+	newestName:  content(newestSize, func(b []byte) bool { _, ok := decodeNewest(b); return ok }),
+	lostName:    content(1<<20, isLost),
+	nextName:    begun,
+	compactName: begun,
+}
+
+// folderOfSystem is in the top folder of a disk, which may be all a spool's.
+const folderOfSystem = "lost+found"
+
+// checkFree refuses a directory without a segment in which what has a name that a log needs is not the log's, before anything is made in it, or removed. A log that a crash
+// ended before it had a segment is known by what it leaves, and one of which Repair has put all segments aside by those.
+func checkFree(fs FS) error {
+	names, err := fs.List(".")
+	if err != nil {
+		return fmt.Errorf("list spool: %w", err)
+	}
+	slices.Sort(names)
+	aside := slices.ContainsFunc(names, isSegmentAside)
+	locked, empty, stranger := false, "", ""
+	for _, name := range names {
+		look := ownFiles[name]
+		if look == nil {
+			if name != deadName && name != folderOfSystem && !isQuarantine(name) {
+				stranger = name
+			}
+			continue
+		}
+		is, err := evidenceIn(fs, name, look)
+		switch {
+		case err != nil:
+			return err
+		case is == foreign && !aside:
+			return fmt.Errorf("%s: %w", name, ErrForeign)
+		case is == void:
+			empty = name
+		}
+		locked = locked || name == lockName && is == ours
+	}
+	if empty != "" && stranger != "" && !locked && !aside { // databases have an empty LOCK
+		return fmt.Errorf("%s, beside %s: %w", empty, stranger, ErrForeign)
+	}
+	if _, err := fs.List(deadName); errors.Is(err, errNotFolder) && !aside {
+		return fmt.Errorf("%s: %w", deadName, ErrForeign)
+	}
+	return nil
+}
+
+func evidenceIn(fs FS, name string, look func(File) (evidence, error)) (evidence, error) {
+	f, err := fs.Open(name, os.O_RDONLY)
+	if errors.Is(err, os.ErrNotExist) { // another process is at it
+		return void, nil
+	} else if err != nil {
+		return foreign, err
+	}
+	is, err := look(f)
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", name, err)
+	}
+	return is, errors.Join(err, f.Close())
+}
+
+// isSegmentAside reports whether a file is a segment that Repair has put aside.
+func isSegmentAside(name string) bool {
+	at := strings.Index(name, segmentSuffix+".")
+	if at < 0 || !isQuarantine(name) {
+		return false
+	}
+	_, ok := parseSegmentName(name[:at] + segmentSuffix)
+	return ok
+}
+
+// content is for files of at most so many bytes.
+func content(most int, isOurs func([]byte) bool) func(File) (evidence, error) {
+	return func(f File) (evidence, error) {
+		b, err := io.ReadAll(io.NewSectionReader(f, 0, int64(most)+1))
+		switch {
+		case err != nil:
+			return foreign, err
+		case len(b) <= most && isZero(b):
+			return void, nil
+		case len(b) <= most && isOurs(b):
+			return ours, nil
+		}
+		return foreign, nil
+	}
+}
+
+func isLost(b []byte) bool {
+	_, ok := decodeLost(b)
+	return ok
+}
+
+// begun is for a segment that has no name yet: allocated, so that it is all zeros, with the page that it begins with, or with some sectors of that alone. For want of another name
+// the file lostName is made under that of one, too.
+func begun(f File) (evidence, error) {
+	head := make([]byte, dataStart+2*sector) // the second half is the checkpoint of a new log
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return foreign, err
+	}
+	head = head[:n]
+	page := head[:min(n, dataStart)]
+	if bytes.HasPrefix(page, []byte(magic)) || n >= dataStart && bytes.HasPrefix(page[headerCopyAt:], []byte(magic)) || isLost(head) {
+		return ours, nil
+	}
+	b := make([]byte, blockSize)
+	for off, zero := int64(n), isZero(page); zero; off += int64(n) {
+		n, err = f.ReadAt(b, off)
+		if zero = isZero(b[:n]); errors.Is(err, io.EOF) && zero {
+			return void, nil
+		} else if err != nil && !errors.Is(err, io.EOF) {
+			return foreign, err
+		}
+	}
+	return foreign, nil
+}
+
+func isZero(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
