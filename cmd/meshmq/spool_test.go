@@ -169,7 +169,7 @@ func TestSpoolErrors(t *testing.T) {
 	}{
 		{name: "missing", says: "name the one given to --spool", code: 1, make: func(_ *testing.T, dir string) string { return dir + "/../nowhere\n" }},
 		{name: "a file", says: "not a directory", code: 1, make: func(_ *testing.T, dir string) string { return filepath.Join(dir, "LOCK") }},
-		{name: "a link", says: "not a link", code: 1, unix: true, make: func(t *testing.T, dir string) string {
+		{name: "a link", says: "a link, which is not followed", code: 1, unix: true, make: func(t *testing.T, dir string) string {
 			require.NoError(t, os.Symlink(dir, dir+"-link"))
 			return dir + "-link"
 		}},

@@ -140,12 +140,25 @@ func TestPathsThatAreRefused(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	require.NoError(t, os.Mkdir(there, 0o700))
 	require.NoError(t, os.Symlink(there, link))
-	for _, path := range []string{file, link} {
+	for path, says := range map[string]string{
+		file:                       "open spool " + file + ": not a directory: name one",
+		link:                       "a link, which is not followed: not a directory",
+		"":                         "a path that is empty",
+		dir + "/x\x00":             "or has a zero byte: not a directory",
+		filepath.Join(file, "x"):   "a file is where a folder on its path should be: not a directory",
+		filepath.Join(file, "x/y"): "a file is where a folder on its path should be: not a directory",
+	} {
 		_, err := spool.Open(path, small)
+		require.ErrorIs(t, err, spool.ErrNotDirectory)
+		require.ErrorContains(t, err, says)
+		_, err = spool.OpenWindow(path, spool.WindowOptions{})
+		require.ErrorIs(t, err, spool.ErrNotDirectory)
+		_, err = spool.Verify(path)
 		require.ErrorIs(t, err, spool.ErrNotDirectory)
 	}
 	_, err := spool.Open(filepath.Join(dir, "no", "parent"), small)
 	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "make it")
 	_, err = spool.Verify(there)
 	require.ErrorIs(t, err, spool.ErrNotSpool)
 	_, err = spool.Inspect(there)

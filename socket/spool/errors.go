@@ -26,8 +26,8 @@ var (
 	ErrInUse = errors.New("the spool is in use")
 	// ErrOwner is returned for a directory or file that belongs to another user, or that others can write to.
 	ErrOwner = errors.New("others could change the spool: it must belong to this user, mode 0700, files 0600")
-	// ErrNotDirectory is returned when the path of a spool is a file, a symbolic link or the like.
-	ErrNotDirectory = errors.New("not a directory: name a directory, not a link to one")
+	// ErrNotDirectory is returned when the path of a spool is a file, a symbolic link or the like, leads through a file, or is none.
+	ErrNotDirectory = errors.New("not a directory: name one, or one to be made")
 	// ErrNotRegular is returned when a file of the spool is a link, a pipe, a directory or the like.
 	ErrNotRegular = errors.New("not a plain file: remove it from the spool")
 	// ErrForeign is returned when a segment belongs to another spool, and when a directory holds no spool and something in it that has a name which a spool needs. Nothing is changed.

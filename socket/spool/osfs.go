@@ -7,6 +7,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
+	"syscall"
 )
 
 // dirFS is the FS of a real directory. os.Root keeps every name inside it.
@@ -16,16 +18,23 @@ type dirFS struct{ root *os.Root }
 // made if it is missing.
 func openDir(dir string, create bool) (dirFS, error) {
 	dir = trimmed(dir)
+	if dir == "" || strings.IndexByte(dir, 0) >= 0 {
+		return dirFS{}, fmt.Errorf("a path that is empty, or has a zero byte: %w", ErrNotDirectory)
+	}
 	if create {
-		if err := makeDir(dir); err != nil {
-			return dirFS{}, err
+		if err := makeDir(dir); errors.Is(err, fs.ErrNotExist) {
+			return dirFS{}, fmt.Errorf("the folder that it would be made in does not exist: make it: %w", err)
+		} else if err != nil {
+			return dirFS{}, notDirectory(err)
 		}
 	}
 	info, err := os.Lstat(dir)
-	if err != nil {
-		return dirFS{}, err
-	}
-	if !info.IsDir() {
+	switch {
+	case err != nil:
+		return dirFS{}, notDirectory(err)
+	case info.Mode()&os.ModeSymlink != 0:
+		return dirFS{}, fmt.Errorf("a link, which is not followed: %w", ErrNotDirectory)
+	case !info.IsDir():
 		return dirFS{}, ErrNotDirectory
 	}
 	if err := checkOwner(info); err != nil {
@@ -39,6 +48,14 @@ func openDir(dir string, create bool) (dirFS, error) {
 		return dirFS{}, errors.Join(ErrNotDirectory, err, root.Close()) // exchanged meanwhile
 	}
 	return dirFS{root}, nil
+}
+
+// notDirectory gives the error of a path that leads through a file its type.
+func notDirectory(err error) error {
+	if errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("a file is where a folder on its path should be: %w (%w)", ErrNotDirectory, err)
+	}
+	return err
 }
 
 // trimmed returns dir without what would have a link at its end followed.
