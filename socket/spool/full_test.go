@@ -75,6 +75,24 @@ func TestFullSpoolRejects(t *testing.T) {
 	}
 }
 
+// TestFullSpoolOfLargeSegments: where a disk has less room than a segment takes at least, what can be done about that is said, and helps.
+func TestFullSpoolOfLargeSegments(t *testing.T) {
+	t.Parallel()
+	disk, o := spooltest.NewMem(), spool.Options{SegmentSize: 1 << 20, Full: spool.Reject}
+	disk.SetRoom(o.SegmentSize / 10)
+	l := open(t, disk, o)
+	_, err := l.Append(bounded(t), []byte("x"))
+	require.ErrorIs(t, err, spool.ErrFull)
+	require.ErrorIs(t, err, spooltest.ErrNoSpace)
+	require.ErrorContains(t, err, "a segment takes 131072 bytes at least where SegmentSize is 1048576, which may be set to less")
+	require.NoError(t, l.Close())
+	o.SegmentSize = 64 << 10
+	l = open(t, disk, o)
+	_, err = l.Append(bounded(t), []byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+}
+
 func TestFullSpoolBlocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, fullSpoolBlocks)

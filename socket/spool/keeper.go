@@ -72,6 +72,8 @@ func (l *Log) prepare() {
 	}
 	if err == nil {
 		l.dropped = 0
+	} else if usedUp(err) && !errors.Is(err, errQuota) {
+		err = fmt.Errorf("a segment takes %d bytes at least where SegmentSize is %d, which may be set to less: %w", least, l.options.SegmentSize, err)
 	}
 
 	l.mu.Lock()
