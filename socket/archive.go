@@ -339,6 +339,5 @@ func (a *archive) close() {
 		<-g.courier.over
 	}
 	<-a.in.watched
-	err := flushAtEnd(a.in.spool)
-	a.closeErr = errors.Join(err, a.in.spool.Close())
+	a.closeErr = closeAtEnd(a.in.spool)
 }

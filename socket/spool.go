@@ -143,6 +143,18 @@ func flushAtEnd(s Spool) error {
 	return nil
 }
 
+// closeAtEnd is flushAtEnd and Close. What both say is said once.
+func closeAtEnd(s Spool) error {
+	err := flushAtEnd(s)
+	closed := s.Close()
+	for _, same := range []error{spool.ErrFailed, spool.ErrFull} {
+		if errors.Is(err, same) && errors.Is(closed, same) {
+			return closed
+		}
+	}
+	return errors.Join(err, closed)
+}
+
 // SpoolOf returns a log as a Spool. Whoever is given the Spool closes the log with it; until then the log may be looked at as well.
 func SpoolOf(log *spool.Log) Spool { return diskSpool{log, rand.Uint64() | 1} }
 

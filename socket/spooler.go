@@ -221,8 +221,7 @@ func (s *spooler) close() {
 	s.cancel()
 	<-s.courier.over
 	<-s.watched
-	err := flushAtEnd(s.spool)
-	s.closeErr = errors.Join(err, s.spool.Close())
+	s.closeErr = closeAtEnd(s.spool)
 	s.left = pendingOf(s.from) // nothing goes any more
 }
 

@@ -81,7 +81,7 @@ func (f *spoolFlags) prepare(ctx context.Context) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("spool %q: the folder that it would be made in does not exist: make it", f.dir)
 	} else if err != nil {
-		return spoolFailure(ctx, f.dir, err)
+		return spoolFailure(ctx, f.dir, f.advise(err))
 	}
 	f.log = log
 	return nil
@@ -99,18 +99,47 @@ func (f *spoolFlags) options() []socket.Option {
 func (f *spoolFlags) published() bool { return f != nil && f.topic && f.log != nil }
 
 // kept returns how many messages are in the spool, once the socket is closed, and how many are gone that a durable subscription lacks.
-func (f *spoolFlags) kept() (there, gone uint64) {
-	if f == nil || f.dir == "" {
-		return 0, 0
+func (f *spoolFlags) kept() (there, gone uint64, err error) {
+	if f == nil || f.log == nil {
+		return 0, 0, nil
 	}
 	s, err := spool.Inspect(f.dir)
-	if err != nil { // which the next to open it is told
-		return 0, 0
+	if err != nil {
+		return 0, 0, err
 	}
 	for _, c := range s.Consumers {
 		gone = max(gone, c.Gone)
 	}
-	return pending(s), gone
+	return pending(s), gone, nil
+}
+
+// failure returns the part of the error of a shutdown that says that the spool has failed, nil if it is sound: beside it may be that messages stay, which nobody knows then, and that time was up.
+func (f *spoolFlags) failure(left error) error {
+	switch {
+	case f == nil || !errors.Is(left, spool.ErrFailed):
+		return nil
+	case !errors.Is(left, socket.ErrSpooled) && !isContext(left):
+		return left
+	}
+	switch e := left.(type) {
+	case interface{ Unwrap() error }:
+		return f.failure(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			if failed := f.failure(part); failed != nil {
+				return failed
+			}
+		}
+	}
+	return nil
+}
+
+// advise adds what flag there is against a disk that is full: where there is a quota it is that, or sets how large segments are.
+func (f *spoolFlags) advise(err error) error {
+	if f == nil || f.quota > 0 || !errors.Is(err, spool.ErrFull) {
+		return err
+	}
+	return fmt.Errorf("%w; a small --quota, such as 1MiB, has smaller segments", err)
 }
 
 // spooler is a socket that sends from a spool.

@@ -89,6 +89,51 @@ func TestPushSpoolInterrupt(t *testing.T) {
 	assert.Equal(t, "message 1\nmessage 2\nmessage 3\n", ok(t, "spool", "cat", dir))
 }
 
+// TestPushSpoolFails: a spool that cannot be closed well is an error, however the session ended, and nothing is said to be kept in it. One that is sound is not.
+func TestPushSpoolFails(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	for name, args := range map[string][]string{"timeout": {"push", "--timeout", "2s"}, "interrupt": {"push", "--linger", "1ms"}, "publisher": {"pub", "--timeout", "2s"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "outbox")
+			args := append(args, "-c", nobody, "--spool", dir, "--sync", "os", "--receipts")
+			if name == "publisher" {
+				args = append(args, "--topic", "t")
+			}
+			p := start(t, args...)
+			_, err := io.WriteString(p.stdin, "one\ntwo\n")
+			require.NoError(t, err)
+			p.prints("1\n2\n")
+			for file, content := range spoolFiles(t, dir) { // in the place of each file another
+				if filepath.Ext(file) == ".seg" {
+					require.NoError(t, os.Remove(file))
+					require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+				}
+			}
+			if name == "interrupt" {
+				p.signal(os.Interrupt)
+			}
+			r := p.wait()
+			assert.Equal(t, 1, r.code, r.stderr)
+			said := lines(r.stderr)
+			assert.Equal(t, 1, strings.Count(said[len(said)-1], "the spool stopped at a failed write: "), r.stderr)
+			assert.Contains(t, r.stderr, "2 messages sent")
+			assert.NotContains(t, r.stderr, "kept")
+			assert.NotContains(t, r.stderr, "stay in the spool")
+		})
+	}
+}
+
+// TestPushSpoolOnASmallDisk: who has set no quota is told that one helps.
+func TestPushSpoolOnASmallDisk(t *testing.T) {
+	t.Parallel()
+	require.ErrorContains(t, (&spoolFlags{}).advise(fmt.Errorf("send: %w", spool.ErrFull)), "a small --quota, such as 1MiB, has smaller segments")
+	require.Equal(t, spool.ErrFull, (&spoolFlags{quota: 1 << 20}).advise(spool.ErrFull))
+	require.Equal(t, spool.ErrKind, (&spoolFlags{}).advise(spool.ErrKind))
+	require.Less(t, (&spoolFlags{quota: 1 << 20}).logOptions().SegmentSize, (&spoolFlags{quota: 1 << 30}).logOptions().SegmentSize)
+}
+
 // TestPushSpoolPlainPeer: a message for a peer that does not acknowledge is done with when it is written, and who asked for more is told.
 func TestPushSpoolPlainPeer(t *testing.T) {
 	t.Parallel()

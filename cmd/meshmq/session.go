@@ -31,6 +31,7 @@ type session struct {
 	kept    uint64       // in the spool in the end
 	gone    uint64       // from there before they were acknowledged
 	missed  uint64       // gone from a log before they were delivered to us
+	broken  error        // why nobody knows what is on disk in the end
 
 	sent, received atomic.Int64 // messages
 	moved          atomic.Int64 // when the last of them was, in nanoseconds since start
@@ -115,9 +116,14 @@ func (s *session) finish(sock conn, err error) error {
 	if err == nil || isContext(err) && !errors.Is(err, spool.ErrFull) && errors.Is(left, socket.ErrSpooled) {
 		err = left
 	}
-	s.kept, s.gone = s.spool.kept()
+	s.broken = s.spool.failure(left)
+	if s.broken == nil {
+		s.kept, s.gone, s.broken = s.spool.kept()
+	}
 	if e := s.ack.close(); err == nil {
 		err = e
+	} else if s.broken == nil {
+		s.broken = e
 	}
 	stats := sock.Stats()
 	s.unsent = stats.Dropped[socket.DropClosed]
@@ -183,6 +189,8 @@ func (s *session) verdict(err error) error {
 	sig := s.signal()
 	refused, refusal := errors.AsType[*errRefused](context.Cause(s.ctx))
 	switch {
+	case s.broken != nil && (err == nil || isContext(err) || silence || errors.Is(err, socket.ErrSpooled)):
+		return fail(exitError, "%w: %s", s.broken, s.summary())
 	case refusal:
 		return fail(exitError, "%w: %s", refused, s.summary())
 	case silence:
@@ -192,7 +200,7 @@ func (s *session) verdict(err error) error {
 	case sig != nil:
 		return fail(exitInterrupt, "%w: %s", sig, s.summary())
 	case errors.Is(err, spool.ErrFull):
-		return fail(exitTimeout, "timeout after %s: %w: %s", s.timeout, err, s.summary())
+		return fail(exitTimeout, "timeout after %s: %w: %s", s.timeout, s.spool.advise(err), s.summary())
 	case s.kept > 0 || s.spool.published(): // safe, with a peer or without
 		return fail(exitTimeout, "timeout after %s: %s", s.timeout, s.summary())
 	}
