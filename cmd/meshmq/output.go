@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -69,6 +70,15 @@ func (o *output) write(b []byte) error {
 
 // flush writes out what print left in the buffer.
 func (o *output) flush() error { return written(o.w.Flush()) }
+
+// end is flush behind what may have failed already: once an output takes no more, that is said once.
+func (o *output) end(err error) error {
+	flushed := o.flush()
+	if flushed != nil && errors.Is(err, errors.Unwrap(flushed)) {
+		return err
+	}
+	return errors.Join(err, flushed)
+}
 
 func written(err error) error {
 	if err != nil {

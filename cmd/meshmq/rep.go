@@ -63,7 +63,7 @@ Without --count, --wait and --timeout it goes on until interrupted.`,
 
 // answer prints a request and replies to it.
 func (s *session) answer(rep *socket.Rep, m socket.Msg, reply answer) error {
-	if err := errors.Join(s.print(m), s.out.flush()); err != nil {
+	if err := s.out.end(s.print(m)); err != nil {
 		return err
 	}
 	ctx, cancel := s.grace()

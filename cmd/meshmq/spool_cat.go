@@ -48,8 +48,7 @@ acknowledged, of a topic all that there is. Messages that are lost are told on s
 				if v.Stats().Kind == spool.Queue && c.consumer == ownConsumer {
 					c.consumer = ""
 				}
-				err := c.print(cmd, v)
-				return errors.Join(err, c.out.flush())
+				return c.out.end(c.print(cmd, v))
 			})
 		},
 	}
@@ -140,7 +139,7 @@ func newSpoolDead() *cobra.Command {
 		Short: "List the dead letters of a spool",
 		Long: `dead prints the messages that were given up, all or those of the numbers named: the number of the letter, which replay and
 purge take, the number that the message had, how often it was delivered in vain, when it was given up, why, and the message, all
-separated by TABs. Numbers that no letter has are exit code 1. With --json there is the consumer that gave it up as well: the name of a durable subscription, "" in a queue.`,
+separated by TABs. A number that no letter has, or a range in which there is none, is exit code 1. With --json there is the consumer that gave it up as well: the name of a durable subscription, "" in a queue.`,
 		Example: `  meshmq spool dead outbox
   meshmq spool dead outbox --json | jq -r .reason | sort | uniq -c`,
 		Args:              wantDir,
@@ -152,8 +151,7 @@ separated by TABs. Numbers that no letter has are exit code 1. With --json there
 			}
 			out.open(cmd.OutOrStdout())
 			return viewSpool(cmd, args[0], func(v *spool.View) error {
-				err := printLetters(cmd, v.Letters(), &out, which, count)
-				return errors.Join(err, out.flush())
+				return out.end(printLetters(cmd, v.Letters(), &out, which, count))
 			})
 		},
 	}

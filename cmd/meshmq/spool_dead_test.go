@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ func TestSpoolDeadLetters(t *testing.T) {
 	r = meshmq(t, "spool", "dead", dir, "7-8")
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.stderr, "no dead letter has number 7-8:")
+	assert.Len(t, lines(ok(t, "spool", "dead", dir, "3-99")), 4, "those of a range that are there")
 	r = meshmq(t, "spool", "replay", dir, "1", "3-4", "9", "11-")
 	assert.Equal(t, 1, r.code)
 	assert.Equal(t, "1\t7\n3\t8\n4\t9\n", r.stdout, "put back all the same")
@@ -52,7 +54,7 @@ func TestSpoolDeadLetters(t *testing.T) {
 	assert.Equal(t, "message 1\nmessage 3\nmessage 4\n", ok(t, "spool", "cat", dir))
 	r = meshmq(t, "spool", "purge", dir, "--dead", "5")
 	assert.Equal(t, 1, r.code)
-	assert.Contains(t, r.stderr, "1 dead letters would be lost")
+	assert.Contains(t, r.stderr, ": 1 dead letter would be lost")
 	ok(t, "spool", "purge", dir, "--dead", "--force", "5")
 	assert.Len(t, lines(ok(t, "spool", "dead", dir)), 2)
 	assert.Equal(t, "2\t10\n6\t11\n", ok(t, "spool", "replay", dir, "--rate", "100"))
@@ -161,4 +163,24 @@ func TestSpoolOfReadOnlyFiles(t *testing.T) {
 	r := meshmq(t, "spool", "verify", dir)
 	assert.Equal(t, 1, r.code)
 	assert.Contains(t, r.stderr, "its files 0600")
+}
+
+// TestSpoolOutputThatIsFull: that nothing more can be printed is said once.
+func TestSpoolOutputThatIsFull(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	dir, l := fillSpool(t, 800, spool.Options{})
+	buryAll(t, l, strings.Repeat("no", 50))
+	_, err = l.Append(t.Context(), make([]byte, 100<<10))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	for _, verb := range []string{"cat", "dead"} {
+		r := startInto(t, full, "spool", verb, dir).wait()
+		assert.Equal(t, 1, r.code)
+		assert.Equal(t, 1, strings.Count(r.stderr, "standard output: "), r.stderr)
+	}
 }

@@ -26,9 +26,16 @@ type purge struct {
 
 // loss is what a purge would take from somebody, and how.
 type loss struct {
-	n    uint64
-	what string
-	drop []func() error
+	n         uint64
+	one, many string
+	drop      []func() error
+}
+
+func (l loss) String() string {
+	if l.n == 1 {
+		return "1 " + l.one
+	}
+	return fmt.Sprintf("%d %s", l.n, l.many)
 }
 
 func newSpoolPurge() *cobra.Command {
@@ -38,7 +45,7 @@ func newSpoolPurge() *cobra.Command {
 		Short: "Let messages or dead letters go for good",
 		Long: `purge lets the messages of a spool go, all or those of the numbers named, and gives their disk back. With --dead it is the dead
 letters that go, and nothing else. What would be lost to somebody, since it is not acknowledged, dead, or kept by a topic, goes with --force only;
-without it purge says how much that is and changes nothing. Numbers that no message has had yet, or no letter has, are exit code 1; the others go all the same. With --consumer only that consumer will not get them, and with --remove it is forgotten itself: a subscriber that comes with its
+without it purge says how much that is and changes nothing. A number that no message has had yet, or no letter has, or a range in which there is none, is exit code 1; the others go all the same. With --consumer only that consumer will not get them, and with --remove it is forgotten itself: a subscriber that comes with its
 name is new then, and in a queue nothing is kept for it any more.`,
 		Example: `  meshmq spool purge outbox
   meshmq spool purge outbox 17 --force
@@ -74,7 +81,7 @@ func (p *purge) run(cmd *cobra.Command, l *spool.Log) error {
 	case err != nil:
 		return err
 	case loss.n > 0 && !p.force:
-		return fmt.Errorf("%d %s would be lost: nothing was changed, --force lets them go", loss.n, loss.what)
+		return fmt.Errorf("%v would be lost: nothing was changed, --force does it all the same", loss)
 	}
 	for _, d := range loss.drop {
 		if err := d(); err != nil {
@@ -84,7 +91,7 @@ func (p *purge) run(cmd *cobra.Command, l *spool.Log) error {
 	if err := l.Release(cmd.Context()); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d %s let go\n", loss.n, loss.what)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%v let go\n", loss)
 	return none(p.which)
 }
 
@@ -94,7 +101,7 @@ func (p *purge) letters(_ context.Context, l *spool.Log) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	all := loss{what: "dead letters"}
+	all := loss{one: "dead letter", many: "dead letters"}
 	for letter, err := range dead.Letters() {
 		lo, hi := letter.Number, letter.Number
 		if gap, ok := errors.AsType[*spool.Gap](err); ok {
@@ -116,7 +123,7 @@ func (p *purge) messages(ctx context.Context, l *spool.Log) (loss, error) {
 	if err != nil {
 		return loss{}, err
 	}
-	all := loss{what: "messages that are not acknowledged"}
+	all := loss{one: "message that is not acknowledged", many: "messages that are not acknowledged"}
 	for i, w := range p.which {
 		p.which[i].found = w.from < l.Next()
 	}
@@ -138,7 +145,7 @@ func (p *purge) messages(ctx context.Context, l *spool.Log) (loss, error) {
 		all.drop = append(all.drop, func() error { return l.RemoveConsumer(p.consumer) })
 	}
 	if l.Queue() == nil && p.consumer == "" && len(p.which) == 0 {
-		all.n, all.what = l.Next()-l.First(), "messages that the topic keeps"
+		all.n, all.one, all.many = l.Next()-l.First(), "message that the topic keeps", "messages that the topic keeps"
 		all.drop = append(all.drop, func() error { return l.Trim(ctx) })
 	}
 	return all, nil

@@ -18,7 +18,7 @@ func newSpoolReplay() *cobra.Command {
 		Use:   "replay DIR [NUMBER|FROM-TO...]",
 		Short: "Put dead letters back into their spool",
 		Long: `replay puts dead letters, all or those of the numbers named, back into the spool, behind all that is in it, and removes them from
-the dead. Numbers that no letter has are exit code 1; the others are put back all the same. It prints the number of each letter, a TAB, and the number that its message has now, when that is on disk. They are sent
+the dead. A number that no letter has, or a range in which there is none, is exit code 1; the others are put back all the same. It prints the number of each letter, a TAB, and the number that its message has now, when that is on disk. They are sent
 when a program opens the spool. Receivers are told the place that each had at first: one that remembers it as handled (pull --window) drops it, one that refused it
 gets it again. What one durable subscription of a topic gave up goes to all of them: those that have handled it and remember
 nothing get it once more. With --as-new they are new messages to all. A replay that is killed may leave messages of its
