@@ -39,6 +39,9 @@ func (s *Spool) keep(link uint64) {
 			}
 			continue
 		case <-s.hurry:
+			if pause > 0 { // the timer fires within a second, and a connection that is there again says so
+				continue
+			}
 		case <-timer.C:
 		case <-s.ctx.Done():
 			return

@@ -3,8 +3,10 @@ package jetstream
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -42,4 +44,48 @@ func TestTidy_KeepsWhatIsNotStored(t *testing.T) {
 	s.tidy(&last)
 	assert.Equal(t, uint64(11), stream.below)
 	assert.Equal(t, uint64(10), last.floor)
+}
+
+// TestFlush_LetsTheKeeperRest: who waits for positions that cannot be written does not have that tried again and again without a pause.
+func TestFlush_LetsTheKeeperRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := away(t)
+		s.finished.Go(func() { // ends with the spool
+			for tries := 0; ; tries++ {
+				s.at.Lock()
+				stored := awaited(&s.stored)
+				s.at.Unlock()
+				if receive(s.ctx, stored) != nil {
+					return
+				}
+				if !assert.Less(t, tries, 20) {
+					s.cancel() // else time would stand still here
+				}
+			}
+		})
+		ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+		defer cancel()
+		err := s.Flush(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, nats.ErrDisconnected)
+	})
+}
+
+// away returns a spool with a keeper that has a position to write, and servers that are away.
+func away(t *testing.T) *Spool {
+	o, err := Options{}.filled()
+	require.NoError(t, err)
+	s := &Spool{
+		nc: &nats.Conn{}, options: o, broken: make(chan struct{}), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		positions: map[string]*consumer{"%": {p: &position{}, changes: 1}},
+	}
+	s.ctx, s.cancel = context.WithCancel(t.Context())
+	s.finished.Add(1)
+	go s.keep(0) // ends with the context of the spool
+	t.Cleanup(func() {
+		s.cancel()
+		s.finished.Wait()
+	})
+	return s
 }

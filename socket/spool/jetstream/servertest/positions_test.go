@@ -44,3 +44,23 @@ func TestPositionsInTraffic(t *testing.T) {
 	done.Store(true)
 	busy.Wait()
 }
+
+// TestPositions_DoubtBesideFlush: what might pass ends a spool after seconds, not at once because somebody waits in Flush meanwhile.
+func TestPositions_DoubtBesideFlush(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, startNode(t, nil))
+	s := open(t, nc, "orders", quick)
+	c, err := s.Consumer("", spool.Beginning())
+	require.NoError(t, err)
+	_, err = s.Append(bounded(t), []byte("message"))
+	require.NoError(t, err)
+	require.NoError(t, s.Flush(bounded(t)))
+	changeStream(t, nc, "orders_state", func(c *natsjs.StreamConfig) { c.MaxMsgSize = 1 })
+	require.NoError(t, c.Ack(1, 1))
+	ctx, cancel := context.WithTimeout(bounded(t), 300*time.Millisecond) // ten looks take seconds
+	defer cancel()
+	require.ErrorIs(t, s.Flush(ctx), context.DeadlineExceeded)
+	require.NoError(t, s.State().Failed)
+	changeStream(t, nc, "orders_state", func(c *natsjs.StreamConfig) { c.MaxMsgSize = -1 })
+	require.NoError(t, s.Flush(bounded(t)))
+}
