@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket/spool"
 )
 
 // purged is a stream that notes up to where it was purged.
@@ -69,6 +71,22 @@ func TestFlush_LetsTheKeeperRest(t *testing.T) {
 		err := s.Flush(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorIs(t, err, nats.ErrDisconnected)
+	})
+}
+
+// TestFlush_EndsWithClose: who waits for positions when the spool is closed without them is told so, and does not wait on.
+func TestFlush_EndsWithClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := away(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		flushed := make(chan error)
+		go func() { flushed <- s.Flush(ctx) }() // ends with its limit
+		synctest.Wait()
+		require.ErrorIs(t, s.Close(), nats.ErrDisconnected)
+		require.ErrorIs(t, <-flushed, spool.ErrClosed)
+		require.NoError(t, ctx.Err(), "it has waited for its limit")
 	})
 }
 

@@ -177,6 +177,9 @@ func (s *Spool) Close() error {
 		_ = sub.Unsubscribe() // a connection that was closed has none
 	}
 	s.fail(spool.ErrClosed)
+	s.at.Lock()
+	notify(&s.stored) // who waits for positions in Flush, which nobody writes any more
+	s.at.Unlock()
 	if left > 0 {
 		err = fmt.Errorf("%d messages are not confirmed: %w", left, err)
 	}
