@@ -133,7 +133,7 @@ func (s *Spool) enqueue(ctx context.Context, m *nats.Msg, kept bool) (*entry, er
 	m.Subject = s.subject
 	lengths := len(m.Header.Get(headerFrames))
 	size := len(m.Data) + lengths
-	if most := s.most(); size > most {
+	if most := int(s.takes.Load()); size > most {
 		return nil, tooLarge(size, most)
 	}
 	if lengths > maxHeader-headerRoom {

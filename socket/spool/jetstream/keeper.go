@@ -82,6 +82,7 @@ type sight struct {
 func (s *Spool) visit(seen *sight) error {
 	now := sight{time.Now(), s.nc.Stats().Reconnects}
 	err := s.away()
+	s.most() // servers may change it while they are there
 	due, stale := now.at.Sub(seen.at) >= surveyDelay, now.link != seen.link
 	if err == nil && stale {
 		err = s.survey(s.ctx)

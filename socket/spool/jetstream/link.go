@@ -46,8 +46,13 @@ func (s *Spool) reach(ctx context.Context) error {
 	}
 }
 
-// most returns how large a message may be, for the servers that are there, or were there last.
-func (s *Spool) most() int { return int(s.nc.MaxPayload()) - headerRoom }
+// most returns how large a message may be, for the servers that are there, or were there last. The client says that only when no write is stuck: callers who may not wait for that have what it said last,
+// in takes.
+func (s *Spool) most() int {
+	most := s.nc.MaxPayload() - headerRoom
+	s.takes.Store(most)
+	return int(most)
+}
 
 func tooLarge(size, most int) error {
 	return fmt.Errorf("message of %d bytes: %w: raise max_payload of the servers, for which it may be %d", size, spool.ErrTooLarge, most)

@@ -89,6 +89,7 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 		}
 		return nil, err
 	}
+	s.most()
 	s.finished.Add(2)
 	link := s.link // the sender's from here on
 	go s.send()    // both end with s.cancel in Close, which waits

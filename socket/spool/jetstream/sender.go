@@ -50,6 +50,7 @@ func (s *Spool) send() {
 		select {
 		case <-s.kick:
 		case <-status:
+			s.most()
 			s.worry()
 		case <-quiet.C:
 			if s.safe.Load() == before && s.State().Next > before+1 {

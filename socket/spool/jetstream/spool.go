@@ -44,6 +44,7 @@ type Spool struct {
 	kick     chan struct{} // wakes the sender
 	soon     chan struct{} // has the keeper write within syncDelay
 	hurry    chan struct{} // has it write now
+	takes    atomic.Int64  // how large a message may be
 	safe     atomic.Uint64 // number of the last message that is confirmed
 
 	mu      sync.Mutex // guards the fields below
