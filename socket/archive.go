@@ -241,7 +241,7 @@ func (a *archive) enter(d *subscribed, r *zmtp.Resume) (answer zmtp.Resumed, err
 func (a *archive) keep(name string) error {
 	ctx, cancel := context.WithTimeout(a.ctx, flushLimit)
 	defer cancel()
-	err := a.in.spool.Flush(ctx)
+	err := syncOf(ctx, a.in.spool)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("its place cannot be kept: %w", err), a.names.RemoveConsumer(name))
 	}

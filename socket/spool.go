@@ -80,6 +80,20 @@ type dropper interface {
 	Lapsed() <-chan struct{}
 }
 
+// syncer is a Spool whose Flush tells once of messages that it took and could not keep, as that in JetStream does.
+type syncer interface {
+	// Sync is Flush that tells of none, and leaves them for Flush to tell.
+	Sync(ctx context.Context) error
+}
+
+// syncOf flushes a spool for the socket itself: what Flush would tell is for its user.
+func syncOf(ctx context.Context, s Spool) error {
+	if s, ok := s.(syncer); ok {
+		return s.Sync(ctx)
+	}
+	return s.Flush(ctx)
+}
+
 // pendingOf returns how many messages are there that a consumer has not acknowledged.
 func pendingOf(from SpoolConsumer) uint64 {
 	if d, ok := from.(dropper); ok {

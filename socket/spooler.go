@@ -193,7 +193,7 @@ func (w spoolWay) outstanding() int {
 
 // drain waits until everything is settled; without patience only while there is anybody who could. It returns what ended the wait before that.
 func (s *spooler) drain(ctx context.Context, patient bool) error {
-	if err := s.spool.Flush(ctx); err != nil {
+	if err := syncOf(ctx, s.spool); err != nil {
 		return err
 	}
 	for {

@@ -89,7 +89,26 @@ func (s *Spool) Flush(ctx context.Context) error {
 	return s.flush(ctx)
 }
 
+// Sync is Flush that tells nothing of messages that have become too large, which is left for Flush to tell: it is for who waits for something else, such as a socket whose user calls Flush.
+func (s *Spool) Sync(ctx context.Context) error {
+	if err := s.err(); err != nil {
+		return err
+	}
+	return s.sync(ctx)
+}
+
 func (s *Spool) flush(ctx context.Context) error {
+	if err := s.sync(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	untold := s.untold
+	s.untold = nil
+	return errors.Join(untold...)
+}
+
+func (s *Spool) sync(ctx context.Context) error {
 	last := s.State().Next - 1
 	for e, err := s.lastOf(last); e != nil || err != nil; e, err = s.lastOf(last) {
 		if err == nil {
@@ -102,14 +121,7 @@ func (s *Spool) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.flushPositions(ctx); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	untold := s.untold
-	s.untold = nil
-	return errors.Join(untold...)
+	return s.flushPositions(ctx)
 }
 
 // lastOf returns the last of the messages up to n for which there is something to wait, nil if all are confirmed.

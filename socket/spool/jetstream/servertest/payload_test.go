@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/meshmq/meshmq/socket"
 	"github.com/meshmq/meshmq/socket/spool"
 	"github.com/meshmq/meshmq/socket/spool/jetstream"
 )
@@ -130,4 +131,28 @@ func TestPayload_Letter(t *testing.T) {
 	requireTooLarge(t, <-buried)
 	require.NoError(t, c.Ack(1, 1))
 	require.NoError(t, s.Flush(bounded(t)))
+}
+
+// TestPayload_OfPub: who subscribes for good is not refused for a message that became too large, and the publisher's Flush tells of that as if nobody had come.
+func TestPayload_OfPub(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	nc := connect(t, n)
+	s := open(t, nc, "events", topic)
+	pub := socket.NewPub(socket.WithSpoolOn(s))
+	t.Cleanup(func() { _ = pub.Close() })
+	at, err := pub.Bind("tcp://127.0.0.1:0")
+	require.NoError(t, err)
+	n.stop()
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, time.Minute, time.Millisecond)
+	_, err = pub.Enqueue(bounded(t), []byte("message"), make([]byte, 200<<10))
+	require.NoError(t, err)
+	startNarrow(t, n, nc)
+	requireTooLarge(t, s.Wait(bounded(t), 1))
+	sub := subscriber(t, at, "audit", spool.Beginning())
+	require.Eventually(t, func() bool { return len(pub.Durables()) == 1 }, time.Minute, time.Millisecond)
+	publish(t, pub, 2, 3)
+	handle(t, sub, 2, 3)
+	requireTooLarge(t, pub.Flush(bounded(t)))
+	require.NoError(t, pub.Flush(bounded(t)), "all is told")
 }
