@@ -47,11 +47,12 @@ func (s *Spool) reach(ctx context.Context) error {
 }
 
 // most returns how large a message may be, for the servers that are there, or were there last. The client says that only when no write is stuck: callers who may not wait for that have what it said last,
-// in takes.
+// in takes. Servers that Open would refuse do not count: what they take is sent to them, and what they do not is kept until somebody sets them right, or that has lasted.
 func (s *Spool) most() int {
-	most := s.nc.MaxPayload() - headerRoom
-	s.takes.Store(most)
-	return int(most)
+	if payload := s.nc.MaxPayload(); payload >= leastPayload {
+		s.takes.Store(payload - headerRoom)
+	}
+	return int(s.takes.Load())
 }
 
 func tooLarge(size, most int) error {

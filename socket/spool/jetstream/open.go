@@ -69,6 +69,7 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 		broken: make(chan struct{}), kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		voids: make(map[uint64]error), link: nc.Stats().Reconnects,
 	}
+	s.most()
 	if o.Domain == "" {
 		s.js, err = jetstream.New(nc)
 	} else {
@@ -89,7 +90,6 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 		}
 		return nil, err
 	}
-	s.most()
 	s.finished.Add(2)
 	link := s.link // the sender's from here on
 	go s.send()    // both end with s.cancel in Close, which waits
@@ -103,6 +103,9 @@ const maxHeader = math.MaxUint16
 // headerRoom is what headers take of the largest message, those of a dead letter included.
 const headerRoom = 4 << 10
 
+// leastPayload is what servers must take: messages that are worth their headers, and positions of some ranges.
+const leastPayload = 16 * headerRoom
+
 // checkServer finds out whether the server can do what is needed: reads of many messages at a time came with 2.11.
 func checkServer(nc *nats.Conn) error {
 	var major, minor int
@@ -110,8 +113,8 @@ func checkServer(nc *nats.Conn) error {
 	if _, err := fmt.Sscanf(v, "%d.%d", &major, &minor); err == nil && (major < 2 || major == 2 && minor < 11) {
 		return fmt.Errorf("the server is nats-server %s: use 2.11 or later", v)
 	}
-	if nc.MaxPayload() < 16*headerRoom {
-		return fmt.Errorf("the servers take messages of %d bytes: raise max_payload to %d", nc.MaxPayload(), 16*headerRoom)
+	if payload := nc.MaxPayload(); payload < leastPayload {
+		return fmt.Errorf("the servers take messages of %d bytes: raise max_payload to %d", payload, leastPayload)
 	}
 	return nil
 }

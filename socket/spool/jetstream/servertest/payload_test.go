@@ -156,3 +156,29 @@ func TestPayload_OfPub(t *testing.T) {
 	requireTooLarge(t, pub.Flush(bounded(t)))
 	require.NoError(t, pub.Flush(bounded(t)), "all is told")
 }
+
+// TestPayload_Misconfigured: servers that take less than Open asks for have what they take. The rest is not given up for them, and goes when they are set right.
+func TestPayload_Misconfigured(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	nc := connect(t, n)
+	s := open(t, nc, "orders", quick)
+	n.stop()
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, time.Minute, time.Millisecond)
+	for number := range uint64(2) {
+		_, err := s.Enqueue(bounded(t), append([]byte(text(number+1)), make([]byte, number*200<<10)...))
+		require.NoError(t, err)
+	}
+	n.options.MaxPayload = 4096
+	n.start(t)
+	require.NoError(t, s.Wait(bounded(t), 1))
+	number, err := s.Enqueue(bounded(t), []byte(text(3)))
+	require.NoError(t, err)
+	n.stop()
+	n.options.MaxPayload = 1 << 20
+	n.start(t)
+	require.NoError(t, s.Wait(bounded(t), 2))
+	require.NoError(t, s.Wait(bounded(t), number))
+	require.NoError(t, s.Flush(bounded(t)))
+	require.Contains(t, string(next(t, reader(t, s, 0)).Frames[0]), text(1))
+}
