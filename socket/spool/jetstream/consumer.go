@@ -28,7 +28,7 @@ type consumer struct {
 	floor   uint64    // that is stored
 	gone    bool      // it was removed
 	dated   uint64    // a message before which all are acknowledged,
-	date    time.Time // and when that was stored
+	date    time.Time // and when that was stored; zero if it was not there yet
 
 	revision uint64 // of the keeper: sequence in the state stream
 }

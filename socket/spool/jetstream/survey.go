@@ -43,9 +43,13 @@ func (s *Spool) date(ctx context.Context, messages jetstream.StreamState) {
 		s.at.Unlock()
 		return
 	}
-	n, known := c.p.nextFree(messages.FirstSeq), c.dated
+	n := c.p.nextFree(messages.FirstSeq)
+	if n > messages.LastSeq { // what comes there is younger
+		c.dated, c.date = n, time.Time{}
+	}
+	known := n == c.dated && !c.date.IsZero()
 	s.at.Unlock()
-	if n == messages.FirstSeq || n > messages.LastSeq || n == known {
+	if n == messages.FirstSeq || n > messages.LastSeq || known {
 		return
 	}
 	m, err := s.first(ctx, n)
@@ -90,7 +94,7 @@ func (c *consumer) Pending() uint64 {
 	return c.p.lacks(c.s.earliest, safe)
 }
 
-// Oldest returns when the oldest of them was stored, the zero time if there is none or that is not known yet. It asks nobody: after an Ack it may for two seconds be the time of one before it. That
+// Oldest returns when the oldest of them was stored, the zero time if there is none or that is not known yet, as for two seconds when there was none before it. It asks nobody: after an Ack it may for two seconds be the time of one before it. That
 // holds for the receivers of a queue, and for a named consumer as long as nobody is before it.
 func (c *consumer) Oldest() time.Time {
 	safe := c.s.safe.Load()

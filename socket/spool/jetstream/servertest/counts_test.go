@@ -60,7 +60,11 @@ func TestOldest_AmongConsumers(t *testing.T) {
 		require.NoError(t, err)
 	}
 	r := reader(t, s, 0)
-	for number := uint64(1); number <= 2; number++ {
+	for number := uint64(1); number <= 3; number++ {
+		if number == 3 { // when all is acknowledged
+			_, err := s.Append(bounded(t), []byte(text(number)))
+			require.NoError(t, err)
+		}
 		rec := next(t, r)
 		require.Eventually(t, func() bool { return c.Oldest().Equal(rec.Time) }, time.Minute, time.Millisecond, "message %d", number)
 		require.NoError(t, c.Ack(number, number))

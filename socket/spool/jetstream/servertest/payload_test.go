@@ -162,7 +162,7 @@ func TestPayload_Misconfigured(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
 	nc := connect(t, n)
-	s := open(t, nc, "orders", quick)
+	s := open(t, nc, "orders", hasty)
 	n.stop()
 	require.Eventually(t, func() bool { return !nc.IsConnected() }, time.Minute, time.Millisecond)
 	for number := range uint64(2) {
