@@ -15,8 +15,8 @@ type SpoolWriter interface {
 	// Append puts a message behind all others and returns its number when it is as safe as the spool's policy says. One
 	// sync is to carry what all callers queued meanwhile. It copies the frames before it returns. When ctx ends first
 	// the error is that of ctx; a number above 0 with it means that the message has its place and will be delivered unless
-	// the spool fails. Other errors wrap those of package spool: ErrFull, ErrTooLarge, ErrFailed, ErrClosed; but for ErrFailed they
-	// mean that the message is not in the spool.
+	// the spool fails. Other errors wrap those of package spool: ErrFull, ErrTooLarge, ErrFailed, ErrClosed; but for ErrFailed, and
+	// an ErrTooLarge that says so, they mean that the message is not in the spool.
 	Append(ctx context.Context, frames ...[]byte) (uint64, error)
 	// Enqueue is Append without the wait for safety: the number is there as soon as the message has its place. It blocks for room only,
 	// as the spool is configured.

@@ -15,8 +15,8 @@ import (
 
 // Append publishes a message behind all others and returns its number when the servers have confirmed it: with replicas, when most of them
 // have it. The frames are copied. While the servers cannot be reached it waits for them. When ctx ends first the error is that of ctx; a
-// number above 0 with it means that the message has its place and will be published unless the spool fails or its process
-// ends. Other errors: spool.ErrFull, ErrTooLarge (also for more frames than a header has room for: their lengths, as text, may take 60 KiB), ErrClosed, ErrFailed; the message is then not in the spool, or, after
+// number above 0 with it means that the message has its place and will be published unless the spool fails, its process
+// ends or the servers come to take less than it has, which Wait and Flush tell. Other errors: spool.ErrFull, ErrTooLarge (also for more frames than a header has room for: their lengths, as text, may take 60 KiB), ErrClosed, ErrFailed; the message is then not in the spool, or, after
 // ErrFailed and an ErrTooLarge that says so, possibly.
 func (s *Spool) Append(ctx context.Context, frames ...[]byte) (uint64, error) {
 	return s.append(ctx, pack(frames))

@@ -36,6 +36,6 @@
 //	of nats.go      Open, reads  Close       hear confirmations and answer those who want to know the owner
 //
 // Spool.mu guards the queue, Spool.at the positions; neither is held during I/O or together with the other. The connection is the caller's: it is neither
-// configured nor closed here. Let it reconnect without end (nats.MaxReconnects(-1)). Nothing is given to it to keep while it is not connected; a message
-// that it was given in the very moment in which it is cut off it may still keep, and servers that take less than those before shut it out for that.
+// configured nor closed here. Let it reconnect without end (nats.MaxReconnects(-1)). No message, position or letter is given to it to keep while it is not
+// connected; one that it was given in the very moment in which it is cut off it may still keep, and servers that take less than those before shut it out for that.
 package jetstream

@@ -42,7 +42,7 @@ func (s *Spool) damaged(format string, args ...any) error {
 
 // ErrDenied is returned where a stream was sealed, or set to deny_purge or deny_delete, and the spool has to remove something from it. Open returns it for a spool.Queue that may not let
 // go of what is acknowledged, and calls that remove a consumer or a dead letter where neither is permitted.
-var ErrDenied = errors.New("it was set to let nothing be removed, which servers do not undo: read what it holds, and open a spool of another name")
+var ErrDenied = errors.New("it was set to let nothing be removed, which servers do not undo: read what it holds with the nats tool, and open a spool of another name")
 
 func denied(stream string) error { return fmt.Errorf("stream %s: %w", stream, ErrDenied) }
 
@@ -52,7 +52,7 @@ var (
 	errGone      = &fault{"the stream is gone, and what it held: restore it from a backup, or open what is left with Options.Repair", []error{spool.ErrFailed}}
 	errReplaced  = &fault{"the stream was deleted and made anew by somebody else: delete that one, and open what is left with Options.Repair", []error{spool.ErrForeign, spool.ErrFailed}}
 	errChanged   = fmt.Errorf("somebody has given the stream other subjects: opening the spool again sets them right: %w", spool.ErrFailed)
-	errSealed    = fmt.Errorf("the stream was sealed, for good: read what it holds, and open a spool of another name: %w", spool.ErrFailed)
+	errSealed    = fmt.Errorf("the stream was sealed, for good: read what it holds with the nats tool, and open a spool of another name: %w", spool.ErrFailed)
 	errKept      = fmt.Errorf("somebody has set deny_purge of the stream: %w: %w", ErrDenied, spool.ErrFailed)
 	errNoAccount = fmt.Errorf("JetStream is not enabled for the account of this connection: enable it on the servers: %w", spool.ErrFailed)
 	errPayload   = fmt.Errorf("max_payload of the servers is less than a message or position has: raise it again: %w", spool.ErrFailed)

@@ -34,7 +34,7 @@ func TestDenied_LettingGo(t *testing.T) {
 	require.ErrorIs(t, err, jetstream.ErrDenied)
 	require.NotErrorIs(t, err, spool.ErrFailed)
 	require.ErrorContains(t, err, "stream orders: ")
-	require.ErrorContains(t, err, "open a spool of another name")
+	require.ErrorContains(t, err, "with the nats tool, and open a spool of another name", "nobody opens this one")
 }
 
 // TestDenied_Sealed: a spool of which a stream was sealed is not opened, and who wants to is told why.

@@ -107,7 +107,9 @@ func TestPayload_OnItsWay(t *testing.T) {
 	n.stop()
 	wall.open()
 	startNarrow(t, n, nc)
-	requireTooLarge(t, s.Wait(bounded(t), 1))
+	err := s.Wait(bounded(t), 1)
+	requireTooLarge(t, err)
+	require.ErrorContains(t, err, "it may be in the spool")
 	require.NoError(t, s.Wait(bounded(t), 2))
 	requireTooLarge(t, s.Close())
 }
