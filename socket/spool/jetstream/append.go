@@ -196,6 +196,11 @@ func (s *Spool) admit(ctx context.Context, size int) error {
 func (s *Spool) confirm(n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if empty := s.emptyLocked(n); len(empty) > 0 {
+		s.mu.Unlock()
+		s.skip(empty)
+		s.mu.Lock()
+	}
 	safe := s.safe.Load()
 	if n <= safe || n > safe+uint64(len(s.queue)) {
 		return

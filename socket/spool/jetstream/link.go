@@ -59,6 +59,32 @@ func tooLarge(size, most int) error {
 	return fmt.Errorf("message of %d bytes: %w: raise max_payload of the servers, for which it may be %d", size, spool.ErrTooLarge, most)
 }
 
+// emptyLocked returns the numbers up to n, of those that wait, that keep the place of nothing.
+func (s *Spool) emptyLocked(n uint64) (empty []uint64) {
+	for _, e := range s.queue {
+		if e.number > n {
+			break
+		}
+		if e.empty {
+			empty = append(empty, e.number)
+		}
+	}
+	return empty
+}
+
+// skip acknowledges such numbers before they count as messages: nobody waits for those then, or has to read them to find out.
+func (s *Spool) skip(empty []uint64) {
+	s.at.Lock()
+	defer s.at.Unlock()
+	for _, c := range s.positions {
+		for _, n := range empty {
+			if c.p.fits(n, n) && c.p.ack(n, n) { // else who reads it does that
+				c.changedLocked()
+			}
+		}
+	}
+}
+
 // voidLocked gives up a message that the servers take no more, and keeps its place, so that those behind it keep theirs.
 func (s *Spool) voidLocked(e *entry, most int) {
 	why := tooLarge(e.size, most)
@@ -66,7 +92,7 @@ func (s *Spool) voidLocked(e *entry, most int) {
 		why = fmt.Errorf("%w, and they had it given once: it may be in the spool", why)
 	}
 	e.end(why)
-	e.void = true
+	e.void, e.empty = true, e.tries == 0
 	if e.kept {
 		s.voids[e.number] = why
 		s.untold = append(s.untold, fmt.Errorf("message %d: %w", e.number, why))

@@ -88,6 +88,7 @@ type entry struct {
 	refused uint64        // the last round in which it was refused, plus 1
 	kept    bool          // somebody has been told its number
 	void    bool          // its place is kept, without the message
+	empty   bool          // and that is certain: no server was given the message before
 	done    chan struct{} // closed when err is final
 	err     error
 }

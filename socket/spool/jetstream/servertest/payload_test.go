@@ -184,3 +184,28 @@ func TestPayload_Misconfigured(t *testing.T) {
 	require.NoError(t, s.Flush(bounded(t)))
 	require.Contains(t, string(next(t, reader(t, s, 0)).Frames[0]), text(1))
 }
+
+// TestPayload_Counts: what keeps the place of a message that became too large is no message that waits, though nobody is there to read it. Who waits for acknowledgements does not take
+// from Flush what that has to tell.
+func TestPayload_Counts(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, nil)
+	nc := connect(t, n)
+	s := open(t, nc, "orders", hasty)
+	push := socket.NewPush(socket.WithSpoolOn(s))
+	t.Cleanup(func() { _ = push.Close() })
+	n.stop()
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, time.Minute, time.Millisecond)
+	_, err := push.Enqueue(bounded(t), make([]byte, 200<<10))
+	require.NoError(t, err)
+	startNarrow(t, n, nc)
+	requireTooLarge(t, s.Wait(bounded(t), 1))
+	_, err = s.Append(bounded(t), []byte(text(2))) // behind its place
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), push.Stats().Spool.Messages)
+	c, err := s.Consumer("", spool.Beginning())
+	require.NoError(t, err)
+	require.NoError(t, c.Ack(2, 2))
+	require.NoError(t, push.WaitAcked(bounded(t)))
+	requireTooLarge(t, push.Flush(bounded(t)))
+}
