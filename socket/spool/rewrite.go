@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // worthRewriting is the share of a segment's messages, one in so many, below which those that are left are
 // copied and the rest of the disk is given back.
 const worthRewriting = 4
+
+// rewriteAgain is the most that passes before a segment is tried again that could not be copied, as where the disk is full: each try
+// reads all of it and may take what room there is, so it is twice as long each time.
+const rewriteAgain = time.Minute
 
 // rewriteOne copies what is left in one sealed segment of a queue, so that a few messages that are stuck do
 // not hold the disk of all their neighbours. Numbers, order and places stay as they are.
@@ -27,11 +32,11 @@ func (l *Log) rewriteOne() {
 	n, err := rewriteSegment(l.fs, s, rewriting{keep: l.wanted, confirm: func() error { return l.flush(context.Background()) }})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil { // damage must not vanish; the disk's errors come back at the next opening
-		s.fixed = true
+	if n == nil {
+		s.postpone(err)
 		return
 	}
-	for i := range l.segments {
+	for i := range l.segments { // also where it may not be durable: the other one would do
 		if l.segments[i] == s {
 			l.segments[i] = n
 		}
@@ -41,7 +46,7 @@ func (l *Log) rewriteOne() {
 // sparseLocked returns a segment worth rewriting, nil if there is none.
 func (l *Log) sparseLocked() *segment {
 	for _, s := range l.segments {
-		if !s.sealed || s.fixed {
+		if !s.sealed || s.fixed || time.Now().Before(s.again) {
 			continue
 		}
 		live := l.liveLocked(s)
@@ -56,6 +61,14 @@ func (l *Log) sparseLocked() *segment {
 		}
 	}
 	return nil
+}
+
+// postpone says when a segment is tried again that could not be copied: never if it is damaged, since damage must not vanish. All else may pass, the lack of room
+// above all.
+func (s *segment) postpone(err error) {
+	s.fixed = errors.As(err, new(*badBytes)) || errors.Is(err, ErrDamaged)
+	s.pause = min(max(2*s.pause, tendEvery), rewriteAgain)
+	s.again = time.Now().Add(s.pause)
 }
 
 // wanted reports whether a consumer has not acknowledged n.

@@ -21,9 +21,11 @@ type segment struct {
 	sealed bool
 	ended  time.Time // sealed: when, as far as this process can tell without asking a clock that jumps
 
-	landmarks landmarks // as readers have found them; guarded by Log.mu
-	present   uint64    // messages that are in the file; 0: not looked at yet
-	fixed     bool      // must not be rewritten
+	landmarks landmarks     // as readers have found them; guarded by Log.mu
+	present   uint64        // messages that are in the file; 0: not looked at yet
+	fixed     bool          // must not be rewritten
+	pause     time.Duration // how long rewriting was put off when it failed, 0: it has not
+	again     time.Time     // not to be rewritten before
 }
 
 func (s *segment) name() string { return segmentName(s.header.ordinal) }
