@@ -216,7 +216,7 @@ func TestBadSectorTakesWhatItTouches(t *testing.T) {
 	require.NoError(t, l.Close())
 	first := slices.Min(segments(t, disk))
 	taken := map[uint64]bool{}
-	for at := spool.DataStart; at < len(disk.Bytes(first)); at += sector {
+	for at := 0; at < len(disk.Bytes(first)); at += sector {
 		hurt := disk.Crash(nil)
 		b := hurt.Bytes(first)
 		clear(b[at:min(at+sector, len(b))])

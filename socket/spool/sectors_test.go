@@ -61,7 +61,7 @@ func TestBothCheckpointsLost(t *testing.T) {
 		assert.Equal(t, fromTo(3, 20), numbers)
 		assert.Empty(t, gaps)
 		require.NoError(t, l.Close())
-		badSector(t, &spooltest.Faulty{FS: disk}, fmt.Sprint(lost, " checkpoints"))
+		badSector(t, &spooltest.Faulty{FS: disk}, nil, fmt.Sprint(lost, " checkpoints"))
 	}
 }
 
@@ -87,13 +87,27 @@ func TestBadSectors(t *testing.T) {
 					}
 					left.Put(name, b)
 				}
-				badSector(t, fs, fmt.Sprintf("%s %s at %d", how, strings.TrimLeft(name, "0"), at))
+				lost := messagesIn(whole.Bytes(name), at, at+sector)
+				report := badSector(t, fs, lost, fmt.Sprintf("%s %s at %d", how, strings.TrimLeft(name, "0"), at))
+				require.NotContains(t, fmt.Sprint(report.Damage), "no readable checkpoint", "it is there twice")
 			}
 		}
 	}
 }
 
-func badSector(t *testing.T, fs *spooltest.Faulty, what string) {
+// messagesIn returns the numbers of the messages, but for those that all have acknowledged, of which some bytes lie from lo to hi.
+func messagesIn(b []byte, lo, hi int) (numbers []uint64) {
+	for n := uint64(3); n <= 20; n++ {
+		at := bytes.Index(b, body(n, damageBody))
+		if at > 0 && at-32 < hi && at+damageBody > lo {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// badSector repairs what is hurt, and wants these messages alone to be lost.
+func badSector(t *testing.T, fs *spooltest.Faulty, lost []uint64, what string) spool.Report {
 	t.Helper()
 	report, err := spool.RepairFS(fs)
 	require.NoError(t, err, what)
@@ -128,6 +142,48 @@ func badSector(t *testing.T, fs *spooltest.Faulty, what string) {
 			require.True(t, there[n], "%s: message %d neither read nor reported", what, n)
 		}
 	}
+	numbers, gaps := read(t, l.Reader(spool.At(3)), damageBody)
+	var gone []uint64
+	for _, g := range gaps {
+		gone = append(gone, fromTo(g.From, g.To)...)
+	}
+	require.Equal(t, lost, gone, what)
+	require.Len(t, numbers, 18-len(lost), what)
 	_, err = l.Reader(spool.End()).TryNext()
 	require.ErrorIs(t, err, io.EOF)
+	return report
+}
+
+// TestBothCheckpointsLost_OfTheSecond: what is known of a consumer is in records of the first segment, and in both checkpoints of the second, which are lost.
+func TestBothCheckpointsLost_OfTheSecond(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []spool.Kind{spool.Queue, spool.Topic} {
+		o := small
+		o.Kind = kind
+		disk := spooltest.NewMem()
+		l := open(t, disk, o)
+		fill(t, l, 5, damageBody)
+		audit, err := l.Consumer("audit", spool.Beginning())
+		require.NoError(t, err)
+		require.NoError(t, audit.Ack(1, 3))
+		require.NoError(t, l.Flush(bounded(t)))
+		disk = disk.Crash(nil)
+		l = open(t, disk, o)
+		fill(t, l, 5, damageBody)
+		require.NoError(t, l.Close())
+		name := segments(t, disk)[1]
+		b := disk.Bytes(name)
+		for i := spool.DataStart; i < bytes.Index(b, body(6, damageBody))-32; i++ {
+			b[i] = 0xFF
+		}
+		disk.Put(name, b)
+		l = open(t, disk, o)
+		require.Contains(t, fmt.Sprint(l.Recovery().Damage), "no readable checkpoint")
+		require.Equal(t, []string{"audit"}, l.Consumers())
+		audit, err = l.Consumer("audit", spool.End())
+		require.NoError(t, err)
+		numbers, gaps := read(t, audit.Reader(), damageBody)
+		require.Equal(t, fromTo(4, 10), numbers)
+		require.Empty(t, gaps)
+	}
 }
