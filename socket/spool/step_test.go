@@ -243,6 +243,7 @@ func TestSecondProcess(t *testing.T) {
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
 	defer in.Close()
+	began := time.Now().Truncate(time.Second) // as the lock file says it
 	require.NoError(t, cmd.Start())
 	_, err = io.ReadFull(out, make([]byte, len("open")))
 	require.NoError(t, err)
@@ -250,6 +251,10 @@ func TestSecondProcess(t *testing.T) {
 	var held *spool.InUseError
 	require.ErrorAs(t, err, &held)
 	assert.Equal(t, cmd.Process.Pid, held.PID)
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	assert.Equal(t, host, held.Host)
+	assert.WithinRange(t, held.Since, began, time.Now())
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	l, err := spool.Open(dir, small)
