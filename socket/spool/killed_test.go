@@ -87,3 +87,37 @@ func killOne(t *testing.T, disk *spooltest.Mem, o spool.Options) {
 	killed.Store(true)
 	_ = l.Close()
 }
+
+// TestPositionsOutliveAKill: what each consumer has acknowledged, apart from each other, and how often it has failed, is the same after the end of the process, or of the power
+// when it had been flushed; and when the opening after that ends in the same way.
+func TestPositionsOutliveAKill(t *testing.T) {
+	t.Parallel()
+	disk := spooltest.NewMem()
+	l := open(t, disk, small)
+	fill(t, l, 10, killedBody)
+	audit, err := l.Consumer("audit", spool.Beginning())
+	require.NoError(t, err)
+	for c, fails := range map[*spool.Consumer]uint64{l.Queue(): 2, audit: 4} {
+		for range fails + 1 {
+			_, err := c.Fail(fails)
+			require.NoError(t, err)
+		}
+		require.NoError(t, c.Ack(fails+3, fails+3))
+		require.NoError(t, c.Ack(fails+5, fails+6))
+	}
+	require.NoError(t, l.Flush(bounded(t)))
+	want := positionsOf(t, l)
+	require.Equal(t, positions{"": {5, 7, 8}, "audit": {7, 9, 10}}, want)
+	for how, left := range map[string]func(*spooltest.Mem) *spooltest.Mem{
+		"process": func(disk *spooltest.Mem) *spooltest.Mem { return disk.Crash(nil) },
+		"power":   (*spooltest.Mem).Synced,
+	} {
+		for disk, again := left(disk), 0; again < 3; disk, again = left(disk), again+1 {
+			l := open(t, disk, small)
+			require.Equal(t, want, positionsOf(t, l), how)
+			audit, err := l.Consumer("audit", spool.End())
+			require.NoError(t, err)
+			require.Equal(t, [2]int{3, 5}, [2]int{l.Queue().Attempts(2), audit.Attempts(4)}, how)
+		}
+	}
+}

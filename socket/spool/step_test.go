@@ -167,6 +167,8 @@ func TestKillAtEveryStep(t *testing.T) {
 	for step := range steps {
 		assert.Positive(t, hit[step], "%s was not hit", step)
 	}
+	require.False(t, killedAt(t, dir, "", 0, said))
+	nothingBegun(t, dir)
 }
 
 // words are what children say: a word with a number, how often.
