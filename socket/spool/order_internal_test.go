@@ -58,3 +58,17 @@ func TestLowerNumbersAreNoRecords(t *testing.T) {
 		})
 	}
 }
+
+// TestMakingSetsNobodyBack: a checkpoint may know a consumer, and where it is by then, before the record comes that made it.
+func TestMakingSetsNobodyBack(t *testing.T) {
+	t.Parallel()
+	st := newState()
+	st.make("audit", 3)
+	made := st.appendChanges(nil)
+	st.settle()
+	st.ack(st.positions["audit"], 4, 7)
+	again := newState()
+	require.NoError(t, again.apply(st.appendAll(nil)))
+	require.NoError(t, again.apply(made))
+	assert.Equal(t, uint64(7), again.positions["audit"].acked.floor)
+}
