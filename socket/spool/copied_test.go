@@ -237,6 +237,68 @@ func TestFullForLong(t *testing.T) {
 	}
 }
 
+// TestCopiedWhereAcksHaveNoRoom: where the quota is used up, and the room for acknowledgements too, what a segment lets go is written in the last of that room, so that a few
+// messages that are stuck do not keep a queue full; and no loss of power makes a message look lost.
+func TestCopiedWhereAcksHaveNoRoom(t *testing.T) {
+	t.Parallel()
+	for _, full := range []spool.Full{spool.Block, spool.Reject} {
+		synctest.Test(t, func(t *testing.T) {
+			fs, o := copyingFails("", nil, false), small
+			o.Quota, o.Full = 3*o.SegmentSize, full
+			var left []*spooltest.Mem // by losses of power when a copy takes its place
+			rng := rand.New(rand.NewPCG(3, 4))
+			fs.Before = func(_ int64, op, name string) error {
+				if op == "rename" && name == "compact.tmp" || op == "syncdir" && during("spool.rewriteSegment(") {
+					left = append(left, fs.disk.Synced(), fs.disk.Crash(rng), fs.disk.Crash(nil))
+				}
+				return nil
+			}
+			l, err := spool.OpenFS(fs, o)
+			require.NoError(t, err)
+			defer l.Close()
+			for err == nil {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				_, err = l.Append(ctx, body(l.Next(), roomBody))
+				cancel()
+			}
+			require.ErrorIs(t, err, spool.ErrFull)
+			n, stuck, told := l.Next()-1, []uint64(nil), 0
+			for i := uint64(1); i <= n; i++ {
+				if i%60 == 30 {
+					stuck = append(stuck, i)
+					continue
+				}
+				require.NoError(t, l.Queue().Ack(i, i))
+				if err := l.Flush(t.Context()); err != nil {
+					require.ErrorIs(t, err, spool.ErrFull)
+					told++
+				}
+			}
+			require.Positive(t, told, "the room is used up")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			time.Sleep(10 * time.Second)
+			_, err = l.Append(ctx, body(n+1, roomBody))
+			require.NoError(t, err)
+			require.NoError(t, l.Flush(t.Context()))
+			want := append(stuck, n+1)
+			numbers, gaps := read(t, l.Queue().Reader(), roomBody)
+			require.Equal(t, want, numbers)
+			require.Empty(t, gaps)
+			require.NotEmpty(t, left)
+			for _, disk := range append(left, fs.disk.Synced()) {
+				undamaged(t, disk, roomBody)
+				again := open(t, disk, o)
+				numbers, gaps := read(t, again.Queue().Reader(), roomBody)
+				require.Subset(t, append(numbers, n+1), want)
+				require.Empty(t, gaps)
+				require.NoError(t, again.Close())
+			}
+			require.NoError(t, l.Close())
+		})
+	}
+}
+
 // TestDamageIsNotCopied, and not tried again: a segment with a message that is damaged stays as it is, and others are copied.
 func TestDamageIsNotCopied(t *testing.T) {
 	t.Parallel()

@@ -244,11 +244,7 @@ func (l *Log) dropOldest() bool {
 // drop removes segments, after what says that they may go is on disk: else a crash would make their messages
 // look lost.
 func (l *Log) drop(victims []*segment) bool {
-	err := l.flush(context.Background())
-	if errors.Is(err, ErrFull) {
-		err = l.confirm(victims)
-	}
-	if err != nil {
+	if l.secure(victims) != nil {
 		return false
 	}
 	removed := false
@@ -264,7 +260,16 @@ func (l *Log) drop(victims []*segment) bool {
 	return l.fs.Sync(".") == nil && removed
 }
 
-// confirm makes durable that segments may go, and nothing else, in the last of the room, or a little more if the disk has that.
+// secure makes durable what of these segments may go, where there is little room that alone.
+func (l *Log) secure(victims []*segment) error {
+	err := l.flush(context.Background())
+	if errors.Is(err, ErrFull) {
+		err = l.confirm(victims)
+	}
+	return err
+}
+
+// confirm makes durable what of these segments may go, and nothing else, in the last of the room, or a little more if the disk has that.
 func (l *Log) confirm(victims []*segment) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -274,8 +279,8 @@ func (l *Log) confirm(victims []*segment) error {
 	}
 	var gone spans
 	for _, s := range victims {
-		if l.options.Kind.queues() && l.liveLocked(s) == 0 { // of a topic it is enough to know what was dropped
-			gone.add(s.header.base, s.last)
+		if l.options.Kind.queues() && s.last > l.state.dropped { // else it is enough to know what was dropped
+			l.addGoneLocked(&gone, s)
 		}
 	}
 	record := func() []byte { return l.stateRecord(l.state.appendGone(nil, &gone)) }
@@ -298,6 +303,18 @@ func (l *Log) confirm(victims []*segment) error {
 	}
 	l.commitLocked(commitSync) // which others have waited for, too
 	return errors.Join(err, l.failed)
+}
+
+// addGoneLocked adds the messages of a sealed segment that all consumers have acknowledged.
+func (l *Log) addGoneLocked(gone *spans, s *segment) {
+	var all spans
+	all.add(s.header.base, s.last)
+	for _, p := range l.state.positions {
+		all.intersect(&p.acked)
+	}
+	for _, r := range all.all() {
+		gone.add(r.lo, r.hi)
+	}
 }
 
 // forget takes a segment out of the list, and returns how many messages go with it, of a queue those that are not acknowledged. Readers that have it open read it

@@ -26,10 +26,13 @@ func (l *Log) rewriteOne() {
 	l.mu.Lock()
 	s := l.sparseLocked()
 	l.mu.Unlock()
-	if s == nil || l.flush(context.Background()) != nil {
+	if s == nil {
 		return
 	}
-	n, err := rewriteSegment(l.fs, s, rewriting{keep: l.wanted, confirm: func() error { return l.flush(context.Background()) }})
+	if err := l.flush(context.Background()); err != nil && !errors.Is(err, ErrFull) { // secure needs less room
+		return
+	}
+	n, err := rewriteSegment(l.fs, s, rewriting{keep: l.wanted, confirm: func() error { return l.secure([]*segment{s}) }})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n == nil {
