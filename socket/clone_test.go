@@ -21,7 +21,8 @@ import (
 )
 
 // Row 23 of the fault plan, where the receiver has no window: a copy of a spool is at work beside it. The one that comes second is refused, with
-// an event and the reason to it, as long as the first is connected, whichever end connects; nothing of the first is lost or held up.
+// an event and the reason to it, as long as the first is connected, whichever end connects, and whether the copy was made while the spool was in use, or closed, so that both go on with the
+// same incarnation; nothing of the first is lost or held up.
 func TestClone_SecondIsRefused(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, _ string, w way) {
@@ -29,23 +30,41 @@ func TestClone_SecondIsRefused(t *testing.T) {
 			"the sender connects":   func(t *testing.T, s, r connector) { require.NoError(t, s.Connect(bind(t, r, "tcp://127.0.0.1:0"))) },
 			"the receiver connects": func(t *testing.T, s, r connector) { require.NoError(t, r.Connect(bind(t, s, "tcp://127.0.0.1:0"))) },
 		} {
-			t.Run(end, func(t *testing.T) {
-				t.Parallel()
-				refusesClone(t, w, meet)
-			})
+			for _, made := range []cloneMade{whileInUse, whenClosed} {
+				t.Run(string(made)+", "+end, func(t *testing.T) {
+					t.Parallel()
+					refusesClone(t, w, made, meet)
+				})
+			}
 		}
 	})
 }
 
-func refusesClone(t *testing.T, w way, meet func(t *testing.T, s, receiver connector)) {
+// cloneMade is when a copy of a spool was made.
+type cloneMade string
+
+const (
+	whileInUse cloneMade = "in use"
+	whenClosed cloneMade = "closed"
+)
+
+func refusesClone(t *testing.T, w way, made cloneMade, meet func(t *testing.T, s, receiver connector)) {
 	dir, copied := filepath.Join(t.TempDir(), "spool"), filepath.Join(t.TempDir(), "copy")
 	ev, told := &events{}, &events{}
 	receiver := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0), swift(), ev.option())
 	original := w.open(t, dir)
 	sendLetters(t, original, 1, 1) // both have it
 	require.NoError(t, original.Flush(limit(t)))
+	if made == whenClosed {
+		_ = original.Close() // a queue says that a message stays
+	}
 	require.NoError(t, os.CopyFS(copied, os.DirFS(dir)))
+	if made == whenClosed {
+		original = w.open(t, dir)
+	}
 	clone := w.open(t, copied, told.option())
+	require.Equal(t, original.log.ID(), clone.log.ID())
+	require.Equal(t, made == whenClosed, original.log.Incarnation() == clone.log.Incarnation())
 	require.NoError(t, clone.Send(limit(t), letter(2, cloneLife)))
 	closing(t, receiver, original, clone)
 
