@@ -61,7 +61,7 @@ func (l *ledger) came(m socket.Msg) {
 // twice but for what was not acknowledged when a connection ended.
 func TestAssured_CutsAndOneWayCuts(t *testing.T) {
 	t.Parallel()
-	push := socket.NewPush(socket.WithAck(), socket.WithAttempts(0), swift(), socket.WithSendHWM(50))
+	push := socket.NewPush(socket.WithAck(), socket.WithAttempts(0), swift(), socket.WithSendHWM(50), narrow())
 	pull := socket.NewPull(socket.WithAck(), socket.WithAckDelay(time.Millisecond), socket.WithAckCredit(chaosCredit, 1<<20))
 	closing(t, push, pull)
 	chaos := sockettest.NewChaos(t, bind(t, pull, "tcp://127.0.0.1:0"))
@@ -80,7 +80,15 @@ func TestAssured_CutsAndOneWayCuts(t *testing.T) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		numbered(t, push, 0, messages, 60)
+		for i := range messages {
+			size := 60
+			if i%199 == 99 { // of which some are cut in the middle
+				size = largeLife
+			}
+			if !assert.NoError(t, push.Send(limit(t), ordinal(i, size))) {
+				return
+			}
+		}
 	}()
 	r := rand.New(rand.NewPCG(1, 2))
 	fate := func() sockettest.Fate {

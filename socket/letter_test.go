@@ -5,12 +5,19 @@ import (
 	"hash/crc32"
 )
 
+// largeLife marks letters of a megabyte, more than goes into a connection with small buffers at once: when one is cut, part of it has been written.
+const largeLife = 1 << 20
+
 // letter is a message that says which it is, whose, and whether it is whole.
 func letter(number, life uint64) []byte {
-	b := make([]byte, 16, 1000)
+	size := number * 37 % 900
+	if life == largeLife {
+		size += largeLife
+	}
+	b := make([]byte, 16, 20+size)
 	binary.BigEndian.PutUint64(b, number)
 	binary.BigEndian.PutUint64(b[8:], life)
-	b = append(b, make([]byte, number*37%900)...)
+	b = append(b, make([]byte, size)...)
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 

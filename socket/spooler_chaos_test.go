@@ -1,10 +1,13 @@
 package socket_test
 
 import (
+	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -34,9 +37,9 @@ type spoolLink struct {
 	last   uint64               // the highest that came
 }
 
-func newSpoolLink(t *testing.T, w way) *spoolLink {
+func newSpoolLink(t *testing.T, w way, options ...socket.Option) *spoolLink {
 	l := &spoolLink{way: w, dir: filepath.Join(t.TempDir(), "spool"), seen: map[uint64]bool{}, again: map[*socket.Peer]int{}, done: make(chan struct{})}
-	l.sender = w.open(t, l.dir)
+	l.sender = w.open(t, l.dir, options...)
 	l.receiver = w.receiver(socket.WithAckDelay(0), socket.WithAckCredit(chaosCredit, 1<<20))
 	closing(t, l.sender, l.receiver) // of a test that fails
 	l.chaos = sockettest.NewChaos(t, bind(t, l.receiver, "tcp://127.0.0.1:0"))
@@ -74,6 +77,17 @@ func (l *spoolLink) settled(t *testing.T, number uint64) {
 	l.copies += requireFewAgain(t, l.again)
 	clear(l.seen)
 	clear(l.again)
+}
+
+// narrow has the system take little of what is written before the other side reads, so that connections are cut within a large letter.
+func narrow() socket.Option { return socket.WithSocketBuffers(128<<10, 0) }
+
+// sometimesLarge is the life by which one letter in so many is large.
+func sometimesLarge(number, one uint64) uint64 {
+	if number%one == 0 {
+		return largeLife
+	}
+	return 0
 }
 
 // chaosCredit is the credit of the receivers whose connections are cut: how much may be in flight when one is.
@@ -129,18 +143,18 @@ func apart(t *testing.T, r *rand.Rand, few time.Duration) time.Duration {
 	return time.Duration(float64(least) * math.Pow(float64(most)/float64(least), r.Float64()))
 }
 
-// Row 18 of the fault plan, with a spool: either direction, or both, is cut or swallowed at random places while messages are sent.
+// Row 18 of the fault plan, with a spool: either direction, or both, is cut or swallowed at random places while messages are sent, some of them large, so that a cut leaves one half written.
 func TestSpool_CutsAndOneWayCuts(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, _ string, w way) {
-		l := newSpoolLink(t, w)
+		l := newSpoolLink(t, w, narrow())
 		rounds := cuts(30)
 		messages := 33 * rounds
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)
-			for i := 1; i <= messages; i++ {
-				if _, err := l.sender.Enqueue(limit(t), letter(uint64(i), 0)); !assert.NoError(t, err) {
+			for i := uint64(1); i <= uint64(messages); i++ {
+				if _, err := l.sender.Enqueue(limit(t), letter(i, sometimesLarge(i, 99))); !assert.NoError(t, err) {
 					return
 				}
 			}
@@ -161,7 +175,7 @@ func TestSpool_CutsAndOneWayCuts(t *testing.T) {
 	})
 }
 
-// Row 19: a connection ends after each octet of what the sender says, and of what the receiver says, from the greeting to a message of any size and its
+// Row 19: a connection ends after each octet of what the sender says, and of what the receiver says, from the greeting to a message of any size, of which the system has taken all or a part, and its
 // acknowledgement. Without MESHMQ_CUTS it is each 37th.
 func TestSpool_CutAtEveryOctet(t *testing.T) {
 	t.Parallel()
@@ -170,7 +184,7 @@ func TestSpool_CutAtEveryOctet(t *testing.T) {
 		step = 1
 	}
 	eachWay(t, func(t *testing.T, _ string, w way) {
-		l := newSpoolLink(t, w)
+		l := newSpoolLink(t, w, narrow())
 		messages := uint64(0)
 		for octet := int64(1); octet < 1300; octet += step {
 			for direction := range 2 {
@@ -180,7 +194,7 @@ func TestSpool_CutAtEveryOctet(t *testing.T) {
 				l.chaos.Cut()
 				for range 2 {
 					messages++
-					_, err := l.sender.Enqueue(limit(t), letter(messages, 0))
+					_, err := l.sender.Enqueue(limit(t), letter(messages, sometimesLarge(messages, 21)))
 					require.NoError(t, err)
 				}
 				require.NoError(t, l.sender.waitSettled(limit(t), messages))
@@ -188,4 +202,64 @@ func TestSpool_CutAtEveryOctet(t *testing.T) {
 		}
 		l.end(t, int(messages))
 	})
+}
+
+// Row 18, cut by cut, with a spool: exactly the messages that are in flight come again, once each, in order.
+func TestSpool_ACutCostsWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, _ string, w way) {
+		dir := filepath.Join(t.TempDir(), "spool")
+		sender := w.open(t, dir)
+		receiver := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0), socket.WithAckCredit(chaosCredit, 1<<20))
+		closing(t, receiver, sender)
+		chaos := sockettest.NewChaos(t, bind(t, receiver, "tcp://127.0.0.1:0"))
+		require.NoError(t, sender.Connect(chaos.Endpoint))
+		take := func(again bool) (m socket.Msg, number uint64) {
+			m = recv(t, receiver)
+			number, _, whole := openLetterOf(m)
+			require.True(t, whole && m.Redelivered() == again, "message %d", number)
+			return m, number
+		}
+		r := rand.New(rand.NewPCG(18, 19))
+		sent, held := uint64(0), map[uint64]socket.Msg{} // by their numbers
+		for range cuts(30) {
+			for range 1 + r.IntN(chaosCredit-len(held)) {
+				sent++
+				require.NoError(t, sender.Send(limit(t), letter(sent, 0)))
+				m, number := take(false)
+				require.Equal(t, sent, number, "none comes again that was not in flight")
+				held[number] = m
+			}
+			for number, m := range held { // in any order
+				if len(held) == chaosCredit || len(held) > 1 && r.IntN(3) > 0 {
+					require.NoError(t, m.Ack())
+					delete(held, number)
+				}
+			}
+			require.Eventually(t, func() bool { return sender.pending() == len(held) }, sockettest.Timeout, time.Millisecond)
+			chaos.Cut()
+			for _, want := range slices.Sorted(maps.Keys(held)) {
+				m, number := take(true)
+				require.Equal(t, want, number)
+				held[number] = m
+			}
+		}
+		for _, m := range held {
+			require.NoError(t, m.Ack())
+		}
+		require.NoError(t, sender.waitSettled(limit(t), sent))
+		_, err := receiver.Recv(try())
+		require.ErrorIs(t, err, context.Canceled, "there is none")
+		require.NoError(t, receiver.Close())
+		require.NoError(t, sender.Shutdown(limit(t)))
+		w.requireDrained(t, dir)
+	})
+}
+
+// pending is how many messages the spool's only consumer has not acknowledged.
+func (s spooledSender) pending() int {
+	for _, c := range s.log.Stats().Consumers {
+		return int(c.Pending)
+	}
+	return 0
 }
