@@ -51,3 +51,53 @@ func TestCourier_ProcessEndsWhileTheDiskSyncs(t *testing.T) {
 		assert.EqualValues(t, backlog, handled)
 	})
 }
+
+// instantPeer has handled each message before it is handed the next: its credit never ends.
+type instantPeer struct {
+	*peerOf
+	handled func(number uint64)
+}
+
+func (p *instantPeer) flush() {
+	d := <-p.got
+	p.handled(d.number)
+	p.settle(d.number)
+}
+
+// TestCourier_ProcessEndsWhileTheDiskSyncs_Instantly is that with a peer whose credit never ends what is handed out between two looks at what was settled.
+func TestCourier_ProcessEndsWhileTheDiskSyncs_Instantly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const backlog = 20_000
+		mem, hanging, proceed := spooltest.NewMem(), atomic.Bool{}, make(chan struct{})
+		log, queue := openQueue(t, &spooltest.Faulty{FS: mem, Before: func(_ int64, op, _ string) error {
+			if op == "sync" && hanging.Load() {
+				<-proceed
+			}
+			return nil
+		}}, spool.Options{})
+		k := newCourierTestFrom(t, log, queue, evenRetry)
+		k.send(backlog)
+		handled := atomic.Uint64{}
+		p := &instantPeer{peerOf: &peerOf{credit: 500, got: make(chan delivery, 1)}, handled: func(number uint64) {
+			if handled.Store(number); number == backlog/4 {
+				hanging.Store(true)
+				time.Sleep(100 * time.Millisecond) // until what was settled before is being synced
+			}
+		}}
+		p.m = k.c.member(p)
+		p.m.join()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		left, again := openQueue(t, mem.Crash(nil), spool.Options{})
+		floor, _ := again.Position()
+		require.NoError(t, left.Close())
+		assert.Less(t, handled.Load(), uint64(backlog))
+		assert.LessOrEqual(t, handled.Load()-floor, uint64(4096+1))
+		close(proceed)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.EqualValues(t, backlog, handled.Load())
+	})
+}

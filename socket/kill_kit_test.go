@@ -152,12 +152,42 @@ func (c *child) rest(hear func(line)) error {
 	return c.cmd.Wait()
 }
 
+// lingerEnv says how long a child may go on when its input has ended: childLinger without it.
+const lingerEnv = "MESHMQ_KILL_LINGER"
+
+// childLinger is longer than any parent waits for a child to end in order. One that is still there then has no parent any more, or that has given it up.
+const childLinger = 2 * sockettest.Timeout
+
+// inputEnded is closed when the input of this process, a child, has ended: its parent is gone, or wants it to end. Wherever the child is stuck, it ends some time after that.
+var inputEnded = sync.OnceValue(func() <-chan struct{} {
+	linger := childLinger
+	if d, err := time.ParseDuration(os.Getenv(lingerEnv)); err == nil {
+		linger = d
+	}
+	ended := make(chan struct{})
+	go func() { // ends with the input
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		time.AfterFunc(linger, func() {
+			fmt.Fprintln(os.Stderr, "the input ended", linger, "ago")
+			os.Exit(childLingered)
+		})
+		close(ended)
+	}()
+	return ended
+})
+
+// childLingered is the exit code of a child that did not end in order.
+const childLingered = 3
+
 // untilInputEnds returns the context of a child's work.
 func untilInputEnds(t *testing.T) context.Context {
 	ctx, stop := context.WithCancel(t.Context())
-	go func() { // ends with the input
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		stop()
+	go func() { // ends with the input, or the test
+		defer stop()
+		select {
+		case <-inputEnded():
+		case <-t.Context().Done():
+		}
 	}()
 	return ctx
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,9 @@ import (
 // TestKill_Child is the process that the tests here kill.
 func TestKill_Child(t *testing.T) {
 	told := strings.Split(os.Getenv(childEnv), "|")
+	if told[0] != "" {
+		inputEnded() // whatever it does
+	}
 	switch told[0] {
 	case "send":
 		killSend(t, ways[told[1]], told[2], told[3], told[4])
@@ -47,9 +51,23 @@ func TestKill_Child(t *testing.T) {
 		killStepping(t, ways[told[1]], told[2], told[3], told[4], told[5])
 	case "terminate":
 		killTerminate(t, ways[told[1]], told[2], told[3])
+	case "stuck":
+		say("stuck")
+		select {}
 	default:
 		t.Skip("runs as a child of others")
 	}
+}
+
+// A child that is stuck ends by itself when its parent is gone, and so its input.
+func TestKill_ChildrenEndWithTheirInput(t *testing.T) {
+	t.Setenv(lingerEnv, "1ms")
+	c := startChild(t, "stuck")
+	c.until(t, "stuck", 1, func(line) {})
+	require.NoError(t, c.in.Close())
+	var ended *exec.ExitError
+	require.ErrorAs(t, c.rest(func(line) {}), &ended)
+	assert.Equal(t, childLingered, ended.ExitCode())
 }
 
 // Row 1 of the fault plan: a sender is killed while it sends. What it was promised arrives, in order; after each kill those at most come again of which the spool that is

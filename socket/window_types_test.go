@@ -147,3 +147,42 @@ func TestWindow_BehindTheLastNumber(t *testing.T) {
 	awaitAck(t, raw, 2)
 	assert.Equal(t, 1, w.Len())
 }
+
+// Row 21, where the stream is the same: a sender's disk loses all since its spool was opened, and its numbers are given again, under another incarnation. A window takes nothing of it for what is marked, or being handled,
+// of the one before.
+func TestWindow_NumbersGivenAgain(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, _ string, w way) {
+		window := filepath.Join(t.TempDir(), "window")
+		receive := func() (letterReceiver, string) {
+			r := w.receiver(socket.WithManualAck(), socket.WithAckDelay(0), socket.WithWindow(window, spool.WindowOptions{}))
+			closing(t, r)
+			return r, bind(t, r, "tcp://127.0.0.1:0")
+		}
+		receiver, endpoint := receive()
+		disk, lives := spooltest.NewMem(), map[uint32]bool{}
+		for life := range 3 {
+			if life == 2 {
+				require.NoError(t, receiver.Close())
+				receiver, endpoint = receive()
+			}
+			s := w.openFS(t, disk, spool.Options{}, socket.WithLinger(0))
+			closing(t, s)
+			lost := disk.Synced()
+			require.EqualValues(t, 1, s.log.Next())
+			lives[s.log.Incarnation()] = true
+			require.Len(t, lives, life+1)
+			sendLetters(t, s, 1, 4)
+			require.NoError(t, s.Connect(endpoint))
+			for n := uint64(1); n <= 3; n++ {
+				requireLetter(t, recv(t, receiver), n)
+			}
+			number, _, whole := openLetterOf(recv(t, receiver)) // is being handled
+			require.True(t, whole && number == 4)
+			require.Eventually(t, func() bool { return floorOf(s.log) == 3 }, sockettest.Timeout, time.Millisecond)
+			disk = lost
+			_ = s.Close() // a queue says that a message stays
+		}
+		assert.Zero(t, receiver.Stats().Acks.DuplicatesIn)
+	})
+}
