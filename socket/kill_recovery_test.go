@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,17 +32,62 @@ func killOpen(t *testing.T, dir, then string) {
 	log, err := spool.Open(dir, largeSpool)
 	require.NoError(t, err)
 	require.Empty(t, log.Recovery().Damage)
-	say("open", floorOf(log), log.Next())
+	_, err = log.Dead()
+	require.NoError(t, err)
+	say("open", log.Queue().Floor(), log.Next())
 	for n := log.Next(); then == "write"; n++ {
 		_, err := log.Enqueue(t.Context(), letter(n, 0))
 		require.NoError(t, err)
 		if n%largeBatch == 0 {
 			require.NoError(t, log.Wait(t.Context(), n))
-			say("receipt", n)
+			say("receipt", n) // what consumers said before the first of these letters is on disk with them
+			settleLetters(t, log, n-largeBatch+1, n)
 		}
 	}
 	<-ctx.Done()
 	require.NoError(t, log.Close())
+}
+
+// consumersOf returns the consumers of a spool whose opening is killed: that of the queue, and one with a name.
+func consumersOf(t *testing.T, log *spool.Log) []*spool.Consumer {
+	t.Helper()
+	audit, err := log.Consumer("audit", spool.Beginning())
+	require.NoError(t, err)
+	return []*spool.Consumer{log.Queue(), audit}
+}
+
+// settled reports whether the i-th consumer acknowledges a letter, and failures how often it fails before that: some apart from each other, the second also all of the first batch.
+func settled(i int, n uint64) bool { return i == 1 && n <= largeBatch || n%8 == 3 }
+
+func failures(i int, n uint64) int {
+	if settled(i, n) || n%16 != 5 {
+		return 0
+	}
+	return 1 + int(n/16+uint64(i))%3
+}
+
+// settleLetters has the consumers acknowledge and fail letters, and one of them buried.
+func settleLetters(t *testing.T, log *spool.Log, from, to uint64) {
+	t.Helper()
+	for i, c := range consumersOf(t, log) {
+		for n := from; n <= to; n++ {
+			if settled(i, n) {
+				require.NoError(t, c.Ack(n, n))
+			}
+			for range failures(i, n) {
+				_, err := c.Fail(n)
+				require.NoError(t, err)
+			}
+		}
+	}
+	dead, err := log.Dead()
+	require.NoError(t, err)
+	r := log.Queue().From(to)
+	defer r.Close()
+	record, err := r.TryNext()
+	require.NoError(t, err)
+	require.Equal(t, to, record.Number)
+	require.NoError(t, dead.Bury(t.Context(), log.Queue(), record, "of no use"))
 }
 
 // Row 4: a sender is killed, and the next ones while they open its spool, at any moment of the time that takes. Whoever opens it in the end finds what the first would have found.
@@ -63,7 +109,7 @@ func TestKill_InRecovery(t *testing.T) {
 				break
 			}
 		}
-		require.Greater(t, requireSame(t, whole, dir), o.promised)
+		requireSame(t, whole, dir, o.promised)
 		require.NoError(t, os.RemoveAll(dir))
 		require.NoError(t, os.RemoveAll(whole))
 	}
@@ -93,20 +139,62 @@ func killOpening(t *testing.T, dir string, after time.Duration) (opened bool) {
 	return opened
 }
 
-// requireSame opens two spools and compares what is in them.
-func requireSame(t *testing.T, want, got string) (next uint64) {
+// found is what is in a spool.
+type found struct {
+	next     uint64
+	letters  [][]byte
+	floors   [2]uint64
+	acked    [2][]uint64
+	attempts [2]map[uint64]int
+	dead     []uint64
+}
+
+// requireSame opens two spools and compares what is in them: all letters, and of their consumers and dead letters at least what was on disk with those that were promised.
+func requireSame(t *testing.T, want, got string, promised uint64) {
 	t.Helper()
-	var all [2][][]byte
-	for i, dir := range []string{want, got} {
-		log, err := spool.Open(dir, largeSpool)
-		require.NoError(t, err)
-		require.Empty(t, log.Recovery().Damage)
-		require.Zero(t, log.Queue().Floor())
-		all[i] = requireLetters(t, log.Queue().Reader())
-		next = log.Next()
-		require.Len(t, all[i], int(next-1))
-		require.NoError(t, log.Close())
-	}
+	all := [2]found{findAll(t, want), findAll(t, got)}
 	require.Equal(t, all[0], all[1])
-	return next
+	f := all[1]
+	require.Greater(t, f.next, promised)
+	require.Len(t, f.letters, int(f.next-1))
+	require.Zero(t, f.floors[0])
+	require.GreaterOrEqual(t, f.floors[1], uint64(largeBatch))
+	safe, buried := promised-largeBatch, []uint64(nil)
+	for n := uint64(1); n <= safe; n++ {
+		for i := range f.acked {
+			lost := slices.Contains(f.acked[i], n) != (settled(i, n) || i == 0 && n%largeBatch == 0)
+			require.False(t, lost || f.attempts[i][n] != failures(i, n), "letter %d, consumer %d: failed %d times", n, i, f.attempts[i][n])
+		}
+		if n%largeBatch == 0 {
+			buried = append(buried, n)
+		}
+	}
+	require.Equal(t, buried, f.dead[:len(buried)])
+}
+
+func findAll(t *testing.T, dir string) (f found) {
+	t.Helper()
+	log, err := spool.Open(dir, largeSpool)
+	require.NoError(t, err)
+	require.Empty(t, log.Recovery().Damage)
+	f.next, f.letters = log.Next(), requireLetters(t, log.Reader(spool.Beginning()))
+	for i, c := range consumersOf(t, log) {
+		f.floors[i], f.attempts[i] = c.Floor(), map[uint64]int{}
+		for n := uint64(1); n < f.next; n++ {
+			if c.Acked(n) {
+				f.acked[i] = append(f.acked[i], n)
+			}
+			if attempts := c.Attempts(n); attempts > 0 {
+				f.attempts[i][n] = attempts
+			}
+		}
+	}
+	dead, err := log.Dead()
+	require.NoError(t, err)
+	for letter, err := range dead.Letters() {
+		require.NoError(t, err)
+		f.dead = append(f.dead, letter.Origin)
+	}
+	require.NoError(t, log.Close())
+	return f
 }
