@@ -13,11 +13,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket"
+	"github.com/meshmq/meshmq/socket/sockettest"
 	"github.com/meshmq/meshmq/socket/spool"
 )
 
@@ -205,6 +207,9 @@ func TestWindow_KillAtEveryStep(t *testing.T) {
 		}
 		last := startChild(t, "step", name, window, endpoint, "", "0")
 		told := last.listen(hear)
+		for settled := floorOf(s.log); settled < sent; settled = floorOf(s.log) { // those that were killed left much, which takes long on a busy machine
+			require.Eventually(t, func() bool { return floorOf(s.log) > settled }, sockettest.Timeout, time.Millisecond)
+		}
 		require.NoError(t, s.waitSettled(limit(t), sent))
 		last.end(t, hear)
 		<-told
