@@ -125,6 +125,21 @@ func TestPushSpoolFails(t *testing.T) {
 	}
 }
 
+// TestPushSpoolThatWasMoved: where all is acknowledged nothing is left that could be missed, wherever the spool is by then.
+func TestPushSpoolThatWasMoved(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "outbox")
+	p := start(t, "push", "-b", anyPort, "--spool", dir, "--ack", "--receipts")
+	_, err := io.WriteString(p.stdin, "one\n")
+	require.NoError(t, err)
+	p.prints("1\n")
+	require.NoError(t, os.Rename(dir, dir+".away"))
+	assert.Equal(t, "one\n", ok(t, "pull", "-c", p.endpoint(), "--ack", "--count", "1"))
+	require.NoError(t, p.stdin.Close())
+	r := p.wait()
+	assert.Zero(t, r.code, r.stderr)
+}
+
 // TestPushSpoolOnASmallDisk: who has set no quota is told that one helps.
 func TestPushSpoolOnASmallDisk(t *testing.T) {
 	t.Parallel()

@@ -120,6 +120,9 @@ func (s *session) finish(sock conn, err error) error {
 	if s.broken == nil {
 		s.kept, s.gone, s.broken = s.spool.kept()
 	}
+	if err == nil { // nothing is left there, wherever it is by now
+		s.broken = nil
+	}
 	if e := s.ack.close(); err == nil {
 		err = e
 	} else if s.broken == nil {

@@ -71,8 +71,8 @@
 // had been durable, or a checkpoint is behind it, and so are zeros and what was cut off below the offset in "newest"; else a write was torn, and the segment is cut off there. After anything but Close the log goes on
 // in a new segment of another incarnation. Sums are looked at whenever a message is read.
 //
-// A directory without a segment becomes a new log, unless something in it has the name of a file of a log's and is none: what is there is left as it is (ErrForeign). What an end of the process or of the
-// power leaves of a log that has no segment yet is known by its content, or by being empty where nothing lies beside it.
+// A directory without a segment becomes a new log, unless something in it has the name of a file of a log's and is none: what is there is left as it is (ErrForeign). An empty one
+// of such a name is taken, and all of them where LOCK has the name of a holder, as what a log leaves that did not get so far as to have a segment.
 //
 // # Writing
 //

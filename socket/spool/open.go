@@ -67,11 +67,6 @@ func openLog(fs FS, options Options) (*Log, error) {
 	if n := len(d.segments); n > 0 && d.segments[n-1].header.kind != options.Kind {
 		return nil, fmt.Errorf("a %v, not a %v: %w", d.segments[n-1].header.kind, options.Kind, ErrKind)
 	}
-	if len(d.segments) == 0 {
-		if err := checkFree(fs); err != nil {
-			return nil, err
-		}
-	}
 	if d.stale {
 		if err := removeLost(fs); err != nil {
 			return nil, err

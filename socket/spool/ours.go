@@ -16,7 +16,7 @@ type evidence uint8
 
 const (
 	foreign evidence = iota // somebody else's
-	void                    // nothing: as a crash leaves a file of ours, and as others leave theirs
+	void                    // nothing, which nobody misses
 	ours
 )
 
@@ -32,43 +32,34 @@ var ownFiles = map[string]func(File) (evidence, error){
 	compactName: begun,
 }
 
-// folderOfSystem is in the top folder of a disk, which may be all a spool's.
-const folderOfSystem = "lost+found"
-
-// checkFree refuses a directory without a segment in which what has a name that a log needs is not the log's, before anything is made in it, or removed. A log that a crash
-// ended before it had a segment is known by what it leaves, and one of which Repair has put all segments aside by those.
+// checkFree refuses a directory without a segment in which what has a name that a log needs is not the log's, before anything is made in it, or removed. All is the log's where a
+// holder's name is in LOCK, which is there before anything else, and where Repair has put segments aside.
 func checkFree(fs FS) error {
 	names, err := fs.List(".")
 	if err != nil {
 		return fmt.Errorf("list spool: %w", err)
 	}
 	slices.Sort(names)
-	aside := slices.ContainsFunc(names, isSegmentAside)
-	locked, empty, stranger := false, "", ""
+	taken, stranger := slices.ContainsFunc(names, isSegmentAside), ""
 	for _, name := range names {
 		look := ownFiles[name]
 		if look == nil {
-			if name != deadName && name != folderOfSystem && !isQuarantine(name) {
-				stranger = name
-			}
 			continue
 		}
 		is, err := evidenceIn(fs, name, look)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case is == foreign && !aside:
-			return fmt.Errorf("%s: %w", name, ErrForeign)
-		case is == void:
-			empty = name
 		}
-		locked = locked || name == lockName && is == ours
+		taken = taken || name == lockName && is == ours
+		if is == foreign {
+			stranger = name
+		}
 	}
-	if empty != "" && stranger != "" && !locked && !aside { // databases have an empty LOCK
-		return fmt.Errorf("%s, beside %s: %w", empty, stranger, ErrForeign)
+	if _, err := fs.List(deadName); errors.Is(err, errNotFolder) {
+		stranger = deadName
 	}
-	if _, err := fs.List(deadName); errors.Is(err, errNotFolder) && !aside {
-		return fmt.Errorf("%s: %w", deadName, ErrForeign)
+	if stranger != "" && !taken {
+		return fmt.Errorf("%s: %w", stranger, ErrForeign)
 	}
 	return nil
 }

@@ -52,10 +52,8 @@ func TestOtherPeoplesFiles(t *testing.T) {
 		says  string
 	}{
 		"next":              {map[string]string{"next": "steps"}, spool.ErrForeign, "next: "},
-		"next of ours too":  {map[string]string{"next": "steps", "LOCK": ownLock}, spool.ErrForeign, "next: "},
 		"next, long":        {map[string]string{"next": strings.Repeat("steps\n", 100_000)}, spool.ErrForeign, "next: "},
 		"next, an image":    {map[string]string{"next": image}, spool.ErrForeign, "next: "},
-		"next, empty":       {map[string]string{"next": "", "notes": "mine"}, spool.ErrForeign, "next, beside notes: "},
 		"newest":            {map[string]string{"newest": "today"}, spool.ErrForeign, "newest: "},
 		"newest, its size":  {map[string]string{"newest": strings.Repeat("x", 32)}, spool.ErrForeign, "newest: "},
 		"lost":              {map[string]string{"lost": "found"}, spool.ErrForeign, "lost: "},
@@ -63,7 +61,6 @@ func TestOtherPeoplesFiles(t *testing.T) {
 		"a lock":            {map[string]string{"LOCK": "4711\n"}, spool.ErrForeign, "LOCK: "},
 		"a lock, JSON":      {map[string]string{"LOCK": `{"pid":0}`}, spool.ErrForeign, "LOCK: "},
 		"a lock, long":      {map[string]string{"LOCK": ownLock + strings.Repeat(" ", 2000)}, spool.ErrForeign, "LOCK: "},
-		"a database":        {map[string]string{"LOCK": "", "CURRENT": "MANIFEST-000001\n", "MANIFEST-000001": "x", "000003.log": ""}, spool.ErrForeign, "LOCK, beside MANIFEST-000001: "},
 		"dead":              {map[string]string{"dead": "letters"}, spool.ErrForeign, "dead: "},
 		"next, a folder":    {map[string]string{"next/f": "mine"}, spool.ErrNotRegular, "next: "},
 		"newest, a folder":  {map[string]string{"newest/": ""}, spool.ErrNotRegular, "newest: "},
@@ -107,20 +104,6 @@ func TestFoldersInASpool(t *testing.T) {
 	}
 }
 
-// TestDeadLettersOfOthers: a folder "dead" in which something is not ours is no place for letters.
-func TestDeadLettersOfOthers(t *testing.T) {
-	t.Parallel()
-	dir := lay(t, map[string]string{"dead/next": "of kin"})
-	l, err := spool.Open(dir, small)
-	require.NoError(t, err)
-	_, err = l.Dead()
-	require.ErrorIs(t, err, spool.ErrForeign)
-	require.NoError(t, l.Close())
-	b, err := os.ReadFile(filepath.Join(dir, "dead", "next"))
-	require.NoError(t, err)
-	assert.Equal(t, "of kin", string(b))
-}
-
 // TestWhatIsNoSpoolYet: files of other names are nobody's business, and what an end of the process or of the power leaves of a spool is one's.
 func TestWhatIsNoSpoolYet(t *testing.T) {
 	t.Parallel()
@@ -130,6 +113,8 @@ func TestWhatIsNoSpoolYet(t *testing.T) {
 		"other files":           {"README": "mine", "src/main.c": "mine", "00000000000000000001.bad": "mine"},
 		"a lock":                {"LOCK": ""},
 		"a lock, zeros":         {"LOCK": "\x00\x00\x00"},
+		"a lock, not named yet": {"LOCK": "", "README": "mine"},
+		"half of newest":        {"LOCK": ownLock, "next": "x", "README": "mine"},
 		"a lock, named":         {"LOCK": ownLock, "README": "mine"},
 		"a lock, named anew":    {"LOCK": longerLock, "next": zeros, "README": "mine"},
 		"a disk":                {"LOCK": "", "lost+found/": ""},
@@ -138,7 +123,8 @@ func TestWhatIsNoSpoolYet(t *testing.T) {
 		"the half of that":      {"LOCK": ownLock, "next": zeros[:4096] + "MQSPOL" + zeros},
 		"none allocated":        {"next": ""},
 		"newest":                {"LOCK": ownLock, "newest": "", "next": ""},
-		"letters":               {"LOCK": "", "dead/next": ""},
+		"letters":               {"LOCK": "", "dead/next": "", "dead/README": "mine"},
+		"half a letter's":       {"dead/next": "x", "dead/newest": "x"},
 		"all was put aside":     {"00000000000000000001.seg.bad": "x", "00000000000000000002.seg.2.bad": "x", "newest": "bad", "compact.tmp": "x", "next": "x", "LOCK": "", "README": "mine"},
 		"all letters, as above": {"dead/00000000000000000001.seg.bad": "x", "dead/newest": "bad", "dead/compact.tmp": "x"},
 	} {
