@@ -111,7 +111,7 @@ func closedEndMissing(t *testing.T, disk *spooltest.Mem, o spool.Options, what s
 	require.Equal(t, upTo(closedMessages), slices.Concat(viewed, lost), what)
 	repaired := disk.Crash(nil)
 
-	l := open(t, disk, o)
+	l := openOneOfMany(t, disk, o)
 	r := l.Recovery()
 	require.Equal(t, v.Stats().Recovery, r, what)
 	requireAllSaid(t, report, r, what)
@@ -125,7 +125,7 @@ func closedEndMissing(t *testing.T, disk *spooltest.Mem, o spool.Options, what s
 	again, err := spool.VerifyFS(repaired)
 	require.NoError(t, err, what)
 	require.Empty(t, again.Damage, what)
-	l = open(t, repaired, o)
+	l = openOneOfMany(t, repaired, o)
 	require.NoError(t, l.Recovery().Err(), what)
 	fill(t, l, 2, closedBody)
 	require.NoError(t, l.Close())
@@ -135,7 +135,7 @@ func closedEndMissing(t *testing.T, disk *spooltest.Mem, o spool.Options, what s
 // continued wants a log to lack what is lost and nothing else, with two messages behind it all.
 func continued(t *testing.T, disk *spooltest.Mem, o spool.Options, lost []uint64, what string) {
 	t.Helper()
-	l := open(t, disk, o)
+	l := openOneOfMany(t, disk, o)
 	numbers, gaps := read(t, l.Reader(spool.Beginning()), closedBody)
 	require.Equal(t, lost, missingIn(t, gaps, what), what)
 	require.Equal(t, slices.Concat(upTo(closedMessages-uint64(len(lost))), fromTo(closedMessages+1, closedMessages+2)), numbers, what)
@@ -156,7 +156,7 @@ func TestClosedEndMissing_Letters(t *testing.T) {
 		require.Equal(t, intact, len(report.Damage) == 0, what)
 		v, err := spool.OpenViewFS(disk)
 		require.NoError(t, err, what)
-		l := open(t, disk, small)
+		l := openOneOfMany(t, disk, small)
 		require.Equal(t, v.Stats().Recovery, l.Recovery(), what)
 		requireAllSaid(t, report, l.Recovery(), what)
 		dead, err := l.Dead()
@@ -255,7 +255,7 @@ func TestClosingLosesNothing(t *testing.T) {
 		return nil
 	}
 	for range 8 {
-		l := open(t, fs, small)
+		l := openOneOfMany(t, fs, small)
 		for range 5 {
 			n, err := l.Append(bounded(t), body(sent.Add(1), closedBody))
 			require.NoError(t, err)
@@ -316,7 +316,7 @@ func TestClosedEndMissing_Recovery(t *testing.T) {
 			report, err := spool.VerifyFS(fs)
 			require.NoError(t, err, "call %d", at)
 			require.Equal(t, lost, lostIn(report), "call %d", at)
-			l := open(t, fs, small)
+			l := openOneOfMany(t, fs, small)
 			fill(t, l, 2, closedBody)
 			require.NoError(t, l.Close())
 			continued(t, fs, small, lost, fmt.Sprint("call ", at))

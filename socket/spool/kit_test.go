@@ -48,9 +48,16 @@ func bounded(t *testing.T) context.Context {
 // open opens a spool that the end of the test closes, if the test has not.
 func open(t *testing.T, fs spool.FS, o spool.Options) *spool.Log {
 	t.Helper()
+	l := openOneOfMany(t, fs, o)
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// openOneOfMany leaves it to the caller to close the log, so that its disk does not stay until the test ends.
+func openOneOfMany(t *testing.T, fs spool.FS, o spool.Options) *spool.Log {
+	t.Helper()
 	l, err := spool.OpenFS(fs, o)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
 
