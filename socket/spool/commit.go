@@ -151,6 +151,7 @@ func (l *Log) write(b *batch, mode commitMode) error {
 	l.noted = l.state.epoch
 	l.mu.Unlock()
 	if mode == commitSync || mode == commitPolicy && l.options.Policy == Always {
+		l.writeAhead()
 		return l.sync()
 	}
 	return nil
@@ -240,7 +241,7 @@ func (l *Log) turnTo(s *spare, next uint64) error {
 	old.sealed, old.size, old.last, old.ended = true, l.off, next-1, time.Now()
 	l.written, l.durable = next-1, next-1 // readers have them from here on, and may acknowledge them
 	l.segments = append(l.segments, &segment{header: h, size: s.size})
-	l.file, l.header, l.turn = s.file, h, nil
+	l.file, l.header, l.turn, l.ahead = s.file, h, nil, 0
 	l.off, l.synced, l.visible = int64(len(page)), int64(len(page)), int64(len(page))
 	l.tail += l.off - dataStart - l.opener // it had been guessed
 	l.opener = l.off - dataStart

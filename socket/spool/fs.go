@@ -41,6 +41,18 @@ type freer interface {
 	Free() (uint64, error)
 }
 
+// overwriter is an FS that knows whether its disk syncs what is written over sooner than what was only allocated, as ext4 and XFS do: they note in their
+// journal which bytes of a file were ever written.
+type overwriter interface {
+	Overwrites() bool
+}
+
+// overwrites reports whether fs is an overwriter that does.
+func overwrites(fs FS) bool {
+	o, ok := fs.(overwriter)
+	return ok && o.Overwrites()
+}
+
 // clocked is an FS with a clock of its own: for tests.
 type clocked interface {
 	Now() time.Time
@@ -76,6 +88,8 @@ func (f folder) Free() (uint64, error) {
 	}
 	return 1 << 63, nil
 }
+
+func (f folder) Overwrites() bool { return overwrites(f.fs) }
 
 const (
 	segmentSuffix = ".seg"

@@ -20,6 +20,8 @@ type Log struct {
 	recovery Recovery
 	view     bool // of a log that another may write: see View
 
+	overwrites bool // fs is an overwriter that does
+
 	mu       sync.Mutex // guards the fields down to the next group
 	segments []*segment // in order; the last is active
 	state    state
@@ -63,6 +65,7 @@ type Log struct {
 	file    File  // the active segment
 	off     int64 // its end
 	synced  int64 // up to where it is durable
+	ahead   int64 // up to where it was written, zeros included
 	header  segmentHeader
 	scratch []byte // the buffer that is not buf
 

@@ -82,7 +82,8 @@ func openLog(fs FS, options Options) (*Log, error) {
 	}
 	l := &Log{
 		fs: fs, clock: clockOf(fs), options: options, recovery: d.Recovery, segments: d.segments, state: d.state, lastTime: d.lastTime,
-		cut: -1, kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), keep: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}),
+		overwrites: options.Policy == Always && overwrites(fs),
+		cut:        -1, kick: make(chan struct{}, 1), soon: make(chan struct{}, 1), keep: make(chan struct{}, 1), stop: make(chan struct{}), broken: make(chan struct{}),
 	}
 	if len(d.segments) == 0 {
 		l.recovery.Clean = true

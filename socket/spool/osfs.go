@@ -183,6 +183,16 @@ func (d dirFS) Free() (uint64, error) {
 	return free, errors.Join(err, f.Close())
 }
 
+// Overwrites reports whether the disk syncs sooner what is written over.
+func (d dirFS) Overwrites() bool {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return journalsExtents(f)
+}
+
 // osFile is a File of the operating system.
 type osFile struct{ *os.File }
 

@@ -85,6 +85,12 @@ func (f *Faulty) Sync(dir string) error {
 	return f.FS.Sync(dir)
 }
 
+// Overwrites says what FS says of itself.
+func (f *Faulty) Overwrites() bool {
+	o, ok := f.FS.(interface{ Overwrites() bool })
+	return ok && o.Overwrites()
+}
+
 type faultyFile struct {
 	f    *Faulty
 	name string

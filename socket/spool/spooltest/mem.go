@@ -270,6 +270,9 @@ func (m *Mem) Free() (uint64, error) {
 	return uint64(m.room), nil
 }
 
+// Overwrites has logs write zeros ahead, as on ext4 and XFS.
+func (m *Mem) Overwrites() bool { return true }
+
 // spend takes n bytes of the room and reports whether they were there.
 func (m *Mem) spend(n int64) bool {
 	if m.room < 0 || n == 0 {
