@@ -26,9 +26,8 @@ type fanout struct {
 	greeted map[*pipe]struct{}  // with WithWelcomeMessage: the peers that had it
 	wait    waitq               // Send where the policy is to block
 	least   int                 // bytes of a message that any peer takes; zero for all
-	matched []*pipe             // reused by each Send, as are parts and small
-	parts   [][]byte
-	small   []byte
+	matched []*pipe             // reused by each Send, as is encoded
+	encoded link.Encoded
 	changed chan struct{} // closed when subscriptions change; nil while nobody waits for that
 	err     error         // the socket is closed
 }
@@ -282,9 +281,9 @@ func (f *fanout) distribute(frames, given [][]byte, e extent, flush *[inlineFlus
 	single := len(f.matched) == 1
 	if !single && len(f.matched) > 0 {
 		if given != nil {
-			f.parts, f.small = link.EncodeGiven(f.parts, f.small, given)
+			f.encoded.EncodeGiven(given)
 		} else {
-			f.parts, f.small = link.Encode(f.parts, f.small, frames)
+			f.encoded.Encode(frames)
 		}
 	}
 	for _, p := range f.matched {
@@ -296,7 +295,7 @@ func (f *fanout) distribute(frames, given [][]byte, e extent, flush *[inlineFlus
 		if single {
 			took, full = p.queueSole(frames, given, e.size)
 		} else {
-			took, full = p.out.AppendEncoded(f.parts, e.size)
+			took, full = p.out.AppendEncoded(&f.encoded, e.size)
 		}
 		switch {
 		case !took:
@@ -308,7 +307,7 @@ func (f *fanout) distribute(frames, given [][]byte, e extent, flush *[inlineFlus
 			p.out.Wake()
 		}
 	}
-	clear(f.parts) // large bodies belong to the queues now
+	f.encoded.Done()
 	return n
 }
 

@@ -187,6 +187,7 @@ func localLatency(m *measure) error {
 		if err := rep.Send(forever, msg.Frames...); err != nil {
 			return err
 		}
+		msg.Release()
 	}
 	return rep.Shutdown(m.ctx)
 }
@@ -210,6 +211,7 @@ func remoteLatency(m *measure) error {
 		if msg.Size() != m.size {
 			return fail(exitCheck, "reply %d has %d bytes, want %d", i+1, msg.Size(), m.size)
 		}
+		msg.Release()
 	}
 	average := time.Since(start).Seconds() / float64(2*m.count) * 1e6
 	_, err := fmt.Fprintf(m.out, "message size: %d [B]\nroundtrip count: %d\naverage latency: %.3f [us]\n", m.size, m.count, average)

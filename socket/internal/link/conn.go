@@ -11,9 +11,10 @@ import (
 // Conn is a connection as the two ends use it. One goroutine at a time reads and one writes.
 type Conn struct {
 	net.Conn
-	try  nonblocking
-	give giving
-	wait waiting
+	try    nonblocking
+	gather gathering
+	give   giving
+	wait   waiting
 }
 
 // nonblocking reads and writes only as far as it can at once: transport.ErrWouldBlock is not an
@@ -21,6 +22,11 @@ type Conn struct {
 type nonblocking interface {
 	TryRead(p []byte) (int, error)
 	TryWrite(p []byte) (int, error)
+}
+
+// gathering is nonblocking for several buffers: one call, and one packet, for what would be several.
+type gathering interface {
+	TryWriteAll(parts [][]byte) (int, error)
 }
 
 // waiting reads like the connection, but with a call that the scheduler is not told of: see read.
@@ -43,8 +49,9 @@ func NewConn(c net.Conn) *Conn {
 	if !ok {
 		try = newNonblocking(c)
 	}
+	gather, _ := try.(gathering)
 	wait, _ := try.(waiting)
-	return &Conn{c, try, give, wait}
+	return &Conn{c, try, gather, give, wait}
 }
 
 // Read is that of the connection, by the quickest way there is.
@@ -53,6 +60,32 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.wait.Read(p)
 	}
 	return c.Conn.Read(p)
+}
+
+// gatherBytes bounds what is gathered: of more, the first part is read while the others are written.
+const gatherBytes = chunkSize
+
+// tryWrite writes parts as far as it can without blocking.
+func (c *Conn) tryWrite(parts [][]byte) (written int, err error) {
+	if len(parts) > 1 && c.gather != nil && total(parts) <= gatherBytes {
+		return c.gather.TryWriteAll(parts)
+	}
+	for _, b := range parts {
+		var n int
+		n, err = c.try.TryWrite(b)
+		written += n
+		if err != nil || n < len(b) {
+			break
+		}
+	}
+	return written, err
+}
+
+func total(parts [][]byte) (n int) {
+	for _, b := range parts {
+		n += len(b)
+	}
+	return n
 }
 
 // CloseWrite tells the peer that nothing follows. Where that is not possible without closing all, the error is

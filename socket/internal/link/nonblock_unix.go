@@ -15,6 +15,7 @@ import (
 type descriptor struct {
 	read, write attempt
 	wait, late  attempt
+	gather      *gather
 	lender      lender
 }
 

@@ -107,6 +107,9 @@ func (o *Out) append(head, frames [][]byte, size int, rows bool) (ok, flush bool
 		}
 	}
 	last := len(head) + len(frames) - 1
+	if len(head) > 0 && size > smallChunk && size <= largeBody {
+		o.tail(size+2*len(head)*zmtp.MaxHeaderSize, false) // in one piece, if there is room
+	}
 	for i, f := range head {
 		o.appendFrame(f, i < last, i > 0)
 	}
@@ -157,8 +160,8 @@ func (o *Out) AppendGiven(head, frames [][]byte, size int) (ok, flush bool) {
 	return true, flush
 }
 
-// AppendEncoded queues a message that Encode made. Its large bodies are shared, not copied.
-func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
+// AppendEncoded queues a message of size bytes. Its large bodies are shared, not copied.
+func (o *Out) AppendEncoded(e *Encoded, size int) (ok, flush bool) {
 	shed := 0
 	o.mu.Lock()
 	if o.fullLocked(size) {
@@ -168,9 +171,13 @@ func (o *Out) AppendEncoded(parts [][]byte, size int) (ok, flush bool) {
 			return false, false
 		}
 	}
-	for i, p := range parts {
+	for i, p := range e.parts {
 		if i%2 == 1 {
 			o.appendLarge(p)
+			if body := e.bodies[i/2]; body != nil {
+				body.refs.Add(1)
+				o.segs[len(o.segs)-2].shared = body
+			}
 		} else {
 			s := o.tail(len(p), i > 0)
 			s.b = append(s.b, p...)

@@ -152,11 +152,12 @@ func TestOut_KeepsWhatWasNotWrittenWhole(t *testing.T) {
 			head := r.IntN(len(m))
 			switch r.IntN(4) {
 			case 0:
-				parts, _ := Encode(nil, nil, m)
-				_, flush = q.AppendEncoded(parts, size(m))
+				_, flush = q.appendEncoded(m)
 			case 1:
-				parts, _ := EncodeGiven(nil, nil, m)
-				_, flush = q.AppendEncoded(parts, size(m))
+				var e Encoded
+				e.EncodeGiven(m)
+				_, flush = q.AppendEncoded(&e, size(m))
+				e.Done()
 			case 2:
 				_, flush = q.AppendGiven(m[:head], m[head:], size(m))
 			default:
@@ -281,19 +282,45 @@ func TestOut_HighWaterMarks(t *testing.T) {
 	})
 }
 
+func (q *queue) appendEncoded(frames [][]byte) (ok, flush bool) {
+	var e Encoded
+	defer e.Done()
+	e.Encode(frames)
+	return q.AppendEncoded(&e, size(frames))
+}
+
+// TestEncoded_BodiesServeAgainAfterTheLastQueue: whichever way a queue is done with its message.
+func TestEncoded_BodiesServeAgainAfterTheLastQueue(t *testing.T) {
+	t.Parallel()
+	var e Encoded
+	m := [][]byte{make([]byte, 100), make([]byte, largeBody+1)}
+	e.Encode(m)
+	written, dropped := newQueue(), newQueue()
+	written.AppendEncoded(&e, size(m))
+	dropped.AppendEncoded(&e, size(m))
+	body := e.bodies[0]
+	e.Done()
+	require.Equal(t, int32(2), body.refs.Load())
+	written.attach(&sink{room: -1})
+	written.empty()
+	require.Equal(t, int32(1), body.refs.Load())
+	dropped.Drop()
+	require.Equal(t, int32(0), body.refs.Load())
+	written.detach(false)
+}
+
 // Encode for many queues and Append for one put the same on the wire.
 func TestEncode_AsAppend(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	var parts [][]byte
-	var small []byte
+	var e Encoded
 	one, many := newQueue(), newQueue()
 	for n := range 200 {
 		m := message(r, n)
-		parts, small = Encode(parts, small, m)
+		e.Encode(m)
 		one.Append(nil, m, size(m))
-		many.AppendEncoded(parts, size(m))
-		clear(parts)
+		many.AppendEncoded(&e, size(m))
+		e.Done()
 	}
 	a, b := &sink{room: -1}, &sink{room: -1}
 	one.attach(a)

@@ -28,6 +28,7 @@ type segment struct {
 	b      []byte
 	pooled *[chunkSize]byte // what b is cut from, nil if it does not go back to the pool
 	copied *[]byte          // the copy of a large body, nil if it does not go back
+	shared *shared          // the copy of a large body that other queues have as well, nil if it does not go back
 	own    bool             // a large body that no other queue shares
 	msgs   int              // messages that end in this segment
 	size   int              // bytes of their bodies
@@ -52,6 +53,9 @@ func (s *segment) recycle() {
 	}
 	if s.copied != nil {
 		recycleBody(s.copied)
+	}
+	if s.shared != nil {
+		s.shared.unref()
 	}
 	if s.blk != nil {
 		s.blk.unref()

@@ -33,8 +33,7 @@ func TestOut_ShedsTheOldest(t *testing.T) {
 				want = append(want, m)
 				var ok, flush bool
 				if r.IntN(2) == 0 {
-					parts, _ := Encode(nil, nil, m)
-					ok, flush = q.AppendEncoded(parts, size(m))
+					ok, flush = q.appendEncoded(m)
 				} else {
 					ok, flush = q.Append(nil, m, size(m))
 				}

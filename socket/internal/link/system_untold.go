@@ -5,6 +5,8 @@ package link
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // untoldBytes bounds what is read or written while Go's scheduler does not know that the system is at work: well below a tenth of a millisecond.
@@ -29,6 +31,18 @@ func write(fd int, p []byte) (int, error) {
 		}
 	}
 	return syscall.Write(fd, p)
+}
+
+// writeAll is write for parts, which msg has as well. Together they are gatherBytes at most.
+func writeAll(fd int, msg *unix.Msghdr, parts [][]byte) (int, error) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(msg)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case syscall.ENOTSOCK:
+		return unix.Writev(fd, parts)
+	}
+	return -1, errno
 }
 
 func untold(call uintptr, fd int, p []byte, flags uintptr) (int, error) {

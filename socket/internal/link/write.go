@@ -131,14 +131,8 @@ func (o *Out) flushLocked() {
 	var err error
 	if len(vec) == 0 {
 		written, err = o.giveNext(conn.give.TryWriteBody)
-	}
-	for _, b := range vec {
-		var n int
-		n, err = conn.try.TryWrite(b)
-		written += n
-		if err != nil || n < len(b) {
-			break
-		}
+	} else {
+		written, err = conn.tryWrite(vec)
 	}
 	if wouldBlock(err) {
 		err = nil
