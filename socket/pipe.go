@@ -114,7 +114,7 @@ func (p *pipe) queue(head, frames, given [][]byte, size int) (took, flush bool) 
 	if given != nil {
 		return p.out.AppendGiven(head, given, size)
 	}
-	return p.out.Append(head, frames, size)
+	return p.out.AppendLent(head, frames, size)
 }
 
 // either returns the frames of a message, to be looked at.

@@ -10,12 +10,16 @@ func (o *Out) Open(open bool) {
 }
 
 // AppendOpen is Append for callers that do not know whether they still may: it refuses while Open does not say so, and, as a try, when the queue
-// is full. It never drops messages in the place of this one. Those behind it may be added by AppendRow, as far as no frame is larger than the peer takes, 0 for any size.
+// is full. Of flush and large bodies it is AppendLent. It never drops messages in the place of this one. Those behind it may be added by AppendRow, as far as no frame is larger than the peer takes, 0 for any size.
 func (o *Out) AppendOpen(frames [][]byte, size, takes int) (ok, flush bool) {
 	o.mu.Lock()
 	if !o.open || o.fullLocked(size) {
 		o.mu.Unlock()
 		return false, false
+	}
+	if size >= lentBody && o.lendLocked(nil, frames, size) {
+		o.mu.Unlock()
+		return true, true
 	}
 	if s := o.shortLocked(size); s != nil && len(frames) == 1 {
 		s.b = append(append(s.b, 0, byte(size)), frames[0]...)

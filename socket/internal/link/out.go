@@ -62,6 +62,8 @@ type Out struct {
 	landed    uint64 // messages written to this connection
 	cuts      int    // connections in a row that ended within the first message
 	writing   bool   // the baton: somebody writes
+	loan      loan   // what became of a lent body
+	owners    int    // that wait for the end of a loan
 	asleep    bool   // the pump waits for a signal
 	conflates bool   // see Conflate
 	refused   bool   // Append said no; Room is owed
@@ -91,8 +93,11 @@ func (o *Out) Append(head, frames [][]byte, size int) (ok, flush bool) {
 	return o.append(head, frames, size, false)
 }
 
-// AppendSole is Append where more messages like this one may follow, by AppendRow.
+// AppendSole is AppendLent where more messages like this one may follow, by AppendRow.
 func (o *Out) AppendSole(frames [][]byte, size int) (ok, flush bool) {
+	if size >= lentBody {
+		return o.AppendLent(nil, frames, size)
+	}
 	return o.append(nil, frames, size, true)
 }
 

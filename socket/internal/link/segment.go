@@ -30,6 +30,7 @@ type segment struct {
 	copied *[]byte          // the copy of a large body, nil if it does not go back
 	shared *shared          // the copy of a large body that other queues have as well, nil if it does not go back
 	own    bool             // a large body that no other queue shares
+	lent   bool             // a large body that the caller of Append has
 	msgs   int              // messages that end in this segment
 	size   int              // bytes of their bodies
 	whole  bool             // the last message in it ends with it

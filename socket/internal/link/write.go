@@ -114,7 +114,18 @@ func (o *Out) giveNext(write func([]byte) error) (int, error) {
 // pump does the rest.
 func (o *Out) Flush() {
 	o.mu.Lock()
-	o.flushLocked()
+	switch o.loan {
+	case loanTaken: // by the caller, or by somebody who then has less to do
+		o.repayLocked()
+	case loanUsed:
+		o.owners++
+		for o.loan == loanUsed {
+			o.wake.Wait()
+		}
+		o.owners--
+	default:
+		o.flushLocked()
+	}
 	o.mu.Unlock()
 }
 

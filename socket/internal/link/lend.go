@@ -1,0 +1,112 @@
+package link
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// lentBody is the size from which a body is written from where its owner has it, if it can be written at once: the copy would take as long as all else. It is
+// twice what Go keeps on a stack, which may move.
+const lentBody = 256 << 10
+
+// loan says what became of a body that is written from where its owner has it.
+type loan uint8
+
+const (
+	noLoan    loan = iota
+	loanTaken      // flight has it, and the baton is the owner's, who calls Flush
+	loanUsed       // it is being written; behind that it is nobody's but its owner's again
+)
+
+// AppendLent is Append for who always calls Flush when flush is true, before the frames are used for anything else: a large body that ends the message is not copied if the
+// connection takes all of it at once.
+func (o *Out) AppendLent(head, frames [][]byte, size int) (ok, flush bool) {
+	if size >= lentBody {
+		o.mu.Lock()
+		ok = o.lendLocked(head, frames, size)
+		o.mu.Unlock()
+		if ok {
+			return true, true
+		}
+	}
+	return o.Append(head, frames, size)
+}
+
+// lendLocked makes a message the flight if nothing is before it, and keeps the baton for Flush.
+func (o *Out) lendLocked(head, frames [][]byte, size int) bool {
+	last := len(frames) - 1
+	if o.conn == nil || o.conn.gather == nil || o.err != nil || o.writing || o.stopping || o.last || o.kept != nil ||
+		len(o.ctrl)+len(o.segs)+len(o.flight) > 0 || o.fullLocked(size) || len(frames[last]) < lentBody || size-len(frames[last]) > largeBody || !bodiesStay() {
+		return false
+	}
+	for i, f := range head {
+		o.appendFrame(f, true, i > 0)
+	}
+	for i, f := range frames[:last] {
+		o.appendFrame(f, true, len(head)+i > 0)
+	}
+	o.appendLargeHeader(len(frames[last]), false, len(head)+last > 0)
+	o.appendLarge(unescaped(frames[last]))
+	o.segs[len(o.segs)-2].lent = true
+	o.queuedLocked(size)
+	o.takeLocked()
+	o.writing, o.loan = true, loanTaken
+	return true
+}
+
+// repayLocked writes a lent body as far as it can without blocking, and copies it if that is not all. It gives up o.mu meanwhile.
+func (o *Out) repayLocked() {
+	o.loan = loanUsed
+	conn := o.conn
+	vec := o.vector()
+	o.mu.Unlock()
+	n, err := conn.tryWrite(vec)
+	if wouldBlock(err) {
+		err = nil
+	}
+	if n < total(vec) {
+		for i := range o.flight { // which who has the baton may change
+			o.flight[i].keep()
+		}
+	}
+	o.mu.Lock()
+	o.loan = noLoan
+	if o.owners > 0 {
+		o.wake.Broadcast()
+	}
+	o.finishLocked(n, err)
+	if o.pendingLocked() {
+		o.wakeLocked()
+	}
+}
+
+// keep copies a lent body: all of it, since the next connection begins with its first octet.
+func (s *segment) keep() {
+	if !s.lent {
+		return
+	}
+	b, buf := newBody(len(s.b))
+	s.b, s.copied, s.own, s.lent = append(b, s.b...), buf, true, false
+}
+
+// unescaped returns b, so that the compiler need not know that the queue has it for a while: else whatever anybody sends would have to be on the heap, short messages too.
+func unescaped(b []byte) []byte {
+	words := *(*[3]uintptr)(unsafe.Pointer(&b))
+	return *(*[]byte)(unsafe.Pointer(&words))
+}
+
+// bodiesStay reports whether what has lentBody bytes is never on a stack, as this compiler has it.
+var bodiesStay = sync.OnceValue(func() bool { return stays(4) })
+
+// stays looks at where such a variable is. One on the heap may be near the stack, but not each of several.
+//
+//go:noinline
+func stays(tries int) bool {
+	var body [lentBody]byte
+	body[tries] = 1
+	apart := uintptr(unsafe.Pointer(&body)) - uintptr(unsafe.Pointer(&tries))
+	if apart > 2*lentBody && -apart > 2*lentBody {
+		return true
+	}
+	return tries > 0 && stays(tries-1) && body[tries] != 0
+}

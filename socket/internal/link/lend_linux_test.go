@@ -1,0 +1,192 @@
+package link
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/transport/zmtp"
+)
+
+// connected returns both ends of a connection over TCP.
+func connected(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	near, err = net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	far, err = l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { near.Close(); far.Close() })
+	require.NoError(t, far.SetDeadline(time.Now().Add(time.Minute)))
+	return near, far
+}
+
+// framed returns a message as it goes on the wire.
+func framed(frames ...[]byte) (b []byte) {
+	for i, f := range frames {
+		flags := byte(0)
+		if i < len(frames)-1 {
+			flags = zmtp.FlagMore
+		}
+		b = append(zmtp.AppendHeader(b, flags, len(f)), f...)
+	}
+	return b
+}
+
+// TestLent_TheOwnerMayChangeItAfterFlush: whether the connection took all of it at once, a part, or ended, and whatever came before and after it.
+func TestLent_TheOwnerMayChangeItAfterFlush(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"all": lentBody, "a part": 32 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			near, far := connected(t)
+			q := newQueue()
+			q.attach(near)
+			head, topic, body := []byte("head"), []byte("topic"), bytes.Repeat([]byte("body"), size/4)
+			want := framed(head, topic, body)
+			ok, flush := q.AppendLent([][]byte{head}, [][]byte{topic, body}, len(topic)+len(body))
+			require.True(t, ok && flush)
+			require.Equal(t, loanTaken, q.loan)
+			ok, flush = q.Append(nil, [][]byte{topic}, len(topic))
+			require.True(t, ok)
+			require.False(t, flush, "the baton is the owner's")
+			want = append(want, framed(topic)...)
+			q.Flush()
+			clear(body)
+			got := make([]byte, len(want))
+			_, err := io.ReadFull(far, got)
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(want, got))
+			q.empty()
+			near.Close()
+			q.detach(false)
+		})
+	}
+}
+
+// TestLent_KeptForTheNextConnection: from its first octet, if this one did not get all of it.
+func TestLent_KeptForTheNextConnection(t *testing.T) {
+	t.Parallel()
+	near, far := connected(t)
+	q := newQueue()
+	q.attach(near)
+	body := bytes.Repeat([]byte("body"), 8<<20)
+	want := framed(body)
+	q.AppendLent(nil, [][]byte{body}, len(body))
+	far.Close()
+	q.Flush()
+	clear(body)
+	near.Close()
+	require.Zero(t, q.detach(true))
+	s := &sink{room: -1}
+	q.attach(s)
+	q.empty()
+	q.detach(false)
+	assert.True(t, bytes.Equal(want, s.got))
+}
+
+// held is a connection whose writes take until they are let go.
+type held struct {
+	sink
+	begun, over chan struct{}
+}
+
+func (h *held) TryWrite(p []byte) (int, error) {
+	h.begun <- struct{}{}
+	<-h.over
+	return h.sink.Write(p)
+}
+
+func (h *held) TryWriteAll([][]byte) (int, error) { return 0, nil }
+
+// TestLent_TheOwnerWaitsWhileSomebodyWritesIt: who came first with a Flush of its own.
+func TestLent_TheOwnerWaitsWhileSomebodyWritesIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, conn := newQueue(), &held{sink{room: -1}, make(chan struct{}), make(chan struct{})}
+		q.attach(conn)
+		body := make([]byte, lentBody)
+		_, flush := q.AppendLent(nil, [][]byte{body}, len(body))
+		require.True(t, flush)
+		go q.Flush()
+		<-conn.begun
+		owner := make(chan struct{})
+		go func() {
+			defer close(owner)
+			q.Flush()
+			clear(body)
+		}()
+		synctest.Wait()
+		select {
+		case <-owner:
+			t.Error("it has its body back while that is written")
+		default:
+		}
+		conn.over <- struct{}{} // of the header
+		<-conn.begun
+		conn.over <- struct{}{}
+		<-owner
+		q.detach(false)
+	})
+}
+
+// TestLent_ManySenders: each flushes for whoever has the baton, and changes its body only when that is over.
+func TestLent_ManySenders(t *testing.T) {
+	t.Parallel()
+	near, far := connected(t)
+	q := newQueue()
+	q.attach(near)
+	const senders, each, size = 4, 20, lentBody + 1
+	go func() {
+		defer near.Close()
+		var all sync.WaitGroup
+		for i := range senders {
+			all.Go(func() {
+				body := make([]byte, size)
+				for n := range each {
+					for k := range body {
+						body[k] = byte(i*each + n)
+					}
+					if _, flush := q.AppendLent(nil, [][]byte{body}, size); flush || n%3 == 0 {
+						q.Flush()
+					}
+				}
+				clear(body)
+			})
+		}
+		all.Wait()
+		q.empty()
+	}()
+	seen := make(map[byte]bool)
+	header, body := make([]byte, zmtp.MaxHeaderSize), make([]byte, size)
+	for range senders * each {
+		_, err := io.ReadFull(far, header)
+		require.NoError(t, err)
+		_, err = io.ReadFull(far, body)
+		require.NoError(t, err)
+		require.Equal(t, size, bytes.Count(body, body[:1]), "one body, as it was when it was sent")
+		require.False(t, seen[body[0]])
+		seen[body[0]] = true
+	}
+	_, err := far.Read(header)
+	require.ErrorIs(t, err, io.EOF)
+	q.detach(false)
+}
+
+// TestLent_BodiesAreNotOnAStack: what is, may move while the queue has it. The compiler's bound is half of ours.
+func TestLent_BodiesAreNotOnAStack(t *testing.T) {
+	assert.True(t, bodiesStay())
+	assert.Equal(t, 1.0, testing.AllocsPerRun(10, func() {
+		var body [lentBody/2 + 1]byte
+		unescaped(body[:])[0] = 1
+	}))
+}
