@@ -108,3 +108,23 @@ func TestWritesAhead_AnErrorIsNone(t *testing.T) {
 	assert.Equal(t, 1, tried)
 	require.NoError(t, l.Stats().Failed)
 }
+
+// TestWritesAhead_InEachSegment: what was written of the one before says nothing of the next.
+func TestWritesAhead_InEachSegment(t *testing.T) {
+	t.Parallel()
+	times := 0
+	disk := watched{spooltest.NewMem(), func(b []byte, off int64) error {
+		if isZero(b) {
+			times++
+		}
+		return nil
+	}}
+	l := open(t, disk, small)
+	for turned := 1; turned < 4; {
+		fill(t, l, 1, 1000)
+		if n := len(l.Stats().Segments); n > turned {
+			turned = n
+			assert.Equal(t, turned, times)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 )
@@ -33,16 +34,26 @@ var ownFiles = map[string]func(File) (evidence, error){
 }
 
 // checkFree refuses a directory without a segment in which what has a name that a log needs is not the log's, before anything is made in it, or removed. All is the log's where a
-// holder's name is in LOCK, which is there before anything else, and where Repair has put segments aside.
+// holder's name is in LOCK, which is there before anything else, where Repair has put segments aside, and where there are segments of dead letters.
 func checkFree(fs FS) error {
 	names, err := fs.List(".")
 	if err != nil {
 		return fmt.Errorf("list spool: %w", err)
 	}
+	letters, err := fs.List(deadName)
+	notFolder := errors.Is(err, errNotFolder)
+	if err != nil && !notFolder {
+		return fmt.Errorf("list %s: %w", deadName, err)
+	}
+	taken, stranger := slices.ContainsFunc(names, isSegmentAside) || slices.ContainsFunc(letters, isSegment), ""
+	for _, name := range letters {
+		if name != lockName { // which a log has at the top alone
+			names = append(names, path.Join(deadName, name))
+		}
+	}
 	slices.Sort(names)
-	taken, stranger := slices.ContainsFunc(names, isSegmentAside), ""
 	for _, name := range names {
-		look := ownFiles[name]
+		look := ownFiles[strings.TrimPrefix(name, deadName+"/")]
 		if look == nil {
 			continue
 		}
@@ -55,7 +66,7 @@ func checkFree(fs FS) error {
 			stranger = name
 		}
 	}
-	if _, err := fs.List(deadName); errors.Is(err, errNotFolder) {
+	if notFolder {
 		stranger = deadName
 	}
 	if stranger != "" && !taken {
@@ -76,6 +87,12 @@ func evidenceIn(fs FS, name string, look func(File) (evidence, error)) (evidence
 		err = fmt.Errorf("read %s: %w", name, err)
 	}
 	return is, errors.Join(err, f.Close())
+}
+
+// isSegment reports whether a file is a segment, put aside or not.
+func isSegment(name string) bool {
+	_, ok := parseSegmentName(name)
+	return ok || isSegmentAside(name)
 }
 
 // isSegmentAside reports whether a file is a segment that Repair has put aside.

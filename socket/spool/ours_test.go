@@ -62,6 +62,10 @@ func TestOtherPeoplesFiles(t *testing.T) {
 		"a lock, JSON":      {map[string]string{"LOCK": `{"pid":0}`}, spool.ErrForeign, "LOCK: "},
 		"a lock, long":      {map[string]string{"LOCK": ownLock + strings.Repeat(" ", 2000)}, spool.ErrForeign, "LOCK: "},
 		"dead":              {map[string]string{"dead": "letters"}, spool.ErrForeign, "dead: "},
+		"next letters":      {map[string]string{"dead/next": "my letters"}, spool.ErrForeign, "dead/next: "},
+		"newest letters":    {map[string]string{"dead/newest": "my letters"}, spool.ErrForeign, "dead/newest: "},
+		"lost letters":      {map[string]string{"dead/lost": "my letters"}, spool.ErrForeign, "dead/lost: "},
+		"compact letters":   {map[string]string{"dead/compact.tmp": "my letters", "dead/next": ""}, spool.ErrForeign, "dead/compact.tmp: "},
 		"next, a folder":    {map[string]string{"next/f": "mine"}, spool.ErrNotRegular, "next: "},
 		"newest, a folder":  {map[string]string{"newest/": ""}, spool.ErrNotRegular, "newest: "},
 		"compact, a folder": {map[string]string{"compact.tmp/f": "mine"}, spool.ErrNotRegular, "compact.tmp: "},
@@ -124,7 +128,7 @@ func TestWhatIsNoSpoolYet(t *testing.T) {
 		"none allocated":        {"next": ""},
 		"newest":                {"LOCK": ownLock, "newest": "", "next": ""},
 		"letters":               {"LOCK": "", "dead/next": "", "dead/README": "mine"},
-		"half a letter's":       {"dead/next": "x", "dead/newest": "x"},
+		"half a letter's":       {"LOCK": ownLock, "dead/next": "x", "dead/newest": "x"},
 		"all was put aside":     {"00000000000000000001.seg.bad": "x", "00000000000000000002.seg.2.bad": "x", "newest": "bad", "compact.tmp": "x", "next": "x", "LOCK": "", "README": "mine"},
 		"all letters, as above": {"dead/00000000000000000001.seg.bad": "x", "dead/newest": "bad", "dead/compact.tmp": "x"},
 	} {
@@ -149,6 +153,23 @@ func TestWhatIsNoSpoolYet(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLettersAreOfASpool: where dead letters are, a spool was, whatever became of it.
+func TestLettersAreOfASpool(t *testing.T) {
+	t.Parallel()
+	dir := onDisk(t, threeSegments(t))
+	for name := range tree(t, dir) {
+		if !strings.HasPrefix(name, "dead") && name != "." {
+			require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
+		}
+	}
+	l, err := spool.Open(dir, small)
+	require.NoError(t, err)
+	dead, err := l.Dead()
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), dead.Len())
+	require.NoError(t, l.Close())
 }
 
 // TestEndsOfTheFirstOpening: wherever the first opening of a spool, or one after such an end, is cut short by the end of the process or of the power, the next one makes it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +52,34 @@ func TestTryWriteAll_PartsInOrder(t *testing.T) {
 	dialed.Close()
 	_, err = c.gather.TryWriteAll(parts)
 	assert.ErrorIs(t, err, net.ErrClosed)
+}
+
+// TestTryWriteAll_NoSocket: what is below a connection of the user's may be something else.
+func TestTryWriteAll_NoSocket(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	defer w.Close()
+	g := gather{parts: [][]byte{[]byte("one "), []byte("two")}}
+	raw, err := w.SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Write(g.writeAll))
+	require.NoError(t, g.err)
+	require.NoError(t, w.Close())
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	assert.Equal(t, "one two", string(got))
+}
+
+// TestAppend_EnvelopeAndBodyLieTogether: they go out by one write.
+func TestAppend_EnvelopeAndBodyLieTogether(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, smallChunk, 2 * smallChunk, largeBody} {
+		q := newQueue()
+		q.Append([][]byte{make([]byte, 4), nil}, [][]byte{make([]byte, size)}, size)
+		assert.Equal(t, 1, len(q.segs), size)
+	}
 }
 
 // TestTryWriteAll_PeerGone: an error, and no signal.

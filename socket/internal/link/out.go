@@ -112,8 +112,8 @@ func (o *Out) append(head, frames [][]byte, size int, rows bool) (ok, flush bool
 		}
 	}
 	last := len(head) + len(frames) - 1
-	if len(head) > 0 && size > smallChunk && size <= largeBody {
-		o.tail(size+2*len(head)*zmtp.MaxHeaderSize, false) // in one piece, if there is room
+	if whole := size + (2*len(head)+len(frames))*zmtp.MaxHeaderSize; len(head) > 0 && whole > smallChunk && size <= largeBody {
+		o.tail(whole, false) // in one piece, to be written by one call
 	}
 	for i, f := range head {
 		o.appendFrame(f, i < last, i > 0)

@@ -144,6 +144,7 @@ func (o *Out) flushLocked() {
 		written, err = o.giveNext(conn.give.TryWriteBody)
 	} else {
 		written, err = conn.tryWrite(vec)
+		clear(vec) // large bodies are whose they were
 	}
 	if wouldBlock(err) {
 		err = nil

@@ -152,7 +152,8 @@ func (s *Spool) fail(err error) {
 	notify(&s.grown)
 }
 
-// Close waits until all that was appended is confirmed and positions are written, twice Options.Patience at most, and lets the spool go. The error says
+// Close waits until all that was appended is confirmed and positions are written, twice Options.Patience at most, and lets the spool go. Where the connection takes nothing more, it waits for
+// as long as the client does with what it writes. The error says
 // what is not confirmed. Further calls return nil.
 func (s *Spool) Close() error {
 	s.mu.Lock()
