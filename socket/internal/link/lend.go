@@ -1,12 +1,8 @@
 package link
 
-import (
-	"sync"
-	"unsafe"
-)
+import "unsafe"
 
-// lentBody is the size from which a body is written from where its owner has it, if it can be written at once: the copy would take as long as all else. It is
-// twice what Go keeps on a stack, which may move.
+// lentBody is the size from which a body is written from where its owner has it, if it can be written at once: the copy would take as long as all else.
 const lentBody = 256 << 10
 
 // loan says what became of a body that is written from where its owner has it.
@@ -36,7 +32,7 @@ func (o *Out) AppendLent(head, frames [][]byte, size int) (ok, flush bool) {
 func (o *Out) lendLocked(head, frames [][]byte, size int) bool {
 	last := len(frames) - 1
 	if o.conn == nil || o.conn.gather == nil || o.err != nil || o.writing || o.stopping || o.last || o.kept != nil ||
-		len(o.ctrl)+len(o.segs)+len(o.flight) > 0 || o.fullLocked(size) || len(frames[last]) < lentBody || size-len(frames[last]) > largeBody || !bodiesStay() {
+		len(o.ctrl)+len(o.segs)+len(o.flight) > 0 || len(frames[last]) < lentBody || size-len(frames[last]) > largeBody || !stays(frames[last]) {
 		return false
 	}
 	for i, f := range head {
@@ -69,6 +65,7 @@ func (o *Out) repayLocked() {
 			o.flight[i].keep()
 		}
 	}
+	clear(vec)
 	o.mu.Lock()
 	o.loan = noLoan
 	if o.owners > 0 {
@@ -95,18 +92,11 @@ func unescaped(b []byte) []byte {
 	return *(*[]byte)(unsafe.Pointer(&words))
 }
 
-// bodiesStay reports whether what has lentBody bytes is never on a stack, as this compiler has it.
-var bodiesStay = sync.OnceValue(func() bool { return stays(4) })
-
-// stays looks at where such a variable is. One on the heap may be near the stack, but not each of several.
-//
-//go:noinline
-func stays(tries int) bool {
-	var body [lentBody]byte
-	body[tries] = 1
-	apart := uintptr(unsafe.Pointer(&body)) - uintptr(unsafe.Pointer(&tries))
-	if apart > 2*lentBody && -apart > 2*lentBody {
-		return true
-	}
-	return tries > 0 && stays(tries-1) && body[tries] != 0
+// stays reports whether b is where it stays until nobody has it any more: not on the stack of this goroutine, which may move. Variables as large as lentBody are not
+// kept there, but what functions pass to one another by value is, whatever its size. Where the bounds of the stack are not known, which shows by what is surely on it, the answer is no.
+func stays(b []byte) bool {
+	var local byte
+	lo, hi := stackBounds()
+	at, here := uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(unsafe.Pointer(&local))
+	return lo <= here && here < hi && (at < lo || at >= hi)
 }

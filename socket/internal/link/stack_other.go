@@ -1,0 +1,6 @@
+//go:build !linux || (!amd64 && !arm64)
+
+package link
+
+// stackBounds knows nothing of stacks here.
+func stackBounds() (lo, hi uintptr) { return 0, 0 }
