@@ -60,7 +60,7 @@ func (o *Out) repayLocked() {
 	if wouldBlock(err) {
 		err = nil
 	}
-	if n < total(vec) {
+	if err != nil || n < total(vec) {
 		for i := range o.flight { // which who has the baton may change
 			o.flight[i].keep()
 		}
@@ -86,14 +86,15 @@ func (s *segment) keep() {
 	s.b, s.copied, s.own, s.lent = append(b, s.b...), buf, true, false
 }
 
-// unescaped returns b, so that the compiler need not know that the queue has it for a while: else whatever anybody sends would have to be on the heap, short messages too.
+// unescaped returns b, so that the compiler need not know that the queue has it for a while: else whatever anybody sends would have to be on the heap, short messages too. The
+// caller of AppendLent still has b, so it is not collected while its address is a number.
 func unescaped(b []byte) []byte {
 	words := *(*[3]uintptr)(unsafe.Pointer(&b))
 	return *(*[]byte)(unsafe.Pointer(&words))
 }
 
 // stays reports whether b is where it stays until nobody has it any more: not on the stack of this goroutine, which may move. Variables as large as lentBody are not
-// kept there, but what functions pass to one another by value is, whatever its size. Where the bounds of the stack are not known, which shows by what is surely on it, the answer is no.
+// kept there, but what functions pass to one another by value is, whatever its size. Between the call and the comparison nothing moves a stack; if it did, local would not be within its bounds. Where the bounds of the stack are not known, which shows by what is surely on it, the answer is no.
 func stays(b []byte) bool {
 	var local byte
 	lo, hi := stackBounds()
