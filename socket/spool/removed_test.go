@@ -123,6 +123,7 @@ func TestFirstSegmentMissing_Acknowledged(t *testing.T) {
 func again(t *testing.T, disk *spooltest.Mem, before uint32) (next uint64, another bool) {
 	t.Helper()
 	l := open(t, disk, small)
+	defer func() { require.NoError(t, l.Close()) }()
 	next = l.Next()
 	fill(t, l, 1, damageBody)
 	r := l.Reader(spool.At(next))
