@@ -15,19 +15,26 @@ import (
 	"github.com/meshmq/meshmq/transport"
 )
 
-// TestTryWriteAll_PartsInOrder: as far as there is room, whatever part that ends in, and without a wait.
-func TestTryWriteAll_PartsInOrder(t *testing.T) {
-	t.Parallel()
+// connected returns both ends of a connection over TCP.
+func connected(t *testing.T) (near, far net.Conn) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	dialed, err := net.Dial("tcp", l.Addr().String())
+	near, err = net.Dial("tcp", l.Addr().String())
 	require.NoError(t, err)
-	defer dialed.Close()
-	peer, err := l.Accept()
+	far, err = l.Accept()
 	require.NoError(t, err)
-	defer peer.Close()
-	c := NewConn(dialed)
+	t.Cleanup(func() { near.Close(); far.Close() })
+	require.NoError(t, far.SetDeadline(time.Now().Add(time.Minute)))
+	return near, far
+}
+
+// TestTryWriteAll_PartsInOrder: as far as there is room, whatever part that ends in, and without a wait.
+func TestTryWriteAll_PartsInOrder(t *testing.T) {
+	t.Parallel()
+	near, far := connected(t)
+	c := NewConn(near)
 
 	var parts [][]byte
 	for i := range maxParts + 3 {
@@ -36,7 +43,8 @@ func TestTryWriteAll_PartsInOrder(t *testing.T) {
 	all := bytes.Join(parts, nil)
 	n, err := c.gather.TryWriteAll(parts)
 	require.NoError(t, err)
-	require.Equal(t, total(parts[:maxParts]), n)
+	require.Positive(t, n)
+	require.LessOrEqual(t, n, total(parts[:maxParts]))
 	var sent []byte
 	for err == nil { // until there is no more room
 		sent = append(sent, all[:n]...)
@@ -44,12 +52,11 @@ func TestTryWriteAll_PartsInOrder(t *testing.T) {
 	}
 	require.ErrorIs(t, err, transport.ErrWouldBlock)
 	got := make([]byte, len(sent))
-	require.NoError(t, peer.SetReadDeadline(time.Now().Add(time.Minute)))
-	_, err = io.ReadFull(peer, got)
+	_, err = io.ReadFull(far, got)
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(sent, got))
 
-	dialed.Close()
+	near.Close()
 	_, err = c.gather.TryWriteAll(parts)
 	assert.ErrorIs(t, err, net.ErrClosed)
 }

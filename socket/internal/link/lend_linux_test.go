@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 	"weak"
 
 	"github.com/stretchr/testify/assert"
@@ -18,21 +17,6 @@ import (
 
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
-
-// connected returns both ends of a connection over TCP.
-func connected(t *testing.T) (near, far net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	near, err = net.Dial("tcp", l.Addr().String())
-	require.NoError(t, err)
-	far, err = l.Accept()
-	require.NoError(t, err)
-	t.Cleanup(func() { near.Close(); far.Close() })
-	require.NoError(t, far.SetDeadline(time.Now().Add(time.Minute)))
-	return near, far
-}
 
 // framed returns a message as it goes on the wire.
 func framed(frames ...[]byte) (b []byte) {
