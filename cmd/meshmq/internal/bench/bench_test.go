@@ -18,7 +18,12 @@ import (
 	"github.com/meshmq/meshmq/socket/sockettest"
 )
 
-func TestMain(m *testing.M) { sockettest.LeakCheck(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "bench-peer" {
+		dyingPeer(os.Args[2])
+	}
+	sockettest.LeakCheck(m)
+}
 
 func TestParseSize(t *testing.T) {
 	t.Parallel()

@@ -1,24 +1,31 @@
 package bench
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
+	"sync"
 	"time"
 )
 
 // far is the far side as the near one sees it: it works until its input ends, and answers each line of that with what it counted.
 type far struct {
-	in   io.WriteCloser
-	out  *json.Decoder
-	wait func() error
+	near    io.Closer // ends with it
+	in      io.WriteCloser
+	answers chan tally
+	kill    func()
+	ended   chan struct{} // closed when it has
+
+	once   sync.Once     // it fails, or is to end
+	failed chan struct{} // closed when err is set
+	err    error
 }
 
-// tally is such an answer. It says what was spent where the line asks for that.
+// tally is such an answer. It says what was spent where the line asks for that. One with an error comes unasked.
 type tally struct {
 	Messages int64  `json:"messages"`
 	Spent    spent  `json:"spent"`
@@ -27,11 +34,12 @@ type tally struct {
 
 const askSpent = "spent"
 
-// startFar starts the far side in a process of its own, or in this one.
-func (c *Config) startFar(ctx context.Context, p Peer) (*far, error) {
+// startFar starts the far side in a process of its own, or in this one. If that fails or ends before it is to, the near socket closes, since what
+// it waits for will not come.
+func (c *Config) startFar(ctx context.Context, near io.Closer, p Peer) (*far, error) {
 	p.Curve = c.Curve
 	if c.OneProcess || c.Transport == "inproc" {
-		return startHere(ctx, p), nil
+		return startHere(ctx, near, p), nil
 	}
 	what, err := json.Marshal(p)
 	if err != nil {
@@ -51,28 +59,50 @@ func (c *Config) startFar(ctx context.Context, p Peer) (*far, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the far side: %w", err)
 	}
-	return &far{in, json.NewDecoder(bufio.NewReader(out)), func() error { return killed(cmd) }}, nil
+	return watch(near, in, out, cmd.Wait, func() { _ = cmd.Process.Kill() }), nil
 }
 
-// killed ends a far side that has nothing left to do, and returns what it had ended with before.
-func killed(cmd *exec.Cmd) error {
-	alive := cmd.Process.Kill() == nil
-	if err := cmd.Wait(); !alive {
-		return err
-	}
-	return nil
-}
-
-func startHere(ctx context.Context, p Peer) *far {
+func startHere(ctx context.Context, near io.Closer, p Peer) *far {
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	done := make(chan error, 1)
 	go func() { // ends when the near side closes inW
 		err := p.Run(ctx, inR, outW)
-		outW.CloseWithError(io.EOF)
+		inR.Close()
+		outW.Close()
 		done <- err
 	}()
-	return &far{inW, json.NewDecoder(outR), func() error { return <-done }}
+	return watch(near, inW, outR, func() error { return <-done }, func() {})
+}
+
+// watch reads what the far side says until it has ended.
+func watch(near io.Closer, in io.WriteCloser, out io.Reader, wait func() error, kill func()) *far {
+	f := &far{near: near, in: in, answers: make(chan tally, 1), kill: kill, ended: make(chan struct{}), failed: make(chan struct{})}
+	go func() { // ends with the far side; end waits for it
+		defer close(f.ended)
+		for answers := json.NewDecoder(out); ; {
+			var t tally
+			if answers.Decode(&t) != nil {
+				break
+			}
+			if t.Error != "" {
+				f.fail(errors.New(t.Error))
+			} else {
+				f.answers <- t
+			}
+		}
+		f.fail(fmt.Errorf("the far side ended: %w", cmp.Or(wait(), io.EOF)))
+	}()
+	return f
+}
+
+// fail is for what happens before the end.
+func (f *far) fail(err error) {
+	f.once.Do(func() {
+		f.err = err
+		close(f.failed)
+	})
+	f.near.Close()
 }
 
 // tally asks what was counted.
@@ -87,21 +117,39 @@ func (f *far) spent() (spent, error) {
 	return t.Spent, err
 }
 
-func (f *far) ask(line string) (t tally, err error) {
-	if _, err := io.WriteString(f.in, line+"\n"); err != nil {
-		return t, fmt.Errorf("ask the far side: %w", err)
+func (f *far) ask(line string) (tally, error) {
+	_, _ = io.WriteString(f.in, line+"\n") // it fails if the far side has ended
+	select {
+	case t := <-f.answers:
+		return t, nil
+	case <-f.failed:
+		return tally{}, f.err
 	}
-	switch err := f.out.Decode(&t); {
-	case err != nil:
-		return t, fmt.Errorf("the far side ended: %w", err)
-	case t.Error != "":
-		return t, errors.New(t.Error)
-	}
-	return t, nil
 }
 
-// end ends the far side and waits for it.
+// sleep waits while the far side works.
+func (f *far) sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-f.failed:
+		return f.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// end ends both sides, which have nothing left to do, and waits for them. It returns why the far one had failed before.
 func (f *far) end() error {
+	f.once.Do(func() {})
+	closed := make(chan struct{})
+	go func() { // what is still queued is no part of the measurement, and neither side is to wait for the other to take it
+		defer close(closed)
+		f.near.Close()
+	}()
 	f.in.Close()
-	return f.wait()
+	f.kill()
+	<-f.ended
+	<-closed
+	return f.err
 }

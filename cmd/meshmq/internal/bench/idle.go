@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"runtime"
 	"time"
@@ -21,7 +20,7 @@ func (c *Config) idle(ctx context.Context, r *Result) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer end(&err)
 	names := make([][]byte, r.Peers)
 	for i := range names {
 		m, err := router.Recv(context.Background())

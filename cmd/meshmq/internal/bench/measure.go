@@ -83,8 +83,8 @@ type bound interface {
 	Close() error
 }
 
-// meet binds the near socket and starts the far side, which connects to it. end ends both.
-func (c *Config) meet(ctx context.Context, near bound, p Peer) (other *far, end func() error, err error) {
+// meet binds the near socket and starts the far side, which connects to it. end ends both. If the far side fails, that is why anything else has.
+func (c *Config) meet(ctx context.Context, near bound, p Peer) (other *far, end func(err *error), err error) {
 	endpoint, clean, err := c.endpoint()
 	if err != nil {
 		return nil, nil, err
@@ -94,28 +94,26 @@ func (c *Config) meet(ctx context.Context, near bound, p Peer) (other *far, end 
 		return nil, nil, err
 	}
 	stop := closeAt(ctx, near)
-	if other, err = c.startFar(ctx, p); err != nil {
+	if other, err = c.startFar(ctx, near, p); err != nil {
 		stop()
 		clean()
 		return nil, nil, err
 	}
-	end = func() error {
+	end = func(err *error) {
 		defer clean()
 		stop()
-		closed := make(chan struct{})
-		go func() { // what is still queued is no part of the measurement, and neither side is to wait for the other to take it
-			defer close(closed)
-			near.Close()
-		}()
-		err := other.end()
-		<-closed
-		return err
+		if *err != nil {
+			_, _ = other.tally() // it may have ended, which is noticed by now
+		}
+		if why := other.end(); why != nil {
+			*err = why
+		}
 	}
 	waiting, cancel := context.WithTimeout(ctx, p.patience())
 	defer cancel()
-	if err := near.WaitPeers(waiting, max(1, p.Peers)); err != nil {
-		_, why := other.tally() // such as that it may not open as many connections
-		return nil, nil, errors.Join(err, why, end())
+	if err = near.WaitPeers(waiting, max(1, p.Peers)); err != nil {
+		end(&err)
+		return nil, nil, err
 	}
 	return other, end, nil
 }
@@ -174,7 +172,7 @@ func (c *Config) count(ctx context.Context, r *Result, near bound, kind string, 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer end(&err)
 	if _, err := repeat(one, r.perLook(), c.warmUp(r.Load), r.queued()); err != nil {
 		return err
 	}
@@ -203,15 +201,6 @@ func repeat(one func() error, look int64, d time.Duration, least int64) (rate fl
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // ask sends requests at a fixed rate and times their answers from when each request was due.
 func (c *Config) ask(ctx context.Context, r *Result) (err error) {
 	dealer := socket.NewDealer(c.near()...)
@@ -220,7 +209,7 @@ func (c *Config) ask(ctx context.Context, r *Result) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer end(&err)
 	interval := time.Second / time.Duration(c.Rate)
 	warm := int(c.Duration / 10 / interval)
 	total := warm + max(1, int(c.Duration/interval))

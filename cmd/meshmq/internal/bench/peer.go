@@ -40,13 +40,13 @@ type worker struct {
 	Peer
 	count atomic.Int64
 
-	mu  sync.Mutex // guards err
-	err error
+	mu  sync.Mutex // guards out
+	out *json.Encoder
 }
 
-// Run works until in ends. It answers each line with what was counted so far.
+// Run works until in ends. It answers each line with what was counted so far, and says on its own what fails.
 func (p Peer) Run(ctx context.Context, in io.Reader, out io.Writer) error {
-	w := &worker{Peer: p}
+	w := &worker{Peer: p, out: json.NewEncoder(out)}
 	work := map[string]func(context.Context, int) error{
 		kindPush: w.push, kindPull: w.pull, kindSub: w.sub, kindTopics: w.sub, kindStalled: w.sub,
 		kindEcho: w.echo, kindReq: w.request, kindDeal: w.deal, kindIdle: w.rest,
@@ -61,28 +61,26 @@ func (p Peer) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	for i := range p.workers() {
 		workers.Go(func() {
 			if err := work(ctx, i); err != nil && ctx.Err() == nil {
-				w.mu.Lock()
-				w.err = errors.Join(w.err, err)
-				w.mu.Unlock()
+				_ = w.say(tally{Error: err.Error()}) // nobody is left to be told that this fails
 			}
 		})
 	}
-	enc := json.NewEncoder(out)
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		t := tally{Messages: w.count.Load()}
 		if lines.Text() == askSpent {
 			t.Spent = spentNow()
 		}
-		w.mu.Lock()
-		if w.err != nil {
-			t.Error = w.err.Error()
-		}
-		w.mu.Unlock()
-		if err := enc.Encode(t); err != nil {
+		if err := w.say(t); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *worker) say(t tally) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Encode(t)
 }
 
 // closeAt closes a socket when ctx ends, which ends the call it is in: cheaper than a context that each call has to watch.

@@ -102,7 +102,7 @@ func (c *Config) spread(ctx context.Context, r *Result, near bound, kind string,
 	}
 	sending := make(chan error, 1)
 	defer func() {
-		err = errors.Join(err, end())
+		end(&err)
 		if sendErr := <-sending; !errors.Is(sendErr, socket.ErrClosed) {
 			err = errors.Join(err, sendErr)
 		}
@@ -121,7 +121,7 @@ func (c *Config) spread(ctx context.Context, r *Result, near bound, kind string,
 			}
 		}
 	}()
-	if err := sleep(ctx, c.warmUp(r.Load)); err != nil {
+	if err := other.sleep(ctx, c.warmUp(r.Load)); err != nil {
 		return err
 	}
 	return other.shares(r, func() error { return c.tallied(ctx, r, other) })
@@ -135,7 +135,7 @@ func (c *Config) tallied(ctx context.Context, r *Result, other *far) error {
 		return err
 	}
 	for after := before; after == before && time.Since(start) < r.patience(); { // on a busy machine nothing may have come in the time
-		if err := sleep(ctx, c.Duration); err != nil {
+		if err := other.sleep(ctx, c.Duration); err != nil {
 			return err
 		}
 		if after, err = other.tally(); err != nil {

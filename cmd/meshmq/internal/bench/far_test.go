@@ -1,0 +1,52 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/socket"
+)
+
+// dyingPeer is a far side that is killed at work.
+func dyingPeer(what string) {
+	var p Peer
+	if err := json.Unmarshal([]byte(what), &p); err != nil {
+		panic(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() {
+		self, _ := os.FindProcess(os.Getpid())
+		_ = self.Kill()
+	})
+	_ = p.Run(context.Background(), os.Stdin, os.Stdout)
+}
+
+func TestRun_SaysThatTheFarSideDied(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for _, pattern := range Patterns {
+		t.Run(pattern, func(t *testing.T) {
+			t.Parallel()
+			c := quick()
+			c.Patterns, c.Transport, c.Sizes, c.Duration, c.Self = []string{pattern}, "tcp", []int{100}, time.Hour, self
+			assert.ErrorContains(t, Run(t.Context(), c, nil), "the far side ended: ")
+		})
+	}
+}
+
+// TestFar_FailureEndsTheNearSide: who waits for messages of a far side that failed does not wait for ever.
+func TestFar_FailureEndsTheNearSide(t *testing.T) {
+	t.Parallel()
+	pull := socket.NewPull()
+	other, err := quick().startFar(t.Context(), pull, Peer{Kind: kindPush, Endpoint: "nowhere"})
+	require.NoError(t, err)
+	_, err = pull.Recv(t.Context())
+	assert.ErrorIs(t, err, socket.ErrClosed)
+	assert.ErrorContains(t, other.end(), "nowhere")
+}
