@@ -116,6 +116,11 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	cfg.Self, cfg.Stderr = self, cmd.ErrOrStderr()
+	if out.plot != "" {
+		if err := bench.CheckWritable(out.plot); err != nil {
+			return err
+		}
+	}
 	stop := showProgress(cfg)
 	var results []bench.Result
 	err = bench.Run(cmd.Context(), cfg, func(r bench.Result) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -36,4 +37,13 @@ func TestBenchInterrupt(t *testing.T) {
 	r := p.wait()
 	assert.Equal(t, 130, r.code, r.stderr)
 	assert.Empty(t, r.stdout)
+}
+
+// TestBenchPlotUnwritable: what cannot be written is not measured for.
+func TestBenchPlotUnwritable(t *testing.T) {
+	t.Parallel()
+	r := meshmq(t, "bench", "latency", "--duration", "10ms", "--rounds", "1", "--size", "1", "--plot", filepath.Join(t.TempDir(), "no", "folder.svg"))
+	assert.Equal(t, 1, r.code)
+	assert.Contains(t, r.stderr, "plot: open")
+	assert.NotContains(t, r.stderr, "1/1")
 }

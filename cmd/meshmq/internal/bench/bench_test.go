@@ -212,6 +212,20 @@ func TestCheckPlot(t *testing.T) {
 	assert.NoError(t, c.CheckPlot("x.svg"))
 }
 
+// TestCheckWritable leaves no trace.
+func TestCheckWritable(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "old.svg")
+	require.NoError(t, CheckWritable(file))
+	assert.NoFileExists(t, file)
+	require.NoError(t, os.WriteFile(file, []byte("old"), 0o600))
+	require.NoError(t, CheckWritable(file))
+	old, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, "old", string(old))
+	assert.ErrorContains(t, CheckWritable(filepath.Join(file, "below.svg")), "plot: ")
+}
+
 // growing are measurements of more and more frames.
 func growing() (all []Result) {
 	for i, frames := range []int{1, 4, 16} {

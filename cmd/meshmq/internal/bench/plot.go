@@ -62,6 +62,19 @@ func Plot(file, title string, all []Result) error {
 	return nil
 }
 
+// CheckWritable returns why a plot cannot be written, before everything is measured for it. A file that is there stays as it is.
+func CheckWritable(file string) error {
+	_, missing := os.Stat(file)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return fmt.Errorf("plot: %w", err)
+	}
+	if err := f.Close(); err != nil || missing == nil {
+		return err
+	}
+	return os.Remove(file)
+}
+
 func save(file string, write func(io.Writer) error) error {
 	f, err := os.Create(file)
 	if err != nil {
