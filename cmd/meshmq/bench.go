@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -129,9 +130,9 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 	})
 	stop()
 	if cause := context.Cause(cmd.Context()); err != nil && isSignal(cause) {
-		return fail(exitInterrupt, "%w", cause)
+		err = fail(exitInterrupt, "%w: %d measured", cause, len(results))
 	}
-	if err != nil {
+	if err != nil && len(results) == 0 {
 		return err
 	}
 	transport := cfg.Transport
@@ -139,7 +140,7 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 		transport += " with CURVE"
 	}
 	title := fmt.Sprintf("meshmq %s, %s, %d cores", transport, runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())
-	return out.write(cmd.OutOrStdout(), title, results)
+	return errors.Join(err, out.write(cmd.OutOrStdout(), title, results))
 }
 
 // showProgress draws a bar on standard error if that is a terminal, else writes a line for each measurement.

@@ -36,7 +36,30 @@ func TestBenchInterrupt(t *testing.T) {
 	p.signal(os.Interrupt)
 	r := p.wait()
 	assert.Equal(t, 130, r.code, r.stderr)
+	assert.Contains(t, r.stderr, "interrupted (interrupt): 0 measured\n")
 	assert.Empty(t, r.stdout)
+}
+
+// TestBenchInterruptPrintsWhatWasMeasured: in each format.
+func TestBenchInterruptPrintsWhatWasMeasured(t *testing.T) {
+	t.Parallel()
+	skipWithoutSignals(t)
+	for format, want := range map[string]string{
+		"--markdown=false": "│ latency", "--markdown": "| latency |", "--json": `{"pattern":"latency"`, "--csv": "\nlatency,", "--benchstat": "BenchmarkLatency/",
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			plot := filepath.Join(t.TempDir(), "part.svg")
+			p := start(t, "bench", "latency", "--one-process", "--duration", "10ms", "--rounds", "1000000", "--size", "100", "--plot", plot, format)
+			p.says("2/1000000: latency, 100 B")
+			p.signal(os.Interrupt)
+			r := p.wait()
+			assert.Equal(t, 130, r.code, r.stderr)
+			assert.Regexp(t, `interrupted \(interrupt\): [1-9]\d* measured\n$`, r.stderr)
+			assert.Contains(t, r.stdout, want)
+			assert.FileExists(t, plot)
+		})
+	}
 }
 
 // TestBenchPlotUnwritable: what cannot be written is not measured for.
