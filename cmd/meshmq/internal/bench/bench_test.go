@@ -65,7 +65,8 @@ func TestCheck(t *testing.T) {
 		"frames: none, want at least 1":                      func(c *Config) { c.Frames = nil },
 		"subscriptions: 0, want at least 1":                  func(c *Config) { c.Subscriptions = []int{0} },
 		"in-flight: 0, want at least 1":                      func(c *Config) { c.InFlight = 0 },
-		"rate: 0, want at least 1":                           func(c *Config) { c.Rate = 0 },
+		"rate: 0, want 1 to 1000000":                         func(c *Config) { c.Rate = 0 },
+		"rate: 2000000000, want 1 to 1000000":                func(c *Config) { c.Rate = 2e9 },
 		"sizes: 0, want at least 1":                          func(c *Config) { c.Sizes = nil },
 		"duration: 1ms, want at least 10ms":                  func(c *Config) { c.Duration = time.Millisecond },
 	} {
@@ -125,6 +126,18 @@ func TestRun_EndsWithItsContext(t *testing.T) {
 		c.Progress = func(Step) { time.AfterFunc(20*time.Millisecond, cancel) }
 		assert.ErrorIs(t, Run(ctx, c, nil), context.Canceled, pattern)
 	}
+}
+
+// TestLatency_EndsAtARateThatCannotBe: what is due when the time is over is not asked.
+func TestLatency_EndsAtARateThatCannotBe(t *testing.T) {
+	t.Parallel()
+	c := quick()
+	c.Patterns, c.Sizes, c.Frames, c.Rate, c.Duration = []string{Latency}, []int{64 << 10}, []int{1}, maxRate, 20*time.Millisecond
+	require.NoError(t, Run(t.Context(), c, func(r Result) error {
+		assert.Positive(t, r.Times.Samples)
+		assert.Less(t, r.Times.Samples, int64(10000), "of the 20000 that are due")
+		return nil
+	}))
 }
 
 var sample = []Result{

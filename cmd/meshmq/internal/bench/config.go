@@ -65,6 +65,9 @@ type Step struct {
 // String is what is to be measured.
 func (s Step) String() string { return s.Pattern + ", " + s.Load.String() }
 
+// maxRate is what the clock can tell apart, and more than one connection answers.
+const maxRate = 1_000_000
+
 // Check returns what is wrong with the configuration.
 func (c *Config) Check() error {
 	for _, p := range c.Patterns {
@@ -79,7 +82,7 @@ func (c *Config) Check() error {
 		name string
 		of   []int
 	}{
-		{"rounds", []int{c.Rounds}}, {"rate", []int{c.Rate}}, {"in-flight", []int{c.InFlight}}, {"patterns", []int{len(c.Patterns)}}, {"sizes", []int{len(c.Sizes)}},
+		{"rounds", []int{c.Rounds}}, {"in-flight", []int{c.InFlight}}, {"patterns", []int{len(c.Patterns)}}, {"sizes", []int{len(c.Sizes)}},
 		{"frames", c.Frames}, {"peers", c.Peers}, {"subscriptions", c.Subscriptions},
 	} {
 		if len(least.of) == 0 {
@@ -93,6 +96,9 @@ func (c *Config) Check() error {
 		if n := slices.Min(c.Peers); p == Stalled && n < 2 {
 			return fmt.Errorf("peers: %d, want at least 2 for %s", n, p)
 		}
+	}
+	if c.Rate < 1 || c.Rate > maxRate {
+		return fmt.Errorf("rate: %d, want 1 to %d", c.Rate, maxRate)
 	}
 	if c.Duration < 10*time.Millisecond {
 		return fmt.Errorf("duration: %s, want at least 10ms", c.Duration)
@@ -153,15 +159,6 @@ type Result struct {
 type Shares struct {
 	Near float64 `json:"near"`
 	Far  float64 `json:"far"`
-}
-
-// Times are percentiles of round trips in microseconds.
-type Times struct {
-	P50  float64 `json:"p50"`
-	P90  float64 `json:"p90"`
-	P99  float64 `json:"p99"`
-	P999 float64 `json:"p99.9"`
-	Max  float64 `json:"max"`
 }
 
 // ErrLost is the error of a measurement in which messages or answers are missing.

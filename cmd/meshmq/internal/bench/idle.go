@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -30,7 +28,7 @@ func (c *Config) idle(ctx context.Context, r *Result) (err error) {
 		names[i] = append([]byte(nil), m.Frames[0]...)
 	}
 	r.Memory = max(0, inUse()-before) / float64(r.Peers)
-	hist := hdrhistogram.New(1, int64(time.Minute), 3)
+	trips := newTrips()
 	message := append([][]byte{nil}, r.body()...)
 	r.Rate, err = repeat(func() error {
 		message[0] = names[rand.IntN(len(names))]
@@ -42,11 +40,11 @@ func (c *Config) idle(ctx context.Context, r *Result) (err error) {
 		if err != nil {
 			return err
 		}
-		_ = hist.RecordValue(int64(time.Since(start)))
+		trips.record(time.Since(start))
 		defer m.Release()
 		return checkMessage(m, r, 1)
 	}, 1, c.Duration, 0)
-	r.Times = timesOf(hist)
+	r.Times = trips.times()
 	return err
 }
 

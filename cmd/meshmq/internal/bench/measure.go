@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -213,32 +211,40 @@ func (c *Config) ask(ctx context.Context, r *Result) (err error) {
 	interval := time.Second / time.Duration(c.Rate)
 	warm := int(c.Duration / 10 / interval)
 	total := warm + max(1, int(c.Duration/interval))
-	hist := hdrhistogram.New(1, int64(time.Minute), 3)
+	trips := newTrips()
 	start := time.Now().Add(time.Millisecond)
+	due := func(i int) time.Time { return start.Add(time.Duration(i) * interval) }
+	var asked atomic.Int64 // known before the last request leaves
+	asked.Store(int64(total))
 	sending := make(chan error, 1)
-	go func() {
+	go func() { // ends with the near socket
 		body := r.body()
 		for i := range total {
-			awaitUntil(start.Add(time.Duration(i) * interval))
-			if err := dealer.Send(context.Background(), body...); err != nil {
+			awaitUntil(due(i))
+			late := time.Since(due(total)) > 0 // more is due than can be sent
+			if late {
+				asked.Store(int64(i) + 1)
+			}
+			if err := dealer.Send(context.Background(), body...); err != nil || late {
 				sending <- err
 				return
 			}
 		}
 		sending <- nil
 	}()
-	for i := range total {
+	for i := 0; i < int(asked.Load()); i++ {
 		m, err := dealer.Recv(context.Background())
 		if err != nil {
 			return errors.Join(err, <-sending)
 		}
 		m.Release()
-		if i >= warm { // answers come in the order of the requests: one connection, one echo
-			_ = hist.RecordValue(int64(time.Since(start.Add(time.Duration(i) * interval))))
+		if time.Since(due(warm)) >= 0 { // answers come in the order of the requests: one connection, one echo
+			trips.record(time.Since(due(i)))
 		}
 	}
-	took := time.Since(start.Add(time.Duration(warm) * interval))
-	r.Rate, r.Times = float64(total-warm)/took.Seconds(), timesOf(hist)
+	took := time.Since(due(warm))
+	r.Times = trips.times()
+	r.Rate = float64(r.Times.Samples) / took.Seconds()
 	return <-sending
 }
 
@@ -252,9 +258,4 @@ func awaitUntil(t time.Time) {
 	for time.Now().Before(t) {
 		runtime.Gosched()
 	}
-}
-
-func timesOf(h *hdrhistogram.Histogram) *Times {
-	at := func(percent float64) float64 { return float64(h.ValueAtQuantile(percent)) / 1e3 }
-	return &Times{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: float64(h.Max()) / 1e3}
 }

@@ -42,6 +42,8 @@ func Medians(all []Result) []Result {
 				P99:  median(rs, func(r Result) float64 { return r.Times.P99 }),
 				P999: median(rs, func(r Result) float64 { return r.Times.P999 }),
 				Max:  median(rs, func(r Result) float64 { return r.Times.Max }),
+
+				Samples: int64(median(rs, func(r Result) float64 { return float64(r.Times.Samples) })),
 			}
 		}
 		if m.Collector != nil {
