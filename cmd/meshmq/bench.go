@@ -74,7 +74,7 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 	flags.IntVar(&cfg.Rate, "rate", 1000, "`N` requests a second for latency")
 	flags.IntVar(&cfg.InFlight, "in-flight", 1, "`N` messages that each DEALER of router has on its way")
 	flags.BoolVar(&cfg.Curve, "curve", false, "seal everything with CURVE")
-	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process")
+	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process (which leaves the memory of idle out)")
 	flags.BoolVar(&out.markdown, "markdown", false, "print the table as Markdown")
 	flags.BoolVar(&out.json, "json", false, "print each measurement as a JSON object")
 	flags.BoolVar(&out.csv, "csv", false, "print each measurement as a row of CSV")

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,6 +104,7 @@ func TestRun_MeasuresEverything(t *testing.T) {
 				assert.Positive(t, r.Rate, r.Pattern)
 				assert.Equal(t, r.Pattern == Latency || r.Pattern == Idle, r.Times != nil)
 				assert.Equal(t, r.Times == nil, r.Collector != nil)
+				assert.Zero(t, r.Memory, "of the other side as well")
 				if r.Collector != nil {
 					assert.GreaterOrEqual(t, r.Collector.Near, 0.0)
 					assert.Less(t, r.Collector.Far, 100.0)
@@ -128,6 +130,19 @@ func TestRun_EndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestLatency_RateIsOfWholeIntervals: what was asked twice at 20 a second has come at 20 a second, and is too little for percentiles.
+func TestLatency_RateIsOfWholeIntervals(t *testing.T) {
+	t.Parallel()
+	c := quick()
+	c.Patterns, c.Rate, c.Duration = []string{Latency}, 20, 100*time.Millisecond
+	require.NoError(t, Run(t.Context(), c, func(r Result) error {
+		assert.EqualValues(t, 2, r.Times.Samples)
+		assert.LessOrEqual(t, r.Rate, 20.0)
+		assert.Zero(t, r.Times.P99)
+		return nil
+	}))
+}
+
 // TestLatency_EndsAtARateThatCannotBe: what is due when the time is over is not asked.
 func TestLatency_EndsAtARateThatCannotBe(t *testing.T) {
 	t.Parallel()
@@ -140,10 +155,45 @@ func TestLatency_EndsAtARateThatCannotBe(t *testing.T) {
 	}))
 }
 
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	trips := newTrips()
+	for range 99 {
+		trips.record(time.Millisecond)
+	}
+	few := trips.times()
+	assert.InDelta(t, 1000, few.P90, 1)
+	assert.Zero(t, few.P99)
+	trips.record(time.Hour)
+	more := trips.times()
+	assert.InDelta(t, 60e6, more.Max, 60e3, "a minute is the most, and is not left out")
+	assert.EqualValues(t, 100, more.Samples)
+	assert.Positive(t, more.P99)
+	assert.Zero(t, more.P999)
+	assert.Zero(t, medianTimes([]Result{{Times: more}, {Times: few}, {Times: more}}).P99)
+
+	var out bytes.Buffer
+	all := []Result{{Pattern: Latency, Rate: 1, Times: few}}
+	for _, write := range []func(io.Writer, []Result) error{WriteTable, WriteMarkdown, WriteCSV, WriteBenchstat, WriteJSON} {
+		out.Reset()
+		require.NoError(t, write(&out, all))
+		assert.NotRegexp(t, `p99.9 us|p99-ns|"p99|1000\.\d+,0\.0`, out.String())
+	}
+}
+
+// TestShare leaves out the two collections that were asked for at the end, not the third.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	before := spent{Busy: 1, Collector: 0.5, Asked: 0.1}
+	assert.InDelta(t, 10, spent{Busy: 2.2, Collector: 0.8, Asked: 0.1}.share(before), 1e-9)
+	assert.Zero(t, spent{Busy: 1.1, Collector: 0.6, Asked: 0.1}.share(before))
+	assert.Zero(t, spent{Busy: 2, Collector: 0.6, Asked: 0.1}.share(before))
+}
+
 var sample = []Result{
 	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 4e6, Bytes: 64e6},
 	{Pattern: Fanin, Transport: "tcp", Load: Load{Size: 16, Frames: 1, Peers: 8}, Round: 1, Rate: 1e6, Bytes: 16e6},
-	{Pattern: Latency, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 1000, Times: &Times{P50: 40, P90: 50, P99: 60.5, P999: 70, Max: 80}},
+	{Pattern: Latency, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 1000, Times: &Times{P50: 40, P90: 50, P99: 60.5, P999: 70, Max: 80, Samples: 1000}},
 	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 2, Rate: 2e6, Bytes: 32e6},
 	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 3, Rate: 5e6, Bytes: 80e6},
 	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 1024, Frames: 1}, Round: 1, Rate: 1e6, Bytes: 1024e6},

@@ -68,6 +68,9 @@ func (s Step) String() string { return s.Pattern + ", " + s.Load.String() }
 // maxRate is what the clock can tell apart, and more than one connection answers.
 const maxRate = 1_000_000
 
+// shared is whether both sides are in this process.
+func (c *Config) shared() bool { return c.OneProcess || c.Transport == "inproc" }
+
 // Check returns what is wrong with the configuration.
 func (c *Config) Check() error {
 	for _, p := range c.Patterns {
@@ -152,7 +155,7 @@ type Result struct {
 	Bytes     float64 `json:"bytes_per_second"`
 	Times     *Times  `json:"round_trip_us,omitempty"`  // latency, idle
 	Collector *Shares `json:"gc_percent,omitempty"`     // not of latency and idle
-	Memory    float64 `json:"bytes_per_peer,omitempty"` // idle
+	Memory    float64 `json:"bytes_per_peer,omitempty"` // idle, unless the memory of both sides is in one
 }
 
 // Shares are parts of the time of the processors that went to the garbage collector, in percent.

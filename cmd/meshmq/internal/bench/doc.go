@@ -11,11 +11,12 @@
 //	topics       PUB, drops nothing  SUB of many        messages received in a time, each of another topic
 //	dropping     PUB, drops          many SUB           messages received by one of them in a time
 //	stalled      the same            one does not read  messages received by one of the others in a time
-//	idle         ROUTER              many DEALER        memory for each; round trips to any of them, one at a time
+//	idle         ROUTER              many DEALER        memory for each, if they are in another process; round trips to any of them, one at a time
 //	latency      DEALER              ROUTER, echoing    round trips from the time that each was due, at a fixed rate
 //
 // Latencies are those of an open loop: a request is due at its time whether or not the one before was answered, and what it waits
 // because something is late counts. So a pause shows in as many requests as it held up (no coordinated omission).
 //
-// All but latency and idle say what part of the processors' time the garbage collector of either side took.
+// All but latency and idle say what part of the processors' time the garbage collector of either side took, without the collections that
+// measuring it needs. No percentile is told of fewer round trips than 100 for p99 and 1000 for p99.9.
 package bench

@@ -38,7 +38,7 @@ const askSpent = "spent"
 // it waits for will not come.
 func (c *Config) startFar(ctx context.Context, near io.Closer, p Peer) (*far, error) {
 	p.Curve = c.Curve
-	if c.OneProcess || c.Transport == "inproc" {
+	if c.shared() {
 		return startHere(ctx, near, p), nil
 	}
 	what, err := json.Marshal(p)

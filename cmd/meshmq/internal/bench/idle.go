@@ -27,7 +27,9 @@ func (c *Config) idle(ctx context.Context, r *Result) (err error) {
 		}
 		names[i] = append([]byte(nil), m.Frames[0]...)
 	}
-	r.Memory = max(0, inUse()-before) / float64(r.Peers)
+	if !c.shared() {
+		r.Memory = max(0, inUse()-before) / float64(r.Peers)
+	}
 	trips := newTrips()
 	message := append([][]byte{nil}, r.body()...)
 	r.Rate, err = repeat(func() error {

@@ -242,8 +242,8 @@ func (c *Config) ask(ctx context.Context, r *Result) (err error) {
 			trips.record(time.Since(due(i)))
 		}
 	}
-	took := time.Since(due(warm))
 	r.Times = trips.times()
+	took := max(time.Since(due(warm)), time.Duration(r.Times.Samples)*interval) // the last one has its interval, too
 	r.Rate = float64(r.Times.Samples) / took.Seconds()
 	return <-sending
 }

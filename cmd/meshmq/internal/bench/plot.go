@@ -145,6 +145,9 @@ func latencies(all []Result, over axis) (lines []chart.ContinuousSeries) {
 }
 
 func addPoint(lines []chart.ContinuousSeries, name string, x int, y float64) []chart.ContinuousSeries {
+	if y == 0 { // not known
+		return lines
+	}
 	i := slices.IndexFunc(lines, func(l chart.ContinuousSeries) bool { return l.Name == name })
 	if i < 0 {
 		i = len(lines)

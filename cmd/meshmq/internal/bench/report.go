@@ -36,15 +36,7 @@ func Medians(all []Result) []Result {
 		m.Bytes = median(rs, func(r Result) float64 { return r.Bytes })
 		m.Memory = median(rs, func(r Result) float64 { return r.Memory })
 		if m.Times != nil {
-			m.Times = &Times{
-				P50:  median(rs, func(r Result) float64 { return r.Times.P50 }),
-				P90:  median(rs, func(r Result) float64 { return r.Times.P90 }),
-				P99:  median(rs, func(r Result) float64 { return r.Times.P99 }),
-				P999: median(rs, func(r Result) float64 { return r.Times.P999 }),
-				Max:  median(rs, func(r Result) float64 { return r.Times.Max }),
-
-				Samples: int64(median(rs, func(r Result) float64 { return float64(r.Times.Samples) })),
-			}
+			m.Times = medianTimes(rs)
 		}
 		if m.Collector != nil {
 			m.Collector = &Shares{
@@ -95,12 +87,20 @@ func WriteCSV(w io.Writer, all []Result) error {
 		"frames", "subscriptions", "gc_percent_near", "gc_percent_far", "bytes_per_peer", // the columns before are those of older versions
 	}}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) }
+	known := func(us float64) string {
+		if us == 0 {
+			return ""
+		}
+		return number(us)
+	}
 	for _, r := range all {
 		row := []string{r.Pattern, r.Transport, strconv.Itoa(r.Size), strconv.Itoa(r.Peers), strconv.Itoa(r.Round), number(r.Rate), number(r.Bytes)}
 		if r.Times == nil {
 			row = append(row, "", "", "", "", "")
 		} else {
-			row = append(row, number(r.Times.P50), number(r.Times.P90), number(r.Times.P99), number(r.Times.P999), number(r.Times.Max))
+			for _, us := range r.Times.all() {
+				row = append(row, known(us))
+			}
 		}
 		row = append(row, strconv.Itoa(r.Frames), strconv.Itoa(r.Subscriptions))
 		if r.Collector == nil {
@@ -128,7 +128,11 @@ func WriteBenchstat(w io.Writer, all []Result) error {
 		}
 		line := fmt.Sprintf("%s/size=%d 1 %.2f ns/op %.2f MB/s", name, r.Size, 1e9/r.Rate, r.Bytes/1e6)
 		if r.Times != nil {
-			line = fmt.Sprintf("%s/size=%d 1 %.0f p50-ns/op %.0f p99-ns/op %.0f max-ns/op", name, r.Size, r.Times.P50*1e3, r.Times.P99*1e3, r.Times.Max*1e3)
+			line = fmt.Sprintf("%s/size=%d 1 %.0f p50-ns/op", name, r.Size, r.Times.P50*1e3)
+			if r.Times.P99 > 0 {
+				line += fmt.Sprintf(" %.0f p99-ns/op", r.Times.P99*1e3)
+			}
+			line += fmt.Sprintf(" %.0f max-ns/op", r.Times.Max*1e3)
 		}
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err

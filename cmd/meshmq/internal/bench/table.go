@@ -66,8 +66,10 @@ func (r *Result) row(frames bool) table.Row {
 	row := table.Row{name, count, subscriptions, FormatSize(r.Size), grouped(r.Rate), each, fmt.Sprintf("%.1f", r.Bytes/1e6)}
 	times, shares, memory := []any{"", "", "", "", ""}, []any{"", ""}, ""
 	if t := r.Times; t != nil {
-		for i, us := range []float64{t.P50, t.P90, t.P99, t.P999, t.Max} {
-			times[i] = fmt.Sprintf("%.1f", us)
+		for i, us := range t.all() {
+			if us > 0 {
+				times[i] = fmt.Sprintf("%.1f", us)
+			}
 		}
 	}
 	if s := r.Collector; s != nil {
