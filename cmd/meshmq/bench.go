@@ -140,6 +140,9 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 		transport += " with CURVE"
 	}
 	title := fmt.Sprintf("meshmq %s, %s, %d cores", transport, runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())
+	if left := bench.LeftOut(results); out.plot != "" && left != nil {
+		fmt.Fprintf(cfg.Stderr, "%s is not in the plot, which is of rates\n", strings.Join(left, ", "))
+	}
 	return errors.Join(err, out.write(cmd.OutOrStdout(), title, results))
 }
 

@@ -70,3 +70,12 @@ func TestBenchPlotUnwritable(t *testing.T) {
 	assert.Contains(t, r.stderr, "plot: open")
 	assert.NotContains(t, r.stderr, "1/1")
 }
+
+// TestBenchPlotSaysWhatIsNotInIt: rates and latencies have different axes.
+func TestBenchPlotSaysWhatIsNotInIt(t *testing.T) {
+	t.Parallel()
+	args := []string{"bench", "latency", "throughput", "--one-process", "--duration", "10ms", "--rounds", "1", "--size", "1", "--plot"}
+	r := meshmq(t, append(args, filepath.Join(t.TempDir(), "rates.svg"))...)
+	assert.Zero(t, r.code)
+	assert.Contains(t, r.stderr, "latency is not in the plot, which is of rates\n")
+}

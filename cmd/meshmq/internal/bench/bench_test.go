@@ -261,7 +261,27 @@ func TestPlot(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(svg), "frames of a message")
 
+	assert.NotContains(t, string(svg), "-92233720368", "an axis that nothing is drawn over")
+
 	assert.Error(t, Plot(filepath.Join(t.TempDir(), "no", "folder.svg"), "", sample))
+}
+
+// TestPlot_PatternsAreCurvesOfTheirOwn: percentiles of several patterns, none of which is known of too few samples.
+func TestPlot_PatternsAreCurvesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	all := []Result{
+		{Pattern: Latency, Load: Load{Size: 16}, Times: &Times{P50: 40, P99: 60}},
+		{Pattern: Idle, Load: Load{Size: 16}, Times: &Times{P50: 50, P99: 70}},
+	}
+	var names []string
+	for _, l := range latencies(all, axes[0]) {
+		names = append(names, l.Name)
+	}
+	assert.Equal(t, []string{"latency p50", "latency p99", "idle p50", "idle p99"}, names)
+	assert.Equal(t, "p50", latencies(all[:1], axes[0])[0].Name)
+	assert.Equal(t, []string{"latency"}, LeftOut(sample))
+	assert.Empty(t, LeftOut(sample[:2]))
+	assert.Empty(t, LeftOut(all))
 }
 
 func TestCheckPlot(t *testing.T) {
@@ -303,7 +323,9 @@ func growing() (all []Result) {
 func TestCurve(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, WriteMarkdown(&out, growing()))
+	shuffled := growing()
+	shuffled[0], shuffled[4] = shuffled[4], shuffled[0]
+	require.NoError(t, WriteMarkdown(&out, shuffled))
 	for _, want := range []string{
 		"| throughput | 4 | 16 B | 8 000 000 | 125 | 0.0 | 1.5 | 2.5 |",
 		"- throughput, frames of a message: steepest from 4 to 16: x8.00 the time for a message at x4, power 1.50\n",
@@ -312,4 +334,7 @@ func TestCurve(t *testing.T) {
 		assert.Contains(t, out.String(), want)
 	}
 	assert.NotContains(t, out.String(), "p50", "a column without values")
+	for _, line := range rates(along(axes[1], shuffled), axes[1]) {
+		assert.IsIncreasing(t, line.XValues)
+	}
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -88,6 +89,11 @@ var axes = []axis{
 	{"subscriptions", func(l Load) int { return l.Subscriptions }, thousands},
 }
 
+// along sorts results by their place on an axis.
+func along(a axis, all []Result) []Result {
+	return slices.SortedStableFunc(slices.Values(all), func(x, y Result) int { return cmp.Compare(a.of(x.Load), a.of(y.Load)) })
+}
+
 func thousands(n int) string { return grouped(float64(n)) }
 
 // varied returns what grows among results of one pattern: nothing, one axis, or several.
@@ -117,7 +123,7 @@ func (r *Result) cost() float64 {
 // steepest says between which neighbours on an axis the cost of a message grows most: by the power of what grows, so that 0 is a cost that stays and 1
 // one that doubles when that doubles. More than 1 is a knee.
 func steepest(a axis, line []Result) (from, to Result, power float64) {
-	power = math.Inf(-1)
+	line, power = along(a, line), math.Inf(-1)
 	for i := range line[1:] {
 		x, y := a.of(line[i].Load), a.of(line[i+1].Load)
 		if x < 1 || y <= x {

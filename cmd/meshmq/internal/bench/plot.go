@@ -35,6 +35,7 @@ func (c *Config) CheckPlot(file string) error {
 func Plot(file, title string, all []Result) error {
 	all = Medians(all)
 	over := append(varied(all), axes[0])[0]
+	all = along(over, all)
 	name, lines := "messages a second", rates(all, over)
 	if len(lines) == 0 {
 		name, lines = "round trip, us", latencies(all, over)
@@ -46,6 +47,8 @@ func Plot(file, title string, all []Result) error {
 		Background: chart.Style{Padding: chart.Box{Top: 70, Left: 20, Right: 40, Bottom: 20}},
 		XAxis:      chart.XAxis{Name: over.name, Ticks: xTicks},
 		YAxis:      chart.YAxis{Name: name, Ticks: yTicks, AxisType: chart.YAxisSecondary},
+
+		YAxisSecondary: chart.YAxis{Style: chart.Hidden()}, // nothing is drawn over it
 	}
 	for _, l := range lines {
 		l.Style = chart.Style{StrokeWidth: 2, DotWidth: 3}
@@ -134,14 +137,31 @@ func rates(all []Result, over axis) (lines []chart.ContinuousSeries) {
 }
 
 func latencies(all []Result, over axis) (lines []chart.ContinuousSeries) {
+	several := slices.ContainsFunc(all, func(r Result) bool { return r.Pattern != all[0].Pattern })
 	for _, r := range all {
-		if r.Times != nil {
-			lines = addPoint(lines, "p50", over.of(r.Load), r.Times.P50)
-			lines = addPoint(lines, "p99", over.of(r.Load), r.Times.P99)
-			lines = addPoint(lines, "p99.9", over.of(r.Load), r.Times.P999)
+		of := ""
+		if several {
+			of = r.Pattern + " "
 		}
+		x := over.of(r.Load)
+		lines = addPoint(lines, of+"p50", x, r.Times.P50)
+		lines = addPoint(lines, of+"p99", x, r.Times.P99)
+		lines = addPoint(lines, of+"p99.9", x, r.Times.P999)
 	}
 	return lines
+}
+
+// LeftOut are the patterns whose latencies are not in a plot, because there are rates.
+func LeftOut(all []Result) (patterns []string) {
+	for _, r := range all {
+		if r.Times != nil && !slices.Contains(patterns, r.Pattern) {
+			patterns = append(patterns, r.Pattern)
+		}
+	}
+	if !slices.ContainsFunc(all, func(r Result) bool { return r.Times == nil }) {
+		return nil
+	}
+	return patterns
 }
 
 func addPoint(lines []chart.ContinuousSeries, name string, x int, y float64) []chart.ContinuousSeries {
