@@ -71,7 +71,7 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 	flags.IntVar(&cfg.Rounds, "rounds", 3, "measure everything `N` times, in turns")
 	flags.IntSliceVar(&cfg.Peers, "peers", []int{8}, "`N` peers of the patterns that have many")
 	flags.IntSliceVar(&cfg.Subscriptions, "subscriptions", []int{1000}, "`N` subscriptions for topics, of 32 bytes each")
-	flags.IntVar(&cfg.Rate, "rate", 1000, "`N` requests a second for latency")
+	flags.IntVar(&cfg.Rate, "rate", bench.UsualRate, "`N` requests a second for latency")
 	flags.IntVar(&cfg.InFlight, "in-flight", 1, "`N` messages that each DEALER of router has on its way")
 	flags.BoolVar(&cfg.Curve, "curve", false, "seal everything with CURVE")
 	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process (which leaves the memory of idle out)")
@@ -135,11 +135,7 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 	if err != nil && len(results) == 0 {
 		return err
 	}
-	transport := cfg.Transport
-	if cfg.Curve {
-		transport += " with CURVE"
-	}
-	title := fmt.Sprintf("meshmq %s, %s, %d cores", transport, runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())
+	title := fmt.Sprintf("meshmq %s, %s, %d cores", cfg.Way(), runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU())
 	if left := bench.LeftOut(results); out.plot != "" && left != nil {
 		fmt.Fprintf(cfg.Stderr, "%s is not in the plot, which is of rates\n", strings.Join(left, ", "))
 	}

@@ -190,20 +190,22 @@ func TestShare(t *testing.T) {
 	assert.Zero(t, spent{Busy: 2, Collector: 0.6, Asked: 0.1}.share(before))
 }
 
+var tcp = Way{Transport: "tcp"}
+
 var sample = []Result{
-	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 4e6, Bytes: 64e6},
-	{Pattern: Fanin, Transport: "tcp", Load: Load{Size: 16, Frames: 1, Peers: 8}, Round: 1, Rate: 1e6, Bytes: 16e6},
-	{Pattern: Latency, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 1000, Times: &Times{P50: 40, P90: 50, P99: 60.5, P999: 70, Max: 80, Samples: 1000}},
-	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 2, Rate: 2e6, Bytes: 32e6},
-	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Round: 3, Rate: 5e6, Bytes: 80e6},
-	{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 1024, Frames: 1}, Round: 1, Rate: 1e6, Bytes: 1024e6},
+	{Pattern: Throughput, Way: tcp, Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 4e6, Bytes: 64e6},
+	{Pattern: Fanin, Way: tcp, Load: Load{Size: 16, Frames: 1, Peers: 8}, Round: 1, Rate: 1e6, Bytes: 16e6},
+	{Pattern: Latency, Way: tcp, Load: Load{Size: 16, Frames: 1}, Round: 1, Rate: 1000, Times: &Times{P50: 40, P90: 50, P99: 60.5, P999: 70, Max: 80, Samples: 1000}},
+	{Pattern: Throughput, Way: tcp, Load: Load{Size: 16, Frames: 1}, Round: 2, Rate: 2e6, Bytes: 32e6},
+	{Pattern: Throughput, Way: tcp, Load: Load{Size: 16, Frames: 1}, Round: 3, Rate: 5e6, Bytes: 80e6},
+	{Pattern: Throughput, Way: tcp, Load: Load{Size: 1024, Frames: 1}, Round: 1, Rate: 1e6, Bytes: 1024e6},
 }
 
 func TestMedians(t *testing.T) {
 	t.Parallel()
 	m := Medians(sample)
 	require.Len(t, m, 4)
-	assert.Equal(t, Result{Pattern: Throughput, Transport: "tcp", Load: Load{Size: 16, Frames: 1}, Rate: 4e6, Bytes: 64e6}, m[0])
+	assert.Equal(t, Result{Pattern: Throughput, Way: tcp, Load: Load{Size: 16, Frames: 1}, Rate: 4e6, Bytes: 64e6}, m[0])
 	assert.Equal(t, *sample[2].Times, *m[2].Times)
 	even := Medians(sample[:4])
 	assert.Equal(t, 3e6, even[0].Rate)
@@ -228,13 +230,42 @@ func TestReports(t *testing.T) {
 	rows, err := csv.NewReader(&out).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows, 1+len(sample))
-	assert.Equal(t, []string{"fanin", "tcp", "16", "8", "1", "1000000.000", "16000000.000", "", "", "", "", "", "1", "0", "", "", "0.000"}, rows[2])
+	assert.Equal(t, []string{"fanin", "tcp", "16", "8", "1", "1000000.000", "16000000.000", "", "", "", "", "", "1", "0", "", "", "0.000", "0", "0", "false", "false"}, rows[2])
 
 	out.Reset()
 	require.NoError(t, WriteBenchstat(&out, sample))
 	assert.Contains(t, out.String(), "BenchmarkThroughput/tcp/size=16 1 250.00 ns/op 64.00 MB/s\n")
 	assert.Contains(t, out.String(), "BenchmarkFanin/tcp/peers=8/size=16 1 1000.00 ns/op")
 	assert.Contains(t, out.String(), "BenchmarkLatency/tcp/size=16 1 40000 p50-ns/op 60500 p99-ns/op 80000 max-ns/op\n")
+}
+
+// TestReports_SayWhatWasMeasured: whatever may differ between two measurements does in what is said of them.
+func TestReports_SayWhatWasMeasured(t *testing.T) {
+	t.Parallel()
+	router := Result{Pattern: Routing, Way: tcp, Load: Load{Size: 16, Frames: 1, Peers: 8, InFlight: 1}, Rate: 1e6}
+	latency := Result{Pattern: Latency, Way: tcp, Load: Load{Size: 16, Frames: 1, Asked: UsualRate}, Times: &Times{P50: 40, P99: 50, Max: 60}}
+	all := []Result{router, router, router, router, router, latency, latency}
+	all[1].InFlight, all[2].Curve, all[3].OneProcess, all[4].Transport, all[6].Asked = 16, true, true, "ipc", 5000
+	require.Len(t, Medians(all), len(all))
+	for i, want := range []string{
+		"Router/tcp/peers=8", "Router/tcp/peers=8/in-flight=16", "Router/tcp/curve/peers=8", "Router/tcp/one-process/peers=8", "Router/ipc/peers=8", "Latency/tcp", "Latency/tcp/rate=5000",
+	} {
+		var out bytes.Buffer
+		require.NoError(t, WriteBenchstat(&out, all[i:i+1]))
+		assert.Contains(t, out.String(), "Benchmark"+want+"/size=16 1 ")
+	}
+	for _, write := range []func(io.Writer, []Result) error{WriteTable, WriteMarkdown, WriteCSV, WriteBenchstat, WriteJSON} {
+		said := map[string]bool{}
+		for i := range all {
+			var out bytes.Buffer
+			require.NoError(t, write(&out, all[i:i+1]))
+			said[out.String()] = true
+		}
+		assert.Len(t, said, len(all))
+	}
+	c := quick()
+	assert.Equal(t, []Load{{Size: 0, Frames: 2, Peers: 3, InFlight: 2}, {Size: 100, Frames: 2, Peers: 3, InFlight: 2}}, c.loads(Routing))
+	assert.Equal(t, "2 x 100 B, 5000 a second", Load{Size: 100, Frames: 2, Asked: 5000}.String())
 }
 
 func TestPlot(t *testing.T) {

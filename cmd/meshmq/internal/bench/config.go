@@ -145,10 +145,32 @@ func FormatSize(n int) string {
 	return fmt.Sprintf("%d B", n)
 }
 
+// Way is how both sides are connected.
+type Way struct {
+	Transport  string `json:"transport"`
+	Curve      bool   `json:"curve,omitempty"`
+	OneProcess bool   `json:"one_process,omitempty"` // not told over inproc
+}
+
+// String says all of it.
+func (w Way) String() string {
+	s := w.Transport
+	if w.Curve {
+		s += " with CURVE"
+	}
+	if w.OneProcess {
+		s += " in one process"
+	}
+	return s
+}
+
+// Way is how both sides are to be connected.
+func (c *Config) Way() Way { return Way{c.Transport, c.Curve, c.OneProcess && c.Transport != "inproc"} }
+
 // Result is one measurement.
 type Result struct {
-	Pattern   string `json:"pattern"`
-	Transport string `json:"transport"`
+	Pattern string `json:"pattern"`
+	Way
 	Load
 	Round     int     `json:"round"`
 	Rate      float64 `json:"msgs_per_second"`

@@ -13,7 +13,12 @@ type Load struct {
 	Frames        int `json:"frames"`
 	Peers         int `json:"peers,omitempty"`         // none for throughput, latency and topics
 	Subscriptions int `json:"subscriptions,omitempty"` // topics
+	InFlight      int `json:"in_flight,omitempty"`     // messages of each DEALER of router
+	Asked         int `json:"rate,omitempty"`          // requests a second of latency
 }
+
+// UsualRate is how many requests a second latency has unless others are asked for.
+const UsualRate = 1000
 
 // String says what is not as usual: the size, and what there is several of.
 func (l Load) String() string {
@@ -27,8 +32,17 @@ func (l Load) String() string {
 	if l.Subscriptions > 0 {
 		s += fmt.Sprintf(", %d subscriptions", l.Subscriptions)
 	}
+	if l.InFlight > 1 {
+		s += fmt.Sprintf(", %d in flight", l.InFlight)
+	}
+	if l.unusual() {
+		s += fmt.Sprintf(", %d a second", l.Asked)
+	}
 	return s
 }
+
+// unusual is whether requests have a rate, and not the usual one.
+func (l Load) unusual() bool { return l.Asked > 0 && l.Asked != UsualRate }
 
 // loads are those of a pattern, without what makes no difference to it.
 func (c *Config) loads(pattern string) (all []Load) {
@@ -36,9 +50,15 @@ func (c *Config) loads(pattern string) (all []Load) {
 		for _, frames := range c.Frames {
 			for _, peers := range c.Peers {
 				for _, subscriptions := range c.Subscriptions {
-					l := Load{size, frames, peers, subscriptions}
+					l := Load{Size: size, Frames: frames, Peers: peers, Subscriptions: subscriptions}
 					if slices.Contains([]string{Throughput, Latency, Topics}, pattern) {
 						l.Peers = 0
+					}
+					switch pattern {
+					case Routing:
+						l.InFlight = c.InFlight
+					case Latency:
+						l.Asked = c.Rate
 					}
 					if pattern != Topics {
 						l.Subscriptions = 0

@@ -51,7 +51,7 @@ func Run(ctx context.Context, c *Config, yield func(Result) error) error {
 }
 
 func (c *Config) measure(ctx context.Context, step Step) (Result, error) {
-	r := Result{Pattern: step.Pattern, Transport: c.Transport, Load: step.Load, Round: step.Round}
+	r := Result{Pattern: step.Pattern, Way: c.Way(), Load: step.Load, Round: step.Round}
 	err := map[string]func(context.Context, *Result) error{
 		Throughput: c.work, Fanin: c.work, Requests: c.serve, Routing: c.route, Latency: c.ask, Idle: c.idle,
 		Workers: c.share, Fanout: c.publish, Topics: c.publish, Dropping: c.publish, Stalled: c.publish,
@@ -166,7 +166,7 @@ func checkMessage(m socket.Msg, r *Result, before int) error {
 // count lets the far side work, and finds how often one succeeds in a second.
 func (c *Config) count(ctx context.Context, r *Result, near bound, kind string, one func() error) (err error) {
 	defer near.Close()
-	other, end, err := c.meet(ctx, near, Peer{Kind: kind, Load: r.Load, InFlight: c.InFlight})
+	other, end, err := c.meet(ctx, near, Peer{Kind: kind, Load: r.Load})
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (c *Config) ask(ctx context.Context, r *Result) (err error) {
 		return err
 	}
 	defer end(&err)
-	interval := time.Second / time.Duration(c.Rate)
+	interval := time.Second / time.Duration(r.Asked)
 	warm := int(c.Duration / 10 / interval)
 	total := warm + max(1, int(c.Duration/interval))
 	trips := newTrips()

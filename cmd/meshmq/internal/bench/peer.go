@@ -31,8 +31,7 @@ type Peer struct {
 	Kind     string
 	Endpoint string // to connect to
 	Load
-	InFlight int // of each DEALER
-	Curve    bool
+	Curve bool
 }
 
 // worker is a far side at work.

@@ -16,12 +16,13 @@ import (
 func Medians(all []Result) []Result {
 	type kind struct {
 		pattern string
+		Way
 		Load
 	}
 	var order []kind
 	rounds := map[kind][]Result{}
 	for _, r := range all {
-		k := kind{r.Pattern, r.Load}
+		k := kind{r.Pattern, r.Way, r.Load}
 		if rounds[k] == nil {
 			order = append(order, k)
 		}
@@ -84,7 +85,7 @@ func WriteCSV(w io.Writer, all []Result) error {
 	out := csv.NewWriter(w)
 	rows := [][]string{{
 		"pattern", "transport", "size", "peers", "round", "msgs_per_second", "bytes_per_second", "p50_us", "p90_us", "p99_us", "p99.9_us", "max_us",
-		"frames", "subscriptions", "gc_percent_near", "gc_percent_far", "bytes_per_peer", // the columns before are those of older versions
+		"frames", "subscriptions", "gc_percent_near", "gc_percent_far", "bytes_per_peer", "in_flight", "rate", "curve", "one_process", // newer columns are last
 	}}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) }
 	known := func(us float64) string {
@@ -108,15 +109,23 @@ func WriteCSV(w io.Writer, all []Result) error {
 		} else {
 			row = append(row, number(r.Collector.Near), number(r.Collector.Far))
 		}
-		rows = append(rows, append(row, number(r.Memory)))
+		row = append(row, number(r.Memory), strconv.Itoa(r.InFlight), strconv.Itoa(r.Asked), strconv.FormatBool(r.Curve), strconv.FormatBool(r.OneProcess))
+		rows = append(rows, row)
 	}
 	return out.WriteAll(rows)
 }
 
-// WriteBenchstat writes every measurement as a line of a Go benchmark, which benchstat compares with those of another run.
+// WriteBenchstat writes every measurement as a line of a Go benchmark, which benchstat compares with those of another run. A name has what is not as
+// usual.
 func WriteBenchstat(w io.Writer, all []Result) error {
 	for _, r := range all {
 		name := "Benchmark" + strings.ToUpper(r.Pattern[:1]) + r.Pattern[1:] + "/" + r.Transport
+		if r.Curve {
+			name += "/curve"
+		}
+		if r.OneProcess {
+			name += "/one-process"
+		}
 		if r.Peers > 0 {
 			name += fmt.Sprintf("/peers=%d", r.Peers)
 		}
@@ -125,6 +134,12 @@ func WriteBenchstat(w io.Writer, all []Result) error {
 		}
 		if r.Subscriptions > 0 {
 			name += fmt.Sprintf("/subscriptions=%d", r.Subscriptions)
+		}
+		if r.InFlight > 1 {
+			name += fmt.Sprintf("/in-flight=%d", r.InFlight)
+		}
+		if r.unusual() {
+			name += fmt.Sprintf("/rate=%d", r.Asked)
 		}
 		line := fmt.Sprintf("%s/size=%d 1 %.2f ns/op %.2f MB/s", name, r.Size, 1e9/r.Rate, r.Bytes/1e6)
 		if r.Times != nil {

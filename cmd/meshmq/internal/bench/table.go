@@ -24,7 +24,7 @@ func writeTable(w io.Writer, all []Result, render func(table.Writer) string, bul
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.SuppressEmptyColumns()
-	header := table.Row{"pattern", "frames", "subscriptions", "size", "msg/s", "ns each", "MB/s", "p50 us", "p90 us", "p99 us", "p99.9 us", "max us", "GC % near", "GC % far", "B each peer"}
+	header := table.Row{"pattern", "over", "frames", "subscriptions", "in flight", "asked/s", "size", "msg/s", "ns each", "MB/s", "p50 us", "p90 us", "p99 us", "p99.9 us", "max us", "GC % near", "GC % far", "B each peer"}
 	t.AppendHeader(header)
 	several := slices.ContainsFunc(all, func(r Result) bool { return r.Frames > 1 })
 	for _, r := range all {
@@ -48,9 +48,12 @@ func writeTable(w io.Writer, all []Result, render func(table.Writer) string, bul
 	return nil
 }
 
-// row leaves empty what was not measured, and frames where none has several.
+// row leaves empty what was not measured and what is as usual, and frames where none has several.
 func (r *Result) row(frames bool) table.Row {
-	name, count, subscriptions, each := r.Pattern, "", "", ""
+	name, over, count, subscriptions, inFlight, asked, each := r.Pattern, "", "", "", "", "", ""
+	if usual := (Way{Transport: "tcp"}); r.Way != usual {
+		over = r.Way.String()
+	}
 	if r.Peers > 0 {
 		name += " " + thousands(r.Peers)
 	}
@@ -60,10 +63,16 @@ func (r *Result) row(frames bool) table.Row {
 	if r.Subscriptions > 0 {
 		subscriptions = thousands(r.Subscriptions)
 	}
+	if r.InFlight > 1 {
+		inFlight = thousands(r.InFlight)
+	}
+	if r.unusual() {
+		asked = thousands(r.Asked)
+	}
 	if r.Times == nil {
 		each = grouped(r.cost())
 	}
-	row := table.Row{name, count, subscriptions, FormatSize(r.Size), grouped(r.Rate), each, fmt.Sprintf("%.1f", r.Bytes/1e6)}
+	row := table.Row{name, over, count, subscriptions, inFlight, asked, FormatSize(r.Size), grouped(r.Rate), each, fmt.Sprintf("%.1f", r.Bytes/1e6)}
 	times, shares, memory := []any{"", "", "", "", ""}, []any{"", ""}, ""
 	if t := r.Times; t != nil {
 		for i, us := range t.all() {
