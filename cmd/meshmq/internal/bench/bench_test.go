@@ -69,13 +69,31 @@ func TestCheck(t *testing.T) {
 		"rate: 0, want 1 to 1000000":                         func(c *Config) { c.Rate = 0 },
 		"rate: 2000000000, want 1 to 1000000":                func(c *Config) { c.Rate = 2e9 },
 		"sizes: 0, want at least 1":                          func(c *Config) { c.Sizes = nil },
-		"duration: 1ms, want at least 10ms":                  func(c *Config) { c.Duration = time.Millisecond },
+		"33 frames of 2 MiB: want at most 64 MiB for a message": func(c *Config) {
+			c.Sizes, c.Frames = []int{2 << 20, 0}, []int{1, 33}
+		},
+		"duration: 1ms, want at least 10ms": func(c *Config) { c.Duration = time.Millisecond },
 	} {
 		c := quick()
 		spoil(c)
 		assert.EqualError(t, c.Check(), want)
 		assert.EqualError(t, Run(t.Context(), c, nil), want)
 	}
+}
+
+// TestCheckFiles: each connection is a file, on either side.
+func TestCheckFiles(t *testing.T) {
+	t.Parallel()
+	c := quick()
+	c.Transport, c.Peers = "tcp", []int{8, 200}
+	require.NoError(t, c.checkFiles(220))
+	assert.EqualError(t, c.checkFiles(219), "fanout, 2 x 0 B, 200 peers: a process needs 220 open files and may have 219: raise that (ulimit -n) or have fewer peers")
+	c.OneProcess = true
+	assert.ErrorContains(t, c.checkFiles(220), "needs 420 open files")
+	c.Transport = "inproc"
+	assert.NoError(t, c.checkFiles(1))
+	c.Transport, c.Patterns = "tcp", []string{Throughput}
+	assert.NoError(t, c.checkFiles(1))
 }
 
 func TestRun_MeasuresEverything(t *testing.T) {

@@ -100,11 +100,36 @@ func (c *Config) Check() error {
 			return fmt.Errorf("peers: %d, want at least 2 for %s", n, p)
 		}
 	}
+	if size, frames := slices.Max(c.Sizes), slices.Max(c.Frames); frames > maxSize/max(1, size) {
+		return fmt.Errorf("%d frames of %s: want at most %s for a message", frames, FormatSize(size), FormatSize(maxSize))
+	}
 	if c.Rate < 1 || c.Rate > maxRate {
 		return fmt.Errorf("rate: %d, want 1 to %d", c.Rate, maxRate)
 	}
 	if c.Duration < 10*time.Millisecond {
 		return fmt.Errorf("duration: %s, want at least 10ms", c.Duration)
+	}
+	return nil
+}
+
+// spareFiles is how many files a process has open besides one for each peer: standard ones, pipes, the listener, the poller, with a few to spare.
+const spareFiles = 20
+
+// checkFiles returns which pattern has more peers than a process may have files open.
+func (c *Config) checkFiles(limit int) error {
+	if c.Transport == "inproc" {
+		return nil
+	}
+	for _, pattern := range c.Patterns {
+		for _, l := range c.loads(pattern) {
+			need := l.Peers
+			if c.shared() {
+				need *= 2 // both ends of each connection
+			}
+			if need += spareFiles; l.Peers > 0 && need > limit {
+				return fmt.Errorf("%s, %s: a process needs %d open files and may have %d: raise that (ulimit -n) or have fewer peers", pattern, l, need, limit)
+			}
+		}
 	}
 	return nil
 }

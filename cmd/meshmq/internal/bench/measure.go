@@ -24,6 +24,9 @@ func Run(ctx context.Context, c *Config, yield func(Result) error) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
+	if err := c.checkFiles(openFiles()); err != nil {
+		return err
+	}
 	var steps []Step
 	for _, pattern := range c.Patterns {
 		for _, l := range c.loads(pattern) {

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package bench
+
+import "math"
+
+func openFiles() int { return math.MaxInt32 }
