@@ -128,7 +128,7 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 		results = append(results, r)
 		return nil
 	})
-	stop()
+	stop(err)
 	if cause := context.Cause(cmd.Context()); err != nil && isSignal(cause) {
 		err = fail(exitInterrupt, "%w: %d measured", cause, len(results))
 	}
@@ -143,15 +143,20 @@ func runBench(cmd *cobra.Command, cfg *bench.Config, out *benchOutput) error {
 }
 
 // showProgress draws a bar on standard error if that is a terminal, else writes a line for each measurement.
-func showProgress(cfg *bench.Config) (stop func()) {
+func showProgress(cfg *bench.Config) (stop func(error)) {
 	if info, err := os.Stderr.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 || cfg.Stderr != os.Stderr {
 		cfg.Progress = func(s bench.Step) {
 			fmt.Fprintf(cfg.Stderr, "%d/%d: %s\n", s.Done+1, s.Of, s)
 		}
-		return func() {}
+		return func(error) {}
 	}
+	return showBar(os.Stderr, cfg)
+}
+
+// showBar draws a bar until stop is told how it ended.
+func showBar(out io.Writer, cfg *bench.Config) (stop func(error)) {
 	w := progress.NewWriter()
-	w.SetOutputWriter(os.Stderr)
+	w.SetOutputWriter(out)
 	w.SetUpdateFrequency(100 * time.Millisecond)
 	w.SetAutoStop(false)
 	var bar *progress.Tracker
@@ -168,12 +173,22 @@ func showProgress(cfg *bench.Config) (stop func()) {
 		defer close(done)
 		w.Render()
 	}()
-	return func() {
-		if bar != nil {
-			bar.MarkAsDone()
+	return func(err error) {
+		switch {
+		case bar == nil: // nothing has begun
+		case err != nil:
+			bar.MarkAsErrored()
+		default:
+			bar.SetValue(bar.Total)
 		}
-		w.Stop()
-		<-done
+		for {
+			w.Stop() // which is lost if drawing has not begun
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
 	}
 }
 

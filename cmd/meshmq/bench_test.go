@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/meshmq/meshmq/cmd/meshmq/internal/bench"
 )
 
 // TestBench has the far side in a process of its own.
@@ -78,4 +83,24 @@ func TestBenchPlotSaysWhatIsNotInIt(t *testing.T) {
 	r := meshmq(t, append(args, filepath.Join(t.TempDir(), "rates.svg"))...)
 	assert.Zero(t, r.code)
 	assert.Contains(t, r.stderr, "latency is not in the plot, which is of rates\n")
+}
+
+// TestBenchBar is full where all was measured, and never done where not.
+func TestBenchBar(t *testing.T) {
+	t.Parallel()
+	draw := func(err error, steps int) string {
+		var out bytes.Buffer
+		var cfg bench.Config
+		stop := showBar(&out, &cfg)
+		for i := range steps {
+			cfg.Progress(bench.Step{Pattern: bench.Fanin, Done: i, Of: 12})
+		}
+		stop(err)
+		return out.String()
+	}
+	assert.Regexp(t, `fanin.*done!.*\[12 in`, draw(nil, 12))
+	failed := draw(errors.New("any"), 3)
+	assert.NotContains(t, failed, "done!")
+	assert.Regexp(t, `fanin.*fail!.*\[2 in`, failed)
+	assert.Empty(t, strings.TrimSpace(draw(errors.New("any"), 0)))
 }
