@@ -18,7 +18,7 @@ import (
 )
 
 func newBench() *cobra.Command {
-	cfg := bench.Config{}
+	cfg := bench.Config{Frames: []int{1}, Rounds: 3, Peers: []int{8}, Subscriptions: []int{1000}, Rate: bench.UsualRate, InFlight: 1}
 	var sizes []string
 	var out benchOutput
 	cmd := &cobra.Command{
@@ -65,14 +65,14 @@ Standard output gets a table, or every measurement with --json, --csv or --bench
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringSliceVar(&sizes, "size", []string{"16", "100", "1KiB", "16KiB", "256KiB"}, "measure messages of these `SIZES`, such as 100 or 16KiB")
-	flags.IntSliceVar(&cfg.Frames, "frames", []int{1}, "`N` frames of each message, each of that size")
+	flags.Var(&counts{list: &cfg.Frames}, "frames", "`N` frames of each message, each of that size")
 	flags.StringVar(&cfg.Transport, "transport", "tcp", "`NAME` of the transport: "+strings.Join(bench.Transports, ", "))
 	flags.DurationVar(&cfg.Duration, "duration", time.Second, "measure each for this `LONG`")
-	flags.IntVar(&cfg.Rounds, "rounds", 3, "measure everything `N` times, in turns")
-	flags.IntSliceVar(&cfg.Peers, "peers", []int{8}, "`N` peers of the patterns that have many")
-	flags.IntSliceVar(&cfg.Subscriptions, "subscriptions", []int{1000}, "`N` subscriptions for topics, of 32 bytes each")
-	flags.IntVar(&cfg.Rate, "rate", bench.UsualRate, "`N` requests a second for latency")
-	flags.IntVar(&cfg.InFlight, "in-flight", 1, "`N` messages that each DEALER of router has on its way")
+	flags.Var((*number)(&cfg.Rounds), "rounds", "measure everything `N` times, in turns")
+	flags.Var(&counts{list: &cfg.Peers}, "peers", "`N` peers of the patterns that have many")
+	flags.Var(&counts{list: &cfg.Subscriptions}, "subscriptions", "`N` subscriptions for topics, of 32 bytes each")
+	flags.Var((*number)(&cfg.Rate), "rate", "`N` requests a second for latency")
+	flags.Var((*number)(&cfg.InFlight), "in-flight", "`N` messages that each DEALER of router has on its way")
 	flags.BoolVar(&cfg.Curve, "curve", false, "seal everything with CURVE")
 	flags.BoolVar(&cfg.OneProcess, "one-process", false, "have both sides in one process (which leaves the memory of idle out)")
 	flags.BoolVar(&out.markdown, "markdown", false, "print the table as Markdown")

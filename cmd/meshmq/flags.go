@@ -123,6 +123,35 @@ func (n *number) Set(s string) error {
 	return err
 }
 
+// counts is a flag's list of numbers of at least one. The first one that is given replaces those by default, each further one adds to it.
+type counts struct {
+	list  *[]int
+	given bool
+}
+
+func (n *counts) String() string {
+	if n.list == nil {
+		return ""
+	}
+	return strings.ReplaceAll(fmt.Sprint(*n.list), " ", ",")
+}
+
+func (n *counts) Type() string { return "N" }
+
+func (n *counts) Set(s string) error {
+	if !n.given {
+		*n.list, n.given = nil, true
+	}
+	for text := range strings.SplitSeq(s, ",") {
+		v, err := parseNumber(strings.TrimSpace(text), 1)
+		if err != nil {
+			return errors.New("want whole numbers from 1, such as 1,10,100")
+		}
+		*n.list = append(*n.list, v)
+	}
+	return nil
+}
+
 func parseNumber(s string, least int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < least {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 func TestParseSize(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{
-		"0": 0, "16": 16, "100B": 100, "1KiB": 1 << 10, "16 KiB": 16 << 10, "4K": 4 << 10, "1MiB": 1 << 20, "64MiB": 64 << 20,
+		"0": 0, "16": 16, "100B": 100, "1KiB": 1 << 10, "16 KiB": 16 << 10, "4K": 4 << 10, "1kib": 1 << 10, "2m": 2 << 20, "1MiB": 1 << 20, "64MiB": 64 << 20,
 	} {
 		got, err := ParseSize(text)
 		require.NoError(t, err, text)
@@ -60,19 +60,19 @@ func TestCheck(t *testing.T) {
 			c.Patterns = []string{"push"}
 		},
 		`unknown transport "udp": want tcp, ipc, inproc, ws`: func(c *Config) { c.Transport = "udp" },
-		"rounds: 0, want at least 1":                         func(c *Config) { c.Rounds = 0 },
-		"peers: -1, want at least 1":                         func(c *Config) { c.Peers = []int{5, -1} },
-		"peers: 1, want at least 2 for stalled":              func(c *Config) { c.Peers = []int{1} },
-		"frames: none, want at least 1":                      func(c *Config) { c.Frames = nil },
-		"subscriptions: 0, want at least 1":                  func(c *Config) { c.Subscriptions = []int{0} },
-		"in-flight: 0, want at least 1":                      func(c *Config) { c.InFlight = 0 },
-		"rate: 0, want 1 to 1000000":                         func(c *Config) { c.Rate = 0 },
-		"rate: 2000000000, want 1 to 1000000":                func(c *Config) { c.Rate = 2e9 },
-		"sizes: 0, want at least 1":                          func(c *Config) { c.Sizes = nil },
+		"--rounds: 0, want at least 1":                       func(c *Config) { c.Rounds = 0 },
+		"--peers: -1, want at least 1":                       func(c *Config) { c.Peers = []int{5, -1} },
+		"--peers: 1, want at least 2 for stalled":            func(c *Config) { c.Peers = []int{1} },
+		"--frames: none, want at least 1":                    func(c *Config) { c.Frames = nil },
+		"--subscriptions: 0, want at least 1":                func(c *Config) { c.Subscriptions = []int{0} },
+		"--in-flight: 0, want at least 1":                    func(c *Config) { c.InFlight = 0 },
+		"--rate: 0, want 1 to 1000000":                       func(c *Config) { c.Rate = 0 },
+		"--rate: 2000000000, want 1 to 1000000":              func(c *Config) { c.Rate = 2e9 },
+		"--size: none, want at least 1":                      func(c *Config) { c.Sizes = nil },
 		"33 frames of 2 MiB: want at most 64 MiB for a message": func(c *Config) {
 			c.Sizes, c.Frames = []int{2 << 20, 0}, []int{1, 33}
 		},
-		"duration: 1ms, want at least 10ms": func(c *Config) { c.Duration = time.Millisecond },
+		"--duration: 1ms, want at least 10ms": func(c *Config) { c.Duration = time.Millisecond },
 	} {
 		c := quick()
 		spoil(c)
@@ -135,6 +135,15 @@ func TestRun_MeasuresEverything(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRun_MeasuresAPatternOnce(t *testing.T) {
+	t.Parallel()
+	c := quick()
+	c.Patterns, c.Sizes = []string{Throughput, Fanin, Throughput}, []int{16, 16}
+	var measured []string
+	require.NoError(t, Run(t.Context(), c, func(r Result) error { measured = append(measured, r.Pattern); return nil }))
+	assert.Equal(t, []string{Throughput, Fanin}, measured)
 }
 
 func TestRun_EndsWithItsContext(t *testing.T) {

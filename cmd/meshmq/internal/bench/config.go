@@ -85,8 +85,8 @@ func (c *Config) Check() error {
 		name string
 		of   []int
 	}{
-		{"rounds", []int{c.Rounds}}, {"in-flight", []int{c.InFlight}}, {"patterns", []int{len(c.Patterns)}}, {"sizes", []int{len(c.Sizes)}},
-		{"frames", c.Frames}, {"peers", c.Peers}, {"subscriptions", c.Subscriptions},
+		{"--rounds", []int{c.Rounds}}, {"--in-flight", []int{c.InFlight}}, {"patterns", []int{len(c.Patterns)}},
+		{"--frames", c.Frames}, {"--peers", c.Peers}, {"--subscriptions", c.Subscriptions},
 	} {
 		if len(least.of) == 0 {
 			return fmt.Errorf("%s: none, want at least 1", least.name)
@@ -97,17 +97,20 @@ func (c *Config) Check() error {
 	}
 	for _, p := range c.Patterns {
 		if n := slices.Min(c.Peers); p == Stalled && n < 2 {
-			return fmt.Errorf("peers: %d, want at least 2 for %s", n, p)
+			return fmt.Errorf("--peers: %d, want at least 2 for %s", n, p)
 		}
+	}
+	if len(c.Sizes) == 0 {
+		return errors.New("--size: none, want at least 1")
 	}
 	if size, frames := slices.Max(c.Sizes), slices.Max(c.Frames); frames > maxSize/max(1, size) {
 		return fmt.Errorf("%d frames of %s: want at most %s for a message", frames, FormatSize(size), FormatSize(maxSize))
 	}
 	if c.Rate < 1 || c.Rate > maxRate {
-		return fmt.Errorf("rate: %d, want 1 to %d", c.Rate, maxRate)
+		return fmt.Errorf("--rate: %d, want 1 to %d", c.Rate, maxRate)
 	}
 	if c.Duration < 10*time.Millisecond {
-		return fmt.Errorf("duration: %s, want at least 10ms", c.Duration)
+		return fmt.Errorf("--duration: %s, want at least 10ms", c.Duration)
 	}
 	return nil
 }
@@ -134,11 +137,11 @@ func (c *Config) checkFiles(limit int) error {
 	return nil
 }
 
-// units are those of sizes; the longer ones first, since KiB ends in B.
+// units are those of sizes, in any case; the longer ones first, since kib ends in b.
 var units = []struct {
 	name string
 	n    int
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"K", 1 << 10}, {"M", 1 << 20}, {"B", 1}, {"", 1}}
+}{{"kib", 1 << 10}, {"mib", 1 << 20}, {"k", 1 << 10}, {"m", 1 << 20}, {"b", 1}, {"", 1}}
 
 // maxSize is what a message may have at most by default.
 const maxSize = 64 << 20
@@ -146,7 +149,7 @@ const maxSize = 64 << 20
 // ParseSize reads a size such as 100, 1KiB or 16MiB.
 func ParseSize(s string) (int, error) {
 	for _, u := range units {
-		number, ok := strings.CutSuffix(strings.TrimSpace(s), u.name)
+		number, ok := strings.CutSuffix(strings.ToLower(strings.TrimSpace(s)), u.name)
 		if !ok {
 			continue
 		}

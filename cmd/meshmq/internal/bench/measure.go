@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,9 @@ func Run(ctx context.Context, c *Config, yield func(Result) error) error {
 	var steps []Step
 	for _, pattern := range c.Patterns {
 		for _, l := range c.loads(pattern) {
-			steps = append(steps, Step{Pattern: pattern, Load: l})
+			if s := (Step{Pattern: pattern, Load: l}); !slices.Contains(steps, s) { // a pattern may be given twice
+				steps = append(steps, s)
+			}
 		}
 	}
 	for i := range c.Rounds * len(steps) {
