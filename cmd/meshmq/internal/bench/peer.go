@@ -119,12 +119,16 @@ func (w *worker) pull(ctx context.Context, _ int) error {
 	return w.receive(s)
 }
 
+// stalledBuffer has room for two segments of loopback. With less the system of the PUB sends small ones at long intervals, and what it still has
+// at the end takes seconds to go away.
+const stalledBuffer = 128 << 10
+
 func (w *worker) sub(ctx context.Context, i int) error {
 	var opts []socket.Option
 	topics := []string{""}
 	stalled := w.Kind == kindStalled && i == 0
 	if stalled {
-		opts = append(opts, socket.WithRecvHWM(1), socket.WithSocketBuffers(0, 4<<10)) // it is to be stuck soon
+		opts = append(opts, socket.WithRecvHWM(1), socket.WithSocketBuffers(0, stalledBuffer)) // it is to be stuck soon
 	}
 	if w.Kind == kindTopics {
 		opts, topics = append(opts, socket.WithMaxSubscriptions(0)), topics[:0]
