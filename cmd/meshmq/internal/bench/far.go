@@ -20,9 +20,9 @@ type far struct {
 	kill    func()
 	ended   chan struct{} // closed when it has
 
-	once   sync.Once     // it fails, or is to end
-	failed chan struct{} // closed when err is set
-	err    error
+	once sync.Once     // it fails, or is to end
+	over chan struct{} // closed then
+	err  error         // why it failed
 }
 
 // tally is such an answer. It says what was spent where the line asks for that. One with an error comes unasked.
@@ -77,7 +77,7 @@ func startHere(ctx context.Context, near io.Closer, p Peer) *far {
 
 // watch reads what the far side says until it has ended.
 func watch(near io.Closer, in io.WriteCloser, out io.Reader, wait func() error, kill func()) *far {
-	f := &far{near: near, in: in, answers: make(chan tally, 1), kill: kill, ended: make(chan struct{}), failed: make(chan struct{})}
+	f := &far{near: near, in: in, answers: make(chan tally), kill: kill, ended: make(chan struct{}), over: make(chan struct{})}
 	go func() { // ends with the far side; end waits for it
 		defer close(f.ended)
 		for answers := json.NewDecoder(out); ; {
@@ -87,8 +87,11 @@ func watch(near io.Closer, in io.WriteCloser, out io.Reader, wait func() error, 
 			}
 			if t.Error != "" {
 				f.fail(errors.New(t.Error))
-			} else {
-				f.answers <- t
+				continue
+			}
+			select {
+			case f.answers <- t:
+			case <-f.over: // nobody waits for it
 			}
 		}
 		f.fail(fmt.Errorf("the far side ended: %w", cmp.Or(wait(), io.EOF)))
@@ -100,7 +103,7 @@ func watch(near io.Closer, in io.WriteCloser, out io.Reader, wait func() error, 
 func (f *far) fail(err error) {
 	f.once.Do(func() {
 		f.err = err
-		close(f.failed)
+		close(f.over)
 	})
 	f.near.Close()
 }
@@ -122,7 +125,7 @@ func (f *far) ask(line string) (tally, error) {
 	select {
 	case t := <-f.answers:
 		return t, nil
-	case <-f.failed:
+	case <-f.over:
 		return tally{}, f.err
 	}
 }
@@ -132,7 +135,7 @@ func (f *far) sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil
-	case <-f.failed:
+	case <-f.over:
 		return f.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -141,7 +144,7 @@ func (f *far) sleep(ctx context.Context, d time.Duration) error {
 
 // end ends both sides, which have nothing left to do, and waits for them. It returns why the far one had failed before.
 func (f *far) end() error {
-	f.once.Do(func() {})
+	f.once.Do(func() { close(f.over) })
 	closed := make(chan struct{})
 	go func() { // what is still queued is no part of the measurement, and neither side is to wait for the other to take it
 		defer close(closed)

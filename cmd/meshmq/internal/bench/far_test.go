@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -49,4 +50,18 @@ func TestFar_FailureEndsTheNearSide(t *testing.T) {
 	_, err = pull.Recv(t.Context())
 	assert.ErrorIs(t, err, socket.ErrClosed)
 	assert.ErrorContains(t, other.end(), "nowhere")
+}
+
+// TestFar_AnswersThatNobodyWaitsFor do not keep it from ending.
+func TestFar_AnswersThatNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
+	outR, outW := io.Pipe()
+	other := watch(socket.NewPull(), struct {
+		io.Writer
+		io.Closer
+	}{io.Discard, outW}, outR, func() error { return nil }, func() {})
+	_, err := io.WriteString(outW, `{"error":"it is broken"} {"messages":1} {"messages":2} {"messages":3}`)
+	require.NoError(t, err)
+	<-other.over
+	assert.EqualError(t, other.end(), "it is broken")
 }
