@@ -53,6 +53,7 @@ func (s *Pull) RecvBatch(ctx context.Context, b *Batch) error {
 		if err != nil {
 			return &Error{Op: "recv", Err: err}
 		}
+		r.c.line.FlushHot()
 		if r.direct(ctx) {
 			continue
 		}

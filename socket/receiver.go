@@ -103,6 +103,7 @@ func (r *receiver) recv(ctx context.Context, done *origin, hold bool) (Msg, *pip
 		if err != nil {
 			return Msg{}, nil, &Error{Op: "recv", Err: err}
 		}
+		r.c.line.FlushHot()
 		if r.direct(ctx) {
 			continue
 		}

@@ -223,9 +223,17 @@ func TestInprocDeadlines(t *testing.T) {
 // givingConn is what the conns of inproc have for bodies that are not to be copied.
 type givingConn interface {
 	tryConn
-	WriteBody(b []byte) error
-	TryWriteBody(b []byte) error
+	WriteParts(parts []transport.Part, block bool) (int, error)
 	ReadBody(n int, block bool) ([]byte, error)
+}
+
+// give writes b without a copy.
+func give(c givingConn, b []byte, block bool) error {
+	n, err := c.WriteParts([]transport.Part{{Bytes: b, Given: true}}, block)
+	if err == nil && n < len(b) {
+		return io.ErrShortWrite
+	}
+	return err
 }
 
 func givingPair(t *testing.T) (near, far givingConn) {
@@ -239,8 +247,8 @@ func TestInprocBodyIsNotCopied(t *testing.T) {
 	first, second := []byte("first body"), []byte("second")
 	_, err := near.Write([]byte("head"))
 	require.NoError(t, err)
-	require.NoError(t, near.WriteBody(first))
-	require.NoError(t, near.TryWriteBody(second))
+	require.NoError(t, give(near, first, true))
+	require.NoError(t, give(near, second, false))
 	_, err = near.Write([]byte("tail"))
 	require.NoError(t, err)
 
@@ -270,13 +278,13 @@ func TestInprocBodyIsNotCopied(t *testing.T) {
 func TestInprocBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	near, far := givingPair(t)
-	require.NoError(t, near.WriteBody(make([]byte, 1<<20)), "one of any size")
+	require.NoError(t, give(near, make([]byte, 1<<20), true), "one of any size")
 	require.NoError(t, near.SetWriteDeadline(time.Unix(1, 0)))
-	require.ErrorIs(t, near.WriteBody(make([]byte, 1)), os.ErrDeadlineExceeded)
-	require.ErrorIs(t, near.TryWriteBody(make([]byte, 1)), transport.ErrWouldBlock)
+	require.ErrorIs(t, give(near, make([]byte, 1), true), os.ErrDeadlineExceeded)
+	require.ErrorIs(t, give(near, make([]byte, 1), false), transport.ErrWouldBlock)
 	require.NoError(t, near.SetWriteDeadline(time.Time{}))
 	done := make(chan error)
-	go func() { done <- near.WriteBody(make([]byte, 2)) }()
+	go func() { done <- give(near, make([]byte, 2), true) }()
 	b, err := far.ReadBody(1<<20, true)
 	require.NoError(t, err)
 	assert.Len(t, b, 1<<20)
@@ -290,6 +298,52 @@ func TestInprocBodiesAreBounded(t *testing.T) {
 	assert.Len(t, b, 2, "of any size")
 	_, err = far.ReadBody(2, false)
 	assert.Equal(t, io.EOF, err)
-	assert.ErrorIs(t, far.WriteBody(b), syscall.EPIPE)
-	assert.ErrorIs(t, far.TryWriteBody(b), syscall.EPIPE)
+	assert.ErrorIs(t, give(far, b, true), syscall.EPIPE)
+	assert.ErrorIs(t, give(far, b, false), syscall.EPIPE)
+}
+
+func TestInprocPartsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	near, far := givingPair(t)
+	body := []byte("body")
+	n, err := near.WriteParts([]transport.Part{{Bytes: []byte("head")}, {}, {Bytes: body, Given: true}, {Bytes: []byte("tail")}}, false)
+	require.NoError(t, err)
+	require.Equal(t, 12, n)
+	buf := make([]byte, 100)
+	n, err = far.Read(buf)
+	require.NoError(t, err)
+	require.Equal(t, "head", string(buf[:n]))
+	b, err := far.ReadBody(4, true)
+	require.NoError(t, err)
+	require.Same(t, &body[0], &b[0])
+	n, err = far.Read(buf)
+	require.NoError(t, err)
+	require.Equal(t, "tail", string(buf[:n]))
+}
+
+func TestInprocPartsThatDoNotFitAreLeft(t *testing.T) {
+	t.Parallel()
+	near, far := givingPair(t)
+	large := make([]byte, 1<<20)
+	parts := []transport.Part{{Bytes: []byte("head")}, {Bytes: large, Given: true}, {Bytes: []byte("between")}, {Bytes: []byte("late"), Given: true}, {Bytes: []byte("later")}}
+	n, err := near.WriteParts(parts, false)
+	require.NoError(t, err)
+	require.Equal(t, 4+len(large)+7, n, "what is given away is written whole or not at all, and nothing behind it before it")
+	_, err = near.WriteParts(parts[3:], false)
+	require.Equal(t, transport.ErrWouldBlock, err)
+
+	done := make(chan error)
+	go func() {
+		_, err := near.WriteParts(parts[3:], true)
+		done <- err
+	}()
+	got, err := io.ReadAll(io.LimitReader(far, int64(4+len(large)+7+4+5)))
+	require.NoError(t, err)
+	require.NoError(t, <-done)
+	require.Equal(t, "headbetweenlatelater", string(got[:4])+string(got[4+len(large):]))
+
+	require.NoError(t, far.Close())
+	n, err = near.WriteParts(parts, true)
+	require.ErrorIs(t, err, syscall.EPIPE)
+	require.Zero(t, n)
 }

@@ -52,14 +52,21 @@ func (c *pipeConn) TryWrite(p []byte) (int, error) {
 	return n, c.wrap("write", err)
 }
 
-// WriteBody is Write without a copy: b belongs to the peer from here on, unless there is an error.
-func (c *pipeConn) WriteBody(b []byte) error { return c.wrap("write", c.out.give(b)) }
+// Part is a piece of what is written to a connection within the process.
+type Part struct {
+	Bytes []byte
+	Given bool // Bytes belong to the reader once they are written, and are not copied
+}
 
-// TryWriteBody is WriteBody that never blocks: it returns ErrWouldBlock where that would. Deadlines do not apply.
-func (c *pipeConn) TryWriteBody(b []byte) error { return c.wrap("write", c.out.tryGive(b)) }
+// WriteParts writes parts in order and returns how many of their bytes were written: of a given part all or none. Without block it never waits; if it could write nothing it returns
+// ErrWouldBlock, and deadlines do not apply.
+func (c *pipeConn) WriteParts(parts []Part, block bool) (int, error) {
+	n, err := c.out.writeParts(parts, block)
+	return n, c.wrap("write", err)
+}
 
-// ReadBody is Read without a copy: it returns the next n bytes, for the caller to keep, if the peer wrote just these by
-// WriteBody; with n zero, whatever it wrote by that. Else it returns nil once there is something for Read. Without block it returns ErrWouldBlock
+// ReadBody is Read without a copy: it returns the next n bytes, for the caller to keep, if the peer gave just these away
+// by WriteParts; with n zero, whatever it gave away. Else it returns nil once there is something for Read. Without block it returns ErrWouldBlock
 // where it would wait.
 func (c *pipeConn) ReadBody(n int, block bool) ([]byte, error) {
 	b, err := c.in.readBody(n, block)

@@ -12,6 +12,7 @@ import (
 const (
 	smallBuffer = 4 << 10   // enough for the small messages of a conn whose reader keeps up
 	largeBuffer = 256 << 10 // about what Linux gives a Unix socket; lent to a stream while it needs it
+	givenBuffer = 1 << 20   // of bodies that the writer gave away no more wait than this and one
 )
 
 // largeBuffers is shared, so that memory grows with the streams that are behind, not with all that ever were.
@@ -118,6 +119,7 @@ func (s *stream) write(p []byte) (n int, err error) {
 			return n, os.ErrDeadlineExceeded
 		}
 		n += s.put(p[n:])
+		s.reader.wake.Broadcast()
 		if n == len(p) {
 			return n, nil
 		}
@@ -125,53 +127,63 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}
 }
 
-// give is write for a body that the reader may keep. As much may wait as in the ring, and one body always.
-func (s *stream) give(b []byte) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		if err := s.writeError(); err != nil {
-			return err
-		}
-		if s.writer.expired {
-			return os.ErrDeadlineExceeded
-		}
-		if s.appendBody(b) {
-			return nil
-		}
-		s.writer.wake.Wait()
-	}
-}
-
-// tryGive is give that does not block.
-func (s *stream) tryGive(b []byte) error {
-	if !s.writing.TryLock() {
-		return ErrWouldBlock
+// writeParts writes parts until all are written, or without block until no more fits, and wakes the reader for all of them together.
+func (s *stream) writeParts(parts []Part, block bool) (n int, err error) {
+	if block {
+		s.writing.Lock()
+	} else if !s.writing.TryLock() {
+		return 0, ErrWouldBlock
 	}
 	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.writeError(); err != nil {
-		return err
+	woken := 0 // bytes that the reader knows of
+	defer func() {
+		if n > woken {
+			s.reader.wake.Broadcast()
+		}
+	}()
+	for _, p := range parts {
+		for done := 0; done < len(p.Bytes); {
+			if err := s.writeError(); err != nil {
+				return n, err
+			}
+			if block && s.writer.expired {
+				return n, os.ErrDeadlineExceeded
+			}
+			took := 0
+			if p.Given {
+				took = s.putBody(p.Bytes)
+			} else {
+				took = s.put(p.Bytes[done:])
+			}
+			done += took
+			n += took
+			switch {
+			case done == len(p.Bytes):
+			case block:
+				s.reader.wake.Broadcast()
+				woken = n
+				s.writer.wake.Wait()
+			case n == 0:
+				return 0, ErrWouldBlock
+			default:
+				return n, nil
+			}
+		}
 	}
-	if !s.appendBody(b) {
-		return ErrWouldBlock
-	}
-	return nil
+	return n, nil
 }
 
-// appendBody puts b behind what is there, if there is room. s.mu is held.
-func (s *stream) appendBody(b []byte) bool {
-	if s.given > 0 && s.given+len(b) > largeBuffer {
-		return false
+// putBody puts b behind what is there, if there is room: as long as less than givenBuffer waits.
+func (s *stream) putBody(b []byte) int {
+	if s.given >= givenBuffer {
+		return 0
 	}
 	s.bodies = append(s.bodies, givenBody{s.behind, b})
 	s.given += len(b)
 	s.behind = 0
-	s.reader.wake.Broadcast()
-	return true
+	return len(b)
 }
 
 func (s *stream) tryWrite(p []byte) (int, error) {
@@ -188,6 +200,7 @@ func (s *stream) tryWrite(p []byte) (int, error) {
 	if n == 0 && len(p) > 0 {
 		return 0, ErrWouldBlock
 	}
+	s.reader.wake.Broadcast()
 	return n, nil
 }
 
@@ -201,7 +214,7 @@ func (s *stream) writeError() error {
 	return nil
 }
 
-// put copies as much of p into the ring as fits, and wakes the reader.
+// put copies as much of p into the ring as fits.
 func (s *stream) put(p []byte) int {
 	if len(p) > len(s.buf)-s.size {
 		s.grow(len(p))
@@ -215,7 +228,6 @@ func (s *stream) put(p []byte) int {
 	copy(s.buf, p[first:n])
 	s.size += n
 	s.behind += n
-	s.reader.wake.Broadcast()
 	return n
 }
 
@@ -257,7 +269,7 @@ func (s *stream) takenLocked(n int) {
 		s.bodies[0] = givenBody{}
 		s.bodies = s.bodies[1:]
 	}
-	if s.given <= largeBuffer/2 {
+	if s.given <= givenBuffer/2 {
 		s.writer.wake.Broadcast()
 	}
 }

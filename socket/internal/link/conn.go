@@ -35,13 +35,6 @@ type waiting interface {
 	ReadLate(l lender) (int, error) // Read into a buffer that is asked for when there is something to read
 }
 
-// giving passes large bodies and full chunks on within the process, without a copy.
-type giving interface {
-	WriteBody(b []byte) error
-	TryWriteBody(b []byte) error
-	ReadBody(n int, block bool) ([]byte, error) // of any size where n is zero
-}
-
 // NewConn prepares c. Connections that offer no way to try are served by the pumps alone.
 func NewConn(c net.Conn) *Conn {
 	give, _ := c.(giving)

@@ -73,7 +73,7 @@ func more(i int, frames [][]byte) byte {
 func (o *Out) beginLocked(frames [][]byte, size int, d Delivery) (b *block, start int) {
 	k := o.kept
 	if k == nil || o.fullLocked(size) || d.Alone && k.msgs > 0 {
-		o.refused = true
+		o.refuseLocked()
 		return nil, 0
 	}
 	b = k.block(smallPart(frames) + k.announce(d))

@@ -17,6 +17,7 @@ func (o *Out) Detach(keep bool) (lost int) {
 		o.wake.Wait()
 	}
 	o.asleep = false
+	o.coolLocked()
 	if o.conn != nil && o.Line != nil {
 		o.Line.members.Add(-1)
 	}

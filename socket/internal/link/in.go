@@ -50,6 +50,7 @@ type In struct {
 	spare       []byte // what is left of the chunk before one that the peer gave away
 	now, before use    // what messages use: buf, and the chunk before it while they may give that back
 	slots       int    // that a chunk's messages are expected to need
+	passed      []use  // chunks that the peer gave away, oldest first, until their messages were given back
 	plain       *Lease // of messages whose memory is not used again: it tells of the first that is given back
 	most        int    // bytes of the largest read into this chunk
 
@@ -140,7 +141,7 @@ func (in *In) read(block bool) error {
 			if in.w < len(in.buf) {
 				in.spare = in.buf[in.w:]
 			}
-			in.leave()
+			in.pass(b)
 			in.buf, in.r, in.p, in.w = b[:len(b):len(b)], 0, 0, len(b)
 			in.seq.Add(1)
 			return nil
@@ -308,12 +309,16 @@ func (in *In) outgrown() error {
 		in.split()
 		return nil
 	}
-	if size <= inlineBody && in.p-in.r <= inlineBody {
+	inline := uint64(inlineBody)
+	if in.conn.give != nil {
+		inline = passedAlone
+	}
+	if size <= inline && in.p-in.r <= inlineBody {
 		return nil
 	}
 	before := in.p - in.r
 	in.split()
-	if size > inlineBody {
+	if size > inline {
 		in.lead = before + h
 		in.startLarge(flags, int(size), h)
 	}

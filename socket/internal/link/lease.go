@@ -28,8 +28,23 @@ func newBody(size int) ([]byte, *[]byte) {
 	return (*buf)[:0], buf
 }
 
+// returned says of each size class whether bodies of it were ever given back.
+var returned [largest + 2]atomic.Bool
+
+// passedBody returns a copy of body for a peer within the process to keep. Where such bodies are given back it is in memory that serves again.
+func passedBody(body []byte) []byte {
+	if class := bits.Len(uint(len(body) - 1)); class > largest || !returned[class].Load() {
+		return append([]byte(nil), body...)
+	}
+	b, _ := newBody(len(body))
+	return append(b, body...)
+}
+
 // recycleBody gives memory back that nobody uses any more.
 func recycleBody(buf *[]byte) {
+	if class := bits.Len(uint(cap(*buf) - 1)); class <= largest && !returned[class].Load() {
+		returned[class].Store(true)
+	}
 	if class := bits.Len(uint(cap(*buf))) - 1; class > 0 && class <= largest {
 		bodies[class].Put(buf)
 	}

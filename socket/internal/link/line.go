@@ -18,10 +18,12 @@ type Line struct {
 
 	members atomic.Int32 // queues with a connection
 	calm    calm         // of all queues, in line or not
+	heated  atomic.Bool  // there are some in hot
 
 	mu         sync.Mutex // guards the fields below; nothing else is taken under it
 	held       int
 	head, tail *Out
+	hot, cold  []*Out // queues that somebody filled since FlushHot; room for the next of them
 }
 
 // long reports whether there are enough connections for their queues to wait.

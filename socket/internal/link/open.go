@@ -49,7 +49,7 @@ func (o *Out) Vacant(size int) (msgs, bytes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.Shed == nil && o.fullLocked(size) {
-		o.refused = true
+		o.refuseLocked()
 		return 0, 0
 	}
 	if o.Shed != nil || o.kept != nil {

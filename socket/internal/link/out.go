@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meshmq/meshmq/transport"
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
 
@@ -13,9 +14,6 @@ const (
 	// flushBytes is how much is queued before the caller of Append writes itself: one full chunk,
 	// the size beyond which a write call gets no cheaper per byte.
 	flushBytes = chunkSize
-	// hotPause is how long the pump holds back while the caller writes full chunks: small writes in between would cost more than
-	// they bring. It is the delay of the last messages of a burst.
-	hotPause = 100 * time.Microsecond
 	// flightBytes bounds what one write call takes, so that room is reported in portions.
 	flightBytes = 512 << 10
 	// maxPongs bounds the commands that wait for a peer which asks and does not read.
@@ -39,21 +37,22 @@ type Out struct {
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
 
-	mu        queueLock   // guards the fields below
-	wake      sync.Cond   // the pump sleeps here, Detach waits here
-	conn      *Conn       // nil while there is no connection
-	err       error       // why conn cannot be written any more
-	ctrl      []byte      // commands: written before messages, lost with the connection
-	settling  int         // bytes of ctrl that Settle queued
-	segs      []segment   // queued; the last one is open for appending
-	flight    []segment   // taken by the writer, not yet all written
-	sent      int         // bytes of flight that are written
-	control   int         // bytes at the head of flight that are commands
-	vec       [][]byte    // reused for write calls of several segments
-	rest      net.Buffers // what of vec a write call has not written; whoever writes uses it without the lock
-	spare     []byte      // the small chunk, when not in the queue
-	kept      *kept       // what is not settled, nil where messages are forgotten once they are written: see Retain
-	msgs      int         // queued and in flight
+	mu        queueLock        // guards the fields below
+	wake      sync.Cond        // the pump sleeps here, Detach waits here
+	conn      *Conn            // nil while there is no connection
+	err       error            // why conn cannot be written any more
+	ctrl      []byte           // commands: written before messages, lost with the connection
+	settling  int              // bytes of ctrl that Settle queued
+	segs      []segment        // queued; the last one is open for appending
+	flight    []segment        // taken by the writer, not yet all written
+	sent      int              // bytes of flight that are written
+	control   int              // bytes at the head of flight that are commands
+	vec       [][]byte         // reused for write calls of several segments
+	parts     []transport.Part // the same for a peer within the process
+	rest      net.Buffers      // what of vec a write call has not written; whoever writes uses it without the lock
+	spare     []byte           // the small chunk, when not in the queue
+	kept      *kept            // what is not settled, nil where messages are forgotten once they are written: see Retain
+	msgs      int              // queued and in flight
 	bytes     int
 	total     uint64 // messages ever queued
 	totalB    uint64
@@ -69,8 +68,13 @@ type Out struct {
 	refused   bool   // Append said no; Room is owed
 	watched   bool   // Drained is owed
 	pumping   bool
-	open      bool // see AppendOpen
-	hot       bool // the caller of Append writes full chunks: the pump holds back
+	open      bool          // see AppendOpen
+	hot       bool          // the caller of Append writes full chunks: the pump holds back
+	heated    bool          // it is among those of Line that are
+	resting   bool          // it does
+	rests     uint64        // how often it did
+	pause     time.Duration // how long it does
+	alarm     *time.Timer   // ends that, where no clock of the system's does
 	stopping  bool
 	last      bool // Last was called: messages are written no more
 	lined     bool // it waits in Line, or somebody who has a place there has just found it
@@ -106,7 +110,7 @@ func (o *Out) append(head, frames [][]byte, size int, rows bool) (ok, flush bool
 	o.mu.Lock()
 	if o.fullLocked(size) {
 		if shed, ok = o.shedLocked(size); !ok {
-			o.refused = true
+			o.refuseLocked()
 			o.mu.Unlock()
 			return false, false
 		}
@@ -139,7 +143,7 @@ func (o *Out) AppendGiven(head, frames [][]byte, size int) (ok, flush bool) {
 	o.mu.Lock()
 	if o.fullLocked(size) {
 		if shed, ok = o.shedLocked(size); !ok {
-			o.refused = true
+			o.refuseLocked()
 			o.mu.Unlock()
 			return false, false
 		}
@@ -154,7 +158,7 @@ func (o *Out) AppendGiven(head, frames [][]byte, size int) (ok, flush bool) {
 			continue
 		}
 		o.appendLargeHeader(len(f), more, inside)
-		o.appendLarge(f)
+		o.appendLarge(f[:len(f):len(f)])
 		o.segs[len(o.segs)-2].own = true
 	}
 	flush = o.queuedLocked(size)
@@ -171,7 +175,7 @@ func (o *Out) AppendEncoded(e *Encoded, size int) (ok, flush bool) {
 	o.mu.Lock()
 	if o.fullLocked(size) {
 		if shed, ok = o.shedLocked(size); !ok {
-			o.refused = true
+			o.refuseLocked()
 			o.mu.Unlock()
 			return false, false
 		}
@@ -201,16 +205,18 @@ func (o *Out) Full(size int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	full := o.Shed == nil && o.fullLocked(size)
-	o.refused = o.refused || full
+	if full {
+		o.refuseLocked()
+	}
 	return full
 }
 
 func (o *Out) appendFrame(body []byte, more, inside bool) {
 	n := len(body)
-	if n > largeBody {
+	if n > largeBody || o.passesLocked(n) {
 		o.appendLargeHeader(n, more, inside)
 		if o.conn != nil && o.conn.give != nil {
-			o.appendLarge(append([]byte(nil), body...))
+			o.appendLarge(passedBody(body))
 		} else {
 			copied, buf := newBody(n)
 			o.appendLarge(append(copied, body...))
@@ -275,7 +281,7 @@ func (o *Out) appendLarge(body []byte) {
 	s.pooled, s.small = nil, false // the chunk goes back with the last segment cut from it
 	s.b = s.b[:len(s.b):len(s.b)]
 	s.whole = false
-	o.segs = append(o.segs, segment{b: body[:len(body):len(body)]}, rest)
+	o.segs = append(o.segs, segment{b: body}, rest)
 }
 
 // queuedLocked accounts for a message just queued and decides who writes it.
@@ -297,7 +303,7 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 			return true
 		}
 		if o.ladenLocked(s, size) || o.HWM > 0 && o.msgs >= o.HWM || o.kept != nil && o.fullLocked(0) {
-			o.hot = true
+			o.heatLocked()
 			return true
 		}
 	}
@@ -365,12 +371,7 @@ func (o *Out) Watch() (empty bool) {
 	return o.msgs == 0 && (o.kept == nil || o.kept.msgs == 0)
 }
 
-// givesLocked reports whether a segment is given away instead of written. A chunk is not where its messages are kept.
-func (o *Out) givesLocked(s *segment) bool {
-	return o.conn.give != nil && s.given() && (s.own || o.kept == nil)
-}
-
-// vector lists what of the flight is not written yet, until the first segment that can be given away.
+// vector lists what of the flight is not written yet.
 func (o *Out) vector() [][]byte {
 	o.vec = o.vec[:0]
 	skip := o.sent
@@ -379,9 +380,6 @@ func (o *Out) vector() [][]byte {
 		if skip >= len(b) {
 			skip -= len(b)
 			continue
-		}
-		if skip == 0 && o.givesLocked(&o.flight[i]) {
-			break
 		}
 		o.vec = append(o.vec, b[skip:])
 		skip = 0

@@ -97,19 +97,36 @@ func (q *queue) detach(keep bool) int {
 // giver is a sink that takes bodies as a whole.
 type giver struct{ *sink }
 
-func (g giver) WriteBody(b []byte) error {
+func (g giver) WriteParts(parts []transport.Part, block bool) (n int, err error) {
+	for _, p := range parts {
+		write := g.TryWrite
+		switch {
+		case p.Given:
+			write = g.writeBody
+		case block:
+			write = g.Write
+		}
+		m, err := write(p.Bytes)
+		n += m
+		if err != nil || m < len(p.Bytes) {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// writeBody writes all or nothing.
+func (g giver) writeBody(b []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.room >= 0 && g.room < len(b) {
 		g.room = 0
-		return errSink
+		return 0, errSink
 	}
 	g.room -= min(len(b), max(g.room, 0))
 	g.got = append(g.got, b...)
-	return nil
+	return len(b), nil
 }
-
-func (g giver) TryWriteBody(b []byte) error { return g.WriteBody(b) }
 
 func (giver) ReadBody(int, bool) ([]byte, error) { return nil, transport.ErrWouldBlock }
 

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -149,3 +150,35 @@ func (in *In) part(frame []byte) {
 
 // leave ends the use of the current chunk, of which nothing is left.
 func (in *In) leave() { in.now, in.before = use{}, use{} }
+
+// maxPassed bounds how many chunks of a peer within the process are looked after: as many as its messages of 16 KiB need up to the default high-water mark.
+const maxPassed = 256
+
+// pass begins the use of a chunk that a peer within the process gave away. Chunks all of whose messages were given back go to senders again.
+func (in *In) pass(b []byte) {
+	in.leave()
+	if !in.reuse.Load() || in.Passing != nil || cap(b) != chunkSize {
+		return
+	}
+	var slots [][]byte
+	done := 0
+	for _, c := range in.passed {
+		s := c.share()
+		if !s.over() || !s.done() {
+			break
+		}
+		slots = s.slots
+		chunks.Put((*[chunkSize]byte)(c.buf))
+		done++
+	}
+	if done == 0 && len(in.passed) == maxPassed {
+		done = 1
+	}
+	in.passed = slices.Delete(in.passed, 0, done)
+	in.slots = max(in.slots, firstSlots)
+	if len(slots) < in.slots {
+		slots = make([][]byte, in.slots)
+	}
+	in.now = use{b[:chunkSize], &newShare(slots).lease}
+	in.passed = append(in.passed, in.now)
+}

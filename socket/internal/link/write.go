@@ -2,7 +2,6 @@ package link
 
 import (
 	"slices"
-	"time"
 )
 
 // Attach gives the queue a connection and starts writing what is queued. Pump must be running or be
@@ -36,10 +35,7 @@ func (o *Out) Pump() {
 				continue
 			}
 			if o.hot {
-				o.hot, o.asleep = false, false
-				o.mu.Unlock()
-				time.Sleep(hotPause)
-				o.mu.Lock()
+				o.restLocked()
 				continue
 			}
 			if !o.writing && o.pendingLocked() {
@@ -72,42 +68,28 @@ func (o *Out) Pump() {
 		}
 		o.writing = true
 		conn := o.conn
-		vec := o.vector()
-		o.mu.Unlock()
-		n, err := o.writeAll(conn, vec)
-		o.mu.Lock()
+		var n int
+		var err error
+		if conn.give != nil {
+			n, err = o.passLocked(true)
+		} else {
+			vec := o.vector()
+			o.mu.Unlock()
+			n, err = o.writeAll(conn, vec)
+			o.mu.Lock()
+		}
 		o.finishLocked(n, err)
 	}
 }
 
 // writeAll writes the flight. The list of its parts is a field, since a local one would be allocated for each call.
 func (o *Out) writeAll(c *Conn, vec [][]byte) (int, error) {
-	switch len(vec) {
-	case 0:
-		return o.giveNext(c.give.WriteBody)
-	case 1:
+	if len(vec) == 1 {
 		return c.Write(vec[0])
 	}
 	o.rest = vec
 	n, err := o.rest.WriteTo(c.Conn)
 	return int(n), err
-}
-
-// giveNext gives away the segment that is next in the flight: the vector ended there.
-func (o *Out) giveNext(write func([]byte) error) (int, error) {
-	skip := o.sent
-	for i := range o.flight {
-		s := &o.flight[i]
-		if skip == 0 && s.given() {
-			if err := write(s.b); err != nil {
-				return 0, err
-			}
-			s.copied, s.pooled = nil, nil
-			return len(s.b), nil
-		}
-		skip -= len(s.b)
-	}
-	return 0, nil // never
 }
 
 // Flush writes what is queued as far as it can without blocking, unless somebody writes already. The
@@ -136,20 +118,20 @@ func (o *Out) flushLocked() {
 	}
 	o.writing = true
 	conn := o.conn
-	vec := o.vector()
-	o.mu.Unlock()
-	written := 0
+	var written int
 	var err error
-	if len(vec) == 0 {
-		written, err = o.giveNext(conn.give.TryWriteBody)
+	if conn.give != nil {
+		written, err = o.passLocked(false)
 	} else {
+		vec := o.vector()
+		o.mu.Unlock()
 		written, err = conn.tryWrite(vec)
 		clear(vec) // large bodies are whose they were
+		o.mu.Lock()
 	}
 	if wouldBlock(err) {
 		err = nil
 	}
-	o.mu.Lock()
 	o.finishLocked(written, err)
 	if o.pendingLocked() {
 		o.wakeLocked()
@@ -204,7 +186,7 @@ func (o *Out) takeLocked() bool {
 			break
 		}
 		taken += len(o.segs[i].b)
-		if i == len(o.segs)-1 || o.segs[i].whole && (taken >= flightBytes || o.givesLocked(&o.segs[i])) {
+		if i == len(o.segs)-1 || o.segs[i].whole && taken >= flightBytes {
 			o.flight = append(o.flight, o.segs[:i+1]...)
 			o.segs = slices.Delete(o.segs, 0, i+1)
 			break
