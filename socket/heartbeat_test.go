@@ -345,12 +345,12 @@ func TestHeartbeat_PongPassesQueue(t *testing.T) {
 		raw := dialInproc(t, endpoint)
 		raw.Handshake("PULL", 1)
 		synctest.Wait()
-		body := make([]byte, 600<<10) // more than connection and flight hold
+		body := make([]byte, 1<<20) // the connection holds one, and a flight one more
 		sent := 0
 		for ; push.Send(ended(), body) == nil; sent++ {
 			synctest.Wait()
 		}
-		require.Equal(t, 5, sent)
+		require.Equal(t, 1+5, sent)
 		require.Equal(t, 5, push.Stats().Peers[0].QueueMessages)
 		raw.SendCommand("PING", []byte("\x00\x00here"))
 		synctest.Wait()

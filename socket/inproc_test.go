@@ -49,3 +49,43 @@ func sendOrdinals(ctx context.Context, push *socket.Push, count, size int) error
 	}
 	return nil
 }
+
+// What a receiver within the process gives back is used for what comes next, and what it keeps stays as it is.
+func TestInproc_ReleasedMemoryServesAgain(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"chunks": 1000, "half chunks": 16 << 10, "bodies": 100_000, "bodies of a power of two": 256 << 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			push, pull := socket.NewPush(), socket.NewPull()
+			join(t, "inproc", pull, push)
+			body := func(n int) []byte { return bytes.Repeat([]byte{byte(n), byte(n >> 8)}, size/2) }
+			at, again := map[*byte]bool{}, 0
+			kept := map[int]socket.Msg{}
+			for n := range 1000 {
+				if n%100 == 0 { // as many as fill chunks
+					for k := range 100 {
+						require.NoError(t, push.Send(limit(t), body(n+k)))
+					}
+				}
+				m := recv(t, pull)
+				require.True(t, bytes.Equal(body(n), m.Bytes()), "message %d", n)
+				if at[&m.Bytes()[0]] {
+					again++
+				}
+				at[&m.Bytes()[0]] = true
+				if n%300 == 7 {
+					kept[n] = m
+					continue
+				}
+				clear(m.Bytes())
+				twice := m
+				m.Release()
+				twice.Release()
+			}
+			assert.NotZero(t, again)
+			for n, m := range kept {
+				require.True(t, bytes.Equal(body(n), m.Bytes()), "message %d", n)
+			}
+		})
+	}
+}

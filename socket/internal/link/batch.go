@@ -137,6 +137,7 @@ func (b *Batch) slots(slab *Slab, n int) [][]byte {
 	frames := s.take(n, slab)
 	if b.Msgs == 0 {
 		s.taken.Add(1)
+		s.unref(1)
 	}
 	return frames
 }

@@ -11,6 +11,7 @@ func (in *In) space() []byte {
 		return in.large[len(in.large):min(cap(in.large), in.want)]
 	}
 	if in.r == in.w && len(in.spare) > 0 {
+		in.leave()
 		in.buf, in.r, in.p, in.w, in.spare = in.spare, 0, 0, 0, nil
 	}
 	// A new chunk when little is left, unless the rest holds a partial message that just needs it.
@@ -45,8 +46,12 @@ func (in *In) renew() {
 	in.most = 0
 	rest := in.w - in.r
 	need := rest + max(in.missing(), 0)
+	old := in.now.share()
 	buf := in.another(need + need/2)
 	copy(buf, in.buf[in.r:in.w])
+	if old != nil {
+		old.unref(1)
+	}
 	in.p -= in.r
 	in.buf, in.r, in.w = buf, 0, rest
 }

@@ -27,6 +27,7 @@ type nonblocking interface {
 // gathering is nonblocking for several buffers: one call, and one packet, for what would be several.
 type gathering interface {
 	TryWriteAll(parts [][]byte) (int, error)
+	AwaitRoom(most time.Duration) bool // waits until something can be written, and reports whether that is so
 }
 
 // waiting reads like the connection, but with a call that the scheduler is not told of: see read.

@@ -2,6 +2,7 @@ package link
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,4 +42,15 @@ func (g *gather) writeAll(fd uintptr) bool {
 	}
 	clear(g.iov[:len(g.parts)])
 	return true // never wait for the descriptor
+}
+
+// AwaitRoom waits for at most d until something can be written, in the system: the runtime's poller would be late for such a time. It reports whether that is so.
+func (d *descriptor) AwaitRoom(most time.Duration) (room bool) {
+	wait := unix.NsecToTimespec(int64(most))
+	err := d.write.raw.Control(func(fd uintptr) {
+		polled := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Ppoll(polled[:], &wait, nil)
+		room = n == 1 && err == nil
+	})
+	return room && err == nil
 }

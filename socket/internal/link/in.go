@@ -50,7 +50,6 @@ type In struct {
 	spare       []byte // what is left of the chunk before one that the peer gave away
 	now, before use    // what messages use: buf, and the chunk before it while they may give that back
 	slots       int    // that a chunk's messages are expected to need
-	passed      []use  // chunks that the peer gave away, oldest first, until their messages were given back
 	plain       *Lease // of messages whose memory is not used again: it tells of the first that is given back
 	most        int    // bytes of the largest read into this chunk
 

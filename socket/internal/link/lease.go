@@ -84,6 +84,7 @@ func (l *Lease) Release(frames [][]byte) {
 func (l *Lease) releaseAll() {
 	if l != nil && l.share != nil {
 		l.share.taken.Add(1)
+		l.share.unref(1)
 		return
 	}
 	l.Release(nil)

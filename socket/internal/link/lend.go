@@ -1,6 +1,9 @@
 package link
 
-import "unsafe"
+import (
+	"time"
+	"unsafe"
+)
 
 // lentBody is the size from which a body is written from where its owner has it, if it can be written at once: the copy would take as long as all else.
 const lentBody = 256 << 10
@@ -55,12 +58,11 @@ func (o *Out) repayLocked() {
 	o.loan = loanUsed
 	conn := o.conn
 	vec := o.vector()
+	alone := o.Line == nil || o.Line.members.Load() == 1
 	o.mu.Unlock()
-	n, err := conn.tryWrite(vec)
-	if wouldBlock(err) {
-		err = nil
-	}
-	if err != nil || n < total(vec) {
+	whole := total(vec)
+	n, err := conn.tryLong(vec, whole, alone)
+	if err != nil || n < whole {
 		for i := range o.flight { // which who has the baton may change
 			o.flight[i].keep()
 		}
@@ -74,6 +76,31 @@ func (o *Out) repayLocked() {
 	o.finishLocked(n, err)
 	if o.pendingLocked() {
 		o.wakeLocked()
+	}
+}
+
+const (
+	// takePause is how long the only peer may take nothing of a lent body until that is copied, takeTime how long it may go on making room for the rest.
+	takePause = 100 * time.Microsecond
+	takeTime  = time.Millisecond
+)
+
+// tryLong is tryWrite for size bytes, of a lent body: with wait, what is left is written as the peer makes room. Others would have to wait for that peer.
+func (c *Conn) tryLong(rest [][]byte, size int, wait bool) (written int, err error) {
+	for start := time.Now(); ; {
+		n, err := c.tryWrite(rest)
+		written += n
+		if wouldBlock(err) {
+			err = nil
+		}
+		if err != nil || written == size || !wait || time.Since(start) > takeTime || !c.gather.AwaitRoom(takePause) {
+			return written, err
+		}
+		for n >= len(rest[0]) {
+			n -= len(rest[0])
+			rest = rest[1:]
+		}
+		rest[0] = rest[0][n:]
 	}
 }
 

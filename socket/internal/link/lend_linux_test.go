@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 	"weak"
 
 	"github.com/stretchr/testify/assert"
@@ -95,6 +96,7 @@ func (h *held) TryWrite(p []byte) (int, error) {
 }
 
 func (h *held) TryWriteAll([][]byte) (int, error) { return 0, nil }
+func (h *held) AwaitRoom(time.Duration) bool      { return false }
 
 // TestLent_TheOwnerWaitsWhileSomebodyWritesIt: who came first with a Flush of its own.
 func TestLent_TheOwnerWaitsWhileSomebodyWritesIt(t *testing.T) {

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"slices"
 	"sync/atomic"
 	"unsafe"
 )
@@ -26,6 +25,10 @@ type share struct {
 
 	cut  int64 // batches made, by the reader
 	torn bool  // a message of several chunks has a part in this one
+
+	// Of a chunk that a peer within the process gave away, who has something of it: the reader, each batch until its last message is taken, and each slot until it is given back.
+	chunk *[chunkSize]byte
+	refs  atomic.Int64
 }
 
 func newShare(slots [][]byte) *share {
@@ -43,6 +46,7 @@ func (s *share) take(n int, slab *Slab) [][]byte {
 		s.short = true
 		return slab.take(n)
 	}
+	s.ref(n)
 	from := s.used
 	s.used += n
 	return s.slots[from:s.used:s.used]
@@ -56,9 +60,14 @@ func (s *share) release(frames [][]byte) {
 	if at/unsafe.Sizeof(s.slots[0]) >= uintptr(len(s.slots)) { // the caller's own
 		return
 	}
+	gone := 0
 	for i := first; i < min(first+cap(frames), len(s.slots)); i++ {
-		s.given[i/64].Or(1 << (i % 64))
+		bit := uint64(1) << (i % 64)
+		if s.given[i/64].Or(bit)&bit == 0 {
+			gone++
+		}
 	}
+	s.unref(gone)
 }
 
 // over reports whether all messages have been dealt out, which is when used and short can be looked at.
@@ -100,7 +109,9 @@ func (in *In) another(need int) []byte {
 		in.now.lease, in.before = nil, use{}
 		return make([]byte, need)
 	}
-	in.now.buf = in.buf
+	if in.now.buf = in.buf; in.passed() {
+		in.now, in.before = use{}, use{}
+	}
 	in.slots = max(in.slots, firstSlots)
 	for i, c := range [...]*use{&in.now, &in.before} {
 		s := c.share()
@@ -136,6 +147,7 @@ func (in *In) batch(b Batch, data []byte) Batch {
 	}
 	if b.share = in.now.share(); b.share != nil {
 		b.share.cut++
+		b.share.ref(1)
 	}
 	return b
 }
@@ -149,36 +161,36 @@ func (in *In) part(frame []byte) {
 }
 
 // leave ends the use of the current chunk, of which nothing is left.
-func (in *In) leave() { in.now, in.before = use{}, use{} }
+func (in *In) leave() {
+	if s := in.now.share(); s != nil {
+		s.unref(1)
+	}
+	in.now, in.before = use{}, use{}
+}
 
-// maxPassed bounds how many chunks of a peer within the process are looked after: as many as its messages of 16 KiB need up to the default high-water mark.
-const maxPassed = 256
-
-// pass begins the use of a chunk that a peer within the process gave away. Chunks all of whose messages were given back go to senders again.
+// pass begins the use of a chunk that a peer within the process gave away.
 func (in *In) pass(b []byte) {
 	in.leave()
-	if !in.reuse.Load() || in.Passing != nil || cap(b) != chunkSize {
-		return
+	if in.reuse.Load() && in.Passing == nil && cap(b) == chunkSize {
+		s := newShare(make([][]byte, firstSlots))
+		s.chunk = (*[chunkSize]byte)(b[:chunkSize])
+		s.refs.Store(1) // ours, until leave
+		in.now.lease = &s.lease
 	}
-	var slots [][]byte
-	done := 0
-	for _, c := range in.passed {
-		s := c.share()
-		if !s.over() || !s.done() {
-			break
-		}
-		slots = s.slots
-		chunks.Put((*[chunkSize]byte)(c.buf))
-		done++
+}
+
+// passed reports whether the current chunk is such a one.
+func (in *In) passed() bool { s := in.now.share(); return s != nil && s.chunk != nil }
+
+func (s *share) ref(n int) {
+	if s.chunk != nil {
+		s.refs.Add(int64(n))
 	}
-	if done == 0 && len(in.passed) == maxPassed {
-		done = 1
+}
+
+// unref leaves a chunk that was passed to who sends next, once nobody has anything of it.
+func (s *share) unref(n int) {
+	if s.chunk != nil && n > 0 && s.refs.Add(int64(-n)) == 0 && !s.short && !s.torn {
+		chunks.Put(s.chunk)
 	}
-	in.passed = slices.Delete(in.passed, 0, done)
-	in.slots = max(in.slots, firstSlots)
-	if len(slots) < in.slots {
-		slots = make([][]byte, in.slots)
-	}
-	in.now = use{b[:chunkSize], &newShare(slots).lease}
-	in.passed = append(in.passed, in.now)
 }
