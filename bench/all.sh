@@ -53,7 +53,7 @@ everything() {
 	printf '# Results\n\nWritten by all.sh.\n\n'
 	go run . -rounds "$rounds" -seconds "$seconds"
 	printf '\nThe limit is what Go and the system do without a protocol (raw): frames of a length and a body through a buffered writer of 256 KiB, read in place,\n'
-	printf 'such a frame there and back, on one connection or on as many as there are dealers, and in one process a Go channel.\n'
+	printf 'such a frame there and back, on one connection or, by one goroutine that asks epoll which of them has something, on as many as there are dealers, and in one process a Go channel.\n'
 
 	section 'Size of messages' 'PUSH to PULL, the garbage collector as it is by default; its part of the time that the processors spent on either side is in the last columns. The steepest step of each curve is below its table: power 1 is a cost that doubles with what grows.'
 	curve throughput throughput --size "$sizes"

@@ -38,12 +38,16 @@ var rows = []row{
 	{"REQ/REP, 8 B, 8 requesters", "requests", "tcp", 8, 8, 1},
 	{"1,000 DEALER, one ROUTER, 100 B", "router", "tcp", 100, 1000, 1},
 	{"1,000 DEALER, one ROUTER, 100 B, 16 in flight each", "router", "tcp", 100, 1000, 16},
+	{"One DEALER, one ROUTER, 1 KiB, 100 in flight", "router", "tcp", 1 << 10, 1, 100},
+	{"One DEALER, one ROUTER, 16 KiB, 5 in flight", "router", "tcp", 16 << 10, 1, 5},
 	{"8 PUSH, one PULL, 100 B", "fanin", "tcp", 100, 8, 1},
 	{"PUB/SUB, 100 B, 1 subscriber", "fanout", "tcp", 100, 1, 1},
 	{"PUB/SUB, 100 B, 8 subscribers", "fanout", "tcp", 100, 8, 1},
 	{"PUB/SUB, 1 KiB, 200 subscribers", "fanout", "tcp", 1 << 10, 200, 1},
 	{"PUSH/PULL in one process, 16 B", "throughput", "inproc", 16, 1, 1},
 	{"PUSH/PULL in one process, 1 KiB", "throughput", "inproc", 1 << 10, 1, 1},
+	{"PUSH/PULL in one process, 64 KiB", "throughput", "inproc", 64 << 10, 1, 1},
+	{"REQ/REP in one process, 16 KiB, one requester", "requests", "inproc", 16 << 10, 1, 1},
 }
 
 // contender is something to measure. Its command is nil for what it does not do.
@@ -63,7 +67,7 @@ func main() {
 	check(err)
 	defer os.RemoveAll(dir)
 	contenders := build(dir)
-	fmt.Printf("%s, %s, %d rounds of %gs, messages a second, medians\n\n", time.Now().Format(time.DateOnly), machine(), *rounds, *seconds)
+	fmt.Printf("%s, %s, %s, %d rounds of %gs, messages a second, medians\n\n", time.Now().Format(time.DateOnly), machine(), versions(dir), *rounds, *seconds)
 	header, rule := "| what |", "|---|"
 	for _, c := range contenders {
 		header, rule = header+" "+c.name+" |", rule+"--:|"
@@ -129,12 +133,27 @@ func build(dir string) []contender {
 				return []string{at("raw"), pattern, strconv.Itoa(r.size), number(s), strconv.Itoa(r.peers)}
 			case r.peers > 1 || r.transport == "curve" || pattern == "fanout":
 				return nil
+			case r.transport == "inproc" && pattern != "throughput":
+				return nil
 			case r.transport == "inproc":
 				pattern = "channel"
 			}
 			return []string{at("raw"), pattern, strconv.Itoa(r.size), number(s)}
 		}},
 	}
+}
+
+// versions says what is compared.
+func versions(dir string) string {
+	say := func(command ...string) string {
+		out, err := exec.Command(command[0], command[1:]...).Output()
+		if err != nil {
+			return "unknown"
+		}
+		return strings.TrimSpace(string(out))
+	}
+	return fmt.Sprintf("meshmq %s, libzmq %s, go-zeromq/zmq4 %s, NATS %s", say("git", "describe", "--always", "--dirty"), say(filepath.Join(dir, "zmqbench"), "version"),
+		say("go", "list", "-m", "-f", "{{.Version}}", "github.com/go-zeromq/zmq4"), say("go", "list", "-m", "-f", "{{.Version}}", "github.com/nats-io/nats-server/v2"))
 }
 
 // measure has the contenders take turns and returns a row of the table.

@@ -3,6 +3,7 @@
  *
  *   cc -O2 -o zmqbench zmqbench.c -lzmq -lpthread
  *   zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS [IN_FLIGHT]
+ *   zmqbench version
  *
  *   throughput, fanin   PEERS PUSH to one PULL: messages received
  *   fanout              one XPUB that drops nothing to PEERS SUB: messages received by all together
@@ -234,6 +235,12 @@ static void publish(void *s, int report) {
 }
 
 int main(int argc, char **argv) {
+	if (argc == 2 && strcmp(argv[1], "version") == 0) {
+		int major, minor, patch;
+		zmq_version(&major, &minor, &patch);
+		printf("%d.%d.%d\n", major, minor, patch);
+		return 0;
+	}
 	if (argc < 6 || argc > 7) {
 		fprintf(stderr, "usage: zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS [IN_FLIGHT]\n");
 		return 2;

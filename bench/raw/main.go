@@ -4,8 +4,8 @@
 //	raw throughput|requests|router|channel SIZE SECONDS [PEERS]
 //
 // throughput are frames of a length and a body through a buffered writer of 256 KiB, read in place; requests is one such frame there and back at a time; router
-// is that on many connections at once, with a goroutine for each on the near side and four for all of them on the far side, each of which writes to all of its own and then reads from
-// all, as the dealers of `meshmq bench` do. For these the far side is another process of the same program, over TCP on loopback. channel are slices through a Go channel of 1,000
+// is that on many connections at once, with one goroutine that asks epoll on the near side (one for each connection where there is none) and four for all of them on the far side, each of
+// which writes to all of its own and then reads from all, as the dealers of `meshmq bench` do. For these the far side is another process of the same program, over TCP on loopback. channel are slices through a Go channel of 1,000
 // places, each a copy of what is sent, since Send copies, too.
 package main
 
