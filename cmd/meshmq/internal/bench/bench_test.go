@@ -137,18 +137,6 @@ func TestRun_MeasuresEverything(t *testing.T) {
 	}
 }
 
-// TestRun_StalledEndsSoon: not when peers that go on sending have had all of their time, which is four seconds.
-func TestRun_StalledEndsSoon(t *testing.T) {
-	t.Parallel()
-	for _, transport := range []string{"tcp", "ws"} {
-		c := quick()
-		c.Patterns, c.Transport, c.OneProcess, c.Sizes, c.Frames = []string{Stalled}, transport, true, []int{1 << 10}, []int{1}
-		start := time.Now()
-		require.NoError(t, Run(t.Context(), c, func(Result) error { return nil }))
-		assert.Less(t, time.Since(start), 3500*time.Millisecond, transport)
-	}
-}
-
 func TestRun_MeasuresAPatternOnce(t *testing.T) {
 	t.Parallel()
 	c := quick()
