@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -266,8 +267,7 @@ func (s *stream) takenLocked(n int) {
 	s.given -= n
 	s.bodies[0].b = s.bodies[0].b[n:]
 	if len(s.bodies[0].b) == 0 {
-		s.bodies[0] = givenBody{}
-		s.bodies = s.bodies[1:]
+		s.bodies = slices.Delete(s.bodies, 0, 1)
 	}
 	if s.given <= givenBuffer/2 {
 		s.writer.wake.Broadcast()

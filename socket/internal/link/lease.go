@@ -54,6 +54,8 @@ func recycleBody(buf *[]byte) {
 type Lease struct {
 	reuse  *atomic.Bool // of the link: its reader uses memory again
 	bodies []*[]byte
+	first  [1]*[]byte // room for one
+	whole  []byte     // memory of a body that came whole
 	gone   atomic.Bool
 	share  *share
 }
@@ -97,11 +99,16 @@ func (l *Lease) HasBodies() bool { return l != nil && len(l.bodies) > 0 }
 func (in *In) leaseBody() {
 	if in.lease == nil {
 		in.lease = &Lease{reuse: in.reuse}
+		in.lease.bodies = in.lease.first[:0]
 	}
 	buf := in.largeBuf
 	if buf == nil {
-		whole := in.large
-		buf = &whole
+		whole := &in.lease.whole
+		if *whole != nil { // the message has several
+			whole = new([]byte)
+		}
+		*whole = in.large
+		buf = whole
 	}
 	in.lease.bodies = append(in.lease.bodies, buf)
 	in.large = in.large[:in.want:in.want]

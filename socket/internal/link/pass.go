@@ -12,8 +12,8 @@ type giving interface {
 }
 
 const (
-	// passedAlone is the size above which a peer within the process is handed the body of the only message in the queue, in memory of its own.
-	passedAlone = 4 << 10
+	// passedAlone is the size above which a peer within the process is handed the body of the only message in the queue, in memory of its own, which takes some allocations.
+	passedAlone = 16 << 10
 	// passedAmong is the same for messages behind others. Up to there it costs less to hand over a chunk full of them.
 	passedAmong = 20 << 10
 )

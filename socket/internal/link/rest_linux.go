@@ -107,7 +107,10 @@ func setClock(d time.Duration) bool {
 func awaitClock() {
 	var strokes [8]byte
 	_ = rests.clock.Read(func(fd uintptr) bool {
-		_, err := unix.Read(int(fd), strokes[:])
-		return err != unix.EAGAIN && err != unix.EINTR
+		for {
+			if _, err := unix.Read(int(fd), strokes[:]); err != unix.EINTR {
+				return err != unix.EAGAIN
+			}
+		}
 	})
 }

@@ -123,6 +123,19 @@ func messages(segs []segment, yield func(queued) bool) {
 // no more: the messages of which not every byte was written, from the first byte of each on.
 // RFC 37, "Socket Semantics": no message is delivered more than once, so the others are not kept.
 func unsent(segs []segment, n int) (left []segment) {
+	done, end, gone := 0, 0, 0 // what is written and ends with a message is not looked into: a chunk that was handed on may be another's by now
+	for i := range segs {
+		if end += len(segs[i].b); end > n {
+			break
+		}
+		if segs[i].whole {
+			done, gone = i+1, end
+		}
+	}
+	for i := range segs[:done] {
+		segs[i].recycle()
+	}
+	segs, n = segs[done:], n-gone
 	messages(segs, func(m queued) bool {
 		if m.end > n {
 			left = cut(segs, m.begin)
