@@ -23,6 +23,22 @@ func (o *Out) passesLocked(n int) bool {
 	return n > passedAlone && o.conn != nil && o.conn.give != nil && (n > passedAmong || o.msgs == 0)
 }
 
+// handsOverLocked reports whether the flight has something to be given away.
+func (o *Out) handsOverLocked() bool {
+	if o.conn.give == nil {
+		return false
+	}
+	for i := range o.flight {
+		if o.givesLocked(&o.flight[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// givesLocked reports whether a segment is given away instead of written. A chunk is not where its messages are kept.
+func (o *Out) givesLocked(s *segment) bool { return s.given() && (s.own || o.kept == nil) }
+
 // passLocked writes the flight to a peer within the process, which keeps what it is given. It gives up o.mu while it writes.
 func (o *Out) passLocked(block bool) (n int, err error) {
 	conn, flight, skip := o.conn, o.flight, o.sent
@@ -33,7 +49,7 @@ func (o *Out) passLocked(block bool) (n int, err error) {
 	parts := o.parts[:0]
 	for i := range flight {
 		s := &flight[i]
-		parts = append(parts, transport.Part{Bytes: s.b[skip:], Given: skip == 0 && s.given() && (s.own || o.kept == nil)})
+		parts = append(parts, transport.Part{Bytes: s.b[skip:], Given: skip == 0 && o.givesLocked(s)})
 		skip = 0
 	}
 	o.parts = parts

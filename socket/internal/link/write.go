@@ -70,7 +70,7 @@ func (o *Out) Pump() {
 		conn := o.conn
 		var n int
 		var err error
-		if conn.give != nil {
+		if o.handsOverLocked() {
 			n, err = o.passLocked(true)
 		} else {
 			vec := o.vector()
@@ -120,7 +120,7 @@ func (o *Out) flushLocked() {
 	conn := o.conn
 	var written int
 	var err error
-	if conn.give != nil {
+	if o.handsOverLocked() {
 		written, err = o.passLocked(false)
 	} else {
 		vec := o.vector()
