@@ -7,6 +7,9 @@
 // Append wakes only when it sleeps. Short messages that follow one like them are added in a row, in which nothing is to be decided (AppendRow); who makes
 // such a message may do so in its place (Lend).
 //
+// While callers write full chunks the pump rests; what they leave is written after that, or by who is about to wait for the peer (FlushHot). Within the process large bodies and full
+// chunks are handed to the peer, and chunks come back when their messages have been given back (share).
+//
 // Of a socket with many connections the queues stand in a Line, in which messages gather, and few pumps write for all of them.
 //
 // In is the read end. Fill reads a chunk, finds the whole messages in it and hands them on as one
@@ -15,5 +18,5 @@
 // with the bytes that arrive and not with the size that the peer claims.
 //
 // Neither end allocates or touches a channel per message. Locks: Out.mu guards the queue and is held
-// during no I/O and no callback, only while a message is made in its place, and Line.mu and calm.mu are taken under it; In has none but the baton.
+// during no I/O and no callback, only while a message is made in its place, and Line.mu, calm.mu and the lock of rests are taken under it; In has none but the baton.
 package link
