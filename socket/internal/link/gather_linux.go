@@ -44,7 +44,7 @@ func (g *gather) writeAll(fd uintptr) bool {
 	return true // never wait for the descriptor
 }
 
-// AwaitRoom waits for at most d until something can be written, in the system: the runtime's poller would be late for such a time. It reports whether that is so.
+// AwaitRoom waits until something can be written, or most has passed, in the system: the runtime's poller would be late for such a time. It reports whether that is so.
 func (d *descriptor) AwaitRoom(most time.Duration) (room bool) {
 	wait := unix.NsecToTimespec(int64(most))
 	err := d.write.raw.Control(func(fd uintptr) {

@@ -2,7 +2,7 @@ package link
 
 import "github.com/meshmq/meshmq/transport"
 
-// passing hands large bodies and full chunks to a peer within the process, without a copy.
+// giving hands large bodies and full chunks to a peer within the process, without a copy.
 type giving interface {
 	// WriteParts writes parts in order, those that are given away whole or not at all. Without block it stops where it would wait, with
 	// transport.ErrWouldBlock if nothing was written. It returns how many bytes were.

@@ -68,7 +68,8 @@ func (o *Out) endRest(number uint64) {
 	o.mu.Unlock()
 }
 
-// refuseLocked notes that somebody found no room, and will be told by Room.
+// refuseLocked notes that somebody found no room, and will be told by Room. Within the process, where a connection holds little, the pump then writes at once; elsewhere what the system
+// holds keeps the peer busy, and to wait until it took more saves writes.
 func (o *Out) refuseLocked() {
 	o.refused = true
 	if o.conn != nil && o.conn.give != nil {

@@ -1,8 +1,6 @@
 package link
 
-import (
-	"slices"
-)
+import "slices"
 
 // Attach gives the queue a connection and starts writing what is queued. Pump must be running or be
 // started next.
@@ -67,19 +65,25 @@ func (o *Out) Pump() {
 			return
 		}
 		o.writing = true
-		conn := o.conn
-		var n int
-		var err error
-		if o.handsOverLocked() {
-			n, err = o.passLocked(true)
-		} else {
-			vec := o.vector()
-			o.mu.Unlock()
-			n, err = o.writeAll(conn, vec)
-			o.mu.Lock()
-		}
-		o.finishLocked(n, err)
+		o.finishLocked(o.writeLocked(true))
 	}
+}
+
+// writeLocked writes the flight, without block as far as that is possible at once. It gives up o.mu while it writes.
+func (o *Out) writeLocked(block bool) (n int, err error) {
+	if o.handsOverLocked() {
+		return o.passLocked(block)
+	}
+	conn, vec := o.conn, o.vector()
+	o.mu.Unlock()
+	if block {
+		n, err = o.writeAll(conn, vec)
+	} else {
+		n, err = conn.tryWrite(vec)
+	}
+	clear(vec) // large bodies are whose they were
+	o.mu.Lock()
+	return n, err
 }
 
 // writeAll writes the flight. The list of its parts is a field, since a local one would be allocated for each call.
@@ -117,18 +121,7 @@ func (o *Out) flushLocked() {
 		return
 	}
 	o.writing = true
-	conn := o.conn
-	var written int
-	var err error
-	if o.handsOverLocked() {
-		written, err = o.passLocked(false)
-	} else {
-		vec := o.vector()
-		o.mu.Unlock()
-		written, err = conn.tryWrite(vec)
-		clear(vec) // large bodies are whose they were
-		o.mu.Lock()
-	}
+	written, err := o.writeLocked(false)
 	if wouldBlock(err) {
 		err = nil
 	}
