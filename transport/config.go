@@ -22,7 +22,7 @@ type Config struct {
 	// KeepAlive is the TCP keep-alive of dialled and accepted connections; nil: a probe after 30 s without traffic,
 	// then two more 10 s apart.
 	KeepAlive *net.KeepAliveConfig
-	// SendBuffer and RecvBuffer are the sizes of the system's buffers for a connection, in bytes; 0: the system's choice.
+	// SendBuffer and RecvBuffer are the sizes of the system's buffers for a connection, in bytes; 0: the system's choice, but to send over ipc 512 KiB.
 	SendBuffer, RecvBuffer int
 	// Backlog is how many connections may wait for Accept; 0: the system's largest. Unix only.
 	Backlog int
@@ -172,11 +172,18 @@ func (c *Config) dial(ctx context.Context, local net.Addr, network, address stri
 	return c.tune(conn), nil
 }
 
+// ipcSendBuffer is the system's buffer of a Unix socket, which does not grow by itself as those of TCP do: Linux has 208 KiB, which holds less than a large message, so that who
+// writes one waits several times for who reads it. Half a MiB got all that more got (DECISIONS.md 12).
+const ipcSendBuffer = 512 << 10
+
 // tune sets the size of the system's buffers, where the connection has such. A size that the system does not like leaves
 // what was there, as everywhere: it has limits of its own. Who has a Control or a Dialer has the say over all else.
 func (c *Config) tune(conn net.Conn) net.Conn {
 	if c.Control == nil && c.Dialer == nil {
 		calm(conn)
+		if local, ok := conn.(*net.UnixConn); ok && c.SendBuffer == 0 {
+			_ = local.SetWriteBuffer(ipcSendBuffer)
+		}
 	}
 	buffered, ok := conn.(interface {
 		SetReadBuffer(int) error

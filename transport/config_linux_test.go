@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -76,6 +78,28 @@ func TestSocketBuffers(t *testing.T) {
 			assert.Equal(t, 40_000, sockopt(t, conn, syscall.SOL_SOCKET, syscall.SO_SNDBUF), endpoint)
 			assert.Equal(t, 60_000, sockopt(t, conn, syscall.SOL_SOCKET, syscall.SO_RCVBUF), endpoint)
 		}
+	}
+}
+
+// A Unix socket's buffer does not grow by itself: without more, a large message would take several turns.
+func TestSocketBuffers_OfIPCHoldLargeMessages(t *testing.T) {
+	t.Parallel()
+	plain, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	defer syscall.Close(plain)
+	usual, err := syscall.GetsockoptInt(plain, syscall.SOL_SOCKET, syscall.SO_SNDBUF)
+	require.NoError(t, err)
+	limit, err := os.ReadFile("/proc/sys/net/core/wmem_max")
+	require.NoError(t, err)
+	most, err := strconv.Atoi(strings.TrimSpace(string(limit)))
+	require.NoError(t, err)
+	a, b := joined(t, &transport.Config{}, "ipc://*")
+	for _, conn := range []net.Conn{a, b} {
+		assert.Equal(t, 2*min(512<<10, most), sockopt(t, conn, syscall.SOL_SOCKET, syscall.SO_SNDBUF))
+	}
+	a, b = joined(t, &transport.Config{Control: func(string, string, syscall.RawConn) error { return nil }}, "ipc://*")
+	for _, conn := range []net.Conn{a, b} {
+		assert.Equal(t, usual, sockopt(t, conn, syscall.SOL_SOCKET, syscall.SO_SNDBUF), "who has a Control has the say")
 	}
 }
 
