@@ -35,6 +35,7 @@ var rows = []row{
 	{"PUSH/PULL with CURVE, 64 KiB", "throughput", "curve", 64 << 10, 1, 1},
 	{"REQ/REP, 8 B, one requester", "requests", "tcp", 8, 1, 1},
 	{"REQ/REP, 1 KiB, one requester", "requests", "tcp", 1 << 10, 1, 1},
+	{"REQ/REP, 1 MiB, one requester", "requests", "tcp", 1 << 20, 1, 1},
 	{"REQ/REP, 8 B, 8 requesters", "requests", "tcp", 8, 8, 1},
 	{"1,000 DEALER, one ROUTER, 100 B", "router", "tcp", 100, 1000, 1},
 	{"1,000 DEALER, one ROUTER, 100 B, 16 in flight each", "router", "tcp", 100, 1000, 16},
@@ -44,6 +45,10 @@ var rows = []row{
 	{"PUB/SUB, 100 B, 1 subscriber", "fanout", "tcp", 100, 1, 1},
 	{"PUB/SUB, 100 B, 8 subscribers", "fanout", "tcp", 100, 8, 1},
 	{"PUB/SUB, 1 KiB, 200 subscribers", "fanout", "tcp", 1 << 10, 200, 1},
+	{"PUSH/PULL over ipc, 100 B", "throughput", "ipc", 100, 1, 1},
+	{"PUSH/PULL over ipc, 256 KiB", "throughput", "ipc", 256 << 10, 1, 1},
+	{"REQ/REP over ipc, 8 B, one requester", "requests", "ipc", 8, 1, 1},
+	{"REQ/REP over ipc, 1 MiB, one requester", "requests", "ipc", 1 << 20, 1, 1},
 	{"PUSH/PULL in one process, 16 B", "throughput", "inproc", 16, 1, 1},
 	{"PUSH/PULL in one process, 1 KiB", "throughput", "inproc", 1 << 10, 1, 1},
 	{"PUSH/PULL in one process, 64 KiB", "throughput", "inproc", 64 << 10, 1, 1},
@@ -131,7 +136,7 @@ func build(dir string) []contender {
 				return nil
 			case pattern == "router":
 				return []string{at("raw"), pattern, strconv.Itoa(r.size), number(s), strconv.Itoa(r.peers)}
-			case r.peers > 1 || r.transport == "curve" || pattern == "fanout":
+			case r.peers > 1 || r.transport == "curve" || r.transport == "ipc" || pattern == "fanout":
 				return nil
 			case r.transport == "inproc" && pattern != "throughput":
 				return nil

@@ -1,5 +1,5 @@
-/* libzmq in the patterns of `meshmq bench`, measured the same way: the near side is this process, the far side a child, over TCP on loopback;
- * with inproc as TRANSPORT both are threads of one process, with curve it is TCP sealed with CURVE. Prints one JSON object like those of `meshmq bench --json`.
+/* libzmq in the patterns of `meshmq bench`, measured the same way: the near side is this process, the far side a child, over TCP on loopback
+ * (TRANSPORT tcp) or a Unix socket (ipc); with inproc both are threads of one process, with curve it is TCP sealed with CURVE. Prints one JSON object like those of `meshmq bench --json`.
  *
  *   cc -O2 -o zmqbench zmqbench.c -lzmq -lpthread
  *   zmqbench PATTERN TRANSPORT SIZE PEERS SECONDS [IN_FLIGHT]
@@ -255,7 +255,12 @@ int main(int argc, char **argv) {
 		must(zmq_curve_keypair(server_public, server_secret) == 0, "curve keys");
 		must(zmq_curve_keypair(client_public, client_secret) == 0, "curve keys");
 	}
+	int ipc = strcmp(transport, "ipc") == 0;
+	if (!inproc && !ipc && strcmp(transport, "tcp") != 0 && strcmp(transport, "curve") != 0)
+		return fprintf(stderr, "zmqbench: transport \"%s\": want tcp, ipc, inproc or curve\n", transport), 2;
 	strcpy(endpoint, inproc ? "inproc://bench" : "tcp://127.0.0.1:*");
+	if (ipc) /* in Linux's abstract namespace: no file stays */
+		snprintf(endpoint, sizeof endpoint, "ipc://@zmqbench-%d", (int)getpid());
 	pid_t child = inproc ? 0 : fork();
 	if (child == 0 && !inproc) { /* the context must be made after the fork */
 		if (read(address[0], endpoint, sizeof endpoint) <= 0)
