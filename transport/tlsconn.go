@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	maxPlaintext = 16 << 10         // of one record (RFC 8446, 5.1)
-	tlsPiece     = 4 * maxPlaintext // what goes out in one call: as much as links queue before they write
-	tlsPieceRoom = tlsPiece + 1<<10 // the records of it, with headers, nonces and tags
+	maxPlaintext = 16 << 10               // of one record (RFC 8446, 5.1)
+	tlsPiece     = 4*maxPlaintext + 2<<10 // what goes out in one call: as much as links write at a time
+	tlsPieceRoom = tlsPiece + 1<<10       // the records of it, with headers, nonces and tags
 	// farewell is how long close_notify may wait for room: hardly, since there may be many conns to close, and the end of the
 	// stream tells the peer almost as much.
 	farewell = 10 * time.Millisecond

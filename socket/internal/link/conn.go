@@ -64,15 +64,7 @@ func (c *Conn) tryWrite(parts [][]byte) (written int, err error) {
 	if len(parts) > 1 && c.gather != nil && total(parts) <= gatherBytes {
 		return c.gather.TryWriteAll(parts)
 	}
-	for _, b := range parts {
-		var n int
-		n, err = c.try.TryWrite(b)
-		written += n
-		if err != nil || n < len(b) {
-			break
-		}
-	}
-	return written, err
+	return c.join(parts, c.try.TryWrite)
 }
 
 func total(parts [][]byte) (n int) {

@@ -91,6 +91,9 @@ func (o *Out) writeAll(c *Conn, vec [][]byte) (int, error) {
 	if len(vec) == 1 {
 		return c.Write(vec[0])
 	}
+	if c.joins() {
+		return c.join(vec, c.Write)
+	}
 	o.rest = vec
 	n, err := o.rest.WriteTo(c.Conn)
 	return int(n), err
