@@ -307,6 +307,9 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 			return true
 		}
 	}
+	if o.hot || o.resting { // from a burst that FlushHot has written already
+		o.leaveLocked()
+	}
 	o.wakeLocked()
 	return false
 }

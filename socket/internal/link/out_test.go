@@ -79,8 +79,10 @@ func newQueue() *queue {
 	return q
 }
 
-func (q *queue) attach(s net.Conn) {
-	q.Attach(NewConn(s))
+func (q *queue) attach(s net.Conn) { q.attachTo(NewConn(s)) }
+
+func (q *queue) attachTo(c *Conn) {
+	q.Attach(c)
 	q.pumped = make(chan struct{})
 	go func() {
 		defer close(q.pumped)

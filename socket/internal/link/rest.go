@@ -81,6 +81,11 @@ func (o *Out) refuseLocked() {
 // heatLocked has the pump hold back, as the caller writes.
 func (o *Out) heatLocked() {
 	o.hot = true
+	o.leaveLocked()
+}
+
+// leaveLocked notes that something is left to a pump that holds back, for FlushHot.
+func (o *Out) leaveLocked() {
 	if o.Line == nil || o.heated {
 		return
 	}

@@ -31,7 +31,11 @@ type rest struct {
 // endRestInTime has the clock end a rest that begins now. It reports whether there is one, which is for connections of the system's: those of package testing/synctest have a time of
 // their own.
 func endRestInTime(o *Out, number uint64, pause time.Duration) bool {
-	if _, ok := o.conn.try.(*descriptor); !ok {
+	try := o.conn.try
+	if s, ok := try.(*sealed); ok {
+		try = s.try
+	}
+	if _, ok := try.(*descriptor); !ok {
 		return false
 	}
 	rests.mu.Lock()

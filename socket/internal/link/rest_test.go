@@ -33,7 +33,7 @@ func (q *queue) burst(n int) {
 
 const onWire = 1<<10 + 9
 
-// TestRest_TheEndOfABurst is written after a short rest, not before; however many bursts there were before.
+// TestRest_TheEndOfABurst is written after short rests, not before; however many bursts there were before.
 func TestRest_TheEndOfABurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestRest_TheEndOfABurst(t *testing.T) {
 			q.burst(100) // 64 fill a chunk
 			synctest.Wait()
 			assert.Less(t, s.bytes(), (k+1)*100*onWire, "the pump holds back")
-			time.Sleep(shortRest)
+			time.Sleep(3 * shortRest) // one that may have begun within the burst, and the next
 			synctest.Wait()
 			assert.Equal(t, (k+1)*100*onWire, s.bytes())
 		}
@@ -92,6 +92,12 @@ func TestFlushHot_WhoWaitsForAnAnswer(t *testing.T) {
 			assert.Equal(t, before+100*onWire, s.bytes())
 			assert.Zero(t, idle.bytes())
 		}
+		q.burst(100)
+		line.FlushHot()
+		before := s.bytes()
+		q.burst(20) // while the pump still rests
+		line.FlushHot()
+		assert.Equal(t, before+20*onWire, s.bytes(), "what comes behind is written likewise")
 		q.burst(100)
 		q.detach(false)
 		other.detach(false)
