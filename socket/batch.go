@@ -178,8 +178,7 @@ func (b *Batch) settleLocked() {
 	r.batches = slices.DeleteFunc(r.batches, func(other *Batch) bool { return other == b })
 	b.r, b.p, b.came = nil, nil, arrival{}
 	if p.paused.Load() && r.low(p) {
-		p.paused.Store(false)
-		p.kick()
+		p.resume()
 	}
 }
 

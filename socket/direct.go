@@ -152,7 +152,7 @@ func (r *receiver) await(p *pipe) error {
 			return nil
 		}
 		if p.paused.Load() {
-			<-p.turn
+			p.stop()
 			continue
 		}
 		if r.sole.Load() != p || !p.wish.Load() {
@@ -178,6 +178,24 @@ func (r *receiver) await(p *pipe) error {
 		case still:
 			p.park()
 		}
+	}
+}
+
+// stop sleeps until the inbox has room again, or something else happened.
+func (p *pipe) stop() {
+	p.stopped.Store(true)
+	if p.paused.Load() {
+		<-p.turn
+	}
+	p.stopped.Store(false)
+}
+
+// resume lets the peer be read again, as its inbox has room. A pump that leaves reading to callers of Recv is not woken for that: with a high-water mark of one
+// there is such a time after each message. receiver.mu is held.
+func (p *pipe) resume() {
+	p.paused.Store(false)
+	if p.stopped.Load() {
+		p.kick()
 	}
 }
 

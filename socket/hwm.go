@@ -64,8 +64,7 @@ func (r *receiver) setHWM(messages int) {
 	r.grantLocked()
 	for p := range r.peers {
 		if p.paused.Load() && r.low(p) {
-			p.paused.Store(false)
-			p.kick()
+			p.resume()
 		}
 	}
 	if len(r.noters) > 0 && r.low(r.notes) {

@@ -43,6 +43,7 @@ type pipe struct {
 	wish    atomic.Bool   // a caller of Recv found the pump reading
 	reading atomic.Bool   // a caller of Recv reads
 	parked  atomic.Bool   // the pump sleeps until that caller has left
+	stopped atomic.Bool   // the pump sleeps until the inbox has room
 	directs atomic.Uint64 // reads by callers of Recv
 	own     bool          // what is delivered was read by a caller of Recv, who takes the first of it; guarded by the baton
 

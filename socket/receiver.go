@@ -168,8 +168,7 @@ func (r *receiver) pop(hold bool) (Msg, *pipe, bool) {
 			r.used(p)
 		}
 		if p.paused.Load() && r.low(p) {
-			p.paused.Store(false)
-			p.kick()
+			p.resume()
 		}
 		if len(r.noters) > 0 && p == r.notes && r.low(p) {
 			r.releaseNoters()
@@ -210,8 +209,7 @@ func (r *receiver) discard(reason DropReason) {
 
 func (r *receiver) releaseNoters() {
 	for _, p := range r.noters {
-		p.paused.Store(false)
-		p.kick()
+		p.resume()
 	}
 	r.noters = nil
 }
