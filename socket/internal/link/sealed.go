@@ -19,12 +19,16 @@ type sealed struct {
 	open *zmtp.Opener
 	raw  []byte // the peer's octets that are still to be opened are raw[r:w]
 	r, w int
-	most int   // octets of the largest read into raw
-	bad  error // what is wrong behind what was opened
+	most int     // octets of the largest read into raw
+	body *[]byte // what raw is cut from while a large frame is under way, to be given back; else nil
+	base []byte  // what raw is again behind it, else nil
+	paid int     // the most that was opened at a time: as large a frame gets room when it begins
+	bad  error   // what is wrong behind what was opened
 
 	// Who writes uses these. Positions count all octets of frames that were ever to be written.
 	seal     *zmtp.Sealer
 	buf      *[]byte // what the next is cut from, nil while nothing waits
+	large    bool    // buf is for one large frame
 	out      []byte  // sealed frames
 	sent     int     // octets of out that are written
 	first    uint64  // position of what out begins with
@@ -39,8 +43,8 @@ const (
 	sealedRoom = sealedChunk + largeBody + 1<<10
 	// maxRaw is the read buffer of a peer at full speed.
 	maxRaw = 256 << 10
-	// maxKept is the largest buffer that stays when a large frame has gone through it.
-	maxKept = 1 << 20
+	// maxKept is the largest buffer to read into that stays with the connection: a frame of 1 MiB has room in it.
+	maxKept = 1<<20 + 1<<10
 )
 
 var sealedBufs = sync.Pool{New: func() any { b := make([]byte, 0, sealedRoom); return &b }}
@@ -85,7 +89,7 @@ func (s *sealed) read(p []byte, fill func([]byte) (int, error)) (int, error) {
 	}
 	for s.bad == nil {
 		n, used, err := s.open.Open(p, s.raw[s.r:s.w])
-		s.r, s.bad = s.r+used, err
+		s.r, s.bad, s.paid = s.r+used, err, max(s.paid, used)
 		if n > 0 {
 			return n, nil
 		}
@@ -123,8 +127,8 @@ func (s *sealed) makeRoom() error {
 	if s.w < len(s.raw) && frame <= len(s.raw)-s.r {
 		return nil
 	}
-	// Claiming costs the peer as much as it costs us: the buffer grows with what has arrived.
-	s.moveTo(max(len(s.raw), min(frame, max(4*have, firstBody))))
+	// Claiming costs the peer as much as it costs us: the buffer grows with what has arrived, or has before.
+	s.moveTo(max(len(s.raw), min(frame, max(4*have, firstBody, s.paid))))
 	return nil
 }
 
@@ -133,8 +137,8 @@ func (s *sealed) nextSize() int {
 	size, most := len(s.raw), s.most
 	s.most = 0
 	switch {
-	case size > maxKept:
-		return maxRaw
+	case s.base != nil:
+		return len(s.base)
 	case most >= size/2 && size < maxRaw:
 		return min(4*size, maxRaw)
 	case most < size/32 && size > firstChunk:
@@ -143,14 +147,27 @@ func (s *sealed) nextSize() int {
 	return size
 }
 
-// moveTo moves what is still to be opened to the start of a buffer of a size.
+// moveTo moves what is still to be opened to the start of a buffer of a size. One for a large frame is memory that has served before, and will again.
 func (s *sealed) moveTo(size int) {
-	raw := s.raw
-	if size != len(raw) {
+	raw, body := s.raw, s.body
+	switch {
+	case size == len(raw):
+	case size > maxKept:
+		if s.base == nil {
+			s.base = raw
+		}
+		raw, body = newBody(size)
+		raw = raw[:size]
+	case s.base != nil:
+		raw, body, s.base = s.base, nil, nil
+	default:
 		raw = make([]byte, size)
 	}
 	s.w = copy(raw, s.raw[s.r:s.w])
-	s.raw, s.r = raw, 0
+	if s.body != nil && s.body != body {
+		recycleBody(s.body)
+	}
+	s.raw, s.r, s.body = raw, 0, body
 }
 
 // Write takes frames, cut anywhere. When it returns an error, n counts the frames that went out whole.
@@ -204,11 +221,17 @@ func (s *sealed) write(p []byte, do func([]byte) (int, error)) (n int, err error
 
 // sealNext seals the next of p.
 func (s *sealed) sealNext(p []byte) error {
+	p = p[min(s.taken-s.reported, uint64(len(p))):]
+	if n := len(p) + zmtp.SealedOverhead + zmtp.MaxHeaderSize; n > sealedRoom && s.buf == nil { // a large body, which comes by itself
+		if _, s.buf = newBody(n); s.buf != nil {
+			s.large = true
+		}
+	}
 	if s.buf == nil {
 		s.buf = sealedBufs.Get().(*[]byte)
 	}
 	s.first = s.taken - uint64(s.seal.Held())
-	out, used, err := s.seal.Append((*s.buf)[:0], p[min(s.taken-s.reported, uint64(len(p))):], sealedChunk)
+	out, used, err := s.seal.Append((*s.buf)[:0], p, sealedChunk)
 	s.out, s.sent = out, 0
 	s.taken += uint64(used)
 	if err != nil {
@@ -219,11 +242,12 @@ func (s *sealed) sealNext(p []byte) error {
 
 // release gives back the buffer of sealed frames.
 func (s *sealed) release() {
-	if s.buf != nil {
-		if cap(s.out) <= maxKept {
-			*s.buf = s.out[:0]
-		}
+	switch {
+	case s.buf == nil:
+	case s.large:
+		recycleBody(s.buf)
+	default:
 		sealedBufs.Put(s.buf)
 	}
-	s.buf, s.out, s.sent = nil, nil, 0
+	s.buf, s.large, s.out, s.sent = nil, false, nil, 0
 }

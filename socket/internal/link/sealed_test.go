@@ -166,6 +166,34 @@ func TestSealed_Bounds(t *testing.T) {
 	assert.ErrorContains(t, err, "sealed frame of 10485793 bytes, at most 1048609")
 }
 
+// A frame as large as one that arrived has room for all of it when it begins, and behind each the connection keeps no more than others do.
+func TestSealed_LargeFrameAgain(t *testing.T) {
+	t.Parallel()
+	const body = 3 << 20
+	seal, open, back, _ := traffic(t)
+	far := &sluggish{random: rand.New(rand.NewPCG(1, 1))}
+	r := NewSealedConn(far, back, open, nil, 64<<20)
+	s, plain := r.Conn.(*sealed), make([]byte, body+zmtp.MaxHeaderSize)
+	for range 3 {
+		frame := zmtp.AppendFrame(nil, 0, bytes.Repeat([]byte{7}, body))
+		sealed, _, err := seal.Append(nil, frame, 1)
+		require.NoError(t, err)
+		begun := s.paid > 0
+		far.in.Write(sealed[:1000])
+		_, err = r.Read(plain)
+		require.ErrorIs(t, err, io.EOF)
+		assert.Equal(t, begun, len(s.raw) == len(sealed))
+		far.in.Write(sealed[1000:])
+		_, err = io.ReadFull(r, plain[:len(frame)])
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(frame, plain[:len(frame)]))
+		_, err = r.Read(plain)
+		require.ErrorIs(t, err, io.EOF)
+		assert.LessOrEqual(t, len(s.raw), maxKept)
+		assert.Nil(t, s.body)
+	}
+}
+
 // A peer that seals whatever it likes, cuts it anywhere and then says something in the clear is read as one that does not seal, up to there.
 func FuzzSealedIn(f *testing.F) {
 	small := stream([]int{0}, []int{1, 2, 3}, []int{255}, []int{256}, []int{0, 0, 0})
