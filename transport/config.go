@@ -103,7 +103,7 @@ func (c *Config) Dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 
 // listen makes a listener of the system's.
 func (c *Config) listen(ctx context.Context, network, address string) (net.Listener, error) {
-	lc := net.ListenConfig{Control: c.Control}
+	lc := net.ListenConfig{Control: c.control()}
 	lc.KeepAlive, lc.KeepAliveConfig = c.keepAlive()
 	ln, err := lc.Listen(ctx, network, address)
 	if err != nil || c.Backlog == 0 {
@@ -163,7 +163,7 @@ func (c *Config) dial(ctx context.Context, local net.Addr, network, address stri
 		}
 		return c.tune(conn), nil
 	}
-	d := net.Dialer{Control: c.Control, LocalAddr: local}
+	d := net.Dialer{Control: c.control(), LocalAddr: local}
 	d.KeepAlive, d.KeepAliveConfig = c.keepAlive()
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
@@ -175,6 +175,21 @@ func (c *Config) dial(ctx context.Context, local net.Addr, network, address stri
 // ipcSendBuffer is the system's buffer of a Unix socket, which does not grow by itself as those of TCP do: Linux has 208 KiB, which holds less than a large message, so that who
 // writes one waits several times for who reads it. Half a MiB got all that more got (DECISIONS.md 12).
 const ipcSendBuffer = 512 << 10
+
+// control prepares a socket before it is bound or connected. The window that TCP offers first goes by the size of the buffer: were that made smaller later, what the
+// peer has sent already would not fit, and be sent again, time after time. Accepted connections have the sizes of the listening socket.
+func (c *Config) control() func(network, address string, conn syscall.RawConn) error {
+	if c.SendBuffer == 0 && c.RecvBuffer == 0 {
+		return c.Control
+	}
+	return func(network, address string, conn syscall.RawConn) error {
+		setBuffers(conn, c.SendBuffer, c.RecvBuffer)
+		if c.Control == nil {
+			return nil
+		}
+		return c.Control(network, address, conn)
+	}
+}
 
 // tune sets the size of the system's buffers, where the connection has such. A size that the system does not like leaves
 // what was there, as everywhere: it has limits of its own. Who has a Control or a Dialer has the say over all else.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/meshmq/meshmq/transport"
 )
@@ -101,6 +102,28 @@ func TestSocketBuffers_OfIPCHoldLargeMessages(t *testing.T) {
 	for _, conn := range []net.Conn{a, b} {
 		assert.Equal(t, usual, sockopt(t, conn, syscall.SOL_SOCKET, syscall.SO_SNDBUF), "who has a Control has the say")
 	}
+}
+
+// The window that is offered first fits a small buffer: what the peer sends beyond it would be dropped, and sent again after a pause.
+func TestSocketBuffers_FirstWindow(t *testing.T) {
+	t.Parallel()
+	controlled := false
+	for _, control := range []func(string, string, syscall.RawConn) error{
+		nil,
+		func(string, string, syscall.RawConn) error { controlled = true; return nil },
+	} {
+		a, b := joined(t, &transport.Config{RecvBuffer: 8_000, Control: control}, "tcp://127.0.0.1:0")
+		for _, conn := range []net.Conn{a, b} {
+			raw, err := conn.(syscall.Conn).SyscallConn()
+			require.NoError(t, err)
+			var info *unix.TCPInfo
+			require.NoError(t, raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO) }))
+			require.NoError(t, err)
+			assert.NotZero(t, info.Snd_wnd)
+			assert.LessOrEqual(t, info.Snd_wnd, uint32(16_000))
+		}
+	}
+	assert.True(t, controlled)
 }
 
 // A Unix socket refuses at once what is beyond its backlog.
