@@ -3,7 +3,6 @@ package socket
 import (
 	"cmp"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
@@ -15,8 +14,8 @@ type lastValues struct {
 	f *fanout
 
 	// fanout.mu guards the fields below.
-	topics  []*lastValue // by topic
-	oldest  *lastValue   // by time, a ring: oldest.prev is the newest
+	topics  byTopic
+	oldest  *lastValue // by time, a ring: oldest.prev is the newest
 	bytes   int
 	clock   uint64
 	evicted uint64
@@ -64,33 +63,23 @@ func (l *lastValues) init(f *fanout) {
 func (l *lastValues) LastValues() LastValueStats {
 	l.f.mu.Lock()
 	defer l.f.mu.Unlock()
-	return LastValueStats{Topics: len(l.topics), Bytes: l.bytes, Evicted: l.evicted}
+	return LastValueStats{Topics: l.topics.n, Bytes: l.bytes, Evicted: l.evicted}
 }
 
 // ForgetLastValue has nobody get the last message of topic any more. It reports whether there was one.
 func (l *lastValues) ForgetLastValue(topic string) bool {
 	l.f.mu.Lock()
 	defer l.f.mu.Unlock()
-	at, known := l.find(topic)
+	at, known := l.topics.find([]byte(topic))
 	if known {
 		l.removeLocked(at)
 	}
 	return known
 }
 
-func (l *lastValues) find(topic string) (at int, known bool) {
-	return sort.Find(len(l.topics), func(i int) int { return cmp.Compare(topic, l.topics[i].topic) })
-}
-
-// findBytes is find for a topic of the caller's, which it does not have escape.
-func (l *lastValues) findBytes(topic []byte) (at int, known bool) {
-	at = sort.Search(len(l.topics), func(i int) bool { return l.topics[i].topic >= string(topic) })
-	return at, at < len(l.topics) && l.topics[at].topic == string(topic)
-}
-
 // keepLocked takes in a message that was sent, of size bytes.
 func (l *lastValues) keepLocked(frames [][]byte, size int) {
-	at, known := l.findBytes(frames[0])
+	at, known := l.topics.find(frames[0])
 	cfg := &l.f.c.cfg
 	if size > cfg.lastBytes { // nobody is to get what is older than this
 		if known {
@@ -101,19 +90,19 @@ func (l *lastValues) keepLocked(frames [][]byte, size int) {
 	}
 	var v *lastValue
 	if known {
-		v = l.topics[at]
+		v = l.topics.at(at)
 		l.unlink(v)
 	} else {
 		v = &lastValue{topic: string(frames[0])}
-		l.topics = slices.Insert(l.topics, at, v)
+		l.topics.insert(at, v)
 	}
 	l.clock++
 	v.clock = l.clock
 	v.copy(frames, size)
 	l.bytes += len(v.memory)
 	l.link(v)
-	for len(l.topics) > cfg.lastTopics || l.bytes > cfg.lastBytes {
-		at, _ := l.find(l.oldest.topic)
+	for l.topics.n > cfg.lastTopics || l.bytes > cfg.lastBytes {
+		at, _ := l.topics.find(l.oldest.frames[0])
 		l.removeLocked(at)
 		l.evicted++
 	}
@@ -155,9 +144,9 @@ func (l *lastValues) unlink(v *lastValue) {
 	}
 }
 
-func (l *lastValues) removeLocked(at int) {
-	v := l.topics[at]
-	l.topics = slices.Delete(l.topics, at, at+1)
+func (l *lastValues) removeLocked(at topicPlace) {
+	v := l.topics.at(at)
+	l.topics.remove(at)
 	l.unlink(v)
 	v.frames, v.memory, v.clock = nil, nil, 0 // who is owed it is owed nothing
 }
@@ -167,9 +156,9 @@ func (l *lastValues) newsLocked(p *pipe, prefix []byte) (news []*lastValue) {
 	if p.durable.Load() != nil {
 		return nil
 	}
-	at, _ := l.find(string(prefix))
+	at, _ := l.topics.find(prefix)
 	another := l.f.topics.Held(p) > 0
-	for _, v := range l.topics[at:] {
+	for v := range l.topics.from(at) {
 		if !strings.HasPrefix(v.topic, string(prefix)) {
 			break
 		}
