@@ -135,7 +135,7 @@ func orphanedReason(n int) string {
 
 // pause returns how long a message waits that has failed n times.
 func (p *retryPolicy) pause(n int) time.Duration {
-	return retryPause(p.min, p.max, n-1, false, p.random())
+	return retryPause(p.min, p.max, n-1, p.random())
 }
 
 // nextAgain returns the place of the first message that is to be delivered again.

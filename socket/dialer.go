@@ -47,7 +47,8 @@ func newDialer(c *core, ep transport.Endpoint, endpoint, id string) (*dialer, er
 func (d *dialer) run() {
 	defer d.c.wg.Done()
 	defer d.remove()
-	for attempt := 0; ; attempt++ {
+	var o outage
+	for {
 		start := time.Now()
 		connected, err := d.try()
 		if d.ctx.Err() != nil {
@@ -57,15 +58,18 @@ func (d *dialer) run() {
 			if !d.giveUp(err) {
 				return
 			}
-			attempt = -1
+			o = outage{}
 			continue
 		}
-		if connected && d.lasted(time.Since(start)) {
-			attempt = 0
+		now := time.Now()
+		if connected && d.lasted(now.Sub(start)) {
+			o = outage{}
 		}
+		bound := o.bound(d.c.cfg.reconnectMin, d.c.cfg.reconnectMax, now)
+		o.attempt(d.dialed, now)
 		var pause time.Duration
 		if !d.pipe.renewed.Swap(false) {
-			pause = retryPause(d.c.cfg.reconnectMin, d.c.cfg.reconnectMax, attempt, isProtocol(err), rand.Float64())
+			pause = reconnectPause(bound, d.c.cfg.reconnectMax, isProtocol(err), rand.Float64())
 		}
 		d.c.hub.emit(Event{Kind: Retrying, Endpoint: d.endpoint, Err: err, RetryIn: pause})
 		timer := time.NewTimer(pause)
@@ -108,19 +112,58 @@ func (d *dialer) try() (connected bool, err error) {
 	return d.c.serve(d.ctx, conn, d.pipe)
 }
 
-// retryPause is the pause before attempt number n+1: evenly drawn (by random, in [0,1)) below a bound that doubles
-// from min to max. RFC 37, 4.1: increasing, randomised delays. After a protocol error, an ERROR command among them, it is the
-// longer half of max at once: the peer will hardly be another one a moment later. RFC 37 would have us not come back with the
-// same credentials; but who mends the other end should not have to restart this one too.
-func retryPause(min, max time.Duration, n int, protocol bool, random float64) time.Duration {
-	if protocol {
-		return time.Duration((1 + random) / 2 * float64(max))
+// outage is what a dialer knows of a peer that it has lost, or not reached yet.
+type outage struct {
+	began    time.Time // when the first attempt failed, or the connection ended
+	attempts int
+	met      int // of those, how many came to a connection that did not last
+}
+
+// attempt notes an attempt that came to nothing at the time given. met says that somebody was there.
+func (o *outage) attempt(met bool, now time.Time) {
+	if o.attempts == 0 {
+		o.began = now
 	}
-	bound := max
-	if n < 32 && min<<n > 0 && min<<n < max {
-		bound = min << n
+	o.attempts++
+	if met {
+		o.met++
+	}
+}
+
+// outageShare is the part of an outage that its pauses may add to it: too little to be noticed by whoever waits for a peer to be restarted.
+const outageShare = 10
+
+// bound is that of the pause before the next attempt; what has just failed is not noted yet. It grows from lo to hi with the time for which nobody has been there, whom attempts could keep
+// from work. With each attempt in a row that came to a connection it doubles, as that cost the peer something.
+func (o *outage) bound(lo, hi time.Duration, now time.Time) time.Duration {
+	if o.attempts == 0 {
+		return lo
+	}
+	return min(hi, max(doubled(lo, hi, o.met), doubled(lo, hi, 1), now.Sub(o.began)/outageShare))
+}
+
+// reconnectPause is the pause before another attempt: evenly drawn (by random, in [0,1)) below bound. RFC 37, 4.1: increasing, randomised delays. After a protocol error, an ERROR
+// command among them, it is the longer half of the longest one: the peer will hardly be another one a moment later. RFC 37 would have us not come back with the
+// same credentials; but who mends the other end should not have to restart this one too.
+func reconnectPause(bound, longest time.Duration, protocol bool, random float64) time.Duration {
+	if protocol {
+		return time.Duration((1 + random) / 2 * float64(longest))
 	}
 	return time.Duration(random * float64(bound))
+}
+
+// retryPause is the pause before a message is tried for the n+1st time after a failure: evenly drawn (by random, in [0,1)) below a bound that doubles
+// from min to max.
+func retryPause(min, max time.Duration, n int, random float64) time.Duration {
+	return time.Duration(random * float64(doubled(min, max, n)))
+}
+
+// doubled is min doubled n times, max at most.
+func doubled(min, max time.Duration, n int) time.Duration {
+	if n < 32 && min<<n > 0 && min<<n < max {
+		return min << n
+	}
+	return max
 }
 
 // isProtocol reports whether an attempt ended with what hardly mends itself. Being told to try later is not that, nor is silence, which may mean so.
