@@ -35,6 +35,7 @@ type door struct {
 	count  int                  // guests
 	peers  map[netip.Prefix]int // that are past their handshake
 	inside int                  // all of those
+	queue  []chan struct{}      // of accept loops that wait for a place; each is closed when it is its turn
 }
 
 // guest is a connection that came in.
@@ -66,11 +67,78 @@ func originOf(addr net.Addr) netip.Prefix {
 	return from
 }
 
-// enter lets a connection in as far as its handshake. The guest that has to go for it, if any, is the caller's to close.
-func (d *door) enter(conn net.Conn, now time.Time) (g, gone *guest, err error) {
-	g = &guest{conn: conn, from: originOf(conn.RemoteAddr()), came: now}
+// await is enter for a newcomer that may have to wait for a place: of a crowd that comes at once the others wait in the system's backlog meanwhile, since nothing more is accepted. To refuse them would have
+// all come again and again. Only those wait who keep nobody out by that, see bearsLocked, and no longer than those before them have grace. stopped ends it.
+func (d *door) await(conn net.Conn, stopped <-chan struct{}) (g, gone *guest, err error) {
+	var grace *time.Timer
+	for {
+		g, gone, turn, err := d.enterOrQueue(conn, time.Now())
+		if turn == nil {
+			return g, gone, err
+		}
+		if grace == nil {
+			grace = time.NewTimer(handshakeGrace)
+			defer grace.Stop()
+		}
+		select {
+		case <-turn:
+		case <-grace.C:
+			d.unqueue(turn)
+			return d.enter(conn, time.Now())
+		case <-stopped:
+			d.unqueue(turn)
+			return nil, nil, err
+		}
+	}
+}
+
+// enterOrQueue is enter, and returns what to wait for if there is no place.
+func (d *door) enterOrQueue(conn net.Conn, now time.Time) (g, gone *guest, turn chan struct{}, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	g, gone, err = d.enterLocked(conn, now)
+	if from := originOf(conn.RemoteAddr()); err == errTooManyHandshakes && d.bearsLocked(from) {
+		turn = make(chan struct{})
+		d.queue = append(d.queue, turn)
+	}
+	return g, gone, turn, err
+}
+
+// bearsLocked reports whether those behind a newcomer bear to wait with it: it comes from this host, where they mostly do as well, or from an address that nobody in the doorway has come from. Of those who fill that up
+// from a few addresses no other waits.
+func (d *door) bearsLocked(from netip.Prefix) bool {
+	own := !from.IsValid() || from.Addr().IsLoopback() && !d.cfg.loopbackToo
+	return own || len(d.guests[from]) == 0
+}
+
+// unqueue has the next one try if it was already the turn of who waits no longer.
+func (d *door) unqueue(turn chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := slices.Index(d.queue, turn); i >= 0 {
+		d.queue = slices.Delete(d.queue, i, i+1)
+		return
+	}
+	d.nextLocked()
+}
+
+// nextLocked has who waits longest try again.
+func (d *door) nextLocked() {
+	if len(d.queue) > 0 {
+		close(d.queue[0])
+		d.queue = d.queue[1:]
+	}
+}
+
+// enter lets a connection in as far as its handshake. The guest that has to go for it, if any, is the caller's to close.
+func (d *door) enter(conn net.Conn, now time.Time) (g, gone *guest, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.enterLocked(conn, now)
+}
+
+func (d *door) enterLocked(conn net.Conn, now time.Time) (g, gone *guest, err error) {
+	g = &guest{conn: conn, from: originOf(conn.RemoteAddr()), came: now}
 	gone, err = d.roomLocked(g)
 	if err != nil {
 		return nil, nil, err
@@ -176,6 +244,7 @@ func (d *door) pass(g *guest, err error) error {
 	}
 	if err == nil {
 		d.removeLocked(g)
+		d.nextLocked()
 		g.inside = true
 		d.inside++
 		d.peers[g.from]++
@@ -195,6 +264,7 @@ func (d *door) leave(g *guest) {
 		}
 	case !g.out:
 		d.removeLocked(g)
+		d.nextLocked()
 	}
 }
 

@@ -5,12 +5,14 @@ import (
 	"net"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/sockettest"
+	"github.com/meshmq/meshmq/transport"
 )
 
 // comer is a connection from an address.
@@ -177,4 +179,111 @@ func TestDoor_Peers(t *testing.T) {
 	require.NoError(t, d.pass(nil, nil), "who did not come in")
 	assert.Zero(t, d.count)
 	assert.Equal(t, 3, d.inside)
+}
+
+// A crowd of this host's own processes is let in as it gets on: the others wait, and none has to come again.
+func TestDoor_CrowdOfThisHostWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &door{cfg: &limitConfig{maxHandshakes: 2}}
+		let := make(chan *guest, 10)
+		for range 5 {
+			go func() {
+				g, gone, err := d.await(comer{from: "127.0.0.1"}, nil)
+				assert.NoError(t, err)
+				assert.Nil(t, gone)
+				let <- g
+			}()
+		}
+		for left := 3; left >= 0; left-- {
+			synctest.Wait()
+			require.Len(t, d.queue, left)
+			require.NoError(t, d.pass(<-let, nil))
+			if left == 2 {
+				d.leave(<-let) // it fails
+				left--
+			}
+		}
+		synctest.Wait()
+		assert.Empty(t, d.queue)
+	})
+}
+
+// Nobody waits for longer than those inside have grace, nor who is one of several of an address: others would have to wait behind them.
+func TestDoor_WhoDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &door{cfg: &limitConfig{maxHandshakes: 2}}
+		first, _, err := d.await(comer{from: "10.0.0.1"}, nil)
+		require.NoError(t, err)
+		_, _, err = d.await(comer{from: "10.0.0.2"}, nil)
+		require.NoError(t, err)
+		d.listen(first, true)
+		began := time.Now()
+		_, _, err = d.await(comer{from: "10.0.0.1"}, nil)
+		require.ErrorIs(t, err, errTooManyHandshakes)
+		require.Zero(t, time.Since(began))
+
+		_, gone, err := d.await(comer{from: "10.0.0.3"}, nil)
+		require.NoError(t, err)
+		assert.Same(t, first, gone, "it has had its grace")
+		assert.Equal(t, handshakeGrace, time.Since(began))
+		_, _, err = d.await(comer{from: "10.0.0.4"}, nil)
+		require.ErrorIs(t, err, errTooManyHandshakes, "it has waited, and we are behind with all")
+		assert.Equal(t, 2*handshakeGrace, time.Since(began))
+
+		d = &door{cfg: &limitConfig{maxHandshakes: 1, maxHandshakesEach: 1, loopbackToo: true}}
+		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
+		require.NoError(t, err)
+		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
+		require.ErrorIs(t, err, errHandshakesOfOrigin, "where that was asked for, this host is as any other")
+	})
+}
+
+// Who gives up waiting when it is its turn leaves that to the next.
+func TestDoor_TurnIsPassedOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &door{cfg: &limitConfig{maxHandshakes: 1}}
+		first, _, err := d.await(comer{from: "127.0.0.1"}, nil)
+		require.NoError(t, err)
+		_, _, turn, err := d.enterOrQueue(comer{from: "127.0.0.1"}, time.Now())
+		require.ErrorIs(t, err, errTooManyHandshakes)
+		go func() {
+			_, _, err := d.await(comer{from: "127.0.0.1"}, nil)
+			assert.NoError(t, err)
+		}()
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, d.pass(first, nil))
+		<-turn
+		d.unqueue(turn)
+		synctest.Wait()
+		assert.Zero(t, time.Since(began))
+		assert.Equal(t, 1, d.count)
+	})
+}
+
+// Unbind waits for nobody who waits at the door.
+func TestDoor_UnbindEndsTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewPull()
+		endpoint, err := s.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		to, err := transport.ParseConnect(endpoint)
+		require.NoError(t, err)
+		for range s.cfg.maxHandshakes + 2 {
+			silent, err := to.Dial(t.Context())
+			require.NoError(t, err)
+			defer silent.Close()
+		}
+		synctest.Wait()
+		require.Len(t, s.door.queue, 1)
+		began := time.Now()
+		require.NoError(t, s.Unbind(endpoint))
+		assert.Zero(t, time.Since(began))
+		assert.Empty(t, s.door.queue)
+		require.NoError(t, s.Close())
+	})
 }

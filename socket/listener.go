@@ -13,11 +13,12 @@ import (
 type listener struct {
 	c    *core
 	l    transport.Listener
+	quit chan struct{} // closed by stop
 	done chan struct{} // closed when run has ended
 }
 
 func newListener(c *core, l transport.Listener) *listener {
-	return &listener{c: c, l: l, done: make(chan struct{})}
+	return &listener{c: c, l: l, quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 // acceptPause is the longest pause after a failed accept: want of file descriptors passes when
@@ -54,7 +55,7 @@ func (l *listener) accept(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	g, gone, err := c.door.enter(conn, time.Now())
+	g, gone, err := c.door.await(conn, l.quit)
 	if err != nil {
 		conn.Close()
 		c.report(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Peer: &Peer{address: addressOf(conn), endpoint: l.l.Endpoint()}, Err: err})
@@ -88,6 +89,7 @@ func (c *core) begin() bool {
 
 // stop releases the address and returns when no more connections come in.
 func (l *listener) stop() {
+	close(l.quit)
 	l.l.Close()
 	<-l.done
 	l.c.hub.emit(Event{Kind: Unbound, Endpoint: l.l.Endpoint()})
