@@ -61,9 +61,9 @@ package socket
 //	connection, per peer     the accept loop,       the end of the connection       core.wg
 //	                         Attach
 //	  (the read pump; the dialer's own goroutine is its connection's)
-//	its handshake            core.serve             WithHandshakeTimeout, ctx       core.serve
+//	handshake of many peers  core.greet             WithHandshakeTimeout, ctx       core.greet
 //	write in a handshake     overlapped.Write       the peer, the end of the connection  overlapped.flush
-//	write pump, per peer     pipe.attach            link.Out.Detach                 pipe.detach
+//	write pump, per peer     link.Out, when needed  link.Out.Detach                 pipe.detach
 //	the same, of many peers  link.Out, when needed  that it has nothing to do       link.Out.Detach
 //	leaving, per Disconnect  Disconnect, Stream     linger, core.cancel             core.wg
 //	courier, with WithSpool  New...                 spooler.close                   spooler.close

@@ -22,31 +22,36 @@ var errSilent = errors.New("peer is silent: no traffic and no answer to PING")
 // the handshake; who ends it later finds the connection among the pipes.
 func (c *core) serve(ctx context.Context, nc net.Conn, p *pipe) (connected bool, err error) {
 	defer nc.Close()
-	// On a goroutine of its own, since a handshake needs a larger stack than what follows: of ten thousand peers most are idle.
-	met := make(chan meeting, 1)
-	go func() { met <- c.welcome(ctx, nc, p) }()
-	m := <-met
-	if m.err != nil {
-		return false, m.err
+	who, err := c.greet(ctx, nc, p)
+	if err != nil {
+		return false, err
 	}
 	if ctx.Err() != nil { // it ended before the pipe was to be found
 		p.hangUp(false)
 	}
 	err = p.read()
-	p.detach(m.pumped, -1)
-	c.report(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: m.who, Err: err})
+	p.detach(-1)
+	c.report(Event{Kind: Disconnected, Endpoint: p.endpoint, Peer: who, Err: err})
 	return true, err
 }
 
-// meeting is what came of a handshake.
-type meeting struct {
-	who    *Peer
-	pumped chan struct{} // see attach
-	err    error
+// greet is welcome, on a goroutine of its own where there are many peers: a handshake needs a larger stack than what follows, and of ten thousand peers most are idle. Of few the stacks are small beside what
+// another goroutine takes of the time of a connection that is short.
+func (c *core) greet(ctx context.Context, nc net.Conn, p *pipe) (who *Peer, err error) {
+	if !c.line.Long() {
+		return c.welcome(ctx, nc, p)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		who, err = c.welcome(ctx, nc, p)
+	}()
+	<-done
+	return who, err
 }
 
 // welcome does the handshake and attaches the connection to p.
-func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (m meeting) {
+func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (who *Peer, err error) {
 	conn, early, who, err := c.meet(ctx, nc, p)
 	err = c.door.pass(p.guest, err)
 	if err != nil {
@@ -54,22 +59,22 @@ func (c *core) welcome(ctx context.Context, nc net.Conn, p *pipe) (m meeting) {
 		if ctx.Err() == nil {
 			c.report(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
 		}
-		return meeting{err: err}
+		return who, err
 	}
-	m.pumped, m.err = p.attach(conn, who, early)
-	m.who = p.peer.Load() // Router has added the routing id
-	if m.err != nil {
-		p.detach(m.pumped, 0)
-		c.report(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: m.who, Err: m.err})
-		return m
+	err = p.attach(conn, who, early)
+	who = p.peer.Load() // Router has added the routing id
+	if err != nil {
+		p.detach(0)
+		c.report(Event{Kind: HandshakeFailed, Endpoint: p.endpoint, Peer: who, Err: err})
+		return who, err
 	}
 	c.count(p, 1)
-	c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: m.who})
-	return m
+	c.hub.emit(Event{Kind: Connected, Endpoint: p.endpoint, Peer: who})
+	return who, nil
 }
 
-// attach makes the connection the pipe's. pumped is closed when the write pump has ended.
-func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan struct{}, err error) {
+// attach makes the connection the pipe's.
+func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) error {
 	in := link.NewIn(conn, early, p.c.maxMessage())
 	in.MaxFrames, in.MaxFrame = p.c.cfg.wireFrames, p.c.cfg.maxFrameSize
 	in.Command = p.command
@@ -89,27 +94,23 @@ func (p *pipe) attach(conn *link.Conn, who *Peer, early []byte) (pumped chan str
 		p.c.keeper.retain(p)
 	}
 	p.out.Attach(conn)
+	defer p.out.Start() // with what the pattern has to say first
 	p.live.Store(true)
 	p.c.enter(p) // before anybody can receive from it, and ask for it
 	p.beat()
-	pumped = make(chan struct{})
-	go func() { // ends at p.out.Detach, in p.detach
-		defer close(pumped)
-		p.out.Pump()
-	}()
 	if err := p.c.lives.enter(p); err != nil {
-		return pumped, err
+		return err
 	}
 	if p.c.ways.enter(p); errors.Is(p.failed(), errAnew) { // the next one has come already
-		return pumped, errAnew
+		return errAnew
 	}
 	if err := p.c.pat.attach(p); err != nil {
-		return pumped, err
+		return err
 	}
 	if who.major == 1 { // RFC 13: its subscribers say nothing and filter themselves
 		p.c.pat.command(p, []byte(zmtp.CommandSubscribe), nil)
 	}
-	return pumped, nil
+	return nil
 }
 
 // requestID is the size of the id that goes with a request and its reply, unseen by the applications.
@@ -212,7 +213,7 @@ func (p *pipe) reason(err error) error {
 
 // detach ends the connection: afterwards nobody reads from it or writes to it. The number of connected peers changes by what
 // is given before those who wait for the end know of it.
-func (p *pipe) detach(pumped chan struct{}, by int) {
+func (p *pipe) detach(by int) {
 	p.heart.Load().stop()
 	p.mu.Lock()
 	conn := p.conn
@@ -225,7 +226,6 @@ func (p *pipe) detach(pumped chan struct{}, by int) {
 	p.c.lives.leave(p)
 	keep := p.queues() && p.dialer.ctx.Err() == nil
 	lost := p.out.Detach(keep || p.c.cfg.reroute)
-	<-pumped
 	p.c.pat.detach(p)
 	p.c.ways.leave(p) // when what was open is back in line
 	if !keep {

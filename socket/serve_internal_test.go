@@ -29,11 +29,11 @@ func attached(t *testing.T, s *Pull, early string) (p *pipe, far net.Conn) {
 	near, err := ln.Accept()
 	require.NoError(t, err)
 	p = newPipe(&s.core, "inproc://"+t.Name(), nil)
-	pumped, err := p.attach(link.NewConn(near), &Peer{major: 3, minor: 1}, []byte(early))
+	err = p.attach(link.NewConn(near), &Peer{major: 3, minor: 1}, []byte(early))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		far.Close()
-		p.detach(pumped, 0)
+		p.detach(0)
 		assert.NoError(t, s.Close())
 	})
 	return p, far

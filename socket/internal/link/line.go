@@ -26,8 +26,8 @@ type Line struct {
 	hot, cold  []*Out // queues that somebody filled since FlushHot; room for the next of them
 }
 
-// long reports whether there are enough connections for their queues to wait.
-func (l *Line) long() bool { return l != nil && int(l.members.Load()) >= l.From }
+// Long reports whether there are enough connections for their queues to wait.
+func (l *Line) Long() bool { return l != nil && int(l.members.Load()) >= l.From }
 
 // join puts o, whose lock is held, at the end, unless a place is free, which its pump has then.
 func (l *Line) join(o *Out) (place bool) {
@@ -96,7 +96,7 @@ func (l *Line) serve(o *Out) {
 
 // waitsLocked reports whether what is queued waits in line, and not for o's own pump alone: that writes what would block.
 func (o *Out) waitsLocked() bool {
-	return (len(o.flight) == 0 || o.writing) && o.Line.long() && o.conn != nil && o.conn.try != nil
+	return (len(o.flight) == 0 || o.writing) && o.Line.Long() && o.conn != nil && o.conn.try != nil
 }
 
 // joinLocked puts o in line once. It reports whether o's pump is to write for all.

@@ -299,7 +299,7 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 		return false
 	}
 	if o.conn.try != nil && len(o.flight) == 0 {
-		if o.msgs == 1 && (soon || o.asleep && o.calmLocked()) {
+		if o.msgs == 1 && (soon || o.asleep && (o.firstLocked() || o.calmLocked())) {
 			return true
 		}
 		if o.ladenLocked(s, size) || o.HWM > 0 && o.msgs >= o.HWM || o.kept != nil && o.fullLocked(0) {
@@ -313,6 +313,9 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 	o.wakeLocked()
 	return false
 }
+
+// firstLocked reports whether the message just queued is the first on its connection, and there is no pump yet: to start one takes longer than to write.
+func (o *Out) firstLocked() bool { return o.landed == 0 && !o.pumping && !o.Line.Long() }
 
 // ladenLocked reports whether enough is queued for the caller of Append to write itself, behind a message of size bytes in s. What is kept is written by whole blocks, where it comes to that: the end of one and the
 // beginning of the next take two calls.

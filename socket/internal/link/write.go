@@ -2,8 +2,7 @@ package link
 
 import "slices"
 
-// Attach gives the queue a connection and starts writing what is queued. Pump must be running or be
-// started next.
+// Attach gives the queue a connection. Start, or Pump, must follow.
 func (o *Out) Attach(c *Conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -18,7 +17,19 @@ func (o *Out) Attach(c *Conn) {
 	o.spoke.Store(false)
 }
 
-// Pump writes whatever is queued until Detach. One goroutine runs it for each Attach; where the line is long it may end earlier, and others follow it. An error of the
+// Start writes what is queued on a connection that is new, as far as it can without blocking. The pump is started when something is left, or later when it is needed: a connection that lives for one message,
+// or is written by callers alone, has none.
+func (o *Out) Start() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pumping, o.asleep = false, true
+	o.flushLocked()
+	if o.pendingLocked() {
+		o.wakeLocked()
+	}
+}
+
+// Pump writes whatever is queued until Detach. One goroutine at a time runs it; where the line is long it may end earlier, and others follow it. An error of the
 // connection ends the writing side, so that the reading side ends too, once all that had arrived is read.
 func (o *Out) Pump() {
 	o.mu.Lock()
@@ -46,7 +57,7 @@ func (o *Out) Pump() {
 				}
 			}
 			o.asleep = true
-			if o.Line.long() { // of many peers most are idle: it is started again when it is needed
+			if o.Line.Long() { // of many peers most are idle: it is started again when it is needed
 				o.pumping = false
 				return
 			}
