@@ -152,6 +152,7 @@ func (r *receiver) takeLocked(b *Batch) bool {
 	b.r, b.p, b.came = r, p, p.inbox[p.next]
 	b.came.batch.Unshare()
 	b.rest, b.from = b.came.batch, b.came.from
+	b.slab.Turn(&b.rest)
 	b.msgs, b.bytes, b.held = b.rest.Msgs, b.rest.Left(), b.came.held
 	b.left.Store(int64(b.msgs))
 	charged := p.inBytes

@@ -151,6 +151,7 @@ func (r *receiver) pop(hold bool) (Msg, *pipe, bool) {
 				return Msg{}, nil, false
 			}
 			r.turn = p
+			r.slab.Turn(&p.inbox[p.next].batch)
 		}
 		p := r.turn
 		a := &p.inbox[p.next]

@@ -3,10 +3,12 @@ package socket_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -181,6 +183,47 @@ func TestRecv_InBubbles(t *testing.T) {
 			_, err := pull.Recv(soon(t))
 			require.ErrorIs(t, err, socket.ErrTimeout)
 			require.Equal(t, 50*time.Millisecond, time.Since(start))
+		})
+	}
+}
+
+// A message that is kept keeps what was read into memory with it, at most 256 KiB, and not what came before or after that.
+func TestRecv_KeptMessagesHoldLittle(t *testing.T) {
+	for name, more := range map[string]func(t *testing.T, pull *socket.Pull, b *socket.Batch, each func(socket.Msg)){
+		"Recv": func(t *testing.T, pull *socket.Pull, _ *socket.Batch, each func(socket.Msg)) { each(recv(t, pull)) },
+		"RecvBatch": func(t *testing.T, pull *socket.Pull, b *socket.Batch, each func(socket.Msg)) {
+			require.NoError(t, pull.RecvBatch(limit(t), b))
+			for m, ok := b.Next(); ok; m, ok = b.Next() {
+				each(m)
+			}
+		},
+	} {
+		eachTransport(t, func(t *testing.T, transport string) {
+			const messages, size = 1000, 16 << 10
+			pull, push := socket.NewPull(), socket.NewPush()
+			join(t, transport, pull, push)
+			go numbered(t, push, 0, messages, size)
+			var kept []socket.Msg
+			var all []weak.Pointer[byte]
+			var b socket.Batch
+			for len(all) < messages {
+				more(t, pull, &b, func(m socket.Msg) {
+					if len(all)%100 == 0 {
+						kept = append(kept, socket.Msg{Frames: m.Frames[:1:1]})
+					}
+					all = append(all, weak.Make(&m.Frames[0][0]))
+				})
+			}
+			runtime.GC()
+			held := 0
+			for _, m := range all {
+				if m.Value() != nil {
+					held += size
+				}
+			}
+			assert.GreaterOrEqual(t, held, len(kept)*size, name)
+			assert.LessOrEqual(t, held, (len(kept)+2)*(256<<10), name) // what the socket still has
+			runtime.KeepAlive(kept)
 		})
 	}
 }

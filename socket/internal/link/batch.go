@@ -2,6 +2,7 @@ package link
 
 import (
 	"slices"
+	"unsafe"
 
 	"github.com/meshmq/meshmq/transport/zmtp"
 )
@@ -30,6 +31,11 @@ func (b *Batch) Held() int {
 	return b.Bytes + frameCost*len(b.frames)
 }
 
+// end returns where the memory ends that the messages lie in, which tells one chunk from others as long as somebody has something of it.
+func (b *Batch) end() uintptr {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(b.data))) + uintptr(cap(b.data))
+}
+
 // One returns a batch of a single message.
 func One(frames ...[]byte) Batch {
 	b := Batch{Msgs: 1, frames: frames}
@@ -39,19 +45,41 @@ func One(frames ...[]byte) Batch {
 	return b
 }
 
-// Slab deals out slices of frames from larger allocations, which it gives away for good.
+// Slab deals out slices of frames from larger allocations, which it gives away for good. A message that is kept keeps all frames of its allocation, and the chunks they lie in: so one allocation is for few chunks.
 type Slab struct {
 	frames [][]byte
 	used   int
+	end    uintptr // where the last chunk ends that frames are of: a number, as pos of Batch
+	held   int     // bytes of all such chunks
 }
 
-// slabFrames is how many frames one allocation holds: enough to make it rare, few enough that a kept
-// message does not hold much.
-const slabFrames = 128
+const (
+	// slabFrames is how many frames one allocation holds at most: enough to make it rare.
+	slabFrames = 128
+	// slabBytes bounds the chunks that they lie in, if there are several.
+	slabBytes = chunkSize
+)
 
-func (s *Slab) take(n int) [][]byte {
+// Turn is called when the messages of b are the next to be taken.
+func (s *Slab) Turn(b *Batch) {
+	end := b.end()
+	if end == s.end || b.data == nil {
+		return
+	}
+	s.end = end
+	if s.held += cap(b.data); s.held <= slabBytes {
+		return
+	}
+	s.held = cap(b.data)
+	if s.used > 0 {
+		s.frames, s.used = make([][]byte, min(max(b.Msgs, s.used), slabFrames)), 0
+	}
+}
+
+func (s *Slab) take(n int, b *Batch) [][]byte {
 	if n > len(s.frames)-s.used {
-		s.frames, s.used = make([][]byte, max(n, slabFrames)), 0
+		size := min(max(n*(b.Msgs+1), 2*len(s.frames)), slabFrames)
+		s.frames, s.used, s.held = make([][]byte, max(size, n)), 0, cap(b.data)
 	}
 	from := s.used
 	s.used += n
@@ -74,7 +102,7 @@ func (b *Batch) Next(slab *Slab, lead int) (frames [][]byte, size int) {
 	if d == nil {
 		frames, b.frames = b.frames, nil
 		if lead > 0 {
-			frames = append(slab.take(lead + len(frames))[:lead], frames...)
+			frames = append(make([][]byte, lead, lead+len(frames)), frames...)
 		}
 		return frames, b.Bytes
 	}
@@ -132,9 +160,9 @@ func (b *Batch) Skip(n int) (bytes int) {
 func (b *Batch) slots(slab *Slab, n int) [][]byte {
 	s := b.share
 	if s == nil {
-		return slab.take(n)
+		return slab.take(n, b)
 	}
-	frames := s.take(n, slab)
+	frames := s.take(n, slab, b)
 	if b.Msgs == 0 {
 		s.taken.Add(1)
 		s.unref(1)

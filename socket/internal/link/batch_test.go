@@ -2,8 +2,10 @@ package link
 
 import (
 	"cmp"
+	"runtime"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 
@@ -103,5 +105,50 @@ func TestBatch_NextSole(t *testing.T) {
 			c.b.Next(&Slab{}, 0)
 		}
 		assert.Equal(t, c.left, c.b.Left())
+	}
+}
+
+// A message that is kept holds the chunk that it lies in, and not those of others that came before or after it, nor the large bodies of others.
+func TestSlab_KeptMessageHoldsItsOwnChunk(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ size, lead, chunk int }{
+		"16 KiB": {16 << 10, 0, maxChunk}, "1 KiB": {1 << 10, 0, maxChunk}, "short": {200, 0, maxChunk}, "short, to a router": {200, 1, maxChunk}, "alone, to a router": {1 << 20, 1, 0},
+	} {
+		var slab Slab
+		var kept [][]byte
+		var others []weak.Pointer[byte]
+		for i := range 8 {
+			var b Batch
+			if c.chunk == 0 {
+				body := make([]byte, c.size)
+				b = One(body)
+				if i != 2 {
+					others = append(others, weak.Make(&body[0]))
+				}
+			} else {
+				b.data = make([]byte, 0, c.chunk)
+				for cap(b.data)-len(b.data) >= c.size+zmtp.MaxHeaderSize {
+					b.data = append(zmtp.AppendHeader(b.data, 0, c.size), make([]byte, c.size)...)
+					b.Msgs++
+				}
+				if i != 2 {
+					others = append(others, weak.Make(&b.data[0]))
+				}
+			}
+			slab.Turn(&b)
+			for n := 0; b.Msgs > 0; n++ {
+				frames, _ := b.Next(&slab, c.lead)
+				if i == 2 && n == 0 {
+					kept = frames
+				}
+			}
+		}
+		slab = Slab{}
+		runtime.GC()
+		for i, o := range others {
+			assert.Nil(t, o.Value(), "%s, %d", name, i)
+		}
+		assert.Len(t, kept[c.lead], c.size)
+		runtime.KeepAlive(slab)
 	}
 }

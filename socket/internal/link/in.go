@@ -231,7 +231,7 @@ func (in *In) parse() (Batch, error) {
 	}
 	if b.Msgs > 0 {
 		in.lead = 0
-		b = in.batch(b, in.buf[in.r:end:end])
+		b = in.batch(b, in.buf[in.r:end])
 		in.r = end
 		return b, nil
 	}

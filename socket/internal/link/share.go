@@ -40,11 +40,11 @@ func newShare(slots [][]byte) *share {
 	return s
 }
 
-// take deals out slots for n frames, from slab where there are no more.
-func (s *share) take(n int, slab *Slab) [][]byte {
+// take deals out slots for n frames of b, from slab where there are no more.
+func (s *share) take(n int, slab *Slab, b *Batch) [][]byte {
 	if n > len(s.slots)-s.used {
 		s.short = true
-		return slab.take(n)
+		return slab.take(n, b)
 	}
 	s.ref(n)
 	from := s.used

@@ -140,7 +140,7 @@ func TestShare_ChunkServesAgain(t *testing.T) {
 func TestShare_PartOfAMessage(t *testing.T) {
 	t.Parallel()
 	s := newShare(make([][]byte, 128))
-	a, b := s.take(3, nil), s.take(1, nil)
+	a, b := s.take(3, nil, nil), s.take(1, nil, nil)
 	s.cut = 1
 	s.taken.Add(1)
 	s.release(b)
