@@ -51,13 +51,14 @@ type Slab struct {
 	used   int
 	end    uintptr // where the last chunk ends that frames are of: a number, as pos of Batch
 	held   int     // bytes of all such chunks
+	since  int     // frames since the first of them
 }
 
 const (
 	// slabFrames is how many frames one allocation holds at most: enough to make it rare.
 	slabFrames = 128
 	// slabBytes bounds the chunks that they lie in, if there are several.
-	slabBytes = chunkSize
+	slabBytes = 2 * chunkSize
 )
 
 // Turn is called when the messages of b are the next to be taken.
@@ -72,8 +73,9 @@ func (s *Slab) Turn(b *Batch) {
 	}
 	s.held = cap(b.data)
 	if s.used > 0 {
-		s.frames, s.used = make([][]byte, min(max(b.Msgs, s.used), slabFrames)), 0
+		s.frames, s.used = make([][]byte, min(max(b.Msgs, s.since), slabFrames)), 0
 	}
+	s.since = 0
 }
 
 func (s *Slab) take(n int, b *Batch) [][]byte {
@@ -83,6 +85,7 @@ func (s *Slab) take(n int, b *Batch) [][]byte {
 	}
 	from := s.used
 	s.used += n
+	s.since += n
 	return s.frames[from:s.used:s.used]
 }
 
