@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -65,4 +66,29 @@ func TestSend_OneMessageNowAndThen(t *testing.T) {
 	}
 	require.NoError(t, pushes[0].Send(ctx, text("news")))
 	all.Wait()
+}
+
+// The end of a burst within the process is there at once: no clock is asked for it.
+func TestRecv_EndOfABurstTakesNoTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pull, push := socket.NewPull(), socket.NewPush()
+		defer pull.Close()
+		defer push.Close()
+		_, err := pull.Bind("inproc://" + t.Name())
+		require.NoError(t, err)
+		require.NoError(t, push.Connect("inproc://"+t.Name()))
+		require.NoError(t, push.WaitPeers(t.Context(), 1))
+		start := time.Now()
+		for range 20 {
+			for range 100 {
+				require.NoError(t, push.Send(t.Context(), make([]byte, 1<<10)))
+			}
+			for range 100 {
+				_, err := pull.Recv(t.Context())
+				require.NoError(t, err)
+			}
+		}
+		assert.Zero(t, time.Since(start))
+	})
 }

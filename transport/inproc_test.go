@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -346,4 +347,38 @@ func TestInprocPartsThatDoNotFitAreLeft(t *testing.T) {
 	n, err = near.WriteParts(parts, true)
 	require.ErrorIs(t, err, syscall.EPIPE)
 	require.Zero(t, n)
+}
+
+// Who writes, and holds something back, is told when the other side finds nothing to read, and not while there is something.
+func TestInproc_OnWanted(t *testing.T) {
+	t.Parallel()
+	near, far := givingPair(t)
+	wanted := 0
+	var holds atomic.Bool
+	near.(interface{ OnWanted(*atomic.Bool, func()) }).OnWanted(&holds, func() {
+		if wanted++; wanted == 2 {
+			_, err := near.Write([]byte("b"))
+			assert.NoError(t, err)
+		}
+	})
+	b := make([]byte, 8)
+	_, err := far.TryRead(b)
+	require.ErrorIs(t, err, transport.ErrWouldBlock)
+	require.Zero(t, wanted)
+	holds.Store(true)
+	_, err = far.TryRead(b)
+	require.ErrorIs(t, err, transport.ErrWouldBlock)
+	require.Equal(t, 1, wanted)
+	require.False(t, holds.Load())
+	holds.Store(true)
+	n, err := far.Read(b) // of what the second call brings
+	require.NoError(t, err)
+	require.Equal(t, "b", string(b[:n]))
+	holds.Store(true)
+	_, err = near.Write([]byte("c"))
+	require.NoError(t, err)
+	n, err = far.Read(b)
+	require.NoError(t, err)
+	require.Equal(t, "c", string(b[:n]))
+	require.Equal(t, 2, wanted)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,6 +64,14 @@ type Part struct {
 func (c *pipeConn) WriteParts(parts []Part, block bool) (int, error) {
 	n, err := c.out.writeParts(parts, block)
 	return n, c.wrap("write", err)
+}
+
+// OnWanted has f called when the peer finds nothing to read while holds is set, which clears it: who holds something back had better write it. It is called by who reads, with no lock
+// of the connection held, and is not to wait.
+func (c *pipeConn) OnWanted(holds *atomic.Bool, f func()) {
+	c.out.mu.Lock()
+	c.out.holds, c.out.wanted = holds, f
+	c.out.mu.Unlock()
 }
 
 // ReadBody is Read without a copy: it returns the next n bytes, for the caller to keep, if the peer gave just these away

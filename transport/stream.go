@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -38,6 +39,9 @@ type stream struct {
 	bodies []givenBody
 	given  int // bytes of bodies
 	behind int // bytes in the ring behind the last of bodies
+
+	wanted func()       // see pipeConn.OnWanted
+	holds  *atomic.Bool // likewise, nil if nobody asked
 }
 
 // givenBody is a run of bytes that the reader may keep.
@@ -88,7 +92,7 @@ func (s *stream) readBody(n int, block bool) ([]byte, error) {
 	return b, nil
 }
 
-// awaitLocked returns when there is something to read.
+// awaitLocked returns when there is something to read. It tells the writer before it waits, and gives up s.mu meanwhile.
 func (s *stream) awaitLocked(block bool) error {
 	for {
 		switch {
@@ -100,6 +104,13 @@ func (s *stream) awaitLocked(block bool) error {
 			return nil
 		case s.writer.closed:
 			return io.EOF
+		case s.holds != nil && s.holds.Load():
+			s.holds.Store(false)
+			wanted := s.wanted
+			s.mu.Unlock()
+			wanted()
+			s.mu.Lock()
+			continue
 		case !block:
 			return ErrWouldBlock
 		}

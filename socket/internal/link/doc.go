@@ -7,9 +7,9 @@
 // Append wakes only when it sleeps. Short messages that follow one like them are added in a row, in which nothing is to be decided (AppendRow); who makes
 // such a message may do so in its place (Lend).
 //
-// While callers write full chunks the pump rests; what they leave is written after that, or by who is about to wait for the peer (FlushHot). Within the process large bodies and full
-// chunks are handed to the peer, and chunks come back when their messages have been given back (share). Where each write is sealed or framed by itself (CURVE, TLS, ws) what
-// lies in several parts is copied together and written by one call (join).
+// While callers write full chunks the pump rests; what they leave is written after that, or by who is about to wait for the peer (FlushHot), or when a peer within the process finds nothing to read.
+// There large bodies and full chunks are handed to the peer, and chunks come back when their messages have been given back (share). Where each write is sealed or framed by itself (CURVE,
+// TLS, ws) what lies in several parts is copied together and written by one call (join).
 //
 // Of a socket with many connections the queues stand in a Line, in which messages gather, and few pumps write for all of them.
 //

@@ -36,6 +36,7 @@ type Out struct {
 	First []byte // encoded; goes out before all else on the next connection, uncounted; set before Attach
 
 	spoke atomic.Bool // the peer sent a message since we last wrote
+	holds atomic.Bool // hot was set since the peer, within the process, last found nothing to read
 
 	mu        queueLock        // guards the fields below
 	wake      sync.Cond        // the pump sleeps here, Detach waits here
@@ -73,6 +74,7 @@ type Out struct {
 	heated    bool          // it is among those of Line that are
 	resting   bool          // it does
 	rests     uint64        // how often it did
+	wanted    bool          // the peer, within the process, has found nothing to read since it began to
 	pause     time.Duration // how long it does
 	alarm     *time.Timer   // ends that, where no clock of the system's does
 	stopping  bool

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,11 +20,12 @@ import (
 // sink is a connection that takes a number of bytes and then fails, or would block where a write may not.
 type sink struct {
 	net.Conn
-	mu    sync.Mutex
-	room  int // bytes until it fails; negative for no end
-	got   []byte
-	shy   bool // TryWrite takes half of what it is given
-	block chan struct{}
+	mu     sync.Mutex
+	room   int // bytes until it fails; negative for no end
+	got    []byte
+	shy    bool // TryWrite takes half of what it is given
+	wanted func()
+	block  chan struct{}
 }
 
 var errSink = errors.New("connection lost")
@@ -98,6 +100,8 @@ func (q *queue) detach(keep bool) int {
 
 // giver is a sink that takes bodies as a whole.
 type giver struct{ *sink }
+
+func (g giver) OnWanted(_ *atomic.Bool, f func()) { g.wanted = f }
 
 func (g giver) WriteParts(parts []transport.Part, block bool) (n int, err error) {
 	for _, p := range parts {

@@ -1,6 +1,10 @@
 package link
 
-import "github.com/meshmq/meshmq/transport"
+import (
+	"sync/atomic"
+
+	"github.com/meshmq/meshmq/transport"
+)
 
 // giving hands large bodies and full chunks to a peer within the process, without a copy.
 type giving interface {
@@ -9,6 +13,8 @@ type giving interface {
 	WriteParts(parts []transport.Part, block bool) (int, error)
 	// ReadBody returns the next n bytes if they were given away as such, or what was given away next if n is zero; nil when there is something else to be read.
 	ReadBody(n int, block bool) ([]byte, error)
+	// OnWanted has f called when the peer finds nothing to read while holds is set, which clears it.
+	OnWanted(holds *atomic.Bool, f func())
 }
 
 const (

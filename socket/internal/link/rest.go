@@ -1,22 +1,25 @@
 package link
 
 import (
+	"runtime"
 	"slices"
 	"time"
 )
 
 // While the caller writes full chunks the pump rests: small writes in between would cost more than they bring. That is the delay of the last messages of a burst, unless who sent them
-// waits for an answer next (FlushHot): so it begins with shortRest and doubles as long as the burst goes on, up to longRest.
+// waits for an answer next (FlushHot), or the peer is in this process and finds nothing more to read (want): so it begins with shortRest and doubles as long as the burst goes on, up to longRest.
 const (
 	shortRest = 30 * time.Microsecond
 	longRest  = 32 * shortRest
+	// yields is how often the pump gives way to a caller who queues nothing until it takes a burst for over: with nothing else to do that is some microseconds.
+	yields = 40
 )
 
 // restLocked holds the pump back until no more is queued, or a long rest has passed in which the caller did not write.
 func (o *Out) restLocked() {
 	o.asleep = false
 	for o.pause = max(o.pause, shortRest); ; o.pause = min(2*o.pause, longRest) {
-		o.hot, o.resting = false, true
+		o.hot, o.resting, o.wanted = false, true, false
 		o.rests++
 		seen := o.total
 		if !endRestInTime(o, o.rests, o.pause) {
@@ -25,7 +28,10 @@ func (o *Out) restLocked() {
 		for o.resting && !o.stopping {
 			o.wake.Wait()
 		}
-		if o.stopping || o.refused {
+		if o.wanted && o.goesOnLocked() {
+			continue
+		}
+		if o.stopping || o.refused || o.wanted {
 			break
 		}
 		if o.total == seen {
@@ -78,14 +84,36 @@ func (o *Out) refuseLocked() {
 	}
 }
 
+// want is called when a peer within the process finds nothing to read: the rest ends then, since nothing else tells in time that a burst is over.
+func (o *Out) want() {
+	o.mu.Lock()
+	o.hot, o.wanted = false, true
+	o.endRestLocked()
+	o.mu.Unlock()
+}
+
+// goesOnLocked gives way to the caller for as long as that goes on, and reports whether it has written a full chunk itself.
+func (o *Out) goesOnLocked() bool {
+	for n, seen := 0, o.total; n < yields && !o.hot && !o.stopping; n++ {
+		o.mu.Unlock()
+		runtime.Gosched()
+		o.mu.Lock()
+		if o.total != seen {
+			n, seen = 0, o.total
+		}
+	}
+	return o.hot
+}
+
 // heatLocked has the pump hold back, as the caller writes.
 func (o *Out) heatLocked() {
 	o.hot = true
 	o.leaveLocked()
 }
 
-// leaveLocked notes that something is left to a pump that holds back, for FlushHot.
+// leaveLocked notes that something is left to a pump that holds back, for FlushHot and for a peer within the process.
 func (o *Out) leaveLocked() {
+	o.holds.Store(true)
 	if o.Line == nil || o.heated {
 		return
 	}

@@ -105,3 +105,44 @@ func TestFlushHot_WhoWaitsForAnAnswer(t *testing.T) {
 		line.FlushHot()
 	})
 }
+
+// TestRest_EndsWhenThePeerWantsMore: within the process who reads says so, and no time passes; unless the caller has gone on and written itself meanwhile.
+func TestRest_EndsWhenThePeerWantsMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &sink{room: -1}
+		q.attach(giver{s})
+		defer q.detach(false)
+		start := time.Now()
+		for k := range 3 {
+			synctest.Wait()
+			q.burst(100)
+			synctest.Wait()
+			assert.Less(t, s.bytes(), (k+1)*100*onWire, "the pump holds back")
+			s.wanted()
+			synctest.Wait()
+			assert.Equal(t, (k+1)*100*onWire, s.bytes())
+		}
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+// TestRest_ThePeerWantsMoreBeforeItBegins: the pump does not begin one then.
+func TestRest_ThePeerWantsMoreBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, s := newQueue(), &sink{room: -1}
+		q.attach(giver{s})
+		defer q.detach(false)
+		start := time.Now()
+		synctest.Wait()
+		q.mu.Lock()
+		q.heatLocked()
+		q.mu.Unlock()
+		s.wanted()
+		q.burst(1)
+		synctest.Wait()
+		assert.Equal(t, onWire, s.bytes())
+		assert.Zero(t, time.Since(start))
+	})
+}

@@ -8,6 +8,9 @@ func (o *Out) Attach(c *Conn) {
 	defer o.mu.Unlock()
 	o.wake.L = &o.mu
 	o.conn, o.err = c, nil
+	if c.give != nil {
+		c.give.OnWanted(&o.holds, o.want)
+	}
 	if o.Line != nil {
 		o.Line.members.Add(1)
 	}
