@@ -136,8 +136,8 @@ const outageShare = 10
 // bound is that of the pause before the next attempt; what has just failed is not noted yet. It grows from lo to hi with the time for which nobody has been there, whom attempts could keep
 // from work. With each attempt in a row that came to a connection it doubles, as that cost the peer something.
 func (o *outage) bound(lo, hi time.Duration, now time.Time) time.Duration {
-	if o.attempts == 0 {
-		return lo
+	if o.met == o.attempts { // somebody was there each time, or nothing was tried yet
+		return doubled(lo, hi, o.met)
 	}
 	return min(hi, max(doubled(lo, hi, o.met), doubled(lo, hi, 1), now.Sub(o.began)/outageShare))
 }
