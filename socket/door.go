@@ -13,6 +13,10 @@ import (
 // Without it many peers that come at once would push each other out, and none would finish.
 const handshakeGrace = time.Second
 
+// crowdPause is how long a newcomer of this host waits for a place: of a crowd that gets on one passes every few hundred microseconds, a busy processor's turn apart at most. Who only holds places
+// keeps others waiting once for as long.
+const crowdPause = 50 * time.Millisecond
+
 var (
 	errTooManyPeers       = &limitError{fmt.Errorf("refused: WithMaxPeers peers are connected"), RefusedPeers}
 	errTooManyOfAddress   = &limitError{fmt.Errorf("refused: WithMaxPeersPerAddress peers of this address are connected"), RefusedPeers}
@@ -36,6 +40,7 @@ type door struct {
 	peers  map[netip.Prefix]int // that are past their handshake
 	inside int                  // all of those
 	queue  []chan struct{}      // of accept loops that wait for a place; each is closed when it is its turn
+	stuck  bool                 // somebody of this host waited in vain, and nobody has passed since
 }
 
 // guest is a connection that came in.
@@ -68,23 +73,30 @@ func originOf(addr net.Addr) netip.Prefix {
 }
 
 // await is enter for a newcomer that may have to wait for a place: of a crowd that comes at once the others wait in the system's backlog meanwhile, since nothing more is accepted. To refuse them would have
-// all come again and again. Only those wait who keep nobody out by that, see bearsLocked, and no longer than those before them have grace. stopped ends it.
+// all come again and again. Only those wait who keep nobody out by that, see bearsLocked, and no longer than those before them have grace, or, of this host, crowdPause. stopped ends it.
 func (d *door) await(conn net.Conn, stopped <-chan struct{}) (g, gone *guest, err error) {
-	var grace *time.Timer
+	own := d.own(originOf(conn.RemoteAddr()))
+	var most *time.Timer
 	for {
 		g, gone, turn, err := d.enterOrQueue(conn, time.Now())
 		if turn == nil {
+			if most != nil && err != nil {
+				d.passTurn()
+			}
 			return g, gone, err
 		}
-		if grace == nil {
-			grace = time.NewTimer(handshakeGrace)
-			defer grace.Stop()
+		if most == nil {
+			most = time.NewTimer(handshakeGrace)
+			if own {
+				most.Reset(crowdPause)
+			}
+			defer most.Stop()
 		}
 		select {
 		case <-turn:
-		case <-grace.C:
+		case <-most.C:
 			d.unqueue(turn)
-			return d.enter(conn, time.Now())
+			return d.enterAfter(conn, own, time.Now())
 		case <-stopped:
 			d.unqueue(turn)
 			return nil, nil, err
@@ -104,11 +116,29 @@ func (d *door) enterOrQueue(conn net.Conn, now time.Time) (g, gone *guest, turn 
 	return g, gone, turn, err
 }
 
-// bearsLocked reports whether those behind a newcomer bear to wait with it: it comes from this host, where they mostly do as well, or from an address that nobody in the doorway has come from. Of those who fill that up
-// from a few addresses no other waits.
+// enterAfter is enter for who waited in vain. Of this host nobody waits then until somebody has passed: who holds these places is no crowd that gets on.
+func (d *door) enterAfter(conn net.Conn, own bool, now time.Time) (g, gone *guest, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stuck = d.stuck || own
+	return d.enterLocked(conn, now)
+}
+
+// bearsLocked reports whether those behind a newcomer bear to wait with it: it comes from this host, where they mostly do as well, and places are given up; or from an address that nobody in the doorway has
+// come from. Of those who fill that up from a few addresses no other waits.
 func (d *door) bearsLocked(from netip.Prefix) bool {
-	own := !from.IsValid() || from.Addr().IsLoopback() && !d.cfg.loopbackToo
-	return own || len(d.guests[from]) == 0
+	return d.own(from) && !d.stuck || len(d.guests[from]) == 0
+}
+
+// own reports whether it is this host, which is not limited to so many handshakes at a time.
+func (d *door) own(from netip.Prefix) bool {
+	return !from.IsValid() || from.Addr().IsLoopback() && !d.cfg.loopbackToo
+}
+
+func (d *door) passTurn() {
+	d.mu.Lock()
+	d.nextLocked()
+	d.mu.Unlock()
 }
 
 // unqueue has the next one try if it was already the turn of who waits no longer.
@@ -245,6 +275,7 @@ func (d *door) pass(g *guest, err error) error {
 	if err == nil {
 		d.removeLocked(g)
 		d.nextLocked()
+		d.stuck = false
 		g.inside = true
 		d.inside++
 		d.peers[g.from]++

@@ -240,6 +240,34 @@ func TestDoor_WhoDoesNotWait(t *testing.T) {
 	})
 }
 
+// Who holds places from this host, and says nothing, keeps others waiting once, not each time it comes again; when somebody passes, the next crowd may wait.
+func TestDoor_SilentOnesOfThisHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &door{cfg: &limitConfig{maxHandshakes: 2}}
+		silent, _, err := d.await(comer{from: "127.0.0.1"}, nil)
+		require.NoError(t, err)
+		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
+		require.NoError(t, err)
+		began := time.Now()
+		for range 10 {
+			_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
+			require.ErrorIs(t, err, errTooManyHandshakes)
+		}
+		assert.Equal(t, crowdPause, time.Since(began))
+		honest, gone, err := d.await(comer{from: "192.0.2.2"}, nil)
+		require.NoError(t, err)
+		assert.Same(t, silent, gone)
+		assert.Equal(t, crowdPause, time.Since(began))
+		require.NoError(t, d.pass(honest, nil))
+		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
+		require.NoError(t, err)
+		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
+		require.ErrorIs(t, err, errTooManyHandshakes)
+		assert.Equal(t, 2*crowdPause, time.Since(began))
+	})
+}
+
 // Who gives up waiting when it is its turn leaves that to the next.
 func TestDoor_TurnIsPassedOn(t *testing.T) {
 	t.Parallel()

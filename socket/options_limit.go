@@ -114,8 +114,8 @@ func WithHandshakeTimeout(d time.Duration) Option {
 
 // WithMaxHandshakes bounds the handshakes of accepted connections that are under way, and those of one IP address (of IPv6: of one network of 64
 // bits). At the bound the oldest handshake of the address with the most of them is given up for a newcomer from another; a newcomer from the same address
-// takes the place of one that has kept us waiting for a second, or is refused. So one address, or a few, keep nobody else out. Where each comes from an address of its own, or all from this host, nothing is
-// accepted meanwhile in place of that, for a second at most: a crowd waits in the system's backlog. Default: 256, and
+// takes the place of one that has kept us waiting for a second, or is refused. So one address, or a few, keep nobody else out. Where each comes from an address of its own, nothing is
+// accepted meanwhile in place of that, for a second at most, and where all come from this host for as long as they get on: a crowd waits in the system's backlog. Default: 256, and
 // 16 an address, where this host's own addresses (127.0.0.1) may have more, since proxies have them. Zero means no bound.
 func WithMaxHandshakes(all, perAddress int) Option {
 	return func(c *config) error {

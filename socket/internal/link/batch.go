@@ -52,13 +52,16 @@ type Slab struct {
 	end    uintptr // where the last chunk ends that frames are of: a number, as pos of Batch
 	held   int     // bytes of all such chunks
 	since  int     // frames since the first of them
+	taken  int     // messages of the allocation
 }
 
 const (
 	// slabFrames is how many frames one allocation holds at most: enough to make it rare.
 	slabFrames = 128
-	// slabBytes bounds the chunks that they lie in, if there are several.
+	// slabBytes bounds the chunks that they lie in, if there are several, and slabTakes messages: where peers take turns, each time it is another chunk.
 	slabBytes = 2 * chunkSize
+	// slabTakes is for how many messages an allocation is at least, so that it stays rare whatever they lie in: less than what a full chunk has of 16 KiB.
+	slabTakes = 12
 )
 
 // Turn is called when the messages of b are the next to be taken.
@@ -68,24 +71,22 @@ func (s *Slab) Turn(b *Batch) {
 		return
 	}
 	s.end = end
-	if s.held += cap(b.data); s.held <= slabBytes {
+	if s.held += cap(b.data); s.held <= slabBytes || s.taken < slabTakes {
 		return
 	}
-	s.held = cap(b.data)
-	if s.used > 0 {
-		s.frames, s.used = make([][]byte, min(max(b.Msgs, s.since), slabFrames)), 0
-	}
-	s.since = 0
+	s.frames, s.used, s.taken = make([][]byte, min(max(b.Msgs, s.since), slabFrames)), 0, 0
+	s.since, s.held = 0, cap(b.data)
 }
 
 func (s *Slab) take(n int, b *Batch) [][]byte {
 	if n > len(s.frames)-s.used {
 		size := min(max(n*(b.Msgs+1), 2*len(s.frames)), slabFrames)
-		s.frames, s.used, s.held = make([][]byte, max(size, n)), 0, cap(b.data)
+		s.frames, s.used, s.taken, s.held = make([][]byte, max(size, n)), 0, 0, cap(b.data)
 	}
 	from := s.used
 	s.used += n
 	s.since += n
+	s.taken++
 	return s.frames[from:s.used:s.used]
 }
 

@@ -152,3 +152,38 @@ func TestSlab_KeptMessageHoldsItsOwnChunk(t *testing.T) {
 		runtime.KeepAlive(slab)
 	}
 }
+
+// Where peers take turns, each message lies in another chunk than the one before: an allocation for each would be as bad as to hold their chunks.
+func TestSlab_PeersInTurn(t *testing.T) {
+	const peers, each = 8, 240
+	for _, frames := range []int{1, 3} {
+		var slab Slab
+		var queues [peers]Batch
+		fill := func() {
+			for i := range queues {
+				b := Batch{data: make([]byte, 0, chunkSize), Msgs: each}
+				for n := range each * frames {
+					var more byte
+					if (n+1)%frames != 0 {
+						more = zmtp.FlagMore
+					}
+					b.data = append(zmtp.AppendHeader(b.data, more, 50), make([]byte, 50)...)
+				}
+				queues[i] = b
+			}
+		}
+		fill()
+		allocations := testing.AllocsPerRun(1, func() {
+			for range each / 2 { // it runs twice
+				for i := range queues {
+					slab.Turn(&queues[i])
+					got, _ := queues[i].Next(&slab, 0)
+					if len(got) != frames {
+						t.Fatal(len(got))
+					}
+				}
+			}
+		})
+		assert.LessOrEqual(t, allocations, float64(peers*each/2/10), "messages of %d frames", frames)
+	}
+}
