@@ -173,10 +173,11 @@ func TestBehaviour79_Events(t *testing.T) {
 	eachTransport(t, func(t *testing.T, transport string) {
 		server, client := socket.NewPull(), socket.NewPush(swift())
 		serverEvents, clientEvents := server.Events(limit(t)), client.Events(limit(t))
+		serverMet := watch(t, server)
 		endpoint := bind(t, server, fresh(transport))
 		connect(t, client, endpoint)
 		awaitPeers(t, client, 1)
-		awaitPeers(t, server, 1)
+		serverMet(socket.Connected) // which is told when the peer is counted already
 		clientLost := watch(t, client)
 		require.NoError(t, server.Close())
 		clientLost(socket.Disconnected)
