@@ -325,23 +325,6 @@ func (o *Out) ladenLocked(s *segment, size int) bool {
 	return o.bytes >= flushBytes || o.kept != nil && o.bytes >= flushBytes/2 && cap(s.b)-len(s.b) < size+zmtp.MaxHeaderSize
 }
 
-func (o *Out) wakeLocked() {
-	if o.asleep && !o.stopping && (!o.waitsLocked() || o.joinLocked()) { // who stops could not use a place, and would keep it
-		o.rouseLocked()
-	}
-}
-
-// rouseLocked wakes the pump, or starts another if it has ended. Detach waits for either.
-func (o *Out) rouseLocked() {
-	o.asleep = false
-	if o.pumping {
-		o.wake.Broadcast()
-	} else if !o.stopping {
-		o.pumping = true
-		go o.Pump()
-	}
-}
-
 // Control queues an encoded command. It is not counted, precedes queued messages and is forgotten when
 // the connection ends. PONGs are bounded: a peer that asks and does not read gets no more of them.
 func (o *Out) Control(frame []byte, pong bool) {
@@ -393,11 +376,4 @@ func (o *Out) vector() [][]byte {
 		skip = 0
 	}
 	return o.vec
-}
-
-// Wake has the pump write what is queued.
-func (o *Out) Wake() {
-	o.mu.Lock()
-	o.wakeLocked()
-	o.mu.Unlock()
 }

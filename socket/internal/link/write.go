@@ -32,6 +32,30 @@ func (o *Out) Start() {
 	}
 }
 
+// Wake has the pump write what is queued.
+func (o *Out) Wake() {
+	o.mu.Lock()
+	o.wakeLocked()
+	o.mu.Unlock()
+}
+
+func (o *Out) wakeLocked() {
+	if o.asleep && !o.stopping && (!o.waitsLocked() || o.joinLocked()) { // who stops could not use a place, and would keep it
+		o.rouseLocked()
+	}
+}
+
+// rouseLocked wakes the pump, or starts another if it has ended. Detach waits for either.
+func (o *Out) rouseLocked() {
+	o.asleep = false
+	if o.pumping {
+		o.wake.Broadcast()
+	} else if !o.stopping {
+		o.pumping = true
+		go o.Pump()
+	}
+}
+
 // Pump writes whatever is queued until Detach. One goroutine at a time runs it; where the line is long it may end earlier, and others follow it. An error of the
 // connection ends the writing side, so that the reading side ends too, once all that had arrived is read.
 func (o *Out) Pump() {
