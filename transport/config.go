@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/net/proxy"
@@ -179,15 +180,17 @@ const ipcSendBuffer = 512 << 10
 // control prepares a socket before it is bound or connected. The window that TCP offers first goes by the size of the buffer: were that made smaller later, what the
 // peer has sent already would not fit, and be sent again, time after time. Accepted connections have the sizes of the listening socket.
 func (c *Config) control() func(network, address string, conn syscall.RawConn) error {
-	if c.SendBuffer == 0 && c.RecvBuffer == 0 {
-		return c.Control
-	}
 	return func(network, address string, conn syscall.RawConn) error {
-		setBuffers(conn, c.SendBuffer, c.RecvBuffer)
-		if c.Control == nil {
-			return nil
+		if c.SendBuffer > 0 || c.RecvBuffer > 0 {
+			setBuffers(conn, c.SendBuffer, c.RecvBuffer)
 		}
-		return c.Control(network, address, conn)
+		if c.Control != nil {
+			return c.Control(network, address, conn)
+		}
+		if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Unmap().IsLoopback() {
+			calmSocket(conn)
+		}
+		return nil
 	}
 }
 

@@ -2,7 +2,12 @@
 
 package transport
 
-import "net"
+import (
+	"net"
+	"syscall"
+)
 
 // calm does nothing: other systems choose well by themselves, or leave no choice.
 func calm(net.Conn) {}
+
+func calmSocket(syscall.RawConn) {}
