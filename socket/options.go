@@ -155,7 +155,7 @@ func WithSendHWMBytes(bytes int) Option {
 }
 
 // WithRecvHWM sets the high-water mark of received messages per peer that wait for Recv; beyond it the
-// socket stops reading from that peer. One read (at most 256 KiB) may go beyond. Default
+// socket stops reading from that peer. One read (at most 260 KiB) may go beyond. Default
 // 1000, 32768 with WithAck; zero means no limit in messages.
 func WithRecvHWM(messages int) Option {
 	return count("WithRecvHWM", messages, func(c *config) { c.recvHWM, c.recvHWMGiven = messages, true })

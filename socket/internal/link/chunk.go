@@ -14,6 +14,9 @@ func (in *In) space() []byte {
 		in.leave()
 		in.buf, in.r, in.p, in.w, in.spare = in.spare, 0, 0, 0, nil
 	}
+	if n := in.run(); n > 0 {
+		return in.room(n)
+	}
 	// A new chunk when little is left, unless the rest holds a partial message that just needs it.
 	if len(in.buf)-in.w < in.size/8 || in.missing() > len(in.buf)-in.w {
 		in.renew()
@@ -37,6 +40,9 @@ func (in *In) missing() int {
 // renew moves what is not handed out to a new chunk. Its size follows the traffic, so that a chunk serves about ten
 // reads: it doubles when one brought an eighth of it or more, and halves when none came near.
 func (in *In) renew() {
+	if in.lead > 0 && in.r == in.w { // runs have chunks of their own
+		in.most = 0
+	}
 	switch {
 	case in.most >= in.size/8 && in.size < maxChunk:
 		in.size *= 2
@@ -47,7 +53,7 @@ func (in *In) renew() {
 	rest := in.w - in.r
 	need := rest + max(in.missing(), 0)
 	old := in.now.share()
-	buf := in.another(need + need/2)
+	buf := in.another(max(in.size, need+need/2), 2*in.size)
 	copy(buf, in.buf[in.r:in.w])
 	if old != nil {
 		old.unref(1)

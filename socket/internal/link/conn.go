@@ -15,6 +15,7 @@ type Conn struct {
 	gather gathering
 	give   giving
 	wait   waiting
+	ready  waitings
 }
 
 // nonblocking reads and writes only as far as it can at once: transport.ErrWouldBlock is not an
@@ -45,7 +46,8 @@ func NewConn(c net.Conn) *Conn {
 	}
 	gather, _ := try.(gathering)
 	wait, _ := try.(waiting)
-	return &Conn{c, try, gather, give, wait}
+	ready, _ := try.(waitings)
+	return &Conn{c, try, gather, give, wait, ready}
 }
 
 // Read is that of the connection, by the quickest way there is.

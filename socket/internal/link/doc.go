@@ -16,7 +16,8 @@
 // In is the read end. Fill reads a chunk, finds the whole messages in it and hands them on as one
 // Batch: a slice of the chunk that is decoded as messages are taken from it. The caller holds the
 // right to read (In.Baton). Messages that no chunk can hold get a buffer of their own, which grows
-// with the bytes that arrive and not with the size that the peer claims.
+// with the bytes that arrive and not with the size that the peer claims. Where several like the last
+// have come already, one read takes them all (run).
 //
 // Neither end allocates or touches a channel per message. Locks: Out.mu guards the queue and is held
 // during no I/O and no callback, only while a message is made in its place, and Line.mu, calm.mu and the lock of rests are taken under it; In has none but the baton.

@@ -15,7 +15,7 @@ const (
 	// maxChunk is the buffer for a peer at full speed: reads beyond it gain nothing.
 	maxChunk = 256 << 10
 	// inlineBody is the largest frame that is moved to a new chunk when the old one ends within it;
-	// larger ones get a buffer of their own.
+	// larger ones get a buffer of their own, unless several are there (see run).
 	inlineBody = 32 << 10
 	// firstBody is what a large body gets on the peer's word alone, unless one as large arrived before. Beyond,
 	// the buffer grows with the bytes that arrived: claiming costs the peer as much as it costs us.
@@ -66,6 +66,7 @@ type In struct {
 	reuse    *atomic.Bool      // its memory is given back: see Lease
 	want     int               // its size, 0 when there is none
 	lead     int               // bytes that stood before the last large body, 0 when something else came since
+	body     int               // and its size
 	more     bool              // frames of the same message follow
 	frames   int               // of the message under way
 	bytes    int
@@ -230,7 +231,7 @@ func (in *In) parse() (Batch, error) {
 		}
 	}
 	if b.Msgs > 0 {
-		in.lead = 0
+		in.stay(b.Msgs, end-in.r)
 		b = in.batch(b, in.buf[in.r:end])
 		in.r = end
 		return b, nil
@@ -318,7 +319,7 @@ func (in *In) outgrown() error {
 	before := in.p - in.r
 	in.split()
 	if size > inline {
-		in.lead = before + h
+		in.lead, in.body = before+h, int(size)
 		in.startLarge(flags, int(size), h)
 	}
 	return nil

@@ -17,6 +17,8 @@ type descriptor struct {
 	wait, late  attempt
 	gather      *gather
 	lender      lender
+	count       func(fd uintptr)
+	waiting     int32 // bytes to be read
 }
 
 type attempt struct {

@@ -100,10 +100,9 @@ func (u *use) share() *share {
 	return u.lease.share
 }
 
-// another returns a chunk of at least need bytes for what is read next, and begins its use: the current one or the one before, once all of its messages were given back, else a new
+// another returns a chunk of at least need bytes for what is read next, and begins its use: the current one or the one before, unless it has more than most, once all of its messages were given back, else a new
 // one. Without an application that gives messages back it is always that.
-func (in *In) another(need int) []byte {
-	need = max(in.size, need)
+func (in *In) another(need, most int) []byte {
 	heap.spend(need)
 	if !in.reuse.Load() || in.Passing != nil {
 		in.now.lease, in.before = nil, use{}
@@ -121,7 +120,7 @@ func (in *In) another(need int) []byte {
 		if s.short && len(s.slots) == in.slots {
 			in.slots = min(2*in.slots, maxSlots)
 		}
-		if len(s.slots) < in.slots || len(c.buf) < need || len(c.buf) > 2*in.size || !s.done() {
+		if len(s.slots) < in.slots || len(c.buf) < need || len(c.buf) > most || !s.done() {
 			continue
 		}
 		buf := c.buf

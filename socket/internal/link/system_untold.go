@@ -10,7 +10,7 @@ import (
 )
 
 // untoldBytes bounds what is read or written while Go's scheduler does not know that the system is at work: well below a tenth of a millisecond.
-const untoldBytes = 256 << 10
+const untoldBytes = maxRun
 
 // read and write call the system without a word to the scheduler, and never block, whatever mode the descriptor is in: somebody may hold a copy of it. With a
 // word, the first call after each pause wakes the runtime's monitor, a thread that finds nothing to do: two switches of threads for nothing, every time a
