@@ -58,7 +58,8 @@ package socket
 //	what                     started by             ended by                        waited for by
 //	accept loop, per Bind    Bind                   Unbind, Shutdown                listener.stop
 //	dialer, per Connect      Connect                dialer.cancel, core.cancel      core.wg
-//	connection, per peer     the accept loop,       the end of the connection       core.wg
+//	connection, per peer     the accept loop, who   the end of the connection       core.wg
+//	                         leaves it its place,
 //	                         Attach
 //	  (the read pump; the dialer's own goroutine is its connection's)
 //	handshake of many peers  core.greet             WithHandshakeTimeout, ctx       core.greet
@@ -76,7 +77,7 @@ package socket
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
-// Timers (heartbeats, collected drops, acknowledgements, leases) run for a moment on goroutines of the runtime and are stopped by their owners. On Linux one goroutine of the process
+// Timers (heartbeats, collected drops, acknowledgements, leases, who waits at the door) run for a moment on goroutines of the runtime and are stopped by their owners. On Linux one goroutine of the process
 // ends the rests of write pumps, while any rests (30 us to 1 ms); the descriptor of its clock stays open.
 //
 // # Locks

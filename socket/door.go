@@ -13,10 +13,6 @@ import (
 // Without it many peers that come at once would push each other out, and none would finish.
 const handshakeGrace = time.Second
 
-// crowdPause is how long a newcomer of this host waits for a place: of a crowd that gets on one passes every few hundred microseconds, a busy processor's turn apart at most. Who only holds places
-// keeps others waiting once for as long.
-const crowdPause = 50 * time.Millisecond
-
 var (
 	errTooManyPeers       = &limitError{fmt.Errorf("refused: WithMaxPeers peers are connected"), RefusedPeers}
 	errTooManyOfAddress   = &limitError{fmt.Errorf("refused: WithMaxPeersPerAddress peers of this address are connected"), RefusedPeers}
@@ -39,8 +35,7 @@ type door struct {
 	count  int                  // guests
 	peers  map[netip.Prefix]int // that are past their handshake
 	inside int                  // all of those
-	queue  []chan struct{}      // of accept loops that wait for a place; each is closed when it is its turn
-	stuck  bool                 // somebody of this host waited in vain, and nobody has passed since
+	crowd                       // who waits for a place
 }
 
 // guest is a connection that came in.
@@ -52,6 +47,7 @@ type guest struct {
 	// The fields below are guarded by door.mu.
 	asked  time.Time // when we first waited for it to say something; zero before
 	silent bool      // we wait for that
+	heard  bool      // we may have answered it, and it may have sent what would be lost
 	inside bool      // its handshake is done
 	out    bool      // it was pushed out, and is no guest any more
 }
@@ -72,104 +68,10 @@ func originOf(addr net.Addr) netip.Prefix {
 	return from
 }
 
-// await is enter for a newcomer that may have to wait for a place: of a crowd that comes at once the others wait in the system's backlog meanwhile, since nothing more is accepted. To refuse them would have
-// all come again and again. Only those wait who keep nobody out by that, see bearsLocked, and no longer than those before them have grace, or, of this host, crowdPause. stopped ends it.
-func (d *door) await(conn net.Conn, stopped <-chan struct{}) (g, gone *guest, err error) {
-	own := d.own(originOf(conn.RemoteAddr()))
-	var most *time.Timer
-	for {
-		g, gone, turn, err := d.enterOrQueue(conn, time.Now())
-		if turn == nil {
-			if most != nil && err != nil {
-				d.passTurn()
-			}
-			return g, gone, err
-		}
-		if most == nil {
-			most = time.NewTimer(handshakeGrace)
-			if own {
-				most.Reset(crowdPause)
-			}
-			defer most.Stop()
-		}
-		select {
-		case <-turn:
-		case <-most.C:
-			d.unqueue(turn)
-			return d.enterAfter(conn, own, time.Now())
-		case <-stopped:
-			d.unqueue(turn)
-			return nil, nil, err
-		}
-	}
-}
-
-// enterOrQueue is enter, and returns what to wait for if there is no place.
-func (d *door) enterOrQueue(conn net.Conn, now time.Time) (g, gone *guest, turn chan struct{}, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	g, gone, err = d.enterLocked(conn, now)
-	if from := originOf(conn.RemoteAddr()); err == errTooManyHandshakes && d.bearsLocked(from) {
-		turn = make(chan struct{})
-		d.queue = append(d.queue, turn)
-	}
-	return g, gone, turn, err
-}
-
-// enterAfter is enter for who waited in vain. Of this host nobody waits then until somebody has passed: who holds these places is no crowd that gets on.
-func (d *door) enterAfter(conn net.Conn, own bool, now time.Time) (g, gone *guest, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.stuck = d.stuck || own
-	return d.enterLocked(conn, now)
-}
-
-// bearsLocked reports whether those behind a newcomer bear to wait with it: it comes from this host, where they mostly do as well, and places are given up; or from an address that nobody in the doorway has
-// come from. Of those who fill that up from a few addresses no other waits.
-func (d *door) bearsLocked(from netip.Prefix) bool {
-	return d.own(from) && !d.stuck || len(d.guests[from]) == 0
-}
-
-// own reports whether it is this host, which is not limited to so many handshakes at a time.
-func (d *door) own(from netip.Prefix) bool {
-	return !from.IsValid() || from.Addr().IsLoopback() && !d.cfg.loopbackToo
-}
-
-func (d *door) passTurn() {
-	d.mu.Lock()
-	d.nextLocked()
-	d.mu.Unlock()
-}
-
-// unqueue has the next one try if it was already the turn of who waits no longer.
-func (d *door) unqueue(turn chan struct{}) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if i := slices.Index(d.queue, turn); i >= 0 {
-		d.queue = slices.Delete(d.queue, i, i+1)
-		return
-	}
-	d.nextLocked()
-}
-
-// nextLocked has who waits longest try again.
-func (d *door) nextLocked() {
-	if len(d.queue) > 0 {
-		close(d.queue[0])
-		d.queue = d.queue[1:]
-	}
-}
-
-// enter lets a connection in as far as its handshake. The guest that has to go for it, if any, is the caller's to close.
-func (d *door) enter(conn net.Conn, now time.Time) (g, gone *guest, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.enterLocked(conn, now)
-}
-
-func (d *door) enterLocked(conn net.Conn, now time.Time) (g, gone *guest, err error) {
+// enterLocked lets a connection in as far as its handshake, one that has waited only where that costs nobody a place who is not late. The guest that has to go for it, if any, is the caller's to close.
+func (d *door) enterLocked(conn net.Conn, now time.Time, waited bool) (g, gone *guest, err error) {
 	g = &guest{conn: conn, from: originOf(conn.RemoteAddr()), came: now}
-	gone, err = d.roomLocked(g)
+	gone, err = d.roomLocked(g, waited)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,7 +88,7 @@ func (d *door) enterLocked(conn net.Conn, now time.Time) (g, gone *guest, err er
 }
 
 // roomLocked returns who has to go for g, nil if there is room, or why there is none.
-func (d *door) roomLocked(g *guest) (gone *guest, err error) {
+func (d *door) roomLocked(g *guest, waited bool) (gone *guest, err error) {
 	cfg, mine := d.cfg, d.guests[g.from]
 	switch {
 	case cfg.maxPeers > 0 && d.inside >= cfg.maxPeers:
@@ -207,8 +109,8 @@ func (d *door) roomLocked(g *guest) (gone *guest, err error) {
 			most = others
 		}
 	}
-	if len(most) > len(mine)+1 {
-		return most[max(0, slices.IndexFunc(most, (*guest).owes))], nil
+	if !waited && len(most) > len(mine)+1 {
+		return first(most, g.came), nil
 	}
 	for _, others := range d.guests { // of those that have as many, since what one of them waits for may be ours
 		if len(others) == len(most) {
@@ -232,7 +134,7 @@ func (d *door) fullLocked(from netip.Prefix) bool {
 	if each := d.cfg.maxPeersEach; each > 0 && d.peers[from]+mine >= each {
 		return true
 	}
-	return reached(mine, d.cfg.maxHandshakesEach) && (d.cfg.loopbackToo || !from.Addr().IsLoopback())
+	return reached(mine, d.cfg.maxHandshakesEach)
 }
 
 func reached(n, limit int) bool { return limit > 0 && n >= limit }
@@ -247,6 +149,17 @@ func old(guests []*guest, now time.Time) *guest {
 	return nil
 }
 
+// first is who of some guests is the first to give way to another address: who is late, who has not heard from us, who keeps us waiting, the oldest.
+func first(guests []*guest, now time.Time) *guest {
+	if g := old(guests, now); g != nil {
+		return g
+	}
+	if i := slices.IndexFunc(guests, func(g *guest) bool { return !g.heard && g.owes() }); i >= 0 {
+		return guests[i]
+	}
+	return guests[max(0, slices.IndexFunc(guests, (*guest).owes))]
+}
+
 // owes reports whether we wait for the guest, and it for nothing.
 func (g *guest) owes() bool { return g.silent && unread(g.conn) == 0 }
 
@@ -257,7 +170,9 @@ func (d *door) listen(g *guest, waits bool) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g.silent = waits; waits && g.asked.IsZero() {
+	if g.silent = waits; !waits {
+		g.heard = true
+	} else if g.asked.IsZero() {
 		g.asked = time.Now()
 	}
 }
@@ -268,17 +183,17 @@ func (d *door) pass(g *guest, err error) error {
 		return err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	var turns []turn
+	defer func() { d.mu.Unlock(); call(turns) }()
 	if g.out {
 		return errPushedOut
 	}
 	if err == nil {
 		d.removeLocked(g)
-		d.nextLocked()
-		d.stuck = false
 		g.inside = true
 		d.inside++
 		d.peers[g.from]++
+		turns = d.turnsLocked(time.Now())
 	}
 	return err
 }
@@ -286,7 +201,8 @@ func (d *door) pass(g *guest, err error) error {
 // leave is called when a connection that came in has ended.
 func (d *door) leave(g *guest) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	var turns []turn
+	defer func() { d.mu.Unlock(); call(turns) }()
 	switch {
 	case g.inside:
 		d.inside--
@@ -295,7 +211,7 @@ func (d *door) leave(g *guest) {
 		}
 	case !g.out:
 		d.removeLocked(g)
-		d.nextLocked()
+		turns = d.turnsLocked(time.Now())
 	}
 }
 

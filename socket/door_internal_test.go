@@ -5,14 +5,12 @@ import (
 	"net"
 	"runtime"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/meshmq/meshmq/socket/sockettest"
-	"github.com/meshmq/meshmq/transport"
 )
 
 // comer is a connection from an address.
@@ -26,7 +24,9 @@ func (c comer) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.fro
 // knock has somebody come at a time.
 func knock(d *door, from string, second float64) (g, gone *guest, err error) {
 	now := time.Unix(0, int64(second*1e9))
-	if g, gone, err = d.enter(comer{from: from}, now); err == nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g, gone, err = d.enterLocked(comer{from: from}, now, false); err == nil {
 		g.asked, g.silent = now, true
 	}
 	return g, gone, err
@@ -138,8 +138,7 @@ func TestDoor_Addresses(t *testing.T) {
 		{"IPv6 is counted by its network", limitConfig{maxHandshakesEach: 2}, []string{"2001:db8::1", "2001:db8::2", "2001:db8::3"}, errHandshakesOfOrigin},
 		{"of another network", limitConfig{maxHandshakesEach: 2}, []string{"2001:db8::1", "2001:db8::2", "2001:db8:0:1::3"}, nil},
 		{"IPv4 in IPv6 is IPv4", limitConfig{maxHandshakesEach: 1}, []string{"10.0.0.1", "::ffff:10.0.0.1"}, errHandshakesOfOrigin},
-		{"this host by default", limitConfig{maxHandshakesEach: 1}, []string{"127.0.0.1", "127.0.0.1"}, nil},
-		{"this host where that was asked for", limitConfig{maxHandshakesEach: 1, loopbackToo: true}, []string{"127.0.0.1", "127.0.0.1"}, errHandshakesOfOrigin},
+		{"this host", limitConfig{maxHandshakesEach: 1}, []string{"127.0.0.1", "127.0.0.1"}, errHandshakesOfOrigin},
 		{"peers of an address, in their handshakes", limitConfig{maxPeersEach: 1}, []string{"10.0.0.1", "10.0.0.1"}, errHandshakesOfOrigin},
 		{"no bounds", limitConfig{}, []string{"10.0.0.1", "10.0.0.1", "10.0.0.1"}, nil},
 	} {
@@ -181,137 +180,24 @@ func TestDoor_Peers(t *testing.T) {
 	assert.Equal(t, 3, d.inside)
 }
 
-// A crowd of this host's own processes is let in as it gets on: the others wait, and none has to come again.
-func TestDoor_CrowdOfThisHostWaits(t *testing.T) {
+// Who gives way to another address at once had better be one that has not heard from us: the others may have sent what would be lost.
+func TestDoor_WhoHasHeardNothingGivesWayFirst(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := &door{cfg: &limitConfig{maxHandshakes: 2}}
-		let := make(chan *guest, 10)
-		for range 5 {
-			go func() {
-				g, gone, err := d.await(comer{from: "127.0.0.1"}, nil)
-				assert.NoError(t, err)
-				assert.Nil(t, gone)
-				let <- g
-			}()
-		}
-		for left := 3; left >= 0; left-- {
-			synctest.Wait()
-			require.Len(t, d.queue, left)
-			require.NoError(t, d.pass(<-let, nil))
-			if left == 2 {
-				d.leave(<-let) // it fails
-				left--
-			}
-		}
-		synctest.Wait()
-		assert.Empty(t, d.queue)
-	})
-}
-
-// Nobody waits for longer than those inside have grace, nor who is one of several of an address: others would have to wait behind them.
-func TestDoor_WhoDoesNotWait(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := &door{cfg: &limitConfig{maxHandshakes: 2}}
-		first, _, err := d.await(comer{from: "10.0.0.1"}, nil)
+	d := &door{cfg: &limitConfig{maxHandshakes: 4}}
+	var in []*guest
+	for i := range 4 {
+		g, _, err := knock(d, "10.0.0.1", float64(i)/100)
 		require.NoError(t, err)
-		_, _, err = d.await(comer{from: "10.0.0.2"}, nil)
-		require.NoError(t, err)
-		d.listen(first, true)
-		began := time.Now()
-		_, _, err = d.await(comer{from: "10.0.0.1"}, nil)
-		require.ErrorIs(t, err, errTooManyHandshakes)
-		require.Zero(t, time.Since(began))
-
-		_, gone, err := d.await(comer{from: "10.0.0.3"}, nil)
-		require.NoError(t, err)
-		assert.Same(t, first, gone, "it has had its grace")
-		assert.Equal(t, handshakeGrace, time.Since(began))
-		_, _, err = d.await(comer{from: "10.0.0.4"}, nil)
-		require.ErrorIs(t, err, errTooManyHandshakes, "it has waited, and we are behind with all")
-		assert.Equal(t, 2*handshakeGrace, time.Since(began))
-
-		d = &door{cfg: &limitConfig{maxHandshakes: 1, maxHandshakesEach: 1, loopbackToo: true}}
-		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
-		require.NoError(t, err)
-		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
-		require.ErrorIs(t, err, errHandshakesOfOrigin, "where that was asked for, this host is as any other")
-	})
-}
-
-// Who holds places from this host, and says nothing, keeps others waiting once, not each time it comes again; when somebody passes, the next crowd may wait.
-func TestDoor_SilentOnesOfThisHost(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := &door{cfg: &limitConfig{maxHandshakes: 2}}
-		silent, _, err := d.await(comer{from: "127.0.0.1"}, nil)
-		require.NoError(t, err)
-		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
-		require.NoError(t, err)
-		began := time.Now()
-		for range 10 {
-			_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
-			require.ErrorIs(t, err, errTooManyHandshakes)
-		}
-		assert.Equal(t, crowdPause, time.Since(began))
-		honest, gone, err := d.await(comer{from: "192.0.2.2"}, nil)
-		require.NoError(t, err)
-		assert.Same(t, silent, gone)
-		assert.Equal(t, crowdPause, time.Since(began))
-		require.NoError(t, d.pass(honest, nil))
-		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
-		require.NoError(t, err)
-		_, _, err = d.await(comer{from: "127.0.0.1"}, nil)
-		require.ErrorIs(t, err, errTooManyHandshakes)
-		assert.Equal(t, 2*crowdPause, time.Since(began))
-	})
-}
-
-// Who gives up waiting when it is its turn leaves that to the next.
-func TestDoor_TurnIsPassedOn(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := &door{cfg: &limitConfig{maxHandshakes: 1}}
-		first, _, err := d.await(comer{from: "127.0.0.1"}, nil)
-		require.NoError(t, err)
-		_, _, turn, err := d.enterOrQueue(comer{from: "127.0.0.1"}, time.Now())
-		require.ErrorIs(t, err, errTooManyHandshakes)
-		go func() {
-			_, _, err := d.await(comer{from: "127.0.0.1"}, nil)
-			assert.NoError(t, err)
-		}()
-		synctest.Wait()
-		began := time.Now()
-		require.NoError(t, d.pass(first, nil))
-		<-turn
-		d.unqueue(turn)
-		synctest.Wait()
-		assert.Zero(t, time.Since(began))
-		assert.Equal(t, 1, d.count)
-	})
-}
-
-// Unbind waits for nobody who waits at the door.
-func TestDoor_UnbindEndsTheWait(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := NewPull()
-		endpoint, err := s.Bind("inproc://" + t.Name())
-		require.NoError(t, err)
-		to, err := transport.ParseConnect(endpoint)
-		require.NoError(t, err)
-		for range s.cfg.maxHandshakes + 2 {
-			silent, err := to.Dial(t.Context())
-			require.NoError(t, err)
-			defer silent.Close()
-		}
-		synctest.Wait()
-		require.Len(t, s.door.queue, 1)
-		began := time.Now()
-		require.NoError(t, s.Unbind(endpoint))
-		assert.Zero(t, time.Since(began))
-		assert.Empty(t, s.door.queue)
-		require.NoError(t, s.Close())
-	})
+		in = append(in, g)
+	}
+	for _, g := range in[:2] {
+		d.listen(g, false) // it is answered
+		d.listen(g, true)
+	}
+	_, gone, err := knock(d, "10.0.0.2", 0.5)
+	require.NoError(t, err)
+	assert.Same(t, in[2], gone)
+	_, gone, err = knock(d, "10.0.0.3", 1.005)
+	require.NoError(t, err)
+	assert.Same(t, in[0], gone, "it had its second")
 }

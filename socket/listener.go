@@ -13,12 +13,11 @@ import (
 type listener struct {
 	c    *core
 	l    transport.Listener
-	quit chan struct{} // closed by stop
 	done chan struct{} // closed when run has ended
 }
 
 func newListener(c *core, l transport.Listener) *listener {
-	return &listener{c: c, l: l, quit: make(chan struct{}), done: make(chan struct{})}
+	return &listener{c: c, l: l, done: make(chan struct{})}
 }
 
 // acceptPause is the longest pause after a failed accept: want of file descriptors passes when
@@ -55,7 +54,12 @@ func (l *listener) accept(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	g, gone, err := c.door.await(conn, l.quit)
+	c.door.come(&newcomer{conn: conn, at: l, let: func(g, gone *guest, err error) { l.let(conn, g, gone, err) }})
+}
+
+// let serves a connection that has a place at the door, or closes the one that was refused.
+func (l *listener) let(conn net.Conn, g, gone *guest, err error) {
+	c := l.c
 	if err != nil {
 		conn.Close()
 		c.report(Event{Kind: HandshakeFailed, Endpoint: l.l.Endpoint(), Peer: &Peer{address: addressOf(conn), endpoint: l.l.Endpoint()}, Err: err})
@@ -89,8 +93,8 @@ func (c *core) begin() bool {
 
 // stop releases the address and returns when no more connections come in.
 func (l *listener) stop() {
-	close(l.quit)
 	l.l.Close()
 	<-l.done
+	l.c.door.dismiss(l)
 	l.c.hub.emit(Event{Kind: Unbound, Endpoint: l.l.Endpoint()})
 }

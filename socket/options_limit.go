@@ -13,7 +13,6 @@ type limitConfig struct {
 	handshakeTimeout     *time.Duration // nil for the defaults, see handshakeTime
 	maxHandshakes        int
 	maxHandshakesEach    int
-	loopbackToo          bool // maxHandshakesEach was asked for
 	maxHandshakeBytes    int
 	maxProperties        int
 	maxPropertyBytes     int
@@ -34,7 +33,6 @@ type limitConfig struct {
 func defaultLimits() limitConfig {
 	return limitConfig{
 		maxHandshakes:        256,      // a hundred times what a fleet that comes back at once has under way on a LAN
-		maxHandshakesEach:    16,       // one host's processes
 		maxHandshakeBytes:    8 << 10,  // a greeting and two commands of CURVE
 		maxProperties:        32,       // ZMTP has two, applications add a handful
 		maxPropertyBytes:     4 << 10,  // libzmq sends under 300 bytes even with the longest identity
@@ -113,16 +111,15 @@ func WithHandshakeTimeout(d time.Duration) Option {
 }
 
 // WithMaxHandshakes bounds the handshakes of accepted connections that are under way, and those of one IP address (of IPv6: of one network of 64
-// bits). At the bound the oldest handshake of the address with the most of them is given up for a newcomer from another; a newcomer from the same address
-// takes the place of one that has kept us waiting for a second, or is refused. So one address, or a few, keep nobody else out. Where each comes from an address of its own, nothing is
-// accepted meanwhile in place of that, for a second at most, and where all come from this host for as long as they get on: a crowd waits in the system's backlog. Default: 256, and
-// 16 an address, where this host's own addresses (127.0.0.1) may have more, since proxies have them. Zero means no bound.
+// bits). At the bound the oldest handshake of the address with the most of them is given up for a newcomer from another, so that one address, or a few, keep nobody else out. Other
+// newcomers wait, for as long as a handshake may take, until somebody is done or has kept us waiting for a second: a crowd is let in as it gets on, and addresses take turns. Sixteen wait for each place at most, or 4,096
+// where places have no bound, and fewer than would take a quarter of the files that the process may have open; of a larger crowd some are refused, and come again. Default: 256, all of which an address may have while no other comes. Zero means no bound.
 func WithMaxHandshakes(all, perAddress int) Option {
 	return func(c *config) error {
 		if all < 0 || perAddress < 0 {
 			return bad("WithMaxHandshakes", fmt.Sprint(all, ", ", perAddress), "want 0 (no limit) or more")
 		}
-		c.maxHandshakes, c.maxHandshakesEach, c.loopbackToo = all, perAddress, true
+		c.maxHandshakes, c.maxHandshakesEach = all, perAddress
 		return nil
 	}
 }

@@ -26,7 +26,7 @@ func TestSecurityPage_Limits(t *testing.T) {
 	orNone := func(n int) string { return strings.Replace(fmt.Sprint(n), "0", "none", 1) }
 	for option, standard := range map[string]string{
 		"WithHandshakeTimeout":     fmt.Sprintf("%s for who connects to us, %s where we connect", c.handshakeTime(false), c.handshakeTime(true)),
-		"WithMaxHandshakes":        fmt.Sprintf("%d, %d of one address", c.maxHandshakes, c.maxHandshakesEach),
+		"WithMaxHandshakes":        fmt.Sprint(c.maxHandshakes),
 		"WithMaxHandshakeBytes":    fmt.Sprint(c.maxHandshakeBytes),
 		"WithMaxProperties":        fmt.Sprintf("%d, %d", c.maxProperties, c.maxPropertyBytes),
 		"WithMaxIdentity":          fmt.Sprint(c.maxIdentity),
