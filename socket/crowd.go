@@ -14,6 +14,7 @@ type crowd struct {
 	order   []netip.Prefix               // of waiting, by turn
 	waits   int                          // all of them
 	clock   *time.Timer                  // looks who is late, while anybody waits
+	moved   time.Time                    // when one of them last had a place that was free
 }
 
 // newcomer is a connection that has no place yet.
@@ -44,7 +45,8 @@ const (
 	crowdOfPlace = 16
 	// crowdUnbound is how many may wait where there is no bound on places but on those of an address.
 	crowdUnbound = 4096
-	// crowdTick is how often it is looked who has had its grace, which nobody tells.
+	// crowdTick is how often it is looked who has had its grace, which nobody tells, and how long no place has become free when somebody of an address with more gives way to a newcomer: an honest crowd leaves
+	// one every few milliseconds.
 	crowdTick = 50 * time.Millisecond
 	// crowdTries bounds among how many addresses it is chosen whose turn it is: a lock is held meanwhile.
 	crowdTries = 16
@@ -62,7 +64,7 @@ func (d *door) comeAt(n *newcomer, now time.Time) []turn {
 	from := originOf(n.conn.RemoteAddr())
 	var t turn
 	if len(d.waiting[from]) == 0 { // else it is not its turn
-		if t = d.turnLocked(n, now, false); !d.patient(t.err) {
+		if t = d.turnLocked(n, now, true); !d.patient(t.err) {
 			return []turn{t}
 		}
 		n.why = t.err
@@ -73,7 +75,7 @@ func (d *door) comeAt(n *newcomer, now time.Time) []turn {
 	if d.crowdedLocked() {
 		most := d.longestLocked(from)
 		if most == from {
-			return []turn{{who: n, err: n.why}}
+			return []turn{d.turnLocked(n, now, false)}
 		}
 		line := d.waiting[most]
 		turns = append(turns, d.refuseLocked(most, line[len(line)-1]))
@@ -83,8 +85,8 @@ func (d *door) comeAt(n *newcomer, now time.Time) []turn {
 }
 
 // turnLocked is what comes of it if it is the turn of n.
-func (d *door) turnLocked(n *newcomer, now time.Time, waited bool) turn {
-	g, gone, err := d.enterLocked(n.conn, now, waited)
+func (d *door) turnLocked(n *newcomer, now time.Time, gentle bool) turn {
+	g, gone, err := d.enterLocked(n.conn, now, gentle)
 	return turn{who: n, g: g, gone: gone, err: err}
 }
 
@@ -170,12 +172,15 @@ func (d *door) turnsLocked(now time.Time) (turns []turn) {
 		slices.SortStableFunc(next, func(a, b netip.Prefix) int { return len(d.guests[a]) - len(d.guests[b]) })
 		let := slices.ContainsFunc(next, func(from netip.Prefix) bool {
 			n := d.waiting[from][0]
-			t := d.turnLocked(n, now, true)
+			t := d.turnLocked(n, now, d.gentleLocked(n, now))
 			if d.patient(t.err) {
 				return false
 			}
 			if d.unwaitLocked(from, n); len(d.waiting[from]) > 0 {
 				d.order = append(slices.DeleteFunc(d.order, func(a netip.Prefix) bool { return a == from }), from)
+			}
+			if t.err == nil && t.gone == nil {
+				d.moved = now
 			}
 			turns = append(turns, t)
 			return true
@@ -186,6 +191,12 @@ func (d *door) turnsLocked(now time.Time) (turns []turn) {
 		}
 	}
 	return turns
+}
+
+// gentleLocked reports whether nobody is to give way to n yet who is not late: the crowd moves on, and it will have its turn.
+func (d *door) gentleLocked(n *newcomer, now time.Time) bool {
+	waited := now.Sub(n.came)
+	return waited < crowdTick || waited < handshakeGrace && now.Sub(d.moved) < crowdTick
 }
 
 // tick lets in who may come in place of guests that are late, and refuses who has waited for as long as a handshake may take.

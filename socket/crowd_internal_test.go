@@ -37,6 +37,13 @@ func (k doorkeeper) come(from string) {
 	}})
 }
 
+// of counts an address's guests, and all who wait.
+func (k doorkeeper) of(from string) (inside, waiting int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.guests[originOf(comer{from: from}.RemoteAddr())]), k.waits
+}
+
 // pass has the next one in finish its handshake.
 func (k doorkeeper) pass(t *testing.T) (from string) {
 	t.Helper()
@@ -92,25 +99,54 @@ func TestCrowd_AddressesTakeTurns(t *testing.T) {
 	assert.Equal(t, []string{"10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4", "10.0.0.1"}, order, "two were in, and each pass lets one in")
 }
 
-// Peers of an address that are slow, or silent, leave the places that become free to others.
+// Peers of an address that are slow, or silent, make room for others when no place has become free, and leave those that do to them.
 func TestCrowd_TheFewestInsideAreNext(t *testing.T) {
 	t.Parallel()
-	k := keep(limitConfig{maxHandshakes: 4})
-	for range 8 {
-		k.come("10.0.0.1") // says nothing
-	}
-	for range 4 {
-		<-k.told
-	}
-	for range 8 {
-		k.come("10.0.0.2") // two of them at once, in place of others
-	}
-	for range 8 {
-		require.Equal(t, "10.0.0.2", k.pass(t))
-		if k.waits > 4 {
-			require.Len(t, k.guests[originOf(comer{from: "10.0.0.1"}.RemoteAddr())], 2)
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(limitConfig{maxHandshakes: 4})
+		for range 8 {
+			k.come("10.0.0.1") // and says nothing
 		}
-	}
+		for range 4 {
+			<-k.told
+		}
+		for range 8 {
+			k.come("10.0.0.2")
+		}
+		require.Empty(t, k.told, "of a crowd that gets on somebody is done soon")
+		time.Sleep(2*crowdTick + 1)
+		inside, _ := k.of("10.0.0.1")
+		require.Equal(t, 2, inside)
+		for range 8 {
+			require.Equal(t, "10.0.0.2", k.pass(t))
+		}
+		inside, _ = k.of("10.0.0.1")
+		assert.Equal(t, 4, inside)
+		for waiting := 1; waiting > 0; _, waiting = k.of("10.0.0.1") {
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// A crowd of one address that gets on loses nobody to another.
+func TestCrowd_GivesNobodyUpForAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(limitConfig{maxHandshakes: 4})
+		for range 20 {
+			k.come("10.0.0.1")
+		}
+		for range 4 {
+			k.come("10.0.0.2")
+		}
+		for range 24 {
+			time.Sleep(crowdTick / 5)
+			l := <-k.told
+			require.NoError(t, l.err)
+			require.Nil(t, l.gone)
+			require.NoError(t, k.door.pass(l.g, nil))
+		}
+	})
 }
 
 // Who waits comes in when somebody has had its grace, and is refused when it has waited for as long as a handshake may take.
@@ -137,7 +173,8 @@ func TestCrowd_WaitsForTheLate(t *testing.T) {
 		}
 		assert.Equal(t, acceptedHandshake, time.Since(began))
 		time.Sleep(time.Hour)
-		assert.Zero(t, k.waits)
+		_, waiting := k.of("10.0.0.1")
+		assert.Zero(t, waiting)
 	})
 }
 

@@ -47,7 +47,7 @@ type guest struct {
 	// The fields below are guarded by door.mu.
 	asked  time.Time // when we first waited for it to say something; zero before
 	silent bool      // we wait for that
-	heard  bool      // we may have answered it, and it may have sent what would be lost
+	ready  bool      // it may have our READY, and have sent what would be lost
 	inside bool      // its handshake is done
 	out    bool      // it was pushed out, and is no guest any more
 }
@@ -68,10 +68,10 @@ func originOf(addr net.Addr) netip.Prefix {
 	return from
 }
 
-// enterLocked lets a connection in as far as its handshake, one that has waited only where that costs nobody a place who is not late. The guest that has to go for it, if any, is the caller's to close.
-func (d *door) enterLocked(conn net.Conn, now time.Time, waited bool) (g, gone *guest, err error) {
+// enterLocked lets a connection in as far as its handshake, gentle only where that costs nobody a place who is not late. The guest that has to go for it, if any, is the caller's to close.
+func (d *door) enterLocked(conn net.Conn, now time.Time, gentle bool) (g, gone *guest, err error) {
 	g = &guest{conn: conn, from: originOf(conn.RemoteAddr()), came: now}
-	gone, err = d.roomLocked(g, waited)
+	gone, err = d.roomLocked(g, gentle)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,7 +88,7 @@ func (d *door) enterLocked(conn net.Conn, now time.Time, waited bool) (g, gone *
 }
 
 // roomLocked returns who has to go for g, nil if there is room, or why there is none.
-func (d *door) roomLocked(g *guest, waited bool) (gone *guest, err error) {
+func (d *door) roomLocked(g *guest, gentle bool) (gone *guest, err error) {
 	cfg, mine := d.cfg, d.guests[g.from]
 	switch {
 	case cfg.maxPeers > 0 && d.inside >= cfg.maxPeers:
@@ -109,7 +109,7 @@ func (d *door) roomLocked(g *guest, waited bool) (gone *guest, err error) {
 			most = others
 		}
 	}
-	if !waited && len(most) > len(mine)+1 {
+	if !gentle && len(most) > len(mine)+1 {
 		return first(most, g.came), nil
 	}
 	for _, others := range d.guests { // of those that have as many, since what one of them waits for may be ours
@@ -149,12 +149,12 @@ func old(guests []*guest, now time.Time) *guest {
 	return nil
 }
 
-// first is who of some guests is the first to give way to another address: who is late, who has not heard from us, who keeps us waiting, the oldest.
+// first is who of some guests is the first to give way to another address: who is late, who does not have our READY, who keeps us waiting, the oldest.
 func first(guests []*guest, now time.Time) *guest {
 	if g := old(guests, now); g != nil {
 		return g
 	}
-	if i := slices.IndexFunc(guests, func(g *guest) bool { return !g.heard && g.owes() }); i >= 0 {
+	if i := slices.IndexFunc(guests, func(g *guest) bool { return !g.ready && g.owes() }); i >= 0 {
 		return guests[i]
 	}
 	return guests[max(0, slices.IndexFunc(guests, (*guest).owes))]
@@ -170,11 +170,23 @@ func (d *door) listen(g *guest, waits bool) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g.silent = waits; !waits {
-		g.heard = true
-	} else if g.asked.IsZero() {
+	if g.silent = waits; waits && g.asked.IsZero() {
 		g.asked = time.Now()
 	}
+}
+
+// ready is called before a guest, nil for who is none, gets our READY. It returns why it does not.
+func (d *door) ready(g *guest) error {
+	if g == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g.out {
+		return errPushedOut
+	}
+	g.ready = true
+	return nil
 }
 
 // pass is called when the handshake of a guest has ended, well or with an error. It returns why it is refused, if it is.

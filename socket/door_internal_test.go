@@ -180,8 +180,8 @@ func TestDoor_Peers(t *testing.T) {
 	assert.Equal(t, 3, d.inside)
 }
 
-// Who gives way to another address at once had better be one that has not heard from us: the others may have sent what would be lost.
-func TestDoor_WhoHasHeardNothingGivesWayFirst(t *testing.T) {
+// Who gives way to another address at once had better be one that does not have our READY: the others may have sent what would be lost.
+func TestDoor_WhoIsNotReadyGivesWayFirst(t *testing.T) {
 	t.Parallel()
 	d := &door{cfg: &limitConfig{maxHandshakes: 4}}
 	var in []*guest
@@ -191,12 +191,12 @@ func TestDoor_WhoHasHeardNothingGivesWayFirst(t *testing.T) {
 		in = append(in, g)
 	}
 	for _, g := range in[:2] {
-		d.listen(g, false) // it is answered
-		d.listen(g, true)
+		require.NoError(t, d.ready(g))
 	}
 	_, gone, err := knock(d, "10.0.0.2", 0.5)
 	require.NoError(t, err)
 	assert.Same(t, in[2], gone)
+	require.ErrorIs(t, d.ready(gone), errPushedOut)
 	_, gone, err = knock(d, "10.0.0.3", 1.005)
 	require.NoError(t, err)
 	assert.Same(t, in[0], gone, "it had its second")

@@ -164,7 +164,12 @@ func (c *core) newHandshake(nc net.Conn, p *pipe) (*zmtp.Handshake, error) {
 		SocketType: c.typ, Identity: c.cfg.identity, Properties: c.cfg.announced(way), Mechanism: mechanism,
 		Downgrade: bare(nc),
 		// With our READY the peer may send what is lost if we refuse it then.
-		Admit:        func() error { return c.pat.reserve(p) },
+		Admit: func() error {
+			if err := c.door.ready(p.guest); err != nil {
+				return err
+			}
+			return c.pat.reserve(p)
+		},
 		Identify:     func(who zmtp.Peer) (string, error) { return c.identified(p, nc, who) },
 		Authenticate: c.cfg.authenticator != nil,
 		MaxBytes:     c.cfg.maxHandshakeBytes, MaxCommand: c.cfg.maxPropertyBytes, MaxProperties: c.cfg.maxProperties,
