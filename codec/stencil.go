@@ -63,16 +63,30 @@ func (s *Stencil) IsZero() bool { return s.middle == "" }
 // correlation it begins a conversation. It is for Stencils that NewStencil has returned. When the codec fails the error is its own, and dst is returned as it was.
 func (s *Stencil) Append(dst []byte, correlation, causation ID, v any) ([]byte, error) {
 	out := s.begin(dst, correlation, causation)
+	spare := spareFor(dst)
+	out = append(out, room[:spare]...)
 	from := len(out)
 	if known, ok := s.bound.append(out, v); ok {
-		return closeBin(dst, known, from)
+		return closeBin(dst, known, from, spare)
 	}
 	out, err := s.codec.Append(out, v)
 	if err != nil {
 		return dst, err
 	}
-	return closeBin(dst, out, from)
+	return closeBin(dst, out, from, spare)
 }
+
+// spareFor returns how many bytes to leave before a body for a header longer than the shortest. Where there is much room, a large
+// message was before, and another may come: all of its body would have to move.
+func spareFor(dst []byte) int {
+	if cap(dst)-len(dst) > math.MaxUint16 {
+		return len(room)
+	}
+	return 0
+}
+
+// room is what the longest header of a binary has more than the shortest.
+var room [3]byte
 
 // AppendValue is Stencil.Append for a value of the type that NewStencil was given, not a pointer to it. It reports false, and has taken no ID, where it cannot
 // write that: types with pointers and maps are among those. Unlike Append it lets dst and the value stay on the stack of its caller.
@@ -95,7 +109,7 @@ func (s *Stencil) appendValue(dst []byte, parent *Envelope, v unsafe.Pointer) (o
 	if out, ok = s.bound.sequence.append(out, v); !ok {
 		return dst, false
 	}
-	out, err := closeBin(dst, out, from)
+	out, err := closeBin(dst, out, from, 0)
 	return out, err == nil
 }
 
@@ -139,25 +153,37 @@ func (s *Stencil) appendStart(out []byte, m *Mark, l *Links) []byte {
 // maxBefore is the most bytes before the middle, and the 2 of the body's header: 2 of array and version, 3 ids of 18, a timestamp of 10.
 const maxBefore = 2 + 3*18 + 10 + 2
 
-// closeBin completes the header of two bytes before the binary out[from:], in whose place it puts a longer one if need be.
-func closeBin(dst, out []byte, from int) ([]byte, error) {
+// closeBin completes the header of the binary out[from:], of which there are two bytes and the spare ones. The binary moves if that is not what it takes.
+func closeBin(dst, out []byte, from, spare int) ([]byte, error) {
 	n := len(out) - from
-	if n <= math.MaxUint8 {
+	code, more := byte(codeBin8), 0
+	switch {
+	case n <= math.MaxUint8 && spare == 0:
 		out[from-1] = byte(n)
 		return out, nil
-	}
-	if uint64(n) > math.MaxUint32 {
+	case n <= math.MaxUint8:
+	case n <= math.MaxUint16:
+		code, more = codeBin16, 1
+	case uint64(n) <= math.MaxUint32:
+		code, more = codeBin32, 3
+	default:
 		return dst, fmt.Errorf("envelope body: %w: %d bytes, want at most %d", ErrLimit, n, uint32(math.MaxUint32))
 	}
-	if n <= math.MaxUint16 {
-		out = slices.Insert(out, from, 0)
-		out[from-2] = codeBin16
-		binary.BigEndian.PutUint16(out[from-1:], uint16(n))
-		return out, nil
+	start := from - spare - 2
+	if more > spare {
+		out = slices.Insert(out, from, room[:more-spare]...)
+	} else if more < spare {
+		out = slices.Delete(out, start+2+more, from)
 	}
-	out = slices.Insert(out, from, 0, 0, 0)
-	out[from-2] = codeBin32
-	binary.BigEndian.PutUint32(out[from-1:], uint32(n))
+	out[start] = code
+	switch size := out[start+1:]; code {
+	case codeBin8:
+		size[0] = byte(n)
+	case codeBin16:
+		binary.BigEndian.PutUint16(size, uint16(n))
+	default:
+		binary.BigEndian.PutUint32(size, uint32(n))
+	}
 	return out, nil
 }
 

@@ -24,8 +24,14 @@ func TestStencilWritesEnvelopes(t *testing.T) {
 		for _, size := range []int{0, 1, 100, 246, 247, 248, 249, 250, 300, 65_525, 65_526, 65_527, 65_528, 70_000} {
 			in := blob{bytes.Repeat([]byte{'x'}, size)}
 			for name, v := range map[string]any{"pointer": &in, "value": in, "another type": map[string][]byte{"Data": in.Data}} {
+				roomy, err := s.Append(append(make([]byte, 0, 100_000), "before"...), ID{1}, ID{2}, v)
+				require.NoError(t, err)
 				data, err := s.Append([]byte("before"), ID{1}, ID{2}, v)
 				require.NoError(t, err)
+				require.Len(t, roomy, len(data), "the length of the header does not depend on the room")
+				if size%2 == 0 {
+					data = roomy
+				}
 				require.True(t, bytes.HasPrefix(data, []byte("before")))
 				data = data[len("before"):]
 				var e Envelope

@@ -135,9 +135,8 @@ func (p *Producer[T]) Send(ctx context.Context, v T, opts ...patterns.SendOption
 	b.value = v
 	err := p.send(ctx, b, opts)
 	b.value = *new(T)
-	if !b.buffer.Large() {
-		p.boxes.Put(b)
-	}
+	b.buffer.Close()
+	p.boxes.Put(b)
 	return err
 }
 

@@ -266,9 +266,8 @@ func (s *Service) sendPlain(ctx context.Context, r *request, out any) error {
 	if err == nil {
 		err = s.Router.Send(ended, r.envelop(frame)...)
 	}
-	if !b.Large() {
-		buffers.Put(b)
-	}
+	b.Close()
+	buffers.Put(b)
 	return err
 }
 

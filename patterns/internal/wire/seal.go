@@ -10,15 +10,11 @@ import (
 	"github.com/meshmq/meshmq/patterns/internal/conf"
 )
 
-// keepLimit is the capacity beyond which a buffer is not kept: most messages are smaller, and one large
-// message should not hold its memory for good.
-const keepLimit = 64 << 10
-
-// draft has the memory that a message is built in. Sockets copy what they send.
+// draft is what a message is built in.
 type draft struct {
-	envelope    codec.Envelope
-	out         *patterns.Outgoing // its Envelope is the one above
-	body, frame []byte
+	envelope codec.Envelope
+	out      *patterns.Outgoing // its Envelope is the one above
+	buffer   Buffer
 
 	sealer *Sealer // these two while a message is made
 	line   Line
@@ -85,12 +81,6 @@ func (s *Sealer) Seal(ctx context.Context, name string, e *codec.Envelope, v any
 // Plain reports whether Frame will do for messages without options.
 func (s *Sealer) Plain() bool { return s.Around == nil && s.Schemas == nil }
 
-// Buffer is memory that one message after the other is made in.
-type Buffer struct{ body, frame []byte }
-
-// Large reports whether b should not be kept.
-func (b *Buffer) Large() bool { return cap(b.body) > keepLimit || cap(b.frame) > keepLimit }
-
 // Stencil returns what plain messages of this type and with these headers have in common, whose values are of type t; the zero Stencil if there can be none,
 // which Frame says why.
 func (s *Sealer) Stencil(typeName string, headers []codec.Header, t reflect.Type) (stencil codec.Stencil) {
@@ -100,7 +90,7 @@ func (s *Sealer) Stencil(typeName string, headers []codec.Header, t reflect.Type
 	return stencil
 }
 
-// Frame returns what Seal would have sent of v, if nothing is to see the message on its way. The frame is part of b. The Stencil is that of typeName
+// Frame returns what Seal would have sent of v, if nothing is to see the message on its way. The frame is part of b, until that is closed. The Stencil is that of typeName
 // and headers, or zero.
 func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, typeName string, headers []codec.Header, v any) (frame []byte, err error) {
 	parent := patterns.FromContext(ctx)
@@ -111,6 +101,7 @@ func (s *Sealer) Frame(ctx context.Context, b *Buffer, stencil *codec.Stencil, t
 	if parent != nil {
 		correlation, causation = parent.Conversation(), parent.ID
 	}
+	b.open()
 	b.frame, err = stencil.Append(b.frame[:0], correlation, causation, v)
 	return b.frame, err
 }
@@ -129,6 +120,7 @@ func traced(parent *codec.Envelope) bool {
 
 // FrameWith is Frame without a Stencil, with headers. The envelope is made on the stack.
 func (s *Sealer) FrameWith(ctx context.Context, b *Buffer, typeName string, headers []codec.Header, v any) (frame []byte, err error) {
+	b.open()
 	var e codec.Envelope
 	e.Type, e.Headers = typeName, headers
 	s.fill(ctx, &e)
@@ -145,32 +137,32 @@ func (d *draft) transmit(ctx context.Context) (err error) {
 	if err = d.encode(); err != nil {
 		return err
 	}
-	return d.line(ctx, d.out, d.frame)
+	return d.line(ctx, d.out, d.buffer.frame)
 }
 
 func (d *draft) encode() (err error) {
-	e, s := &d.envelope, d.sealer
+	e, s, b := &d.envelope, d.sealer, &d.buffer
+	b.open()
 	if _, none := d.out.Value.(noBody); !none {
 		if s.Schemas != nil {
-			d.body, err = s.Schemas.Encode(d.body[:0], s.Codec, e, d.out.Value)
+			b.body, err = s.Schemas.Encode(b.body[:0], s.Codec, e, d.out.Value)
 		} else {
-			d.body, err = s.Codec.Append(d.body[:0], d.out.Value)
+			b.body, err = s.Codec.Append(b.body[:0], d.out.Value)
 		}
 		if err != nil {
 			return err
 		}
-		e.Body, e.Codec = d.body, s.Codec.Name()
+		e.Body, e.Codec = b.body, s.Codec.Name()
 	}
-	d.frame, err = e.Append(d.frame[:0])
+	b.frame, err = e.Append(b.frame[:0])
 	return err
 }
 
 func (d *draft) release() {
 	d.envelope = codec.Envelope{} // headers are the caller's
 	d.out.Value, d.out.Reply, d.sealer, d.line = nil, nil, nil, nil
-	if cap(d.body) <= keepLimit && cap(d.frame) <= keepLimit {
-		pool.Put(d)
-	}
+	d.buffer.Close()
+	pool.Put(d)
 }
 
 // fill says what, when, by whom, and as part of which conversation.
