@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -29,8 +28,8 @@ type Subscriber struct {
 	order *intake.Order // nil: events are handled in the order they come
 	err   error         // what the options did wrong
 
-	mu            sync.Mutex      // guards the field below
-	subscriptions []*Subscription // replaced, never changed in place
+	mu     sync.RWMutex // guards the field below
+	roster roster
 }
 
 // Subscription is a pattern with its handler.
@@ -38,6 +37,7 @@ type Subscription struct {
 	sub     *Subscriber
 	pattern string
 	filter  string // what publishers are asked for
+	number  uint64 // in the order in which they subscribed
 	ended   atomic.Bool
 	handle  func(ctx context.Context, topic string, m socket.Msg, attempt int) error
 }
@@ -144,7 +144,7 @@ func (s *Subscriber) add(pattern string, handle func(context.Context, string, so
 	}
 	sub := &Subscription{sub: s, pattern: pattern, filter: filter(pattern, s.conf.Events.Exact), handle: handle}
 	s.mu.Lock()
-	s.subscriptions = append(slices.Clip(s.subscriptions), sub)
+	s.roster.add(sub)
 	s.mu.Unlock()
 	if err := s.Sub.Subscribe(sub.topics()...); err != nil {
 		s.remove(sub)
@@ -156,8 +156,7 @@ func (s *Subscriber) add(pattern string, handle func(context.Context, string, so
 func (s *Subscriber) remove(sub *Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.Index(s.subscriptions, sub)
-	s.subscriptions = slices.Concat(s.subscriptions[:i], s.subscriptions[i+1:])
+	s.roster.remove(sub)
 }
 
 // Unsubscribe ends the subscription: the handler is not called any more, but may be at work still. A second time it does nothing.
@@ -241,14 +240,16 @@ func (s *Subscriber) open(m socket.Msg) (*intake.Task, error) {
 // handle gives one event to those whose pattern it matches, and returns what is to become of it. Others come too: a prefix is less exact than a
 // pattern, and they end here without being decoded. With no pattern left it came under one that is, and goes back for whoever has it next.
 func (s *Subscriber) handle(ctx context.Context, topic string, m socket.Msg, attempt int) (verdict error) {
-	s.mu.Lock()
-	subscriptions := s.subscriptions
-	s.mu.Unlock()
-	if len(subscriptions) == 0 {
+	var room [8]*Subscription // more than most events are for
+	s.mu.RLock()
+	none := s.roster.n == 0
+	to := s.roster.match(room[:0], topic)
+	s.mu.RUnlock()
+	if none {
 		s.loop.Answer(m, errUnsubscribed) // the first answer counts: what is returned would have it tried again here
 		return nil
 	}
-	return s.handOut(subscriptions, ctx, topic, m, attempt)
+	return s.handOut(to, ctx, topic, m, attempt)
 }
 
 // handOut gives an event to each of several.
@@ -263,9 +264,8 @@ func (s *Subscriber) handOut(to []*Subscription, ctx context.Context, topic stri
 	}()
 	for len(to) > 0 {
 		sub := to[0]
-		if to = to[1:]; Match(sub.pattern, topic) {
-			verdict = worse(verdict, sub.handle(ctx, topic, m, attempt))
-		}
+		to = to[1:]
+		verdict = worse(verdict, sub.handle(ctx, topic, m, attempt))
 	}
 	return verdict
 }
@@ -309,12 +309,9 @@ func (s *Subscriber) fresh(m socket.Msg) bool {
 
 // covers reports whether we get all events whose topics begin with common: where it is all of a topic, it is enough that we got one.
 func (s *Subscriber) covers(common string) bool {
-	s.mu.Lock()
-	subscriptions := s.subscriptions
-	s.mu.Unlock()
-	return slices.ContainsFunc(subscriptions, func(sub *Subscription) bool {
-		return strings.HasPrefix(common, sub.filter) || common+topicEnd == sub.filter
-	})
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.roster.covers(common)
 }
 
 // missing reports a gap.

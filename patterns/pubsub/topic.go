@@ -17,12 +17,28 @@ const maxTopic = 255
 // CheckTopic returns what is wrong with a topic: it is up to 255 bytes of levels between dots, such as orders.eu.created. A level is
 // one or more printable characters other than blanks, '*' and '>'.
 func CheckTopic(topic string) error {
+	if common(topic) {
+		return nil
+	}
 	for level := range strings.SplitSeq(topic, ".") {
 		if strings.ContainsAny(level, "*>") {
 			return fmt.Errorf("%w %.60q: wildcards are for patterns", ErrTopic, topic)
 		}
 	}
 	return CheckPattern(topic)
+}
+
+// common reports whether topic is one of printable ASCII, as nearly all are, with nothing wrong.
+func common(topic string) bool {
+	before := byte('.')
+	for i := range len(topic) {
+		c := topic[i]
+		if c <= ' ' || c > '~' || c == '*' || c == '>' || c == '.' && before == '.' {
+			return false
+		}
+		before = c
+	}
+	return before != '.' && len(topic) <= maxTopic
 }
 
 // CheckPattern returns what is wrong with a pattern: it is a topic in which a level may be '*', which stands for any one level,
