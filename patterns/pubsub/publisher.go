@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
+	"sync"
 
 	"github.com/meshmq/meshmq/codec"
 	"github.com/meshmq/meshmq/patterns"
@@ -20,7 +22,14 @@ type Publisher struct {
 	line    wire.Line
 	numbers *sequencer // nil without WithSequence
 	exact   bool
-	err     error // what the options did wrong
+	kinds   sync.Map // of *kind, by the type of the value
+	err     error    // what the options did wrong
+}
+
+// kind is what all events with a value of one type have in common.
+type kind struct {
+	typeName string
+	stencil  codec.Stencil
 }
 
 // NewPublisher returns a Publisher. It uses nothing but the directory of its log until Bind or Connect; Close it in the end.
@@ -55,19 +64,26 @@ func envelopeOf(frames [][]byte) *codec.Envelope {
 
 // send is the end of the way of each event here.
 func (p *Publisher) send(ctx context.Context, name string, frame []byte) error {
-	topic := append(make([]byte, 0, maxTopic+1), name...)
+	var room [maxTopic + len(topicEnd)]byte
+	topic := append(room[:0], name...)
 	if p.exact {
 		topic = append(topic, topicEnd...)
 	}
 	if p.numbers == nil {
 		return p.Pub.Send(ctx, topic, frame)
 	}
+	return p.sendNumbered(ctx, name, slices.Clone(topic), frame)
+}
+
+func (p *Publisher) sendNumbered(ctx context.Context, name string, topic, frame []byte) error {
 	return p.numbers.send(ctx, name, func(sequence []byte) error { return p.Pub.Send(ctx, topic, frame, sequence) })
 }
 
 // Publish tells v to the subscribers of topic. Nil means that it is queued for each of those that are connected and keep
 // up, of whom there may be none; WithLog, that it is in the log. It does not block but for the log, and with WithSlowSubscribers(socket.Block). v is not
 // referred to any more afterwards. A malformed topic is ErrTopic.
+//
+// The event bears the time it is now. Where events without options follow each other within microseconds it may be that of up to 15 before, as pushpull.Producer.Send says of messages.
 func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...patterns.SendOption) error {
 	if p.err != nil {
 		return fmt.Errorf("publish: %w", p.err)
@@ -75,8 +91,41 @@ func (p *Publisher) Publish(ctx context.Context, topic string, v any, opts ...pa
 	if err := CheckTopic(topic); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
+	if len(opts) == 0 && v != nil && p.sealer.Plain() {
+		return p.publishPlain(ctx, topic, v)
+	}
 	e := codec.Envelope{Type: wire.NameOf(p.sealer.Schemas, reflect.TypeOf(v))}
 	return p.sealer.Seal(ctx, topic, &e, v, opts, p.line)
+}
+
+// buffers are what events are made in.
+var buffers = sync.Pool{New: func() any { return new(wire.Buffer) }}
+
+// publishPlain is Publish where nothing is to be said of the event, and nothing to see it on its way.
+func (p *Publisher) publishPlain(ctx context.Context, topic string, v any) error {
+	k := p.kindOf(reflect.TypeOf(v))
+	b := buffers.Get().(*wire.Buffer)
+	frame, err := p.sealer.Frame(ctx, b, &k.stencil, k.typeName, nil, v)
+	if err == nil {
+		err = p.send(ctx, topic, frame)
+	}
+	b.Close()
+	buffers.Put(b)
+	return err
+}
+
+func (p *Publisher) kindOf(t reflect.Type) *kind {
+	if k, ok := p.kinds.Load(t); ok {
+		return k.(*kind)
+	}
+	of := t
+	if t.Kind() == reflect.Pointer {
+		of = t.Elem()
+	}
+	k := &kind{typeName: wire.NameOf(nil, t)}
+	k.stencil = p.sealer.Stencil(k.typeName, nil, of)
+	p.kinds.Store(t, k)
+	return k
 }
 
 // PublishEnvelope is Publish of an event that is encoded already: frame is its envelope, as codec.Envelope.Append writes it and Publish sends it. It does not go through the
