@@ -77,6 +77,16 @@ func (d *desk) take(now time.Time) *slip {
 	return s
 }
 
+// ready reports whether there is something in a lane.
+func (d *desk) ready() bool {
+	for i := range d.lanes {
+		if len(d.lanes[i].queue) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // choose returns the lane that has a turn: the highest with messages, unless a lower one has been passed over too often. It is
 // negative if all are empty.
 func (d *desk) choose() int {

@@ -23,11 +23,14 @@ type Order struct {
 	random  func() float64 // for pauses
 	receipt chan struct{}  // full while a Run receives
 
-	mu      sync.Mutex // guards the fields below
-	changed *sync.Cond // of mu: something is on the desk, has left it, or is due
-	desk    desk
-	left    bool // the senders were, so what is to be acknowledged goes to others
-	closed  bool // nothing more comes
+	mu     sync.Mutex // guards the fields below
+	roomy  *sync.Cond // of mu: something has left the desk
+	ready  *sync.Cond // of mu: something can be handled; one handler is woken for it, and wakes the next if there is more
+	desk   desk
+	timer  *time.Timer // wakes a handler for what is tried again; nil before the first
+	timed  time.Time   // when it will, zero if it will not
+	left   bool        // the senders were, so what is to be acknowledged goes to others
+	closed bool        // nothing more comes
 }
 
 // NewOrder returns the Order of a configuration for l, with room for so many messages on the desk; nil if it asks for none.
@@ -37,7 +40,7 @@ func NewOrder(l *Loop, c *conf.Config, room int) *Order {
 	}
 	o := &Order{l: l, lanes: c.Priorities, keys: c.KeyOrder, room: room, random: rand.Float64,
 		receipt: make(chan struct{}, 1), desk: newDesk()}
-	o.changed = sync.NewCond(&o.mu)
+	o.roomy, o.ready = sync.NewCond(&o.mu), sync.NewCond(&o.mu)
 	l.order = o
 	return o
 }
@@ -83,11 +86,13 @@ func (o *Order) receive(r *run, steps Steps) error {
 
 // vacant waits until the desk has room, and reports whether it has.
 func (o *Order) vacant(ctx context.Context) bool {
-	defer o.watch(ctx)()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.desk.n >= o.room {
+		defer o.watch(ctx)()
+	}
 	for o.desk.n >= o.room && ctx.Err() == nil {
-		o.changed.Wait()
+		o.roomy.Wait()
 	}
 	return ctx.Err() == nil
 }
@@ -100,7 +105,44 @@ func (o *Order) watch(ctx context.Context) (stop func() bool) {
 func (o *Order) look() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.changed.Broadcast()
+	o.wakeAllLocked()
+}
+
+func (o *Order) wakeAllLocked() {
+	o.roomy.Broadcast()
+	o.ready.Broadcast()
+}
+
+// wakeLocked wakes a handler, if there is something for one; near the end all of them, of which each has to see whether there will be more.
+func (o *Order) wakeLocked() {
+	o.timeLocked()
+	if o.closed || o.left {
+		o.ready.Broadcast()
+	} else if o.desk.ready() {
+		o.ready.Signal()
+	}
+}
+
+// timeLocked has a handler woken when the first is due of those that wait for their time.
+func (o *Order) timeLocked() {
+	due, some := o.desk.next()
+	if !some || due.Equal(o.timed) {
+		return
+	}
+	if o.timer == nil {
+		o.timer = time.AfterFunc(time.Until(due), o.fall)
+	} else {
+		o.timer.Reset(time.Until(due))
+	}
+	o.timed = due
+}
+
+// fall is called when something is due. If all handlers are busy, the next to have done looks by itself.
+func (o *Order) fall() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.timed = time.Time{}
+	o.ready.Signal()
 }
 
 // lay puts a message on the desk.
@@ -119,7 +161,7 @@ func (o *Order) lay(r *run, m socket.Msg, steps Steps) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.desk.add(s)
-	o.changed.Broadcast()
+	o.wakeLocked()
 }
 
 // label reads what decides on the order.
@@ -170,29 +212,23 @@ func (o *Order) handle(receiving context.Context, leave func(), r *run, steps St
 func (o *Order) next(receiving context.Context, r *run) (s *slip, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	defer o.wakeLocked() // for what else there is, which may be what this one was woken for
 	for receiving.Err() == nil && r.intake.Err() == nil {
-		now := time.Now()
-		s := o.desk.take(now)
+		s := o.desk.take(time.Now())
 		switch {
 		case s != nil && o.left && s.task.Msg.NeedsAck():
 			o.l.unhandled.Add(1)
 			o.desk.done(s)
-			o.changed.Broadcast() // there is room, and work for others who wait
+			o.roomy.Signal()
 			continue
 		case s != nil:
-			o.changed.Broadcast() // there is room
+			o.roomy.Signal()
 			return s, false
 		case o.closed && o.desk.n == 0:
 			return nil, true
 		}
-		var timer *time.Timer
-		if due, some := o.desk.next(); some {
-			timer = time.AfterFunc(due.Sub(now), o.look)
-		}
-		o.changed.Wait()
-		if timer != nil {
-			timer.Stop()
-		}
+		o.timeLocked()
+		o.ready.Wait()
 	}
 	return nil, false
 }
@@ -237,7 +273,7 @@ func (o *Order) settle(s *slip, work context.Context, steps Steps, err error) {
 	} else {
 		o.desk.done(s)
 	}
-	o.changed.Broadcast()
+	o.wakeLocked()
 }
 
 // pause returns how long a message waits that failed so often: below a bound that doubles, as socket.WithRetry has it.
@@ -258,7 +294,7 @@ func (o *Order) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	o.changed.Broadcast()
+	o.wakeAllLocked()
 }
 
 // leave says that the connections have ended, and so what was not acknowledged goes to others.
@@ -267,7 +303,7 @@ func (o *Order) leave() {
 	defer o.mu.Unlock()
 	o.left = true
 	o.desk.hasten(time.Now(), func(t *Task) bool { return t.Msg.NeedsAck() })
-	o.changed.Broadcast()
+	o.wakeAllLocked()
 }
 
 // Waiting returns how many messages are on the desk.
@@ -281,6 +317,10 @@ func (o *Order) Waiting() int {
 func (o *Order) drop() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	defer o.changed.Broadcast()
+	defer o.wakeAllLocked()
+	if o.timer != nil {
+		o.timer.Stop()
+		o.timed = time.Time{}
+	}
 	return o.desk.clear()
 }
