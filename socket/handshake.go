@@ -243,6 +243,8 @@ func shake(nc net.Conn, h *answering, deadline time.Time) (early []byte, err err
 		switch {
 		case n > 0:
 			used, out, err = h.Step(buf[:n])
+		case errors.Is(err, os.ErrDeadlineExceeded) && until == rest && unread(nc) > 0: // it is we who are late
+			rest, err = time.Now().Add(holdBack), nil
 		case errors.Is(err, os.ErrDeadlineExceeded) && until == rest:
 			out, err = h.Rest(), nil
 		case gone(err) && h.Closed() != nil:
