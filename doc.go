@@ -6,6 +6,10 @@
 //	patterns/reqrep      request and response
 //	patterns/pubsub      events
 //	patterns/exchange    routing by rules, at the sender
+//	patterns/saga        work of several steps that is done or undone
+//	patterns/outbox      messages that a database commits
+//	patterns/schema      versions of message types
+//	patterns/middleware  around handlers and senders; patterns/tracing and patterns/metrics too
 //	codec                values to bytes, and the envelope around them
 //	discovery            peers on the LAN
 //	transport            byte streams, and in transport/zmtp the protocol on them

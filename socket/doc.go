@@ -39,7 +39,7 @@ package socket
 //
 // Send picks a peer under the lock of the type's sending half (balancer, fanout, the table of Router or of numbered) and encodes the
 // frames into that peer's queue (link.Out), which counts messages and bytes against the high-water marks. The bytes are written by
-// the caller itself when the peer spoke last and gets one answer at a time, messages go out one now and then, or a chunk is full, else by the connection's write pump, or, where there are many, by one that
+// the caller itself when the peer spoke last and gets one answer at a time, messages go out one now and then, a chunk is full, the high-water mark is reached, or it is the first message of a connection, else by the connection's write pump, or, where there are many, by one that
 // writes for all who are in line (link.Line).
 //
 // With a spool Send ends at the log. The courier reads it there and queues messages at the peers, one by one, as they have room; what they have settled
@@ -74,6 +74,7 @@ package socket
 //	watch, with WithSpool    New...                 the failure of the      spooler.close,
 //	                                                spool, the two          archive.close
 //	marker, with WithWindow  New...                 core.cancel                     core.wg
+//	what has dead letters    letters.put            that there are none     letters.finish
 //	event handler            New... with a handler  hub.close                       hub.close
 //	way, one or two a proxy  Proxy.Run, Drain       ctx, Terminate, Close           Proxy.Run, Drain
 //
@@ -84,7 +85,7 @@ package socket
 //
 // Whoever holds one takes only those to its right, and none during I/O or a callback, but that an ACK or NACK is written under receiver.mu and link.Out.mu where that does not block:
 //
-//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu > link.Line.mu, hub.mu
+//	Proxy.mu > way.taking > link.In.Baton > Req.askMu, Rep.askMu > core.mu > fanout.mu, balancer.mu, subscribed.lookMu > courier.mu, Router.tableMu, numbered.seatMu > receiver.mu > subscriber.mu > heart.mu > pipe.mu, link.Out.mu > link.Line.mu and the locks of calm and rests, hub.mu
 //
-// once.marking is held while marks are written, and receiver.mu is taken under it. The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu and reloaded.mu are held alone. archive.makeMu comes before archive.mu, and that before
+// once.marking is held while marks are written, and receiver.mu is taken under it. The baton is the right to read a connection, held while reading it. pairing.holdMu, receiver.armMu, reloaded.mu, door.mu, lives.mu, ways.mu and denials.mu are held alone. archive.makeMu comes before archive.mu, and that before
 // subscribed.lookMu; accord.mu comes behind that, and subscribed.mu behind it and courier.mu. letters.mu and settlements.mu are taken under any of these, with nothing behind them.

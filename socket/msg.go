@@ -4,7 +4,7 @@ import "github.com/meshmq/meshmq/transport/zmtp"
 
 // Msg is one received message. Its frames belong to the caller, who may keep and change them;
 // small messages that arrived together share one underlying buffer (each frame's capacity ends
-// where it ends), so keep a Clone of a small message that is to live long.
+// where it ends), and with many peers a message kept keeps the memory of a dozen others, so keep a Clone of a small message that is to live long.
 type Msg struct {
 	Frames [][]byte
 	from   *origin // behind one pointer, since a struct of more than four words is passed in memory: half the rate at 16 bytes

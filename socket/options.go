@@ -187,7 +187,7 @@ func WithConnectTimeout(d time.Duration) Option {
 }
 
 // WithReconnect sets the range of the pause before another attempt to connect. It is drawn evenly (full jitter) below a bound that grows from min to max: while nobody is
-// there to a tenth of the time for which that has been so, twice min at least; where somebody is, and hangs up, it doubles. A peer that refused us is asked again after at least
+// there to a tenth of the time for which that has been so, twice min at least from the second attempt on; where somebody is, and hangs up, it doubles. A peer that refused us is asked again after at least
 // half of max (ZMQ_RECONNECT_IVL, ZMQ_RECONNECT_IVL_MAX). It begins with min again after a connection that lived longer than min; with an identity of its own
 // a socket waits for one that lived longer than max, since two of one identity may be ending each other's. Default 100 ms to 5 s; for no reconnecting see WithoutReconnect.
 func WithReconnect(min, max time.Duration) Option {

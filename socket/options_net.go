@@ -85,8 +85,8 @@ func WithKeepAlive(k net.KeepAliveConfig) Option {
 	}
 }
 
-// WithSocketBuffers sets the size in bytes of the system's buffers of each connection but those of inproc; systems round it and have limits.
-// Default and zero: the system's choice, which adapts on most, and 512 KiB to send over ipc, where it does not. libzmq: ZMQ_SNDBUF, ZMQ_RCVBUF.
+// WithSocketBuffers sets the size in bytes of the system's buffers of each connection that Bind and Connect make but those of inproc; systems round it and have limits.
+// Default and zero: the system's choice, which adapts on most, and 512 KiB to send over ipc, where it does not, unless WithControl or WithDialer has a say. libzmq: ZMQ_SNDBUF, ZMQ_RCVBUF.
 func WithSocketBuffers(send, recv int) Option {
 	return func(c *config) error {
 		if send < 0 || recv < 0 {

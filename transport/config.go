@@ -23,7 +23,7 @@ type Config struct {
 	// KeepAlive is the TCP keep-alive of dialled and accepted connections; nil: a probe after 30 s without traffic,
 	// then two more 10 s apart.
 	KeepAlive *net.KeepAliveConfig
-	// SendBuffer and RecvBuffer are the sizes of the system's buffers for a connection, in bytes; 0: the system's choice, but to send over ipc 512 KiB.
+	// SendBuffer and RecvBuffer are the sizes of the system's buffers for a connection, in bytes; 0: the system's choice, but without Control and Dialer 512 KiB to send over ipc.
 	SendBuffer, RecvBuffer int
 	// Backlog is how many connections may wait for Accept; 0: the system's largest. Unix only.
 	Backlog int

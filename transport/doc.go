@@ -36,7 +36,7 @@
 // a peer that does not read. TLSState says who the peer has proved to be.
 //
 // Conns of tcp and ipc are plain *net.TCPConn and *net.UnixConn, unless Config.Dialer makes others. A conn of inproc behaves as these do
-// and has more methods: CloseWrite, TryRead and TryWrite, which never block, and WriteParts and ReadBody, which hand memory over. Reads, writes
+// and has more methods: CloseWrite, TryRead and TryWrite, which never block, WriteParts and ReadBody, which hand memory over, and OnWanted, which tells a writer that the reader waits. Reads, writes
 // and Close may run at once. A read deadline in the past wakes a blocked Read, loses no data and leaves
 // the conn usable.
 //

@@ -45,7 +45,7 @@ func One(frames ...[]byte) Batch {
 	return b
 }
 
-// Slab deals out slices of frames from larger allocations, which it gives away for good. A message that is kept keeps all frames of its allocation, and the chunks they lie in: so one allocation is for few chunks.
+// Slab deals out slices of frames from larger allocations, which it gives away for good. A message that is kept keeps all frames of its allocation, and the chunks they lie in: so one allocation is for few chunks, or a dozen messages where each lies in another.
 type Slab struct {
 	frames [][]byte
 	used   int

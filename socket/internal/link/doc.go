@@ -3,7 +3,7 @@
 // Out is the write end. Append encodes a message's frames into a queue of byte segments under the
 // queue's lock; whoever holds the right to write (the writing flag) takes all that is queued to one
 // write call. That is the caller of Append, through Flush, when the peer spoke last, and one answer was enough the last time, when messages have come one by one
-// for a while, or when a good deal is queued and the kernel takes it without blocking; else it is the pump goroutine, which
+// for a while, when it is the first on its connection, or when a good deal is queued, or as much as may be, and the kernel takes it without blocking; else it is the pump goroutine, which
 // Append wakes only when it sleeps. Short messages that follow one like them are added in a row, in which nothing is to be decided (AppendRow); who makes
 // such a message may do so in its place (Lend).
 //
@@ -16,9 +16,9 @@
 // In is the read end. Fill reads a chunk, finds the whole messages in it and hands them on as one
 // Batch: a slice of the chunk that is decoded as messages are taken from it. The caller holds the
 // right to read (In.Baton). Messages that no chunk can hold get a buffer of their own, which grows
-// with the bytes that arrive and not with the size that the peer claims. Where several like the last
+// with the bytes that arrive and not with the size that the peer claims, unless one as large has come before. Where several like the last
 // have come already, one read takes them all (run).
 //
 // Neither end allocates or touches a channel per message. Locks: Out.mu guards the queue and is held
-// during no I/O and no callback, only while a message is made in its place, and Line.mu, calm.mu and the lock of rests are taken under it; In has none but the baton.
+// during no callback, and no I/O but what Settle tries; and while a message is made in its place. Line.mu, calm.mu, the lock of rests and, within the process, the connection's are taken under it; In has none but the baton.
 package link
