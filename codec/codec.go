@@ -28,7 +28,8 @@ type Codec interface {
 	Name() string
 	// Append appends the encoding of v to dst and returns the extended slice.
 	// On error it returns dst with its old length; the bytes between its length
-	// and capacity may have been written to.
+	// and capacity may have been written to. Both slices are the caller's: what comes
+	// next may be written over them.
 	Append(dst []byte, v any) ([]byte, error)
 	// Unmarshal decodes data, which must hold one value and nothing else, into
 	// v, a non-nil pointer. What it stores shares no memory with data. After an

@@ -102,3 +102,27 @@ func TestOrder_RetriesAreInTime(t *testing.T) {
 		runs.Wait()
 	})
 }
+
+// A message that Close finds on its way to the desk is counted with those it finds there.
+func TestOrder_CloseCountsWhatIsOnItsWayToTheDesk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := intake.New(newInbox(1), nil)
+		c := conf.Config{}
+		c.Priorities = true
+		o := intake.NewOrder(l, &c, 1)
+		steps := intake.Steps{
+			Open: func(m socket.Msg) (*intake.Task, error) {
+				time.Sleep(time.Second)
+				return &intake.Task{Msg: m, Delivery: patterns.Delivery{Kind: patterns.Work, Envelope: &codec.Envelope{}}}, nil
+			},
+			Handle: func(*intake.Task) error { assert.Fail(t, "handled"); return nil },
+		}
+		var run sync.WaitGroup
+		run.Go(func() { _ = o.Run(t.Context(), 1, steps) })
+		synctest.Wait()
+		require.NoError(t, l.Close())
+		run.Wait()
+		require.Zero(t, o.Waiting())
+		require.EqualValues(t, 1, l.Counts().Unhandled)
+	})
+}

@@ -31,6 +31,7 @@ type Order struct {
 	timed  time.Time   // when it will, zero if it will not
 	left   bool        // the senders were, so what is to be acknowledged goes to others
 	closed bool        // nothing more comes
+	gone   bool        // what was on the desk has been given up, and so is what still comes
 }
 
 // NewOrder returns the Order of a configuration for l, with room for so many messages on the desk; nil if it asks for none.
@@ -160,6 +161,10 @@ func (o *Order) lay(r *run, m socket.Msg, steps Steps) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.gone {
+		o.l.unhandled.Add(1)
+		return
+	}
 	o.desk.add(s)
 	o.wakeLocked()
 }
@@ -322,5 +327,6 @@ func (o *Order) drop() int {
 		o.timer.Stop()
 		o.timed = time.Time{}
 	}
+	o.gone = true
 	return o.desk.clear()
 }
