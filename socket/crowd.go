@@ -74,7 +74,9 @@ func (d *door) comeAt(n *newcomer, now time.Time) []turn {
 	var turns []turn
 	if d.crowdedLocked() {
 		most := d.longestLocked(from)
-		if most == from {
+		if most == from && len(d.waiting[from]) > 0 {
+			return []turn{{who: n, err: n.why}}
+		} else if most == from {
 			return []turn{d.turnLocked(n, now, false)}
 		}
 		line := d.waiting[most]
@@ -100,7 +102,7 @@ func (d *door) crowdedLocked() bool {
 	return d.waits >= crowdBound(d.cfg.maxHandshakes, descriptors()) || d.cfg.maxPeers > 0 && d.inside+d.count+d.waits >= d.cfg.maxPeers
 }
 
-// crowdBound is how many may wait for so many places, zero for any number, in a process that may have so many files open, zero if that is not known: strangers leave it three quarters of them.
+// crowdBound is how many may wait for so many places, zero for any number, in a process that may have so many files open, zero if that is not known: the strangers of a socket leave it three quarters of them.
 func crowdBound(places, files int) int {
 	bound := crowdUnbound
 	if places > 0 {
@@ -173,11 +175,14 @@ func (d *door) turnsLocked(now time.Time) (turns []turn) {
 		let := slices.ContainsFunc(next, func(from netip.Prefix) bool {
 			n := d.waiting[from][0]
 			t := d.turnLocked(n, now, d.gentleLocked(n, now))
+			if t.err == errHandshakesOfOrigin { // others may come meanwhile
+				d.lastLocked(from)
+			}
 			if d.patient(t.err) {
 				return false
 			}
 			if d.unwaitLocked(from, n); len(d.waiting[from]) > 0 {
-				d.order = append(slices.DeleteFunc(d.order, func(a netip.Prefix) bool { return a == from }), from)
+				d.lastLocked(from)
 			}
 			if t.err == nil && t.gone == nil {
 				d.moved = now
@@ -186,11 +191,15 @@ func (d *door) turnsLocked(now time.Time) (turns []turn) {
 			return true
 		})
 		if !let {
-			d.order = append(d.order[len(next):], next...)
 			break
 		}
 	}
 	return turns
+}
+
+// lastLocked puts an address behind all others.
+func (d *door) lastLocked(from netip.Prefix) {
+	d.order = append(slices.DeleteFunc(d.order, func(a netip.Prefix) bool { return a == from }), from)
 }
 
 // gentleLocked reports whether nobody is to give way to n yet who is not late: the crowd moves on, and it will have its turn.
@@ -225,7 +234,9 @@ func (d *door) dismiss(l *listener) {
 	for _, from := range slices.Clone(d.order) {
 		for _, n := range slices.Clone(d.waiting[from]) {
 			if n.at == l {
-				turns = append(turns, d.refuseLocked(from, n))
+				t := d.refuseLocked(from, n)
+				t.err = ErrClosed
+				turns = append(turns, t)
 			}
 		}
 	}

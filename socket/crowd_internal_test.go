@@ -99,6 +99,63 @@ func TestCrowd_AddressesTakeTurns(t *testing.T) {
 	assert.Equal(t, []string{"10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4", "10.0.0.1"}, order, "two were in, and each pass lets one in")
 }
 
+// Nobody is passed over, however many addresses wait, and however many places there are.
+func TestCrowd_EveryAddressHasItsTurn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ addresses, places int }{{17, 16}, {51, 16}, {100, 32}, {100, 64}, {1000, 256}} {
+		k := keep(limitConfig{maxHandshakes: c.places})
+		for range c.places {
+			k.come("192.0.2.1")
+		}
+		address := func(i int) string { return fmt.Sprintf("10.0.%d.%d", i/250, i%250+1) }
+		for i := range 3 * c.addresses {
+			k.come(address(i % c.addresses))
+		}
+		for range c.places {
+			k.pass(t)
+		}
+		served := map[string]int{}
+		for range 2 * c.addresses {
+			from := k.pass(t)
+			served[from]++
+			k.come(from)
+		}
+		for i := range c.addresses {
+			assert.Equal(t, 2, served[address(i)], "%s of %d, %d places", address(i), c.addresses, c.places)
+		}
+		k.clock.Stop()
+	}
+}
+
+// When as many wait as may, the newest of the address of which the most do is refused: it does not come before those, and nobody gives way to it.
+func TestCrowd_OfTooManyTheNewestIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(limitConfig{maxHandshakes: 8})
+		for range 8 {
+			k.come("10.0.0.2")
+		}
+		time.Sleep(20 * time.Millisecond) // so that their grace ends between two looks at who is late
+		for range 8 * crowdOfPlace {
+			k.come("10.0.0.1")
+		}
+		for _, later := range []time.Duration{0, 990 * time.Millisecond} {
+			time.Sleep(later)
+			for len(k.told) > 0 {
+				<-k.told
+			}
+			k.door.come(&newcomer{conn: comer{from: "10.0.0.1"}, let: func(g, gone *guest, err error) { k.told <- let{"the newest", g, gone, err} }})
+			for len(k.told) > 0 {
+				if l := <-k.told; l.from == "the newest" {
+					assert.ErrorIs(t, l.err, errTooManyHandshakes)
+					assert.Nil(t, l.gone)
+				}
+			}
+		}
+		k.clock.Stop()
+	})
+}
+
 // Peers of an address that are slow, or silent, make room for others when no place has become free, and leave those that do to them.
 func TestCrowd_TheFewestInsideAreNext(t *testing.T) {
 	t.Parallel()
@@ -243,7 +300,7 @@ func TestCrowd_UnbindRefusesIt(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, s.Unbind(endpoint))
 		assert.Zero(t, s.door.waits)
-		assert.EqualValues(t, 2, s.Stats().Refused[RefusedHandshakes])
+		assert.Zero(t, s.Stats().Refused[RefusedHandshakes], "it is not that they were too many")
 		require.NoError(t, s.Close())
 		assert.Zero(t, time.Since(began))
 	})

@@ -223,8 +223,10 @@ func (d *door) leave(g *guest) {
 		}
 	case !g.out:
 		d.removeLocked(g)
-		turns = d.turnsLocked(time.Now())
+	default:
+		return
 	}
+	turns = d.turnsLocked(time.Now())
 }
 
 func (d *door) removeLocked(g *guest) {

@@ -3,7 +3,7 @@ package socket
 import "github.com/meshmq/meshmq/transport/zmtp"
 
 // Msg is one received message. Its frames belong to the caller, who may keep and change them;
-// small messages that arrived together share one underlying buffer (each frame's capacity ends
+// messages below 130 KiB that arrived together may share one underlying buffer, of 260 KiB at most (each frame's capacity ends
 // where it ends), and with many peers a message kept keeps the memory of a dozen others, so keep a Clone of a small message that is to live long.
 type Msg struct {
 	Frames [][]byte

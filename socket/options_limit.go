@@ -113,7 +113,7 @@ func WithHandshakeTimeout(d time.Duration) Option {
 // WithMaxHandshakes bounds the handshakes of accepted connections that are under way, and those of one IP address (of IPv6: of one network of 64
 // bits). At the bound a handshake of the address with the most of them is given up for a newcomer from another if none ends for 50 ms, so that one address, or a few, keep nobody else out. Other
 // newcomers wait, for as long as a handshake may take, until somebody is done or has kept us waiting for a second: a crowd is let in as it gets on, and addresses take turns. Sixteen wait for each place at most, or 4,096
-// where places have no bound, and fewer than would take a quarter of the files that the process may have open; of a larger crowd some are refused, and come again. Default: 256, all of which an address may have while no other comes. Zero means no bound.
+// where places have no bound, and fewer than would take a quarter of the files that the process may have open, for each socket; of a larger crowd some are refused, and come again. Default: 256, all of which an address may have while no other comes. Zero means no bound.
 func WithMaxHandshakes(all, perAddress int) Option {
 	return func(c *config) error {
 		if all < 0 || perAddress < 0 {
