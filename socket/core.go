@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -320,6 +321,10 @@ func (c *core) uncount(msgs, bytes int) {
 func (c *core) allPipes() []*pipe {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.allPipesLocked()
+}
+
+func (c *core) allPipesLocked() []*pipe {
 	all := make([]*pipe, 0, len(c.pipes))
 	for p := range c.pipes {
 		all = append(all, p)
@@ -361,12 +366,10 @@ func (c *core) Stats() Stats {
 	s.Untaken = c.untaken.Load()
 	c.mu.Lock()
 	s.MessagesOut, s.BytesOut = c.everOut[0], c.everOut[1]
-	for ep := range c.listeners {
-		s.Endpoints = append(s.Endpoints, ep)
-	}
+	pipes := c.allPipesLocked() // at the same time, as a pipe goes from the one to the other
+	s.Endpoints = slices.Sorted(maps.Keys(c.listeners))
 	c.mu.Unlock()
-	slices.Sort(s.Endpoints)
-	for _, p := range c.allPipes() {
+	for _, p := range pipes {
 		ps := p.stats()
 		s.MessagesOut += ps.MessagesOut
 		s.BytesOut += ps.BytesOut
