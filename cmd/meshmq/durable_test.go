@@ -124,6 +124,7 @@ func TestKilledPub(t *testing.T) {
 	require.NoError(t, pub.stdin.Close())
 	r := pub.wait()
 	require.Zero(t, r.code, r.stderr)
+	sub.prints(fmt.Sprintf("\tline %d\n", n-1)) // what it has printed comes through a pipe
 	missing := map[string]bool{}
 	for _, line := range text {
 		missing["t\t"+line] = true

@@ -41,8 +41,8 @@ func TestReplaced_WhileAway(t *testing.T) {
 			t.Parallel()
 			n, wall := startNode(t, nil), newPartition()
 			nc := connect(t, n, nats.SetCustomDialer(wall))
-			t.Cleanup(wall.open)
 			s := open(t, nc, "orders", hasty)
+			t.Cleanup(wall.open) // before s is closed, which waits for it
 			c, err := s.Consumer("", spool.Beginning())
 			require.NoError(t, err)
 			for number := uint64(1); number <= 10; number++ {
