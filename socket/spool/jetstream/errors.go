@@ -65,6 +65,7 @@ var errForbidden = errors.New("the user of this connection lacks a permission: g
 // Codes of the JetStream API that nats.go has no names for.
 const (
 	codeAccountLimit = 10002 // resource limits exceeded for account
+	codeCreate       = 10049 // error creating store for stream
 	codeSealed       = 10109 // invalid operation on sealed stream
 	codeUnavailable  = 10008 // the system is temporarily unavailable
 	codeResources    = 10023 // insufficient resources
@@ -87,6 +88,11 @@ func outOfRoom(e *jetstream.APIError) bool {
 // unavailable reports whether an answer says that there will be another one soon.
 func unavailable(err error) bool {
 	return refused(err, codeUnavailable)
+}
+
+// alreadyMade reports whether a stream could not be made because one of that name was, or was removed, at that moment: for another process, or for a request of ours that was given up.
+func alreadyMade(err error) bool {
+	return refused(err, codeCreate) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse)
 }
 
 // outdated reports whether a write was refused because another came before it.

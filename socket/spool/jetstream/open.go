@@ -31,11 +31,14 @@ type owner struct {
 // Errors: spool.ErrInUse (a *spool.InUseError) while the owner answers; ErrForeign for streams that are no spool's; ErrKind, ErrVersion, ErrName; ErrDenied of this package;
 // ErrDamaged when one of the two streams is gone, or messages are that had been acknowledged (see Options.Repair); those of the servers. Nothing but the incarnation is changed then.
 func Open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, error) {
+	again := 0
 	for pause := backoff(0); ; {
 		s, err := open(undated{ctx}, nc, name, o)
 		switch {
 		case err == nil:
 			return s, nil
+		case alreadyMade(err) && again < maxAgain:
+			again++
 		case !unavailable(err) && !errors.Is(err, context.DeadlineExceeded):
 			return nil, fmt.Errorf("open spool %s: %w", name, typed(err))
 		}
@@ -96,6 +99,9 @@ func open(ctx context.Context, nc *nats.Conn, name string, o Options) (*Spool, e
 	go s.keep(link)
 	return s, nil
 }
+
+// maxAgain is how often a spool is looked for again that somebody else seems to make: for some 5 s, as the servers say the same when a disk is broken.
+const maxAgain = 8
 
 // maxHeader is what a stream takes of headers, at any setting.
 const maxHeader = math.MaxUint16
