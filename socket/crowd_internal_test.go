@@ -44,7 +44,7 @@ func (k doorkeeper) of(from string) (inside, waiting int) {
 	return len(k.guests[originOf(comer{from: from}.RemoteAddr())]), k.waits
 }
 
-// pass has the next one in finish its handshake.
+// pass has the next one in finish its handshake. Tests call it in a bubble, where nobody becomes late meanwhile.
 func (k doorkeeper) pass(t *testing.T) (from string) {
 	t.Helper()
 	require.NotEmpty(t, k.told)
@@ -57,74 +57,80 @@ func (k doorkeeper) pass(t *testing.T) (from string) {
 // A fleet behind one address of another host is let in as it gets on: nobody is refused, or gives way.
 func TestCrowd_OfOneAddress(t *testing.T) {
 	t.Parallel()
-	k := keep(defaultLimits())
-	const fleet = 4000
-	for range fleet {
-		k.come("192.0.2.1")
-	}
-	require.Equal(t, k.cfg.maxHandshakes, k.count)
-	require.Equal(t, fleet-k.cfg.maxHandshakes, k.waits)
-	for i := range fleet {
-		l := <-k.told
-		require.NoError(t, l.err)
-		require.Nil(t, l.gone)
-		if i%10 == 0 {
-			k.leave(l.g) // it fails
-		} else {
-			require.NoError(t, k.door.pass(l.g, nil))
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(defaultLimits())
+		const fleet = 4000
+		for range fleet {
+			k.come("192.0.2.1")
 		}
-	}
-	assert.Zero(t, k.waits)
-	assert.Empty(t, k.waiting)
-	assert.Equal(t, fleet*9/10, k.inside)
+		require.Equal(t, k.cfg.maxHandshakes, k.count)
+		require.Equal(t, fleet-k.cfg.maxHandshakes, k.waits)
+		for i := range fleet {
+			l := <-k.told
+			require.NoError(t, l.err)
+			require.Nil(t, l.gone)
+			if i%10 == 0 {
+				k.leave(l.g) // it fails
+			} else {
+				require.NoError(t, k.door.pass(l.g, nil))
+			}
+		}
+		assert.Zero(t, k.waits)
+		assert.Empty(t, k.waiting)
+		assert.Equal(t, fleet*9/10, k.inside)
+	})
 }
 
 // Whoever comes with many connections has nobody else wait for more than one of them.
 func TestCrowd_AddressesTakeTurns(t *testing.T) {
 	t.Parallel()
-	k := keep(limitConfig{maxHandshakes: 2})
-	k.come("10.0.0.1")
-	k.come("10.0.0.2")
-	for range 10 {
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(limitConfig{maxHandshakes: 2})
 		k.come("10.0.0.1")
-	}
-	k.come("10.0.0.3")
-	k.come("10.0.0.3")
-	k.come("10.0.0.4")
-	require.Equal(t, 13, k.waits)
-	var order []string
-	for range 6 {
-		order = append(order, k.pass(t))
-	}
-	assert.Equal(t, []string{"10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4", "10.0.0.1"}, order, "two were in, and each pass lets one in")
+		k.come("10.0.0.2")
+		for range 10 {
+			k.come("10.0.0.1")
+		}
+		k.come("10.0.0.3")
+		k.come("10.0.0.3")
+		k.come("10.0.0.4")
+		require.Equal(t, 13, k.waits)
+		var order []string
+		for range 6 {
+			order = append(order, k.pass(t))
+		}
+		assert.Equal(t, []string{"10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4", "10.0.0.1"}, order, "two were in, and each pass lets one in")
+	})
 }
 
 // Nobody is passed over, however many addresses wait, and however many places there are.
 func TestCrowd_EveryAddressHasItsTurn(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ addresses, places int }{{17, 16}, {51, 16}, {100, 32}, {100, 64}, {1000, 256}} {
-		k := keep(limitConfig{maxHandshakes: c.places})
-		for range c.places {
-			k.come("192.0.2.1")
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct{ addresses, places int }{{17, 16}, {51, 16}, {100, 32}, {100, 64}, {1000, 256}} {
+			k := keep(limitConfig{maxHandshakes: c.places})
+			for range c.places {
+				k.come("192.0.2.1")
+			}
+			address := func(i int) string { return fmt.Sprintf("10.0.%d.%d", i/250, i%250+1) }
+			for i := range 3 * c.addresses {
+				k.come(address(i % c.addresses))
+			}
+			for range c.places {
+				k.pass(t)
+			}
+			served := map[string]int{}
+			for range 2 * c.addresses {
+				from := k.pass(t)
+				served[from]++
+				k.come(from)
+			}
+			for i := range c.addresses {
+				assert.Equal(t, 2, served[address(i)], "%s of %d, %d places", address(i), c.addresses, c.places)
+			}
+			k.clock.Stop()
 		}
-		address := func(i int) string { return fmt.Sprintf("10.0.%d.%d", i/250, i%250+1) }
-		for i := range 3 * c.addresses {
-			k.come(address(i % c.addresses))
-		}
-		for range c.places {
-			k.pass(t)
-		}
-		served := map[string]int{}
-		for range 2 * c.addresses {
-			from := k.pass(t)
-			served[from]++
-			k.come(from)
-		}
-		for i := range c.addresses {
-			assert.Equal(t, 2, served[address(i)], "%s of %d, %d places", address(i), c.addresses, c.places)
-		}
-		k.clock.Stop()
-	}
+	})
 }
 
 // When as many wait as may, the newest of the address of which the most do is refused: it does not come before those, and nobody gives way to it.
@@ -238,31 +244,33 @@ func TestCrowd_WaitsForTheLate(t *testing.T) {
 // Of more than may wait the last of the address with the most are refused.
 func TestCrowd_IsBounded(t *testing.T) {
 	t.Parallel()
-	k := keep(limitConfig{maxHandshakes: 1})
-	for range 1 + crowdOfPlace {
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(limitConfig{maxHandshakes: 1})
+		for range 1 + crowdOfPlace {
+			k.come("10.0.0.1")
+		}
+		require.NoError(t, (<-k.told).err)
+		require.Empty(t, k.told)
 		k.come("10.0.0.1")
-	}
-	require.NoError(t, (<-k.told).err)
-	require.Empty(t, k.told)
-	k.come("10.0.0.1")
-	require.ErrorIs(t, (<-k.told).err, errTooManyHandshakes)
-	k.come("10.0.0.2")
-	require.ErrorIs(t, (<-k.told).err, errTooManyHandshakes)
-	assert.Equal(t, crowdOfPlace, k.waits)
-	assert.Len(t, k.waiting[originOf(comer{from: "10.0.0.1"}.RemoteAddr())], crowdOfPlace-1)
+		require.ErrorIs(t, (<-k.told).err, errTooManyHandshakes)
+		k.come("10.0.0.2")
+		require.ErrorIs(t, (<-k.told).err, errTooManyHandshakes)
+		assert.Equal(t, crowdOfPlace, k.waits)
+		assert.Len(t, k.waiting[originOf(comer{from: "10.0.0.1"}.RemoteAddr())], crowdOfPlace-1)
 
-	k = keep(limitConfig{maxHandshakes: 2, maxPeers: 4})
-	for range 5 {
-		k.come("10.0.0.1")
-	}
-	require.NoError(t, (<-k.told).err)
-	require.NoError(t, (<-k.told).err)
-	require.ErrorIs(t, (<-k.told).err, errTooManyHandshakes, "as many as there may be peers")
-	assert.Equal(t, 2, k.waits)
+		k = keep(limitConfig{maxHandshakes: 2, maxPeers: 4})
+		for range 5 {
+			k.come("10.0.0.1")
+		}
+		require.NoError(t, (<-k.told).err)
+		require.NoError(t, (<-k.told).err)
+		require.ErrorIs(t, (<-k.told).err, errTooManyHandshakes, "as many as there may be peers")
+		assert.Equal(t, 2, k.waits)
 
-	for _, tc := range []struct{ places, files, want int }{{256, 0, 4096}, {256, 1024, 256}, {256, 1 << 20, 4096}, {0, 0, 4096}, {4, 1024, 64}} {
-		assert.Equal(t, tc.want, crowdBound(tc.places, tc.files), fmt.Sprint(tc))
-	}
+		for _, tc := range []struct{ places, files, want int }{{256, 0, 4096}, {256, 1024, 256}, {256, 1 << 20, 4096}, {0, 0, 4096}, {4, 1024, 64}} {
+			assert.Equal(t, tc.want, crowdBound(tc.places, tc.files), fmt.Sprint(tc))
+		}
+	})
 }
 
 // Who waits behind a bound for its address does not keep others waiting.
