@@ -212,15 +212,15 @@ func (b *besieged) serve() (took time.Duration, err error) {
 	return time.Since(start), nil
 }
 
-// serves requires that a good peer is served within 100 ms more than a few times what is usual. The best of several is what counts: the machine may have
-// other things to do.
+// serves requires that a good peer is served within 100 ms more than a few times what is usual. The best of all that come until one is counts: the machine may have
+// other things to do, and an attack that delays them delays each.
 func (b *besieged) serves() {
 	b.t.Helper()
 	bound := 100*time.Millisecond + 10*b.usual
 	best := time.Duration(1 << 62)
 	end := time.Now().Add(sockettest.Timeout)
 	var err error
-	for tries := 0; (tries < 5 || best == 1<<62) && best > bound && time.Now().Before(end); tries++ {
+	for best > bound && time.Now().Before(end) {
 		var took time.Duration
 		if took, err = b.serve(); err == nil { // a PAIR may not have let go of the last peer yet
 			best = min(best, took)
