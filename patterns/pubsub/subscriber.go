@@ -28,8 +28,9 @@ type Subscriber struct {
 	order *intake.Order // nil: events are handled in the order they come
 	err   error         // what the options did wrong
 
-	mu     sync.RWMutex // guards the field below
-	roster roster
+	mu      sync.RWMutex // guards the field below
+	roster  roster
+	changes atomic.Uint64 // of the roster
 }
 
 // Subscription is a pattern with its handler.
@@ -40,6 +41,7 @@ type Subscription struct {
 	number  uint64 // in the order in which they subscribed
 	ended   atomic.Bool
 	handle  func(ctx context.Context, topic string, m socket.Msg, attempt int) error
+	hire    func(ctx context.Context) reader // returns what handles the events of one goroutine
 }
 
 // subscriberUses are the options a Subscriber has a use for.
@@ -105,7 +107,7 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 	handle := intake.Wrap(s.conf.Middleware, func(ctx context.Context, d *patterns.Delivery) error {
 		return handler(ctx, d.Name, *d.Value.(*T))
 	})
-	return s.add(pattern, func(ctx context.Context, topic string, m socket.Msg, attempt int) error {
+	general := func(ctx context.Context, topic string, m socket.Msg, attempt int) error {
 		t := &task[T]{Task: intake.Task{Msg: m, Scope: intake.Scope{Context: ctx}}}
 		err := t.open(s, topic, typeName)
 		t.Delivery.Attempt = attempt
@@ -114,7 +116,10 @@ func Subscribe[T any](s *Subscriber, pattern string, handler func(ctx context.Co
 			return err
 		}
 		return s.loop.Do(&t.Task, handle)
-	})
+	}
+	sub := &Subscription{sub: s, pattern: pattern, handle: general}
+	sub.hire = func(ctx context.Context) reader { return newKindReader(ctx, sub, typeName, handler).read }
+	return s.add(sub)
 }
 
 // task has all that a handler needs of an event in one object.
@@ -135,16 +140,17 @@ func (t *task[T]) open(s *Subscriber, topic, typeName string) error {
 	return wire.Decode(t.Delivery.Envelope, s.conf.Codec, s.conf.Schemas, &t.value)
 }
 
-func (s *Subscriber) add(pattern string, handle func(context.Context, string, socket.Msg, int) error) (*Subscription, error) {
+func (s *Subscriber) add(sub *Subscription) (*Subscription, error) {
 	if s.err != nil {
 		return nil, fmt.Errorf("subscribe: %w", s.err)
 	}
-	if err := CheckPattern(pattern); err != nil {
+	if err := CheckPattern(sub.pattern); err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
-	sub := &Subscription{sub: s, pattern: pattern, filter: filter(pattern, s.conf.Events.Exact), handle: handle}
+	sub.filter = filter(sub.pattern, s.conf.Events.Exact)
 	s.mu.Lock()
 	s.roster.add(sub)
+	s.changes.Add(1)
 	s.mu.Unlock()
 	if err := s.Sub.Subscribe(sub.topics()...); err != nil {
 		s.remove(sub)
@@ -157,6 +163,7 @@ func (s *Subscriber) remove(sub *Subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.roster.remove(sub)
+	s.changes.Add(1)
 }
 
 // Unsubscribe ends the subscription: the handler is not called any more, but may be at work still. A second time it does nothing.
@@ -185,6 +192,8 @@ func (sub *Subscription) Unsubscribe() error {
 // The context of a handler has the values of ctx. It does not end with ctx: work in hand is finished, unless Close or the
 // deadline of Shutdown ends its context. What a handler returns, or panics with, is counted and reported,
 // and ends nothing. WithDurable it also decides what becomes of the event.
+//
+// The context and the value are the handler's to keep, and may share memory with those of others, as pushpull.Worker.Run says.
 func (s *Subscriber) Run(ctx context.Context) error {
 	if s.err != nil {
 		return fmt.Errorf("run: %w", s.err)
@@ -203,6 +212,9 @@ func (s *Subscriber) Run(ctx context.Context) error {
 		return s.order.Run(ctx, s.conf.Concurrency, intake.Steps{Open: s.open, Handle: func(t *intake.Task) error {
 			return s.handle(t.Scope.Context, t.Delivery.Name, t.Msg, t.Delivery.Attempt)
 		}})
+	}
+	if s.plain() {
+		return s.loop.Run(ctx, s.conf.Concurrency, func() intake.Handler { return (&hand{s: s}).handle })
 	}
 	return s.loop.Run(ctx, s.conf.Concurrency, intake.Alike(s.dispatch))
 }

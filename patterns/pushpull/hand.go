@@ -16,17 +16,8 @@ type hand[T any] struct {
 	handler func(ctx context.Context, v T) error
 	value   T
 	decoder *codec.Decoder[T]
-	known   []*intake.Known // of messages whose type and codec suit
-	unknown int             // messages that none of these knew
+	kinds   intake.Kinds
 }
-
-const (
-	// maxKnown is how many kinds of message a hand knows: those of as many senders, if they give their names.
-	maxKnown = 4
-	// learnEvery is how many messages that it does not know a hand looks at the next of more closely: where they come from many sources, it is not to learn
-	// each again and again.
-	learnEvery = 16
-)
 
 func newHand[T any](w *Worker[T], handler func(ctx context.Context, v T) error) *hand[T] {
 	return &hand[T]{w: w, handler: handler, decoder: codec.NewDecoder[T](w.conf.Codec)}
@@ -37,17 +28,15 @@ func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (well, over bool) {
 	err := soleFrame(m)
 	if err == nil {
 		frame := m.Frames[0]
-		for _, k := range h.known {
-			if scope, body, ok := k.Read(frame); ok {
-				var v T
-				if shares, ok := h.decoder.Value(body, &v); ok {
-					well, over = h.finish(scope, m, v, nil)
-					return well, over && !shares
-				}
-				err = wire.UnmarshalBy(h.decoder, body, &h.value)
-				v, h.value = h.value, *new(T)
-				return h.finish(scope, m, v, err)
+		if scope, body, ok := h.kinds.Read(frame); ok {
+			var v T
+			if shares, ok := h.decoder.Value(body, &v); ok {
+				well, over = h.finish(scope, m, v, nil)
+				return well, over && !shares
 			}
+			err = wire.UnmarshalBy(h.decoder, body, &h.value)
+			v, h.value = h.value, *new(T)
+			return h.finish(scope, m, v, err)
 		}
 		var e *codec.Envelope
 		if e, err = wire.Open(frame); err == nil {
@@ -67,24 +56,10 @@ func (h *hand[T]) read(ctx context.Context, e *codec.Envelope, frame []byte) err
 		return err
 	}
 	own := h.w.conf.Codec
-	if h.unknown++; h.unknown%learnEvery == 1 && len(e.Headers) == 0 && (e.Codec == "" || e.Codec == own.Name()) {
-		h.learn(ctx, e, frame)
+	if h.kinds.Due() {
+		h.kinds.Learn(ctx, e, own, frame)
 	}
 	return wire.DecodeBody(e, own, &h.value)
-}
-
-// learn has messages like this one known.
-func (h *hand[T]) learn(ctx context.Context, e *codec.Envelope, frame []byte) {
-	stencil, err := codec.StencilOf(e)
-	if _, ok := stencil.Read(frame, new(codec.Mark), new(codec.Links)); err != nil || !ok { // of another form
-		return
-	}
-	k := intake.NewKnown(ctx, stencil)
-	if len(h.known) < maxKnown {
-		h.known = append(h.known, k)
-	} else {
-		h.known[h.unknown/learnEvery%maxKnown] = k
-	}
 }
 
 // finish has the handler called, unless err says that there is no value for it. It reports whether that is to be counted as handled, and whether all went well.
