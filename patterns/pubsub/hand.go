@@ -113,13 +113,19 @@ func newKindReader[T any](ctx context.Context, sub *Subscription, typeName strin
 // read is a reader. It leaves what does not decode, too, to those who say what is wrong with it.
 func (r *kindReader[T]) read(topic string, m socket.Msg) (done, over bool) {
 	frame := m.Frames[1]
-	scope, body, ok := r.kinds.Read(frame)
-	if !ok {
-		if r.kinds.Due() {
-			r.learn(frame)
+	for _, k := range r.kinds.Known {
+		if scope, body, ok := k.Read(frame); ok {
+			return r.known(scope, body, topic, m)
 		}
-		return false, false
 	}
+	if r.kinds.Due() {
+		r.learn(frame)
+	}
+	return false, false
+}
+
+// known is read for an event of a kind that it knows.
+func (r *kindReader[T]) known(ctx context.Context, body []byte, topic string, m socket.Msg) (done, over bool) {
 	var v T
 	shares, ok := r.decoder.Value(body, &v)
 	if !ok {
@@ -129,7 +135,7 @@ func (r *kindReader[T]) read(topic string, m socket.Msg) (done, over bool) {
 			return false, false
 		}
 	}
-	return true, r.attempt(scope, topic, m, v) && !shares
+	return true, r.attempt(ctx, topic, m, v) && !shares
 }
 
 func (r *kindReader[T]) learn(frame []byte) {

@@ -28,15 +28,17 @@ func (h *hand[T]) handle(ctx context.Context, m socket.Msg) (well, over bool) {
 	err := soleFrame(m)
 	if err == nil {
 		frame := m.Frames[0]
-		if scope, body, ok := h.kinds.Read(frame); ok {
-			var v T
-			if shares, ok := h.decoder.Value(body, &v); ok {
-				well, over = h.finish(scope, m, v, nil)
-				return well, over && !shares
+		for _, k := range h.kinds.Known {
+			if scope, body, ok := k.Read(frame); ok {
+				var v T
+				if shares, ok := h.decoder.Value(body, &v); ok {
+					well, over = h.finish(scope, m, v, nil)
+					return well, over && !shares
+				}
+				err = wire.UnmarshalBy(h.decoder, body, &h.value)
+				v, h.value = h.value, *new(T)
+				return h.finish(scope, m, v, err)
 			}
-			err = wire.UnmarshalBy(h.decoder, body, &h.value)
-			v, h.value = h.value, *new(T)
-			return h.finish(scope, m, v, err)
 		}
 		var e *codec.Envelope
 		if e, err = wire.Open(frame); err == nil {

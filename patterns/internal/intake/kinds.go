@@ -8,8 +8,8 @@ import (
 
 // Kinds are the kinds of message, all of a type and codec that suit, that a goroutine knows. The zero Kinds are none.
 type Kinds struct {
-	known   []*Known
-	unknown int // messages that none of these knew
+	Known   []*Known // to be asked one after the other
+	unknown int      // messages that none of these knew
 }
 
 const (
@@ -18,16 +18,6 @@ const (
 	// learnEvery is how many messages that are not known come for one that is learnt: where they come from many sources, it is not to be each again and again.
 	learnEvery = 16
 )
-
-// Read is that of the Known which knows the message.
-func (k *Kinds) Read(frame []byte) (s *KnownScope, body []byte, ok bool) {
-	for _, known := range k.known {
-		if s, body, ok = known.Read(frame); ok {
-			return s, body, true
-		}
-	}
-	return nil, nil, false
-}
 
 // Due is called for each message that is not known, and reports whether it is to be learnt.
 func (k *Kinds) Due() bool {
@@ -45,9 +35,9 @@ func (k *Kinds) Learn(ctx context.Context, e *codec.Envelope, own codec.Codec, f
 		return
 	}
 	known := NewKnown(ctx, stencil)
-	if len(k.known) < maxKnown {
-		k.known = append(k.known, known)
+	if len(k.Known) < maxKnown {
+		k.Known = append(k.Known, known)
 	} else {
-		k.known[k.unknown/learnEvery%maxKnown] = known
+		k.Known[k.unknown/learnEvery%maxKnown] = known
 	}
 }
