@@ -15,25 +15,31 @@ const calmTurns = 4
 // epoch is what calm.since counts from.
 var epoch = time.Now()
 
-// calm tells whether a socket sends one message now and then. Only messages are looked at for which a pump would be woken.
+// calm tells whether a socket sends one message now and then. Only messages are looked at for which a pump would be woken, or is on its way.
 type calm struct {
-	mu    sync.Mutex    // guards the fields below; nothing else is taken under it
-	since time.Duration // since epoch, when the last one came
-	turns int           // such messages in a row that were alone, up to calmTurns
+	mu       sync.Mutex    // guards the fields below; nothing else is taken under it
+	since    time.Duration // since epoch, when the last one came
+	turns    int           // such messages in a row that were alone, up to calmTurns
+	lateness lateness
 }
 
 // alone notes a message. behind says that it is not the first in its queue since the last one that was noted there. It reports whether to write it at once.
 func (c *calm) alone(behind bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.since
-	c.since = time.Since(epoch)
-	if behind || c.since-before < calmPause {
+	return c.aloneLocked(time.Since(epoch), behind)
+}
+
+// aloneLocked is alone. While pumps are late one is enough, and there are spares for those that follow at once.
+func (c *calm) aloneLocked(now time.Duration, behind bool) bool {
+	before, late := c.since, c.lateness.at(now)
+	c.since = now
+	if now-before < calmPause || behind && !late {
 		c.turns = 0
-		return false
+		return late && c.lateness.spare(now)
 	}
 	c.turns = min(c.turns+1, calmTurns)
-	return c.turns == calmTurns
+	return late || c.turns == calmTurns
 }
 
 // calmLocked is asked about the only message in the queue while the pump sleeps. It reports whether to write it at once since it is alone among those of the socket, as those before it

@@ -57,17 +57,18 @@ type Out struct {
 	bytes     int
 	total     uint64 // messages ever queued
 	totalB    uint64
-	turn      uint64 // the total before the first answer to what the peer said last
-	lonely    uint64 // the total with the last message that calmLocked was asked about
-	landed    uint64 // messages written to this connection
-	cuts      int    // connections in a row that ended within the first message
-	writing   bool   // the baton: somebody writes
-	loan      loan   // what became of a lent body
-	owners    int    // that wait for the end of a loan
-	asleep    bool   // the pump waits for a signal
-	conflates bool   // see Conflate
-	refused   bool   // Append said no; Room is owed
-	watched   bool   // Drained is owed
+	turn      uint64        // the total before the first answer to what the peer said last
+	lonely    uint64        // the total with the last message that calmLocked was asked about
+	landed    uint64        // messages written to this connection
+	cuts      int           // connections in a row that ended within the first message
+	writing   bool          // the baton: somebody writes
+	loan      loan          // what became of a lent body
+	owners    int           // that wait for the end of a loan
+	asleep    bool          // the pump waits for a signal
+	called    time.Duration // since epoch, when the pump was that has not come yet; 0 when none is on its way
+	conflates bool          // see Conflate
+	refused   bool          // Append said no; Room is owed
+	watched   bool          // Drained is owed
 	pumping   bool
 	open      bool          // see AppendOpen
 	hot       bool          // the caller of Append writes full chunks: the pump holds back
@@ -302,6 +303,9 @@ func (o *Out) queuedLocked(size int) (flush bool) {
 	}
 	if o.conn.try != nil && len(o.flight) == 0 {
 		if o.msgs == 1 && (soon || o.asleep && (o.firstLocked() || o.calmLocked())) {
+			return true
+		}
+		if !o.asleep && o.lateLocked() {
 			return true
 		}
 		if o.ladenLocked(s, size) || o.HWM > 0 && o.msgs >= o.HWM || o.kept != nil && o.fullLocked(0) {

@@ -112,6 +112,9 @@ func (o *Out) beginRowLocked(size, takes int) {
 	if !o.writing && o.conn != nil && o.conn.try != nil && len(o.flight) == 0 { // as queuedLocked
 		room = level(room, flushBytes, o.bytes)
 	}
+	if o.called != 0 {
+		n = min(n, o.msgs-1) // as lateLocked
+	}
 	if n <= 0 || room <= 0 {
 		return
 	}

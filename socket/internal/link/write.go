@@ -16,7 +16,7 @@ func (o *Out) Attach(c *Conn) {
 	}
 	o.ctrl, o.settling = append([]byte(nil), o.First...), 0
 	o.landed, o.turn = 0, o.total
-	o.pumping, o.stopping, o.last, o.asleep = true, false, false, false
+	o.pumping, o.stopping, o.last, o.asleep, o.called = true, false, false, false, 0
 	o.spoke.Store(false)
 }
 
@@ -49,8 +49,10 @@ func (o *Out) wakeLocked() {
 func (o *Out) rouseLocked() {
 	o.asleep = false
 	if o.pumping {
+		o.callLocked()
 		o.wake.Broadcast()
 	} else if !o.stopping {
+		o.callLocked()
 		o.pumping = true
 		go o.Pump()
 	}
@@ -61,6 +63,7 @@ func (o *Out) rouseLocked() {
 func (o *Out) Pump() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.comeLocked()
 	for {
 		for !o.stopping {
 			if o.place {
@@ -89,6 +92,7 @@ func (o *Out) Pump() {
 				return
 			}
 			o.wake.Wait()
+			o.comeLocked()
 		}
 		o.asleep = false
 		if o.stopping {
