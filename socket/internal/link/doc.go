@@ -4,7 +4,7 @@
 // queue's lock; whoever holds the right to write (the writing flag) takes all that is queued to one
 // write call. That is the caller of Append, through Flush, when the peer spoke last, and one answer was enough the last time, when messages have come one by one
 // for a while, when it is the first on its connection, or when a good deal is queued, or as much as may be, and the kernel takes it without blocking; else it is the pump goroutine, which
-// Append wakes only when it sleeps. Short messages that follow one like them are added in a row, in which nothing is to be decided (AppendRow); who makes
+// Append wakes only when it sleeps. Where it then finds no processor, callers write while that lasts (late). Short messages that follow one like them are added in a row, in which nothing is to be decided (AppendRow); who makes
 // such a message may do so in its place (Lend).
 //
 // While callers write full chunks the pump rests; what they leave is written after that, or by who is about to wait for the peer (FlushHot), or when a peer within the process finds nothing to read.
