@@ -14,6 +14,8 @@ const (
 	// sparePause and maxSpares bound what a socket's callers write meanwhile though it is not alone: small bursts, and so little of a large one that it does not show.
 	sparePause = 250 * time.Microsecond
 	maxSpares  = 16
+	// lateQueues is how many connections a socket may have for its pumps to be looked at: more are late for each other at full speed.
+	lateQueues = 8
 )
 
 // lateness is of the pumps of a socket. calm.mu guards it.
@@ -65,7 +67,7 @@ func (c *calm) late(called time.Duration) bool {
 
 // callLocked notes that the pump is called.
 func (o *Out) callLocked() {
-	if o.Line != nil {
+	if o.Line != nil && o.Line.members.Load() <= lateQueues {
 		o.called = time.Since(epoch)
 	}
 }
