@@ -38,10 +38,12 @@ func TestPass_AChunkThatWasHandedOnIsNotRead(t *testing.T) {
 		for range 67 { // a chunk and a few
 			q.Append(nil, [][]byte{make([]byte, 1000)}, 1000)
 		}
-		var e Encoded
-		e.Encode([][]byte{make([]byte, 400_000)}) // more than the connection holds
-		q.AppendEncoded(&e, 400_000)
-		e.Done()
+		for range 10 { // of which the connection holds one or two
+			var e Encoded
+			e.Encode([][]byte{make([]byte, 400_000)})
+			q.AppendEncoded(&e, 400_000)
+			e.Done()
+		}
 		q.attach(near)
 		q.Wake()
 		in := NewIn(NewConn(far), nil, 1<<30)
@@ -56,19 +58,19 @@ func TestPass_AChunkThatWasHandedOnIsNotRead(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		_, err := in.Fill(false) // leaves the chunk
-		require.ErrorIs(t, err, transport.ErrWouldBlock)
+		_, _ = in.Fill(false) // leaves the chunk
+		synctest.Wait()
 		var taken []*[chunkSize]byte
 		for range 8 { // and others fill it
 			c := chunks.Get().(*[chunkSize]byte)
-			copy(c[:], zmtp.AppendHeader(nil, 0, 2*chunkSize))
+			copy(c[:], zmtp.AppendHeader(nil, 0, 1<<30))
 			taken = append(taken, c)
 		}
 		require.NoError(t, far.Close())
 		require.Zero(t, q.detach(true))
 		msgs, bytes := q.Depth()
-		assert.Equal(t, 1, msgs)
-		assert.Equal(t, 400_000, bytes)
+		assert.Contains(t, []int{8, 9}, msgs)
+		assert.Equal(t, msgs*400_000, bytes)
 		assert.Len(t, taken, 8)
 	})
 }
