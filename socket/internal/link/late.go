@@ -15,7 +15,7 @@ const (
 	sparePause = 250 * time.Microsecond
 	maxSpares  = 16
 	// lateQueues is how many connections a socket may have for its pumps to be looked at: more are late for each other at full speed.
-	lateQueues = 4
+	lateQueues = 2
 )
 
 // lateness is of the pumps of a socket. calm.mu guards it.
