@@ -48,6 +48,7 @@ var dependencies = map[string][]string{
 	"patterns/middleware": append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...),
 	"patterns/reqrep":     append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...),
 	"patterns/exchange":   append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...), // it routes to reqrep, too
+	"patterns/monitor":    append([]string{"github.com/sony/gobreaker/v2"}, ofPatterns...), // it is a service of reqrep
 	// The API of OpenTelemetry, with what it logs by. Nobody else has it; its SDK is for tests and examples.
 	"patterns/tracing": append([]string{
 		"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/log", "go.opentelemetry.io/auto/sdk",

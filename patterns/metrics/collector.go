@@ -1,17 +1,13 @@
 package metrics
 
 import (
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
-	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meshmq/meshmq/patterns"
+	"github.com/meshmq/meshmq/patterns/internal/watched"
 	"github.com/meshmq/meshmq/socket"
 )
 
@@ -21,20 +17,12 @@ const maxNames = 100
 // Socket is what can be watched: any socket, and whatever embeds one. If it has Counts() patterns.Counts, or Delays() patterns.Delays, that is watched too.
 type Socket interface{ Stats() socket.Stats }
 
-// delayer is a Producer.
-type delayer interface{ Delays() patterns.Delays }
-
-// receiver is a Worker, Service, Subscriber or Client.
-type receiver interface{ Counts() patterns.Counts }
-
 // Collector collects metrics. It is a prometheus.Collector, to be registered once, and safe for use by any number of goroutines.
 type Collector struct {
 	handlers *observers
 	senders  *observers
 
-	mu      sync.Mutex // guards the fields below
-	watched map[string]Socket
-	spools  map[string]Spool
+	watched watched.Set
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -73,50 +61,17 @@ func New(opts ...Option) *Collector {
 	return &Collector{
 		handlers: newObservers(c, "handler", true),
 		senders:  newObservers(c, "send", false),
-		watched:  make(map[string]Socket),
-		spools:   make(map[string]Spool),
 	}
 }
 
 // Watch adds a socket, and with it its spool, under a name of its own, the label of what it counts. A name that is taken, or is not UTF-8, is an error.
-func (c *Collector) Watch(name string, s Socket) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := check(name, c.watched[name] != nil); err != nil {
-		return fmt.Errorf("watch socket %q: %w", name, err)
-	}
-	c.watched[name] = s
-	return nil
-}
+func (c *Collector) Watch(name string, s Socket) error { return c.watched.Watch(name, s) }
 
 // WatchSpool adds a log that is used without a socket, under a name of its own among those, as with Watch.
-func (c *Collector) WatchSpool(name string, s Spool) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := check(name, c.spools[name] != nil); err != nil {
-		return fmt.Errorf("watch spool %q: %w", name, err)
-	}
-	c.spools[name] = s
-	return nil
-}
-
-func check(name string, taken bool) error {
-	switch {
-	case taken:
-		return errors.New("the name is taken, want another")
-	case !utf8.ValidString(name):
-		return errors.New("the name is a label, want UTF-8")
-	}
-	return nil
-}
+func (c *Collector) WatchSpool(name string, s Spool) error { return c.watched.WatchSpool(name, s) }
 
 // Forget ends what Watch and WatchSpool began, so that the name may be used again. Sockets that were closed keep their last counts until then.
-func (c *Collector) Forget(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.watched, name)
-	delete(c.spools, name)
-}
+func (c *Collector) Forget(name string) { c.watched.Forget(name) }
 
 // Describe is that of prometheus.Collector.
 func (c *Collector) Describe(out chan<- *prometheus.Desc) {
@@ -144,25 +99,19 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect is that of prometheus.Collector. It asks each socket and spool for its Stats.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
-	c.mu.Lock()
-	watched, spools := maps.Clone(c.watched), maps.Clone(c.spools)
-	c.mu.Unlock()
+	sockets, logs := c.watched.Read()
 	now := time.Now()
-	for name, s := range watched {
-		collectSocket(out, name, s.Stats(), now)
-		if r, ok := s.(receiver); ok {
-			collectReceiver(out, name, r.Counts())
+	for _, s := range sockets {
+		collectSocket(out, s.Name, s.Stats, now)
+		if s.Counts != nil {
+			collectReceiver(out, s.Name, *s.Counts)
 		}
-		if p, ok := s.(delayer); ok {
-			d, at := p.Delays(), name+"/delayed"
-			collectDelays(out, name, d)
-			if d.Spool != nil && spools[at] == nil {
-				collectLog(out, at, *d.Spool)
-			}
+		if s.Delays != nil {
+			collectDelays(out, s.Name, *s.Delays)
 		}
 	}
-	for name, s := range spools {
-		collectLog(out, name, s.Stats())
+	for _, l := range logs {
+		collectLog(out, l.Name, l.Stats)
 	}
 	c.handlers.collect(out)
 	c.senders.collect(out)
