@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,10 @@ func (f *socketFlags) check(cmd *cobra.Command) error {
 	if err := f.checkRun(cmd); err != nil {
 		return err
 	}
-	if err := f.tls.check(cmd, f.binds, f.connects); err != nil {
+	if err := f.checkMonitor(cmd); err != nil {
+		return err
+	}
+	if err := f.tls.check(cmd, slices.Concat(f.binds, f.monitors()), f.connects); err != nil {
 		return err
 	}
 	switch {
@@ -104,7 +108,7 @@ func (p *places) open(f *socketFlags, sock conn) error {
 		if f.announce == "" {
 			continue
 		}
-		if err := p.announce(f, real, sock.Type()); err != nil {
+		if err := p.announce(f, f.announce, real, map[string]string{"socket": sock.Type()}); err != nil {
 			return err
 		}
 	}
@@ -116,13 +120,13 @@ func (p *places) open(f *socketFlags, sock conn) error {
 	return nil
 }
 
-func (p *places) announce(f *socketFlags, endpoint, socketType string) error {
+func (p *places) announce(f *socketFlags, service, endpoint string, meta map[string]string) error {
 	if err := p.discover(f); err != nil {
 		return err
 	}
-	withdraw, err := p.node.Announce(f.announce, endpoint, map[string]string{"socket": socketType})
+	withdraw, err := p.node.Announce(service, endpoint, meta)
 	if err != nil {
-		return fmt.Errorf("announce %s: %w", f.announce, err)
+		return fmt.Errorf("announce %s: %w", service, err)
 	}
 	p.withdraws = append(p.withdraws, withdraw)
 	return nil

@@ -18,6 +18,7 @@ type socketFlags struct {
 	binds      []string
 	connects   []string
 	announce   string
+	monitor    string
 	interfaces []string
 	count      int
 	timeout    time.Duration
@@ -44,6 +45,7 @@ func (f *socketFlags) add(cmd *cobra.Command, counted string) {
 	flags.StringArrayVarP(&f.binds, "bind", "b", nil, "listen on `ENDPOINT`, port 0 for a free one (repeatable)")
 	flags.StringArrayVarP(&f.connects, "connect", "c", nil, "connect to `ENDPOINT`, or to all of mdns://NAME (repeatable)")
 	flags.StringVar(&f.announce, "announce", "", "announce what was bound by mDNS, as an instance of `NAME`")
+	flags.StringVar(&f.monitor, "monitor", "", "let meshmq top and dash look at this socket, at `ENDPOINT`; with --announce they find it. Whoever can connect may look: to loopback or ipc, unless this side is a server of CURVE or PLAIN, which it is there too")
 	f.addInterfaces(cmd)
 	flags.VarP((*number)(&f.count), "count", "n", counted)
 	f.addRun(cmd)

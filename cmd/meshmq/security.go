@@ -75,6 +75,11 @@ func (f *securityFlags) check(cmd *cobra.Command) (err error) {
 	return nil
 }
 
+// server reports whether this side is the one that lets others in.
+func (f *securityFlags) server() bool {
+	return f.plainPasswords != "" || f.curveSecret != "" && f.curveServer == ""
+}
+
 func (f *securityFlags) plain() (socket.Option, error) {
 	password := f.plainPassword
 	if path, file := strings.CutPrefix(password, "@"); file {

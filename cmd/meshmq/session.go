@@ -23,6 +23,7 @@ type session struct {
 	ctx     context.Context // ends at --timeout or an interrupt, which are its causes
 	events  events
 	places  places
+	watched watched
 	start   time.Time
 	inbox   receiver     // what receive reads from
 	unacked []socket.Msg // printed, not flushed, to be acknowledged then
@@ -67,6 +68,9 @@ func serve[S conn](cmd *cobra.Command, f *socketFlags, out *output, open func(..
 	s.watchRefusals(end)
 	sock := open(s.options()...)
 	err := s.places.open(f, sock)
+	if err == nil {
+		err = s.watched.open(s, cmd.Name(), sock)
+	}
 	if errors.Is(err, socket.ErrOption) {
 		err = usage(cmd, "%w", err)
 	}
@@ -111,6 +115,7 @@ func (s *session) finish(sock conn, err error) error {
 	}
 	s.places.withdraw()
 	left := s.shutdown(sock)
+	s.watched.close()
 	s.places.close()
 	s.discard()
 	if err == nil || isContext(err) && !errors.Is(err, spool.ErrFull) && errors.Is(left, socket.ErrSpooled) {
