@@ -48,6 +48,9 @@ func newTop() *cobra.Command {
 			if err := f.check(cmd); err != nil {
 				return err
 			}
+			if !f.json && onTerminal(cmd) {
+				return look(cmd, &f.lookFlags, io.Discard, func(l *looking) error { return l.live(&f) })
+			}
 			return look(cmd, &f.lookFlags, cmd.ErrOrStderr(), func(l *looking) error { return l.print(cmd.OutOrStdout(), &f) })
 		},
 	}
@@ -77,6 +80,11 @@ func (l *looking) print(w io.Writer, f *topFlags) error {
 		printed++
 		return printed != f.count, nil
 	})
+	return l.enough(f, err)
+}
+
+// enough takes the end of time for a good one, if somebody answered and nothing more was asked for.
+func (l *looking) enough(f *topFlags, err error) error {
 	if errors.Is(err, errTimeout) && l.seen && f.count == 0 {
 		return nil
 	}

@@ -48,7 +48,7 @@ func desk(round int) monitor.Snapshot {
 				Spool:   &monitor.Spool{Pending: 12, Oldest: now.Add(-90 * time.Minute), Durables: []monitor.Durable{{Name: "billing", Members: 0, Lag: 12}}},
 			},
 			{
-				Name: "orders", Type: "PUSH", Connected: 1, Seeking: 1, Load: monitor.Load{MessagesOut: 41 * n, QueueMessages: 10 * round, Unacked: 7},
+				Name: "orders", Type: "PUSH", Connected: 1, Seeking: 1, Load: monitor.Load{MessagesOut: 41 * n, QueueMessages: 10 * round, Unacked: 7}, DeadLettered: 3,
 				Spool:   &monitor.Spool{Pending: 5 * n, Oldest: noon, DeadLettered: 3},
 				Refused: map[string]uint64{"denied": 2},
 				Peers: []monitor.Peer{
