@@ -102,21 +102,24 @@ func (s Screen) Render() string {
 	return strings.Join(lines[:min(len(lines), max(s.height, 1))], "\n")
 }
 
-func (s Screen) title() string {
+func (s Screen) title() string { return s.fit("meshmq top  "+s.view.title(s.layout), bold) }
+
+// title says how many processes there are.
+func (v View) title(l Layout) string {
 	counts := make(map[string]int)
-	for _, p := range s.view.Processes {
+	for _, p := range v.Processes {
 		counts[p.State]++
 	}
-	text := fmt.Sprintf("meshmq top  %s  %d up", s.view.Time.Format(time.TimeOnly), counts[Up])
+	text := fmt.Sprintf("%s  %d up", v.Time.Format(time.TimeOnly), counts[Up])
 	for _, state := range []string{Silent, Gone, Absent} {
 		if counts[state] > 0 {
 			text += fmt.Sprintf(", %d %s", counts[state], state)
 		}
 	}
-	if s.view.Omitted > 0 {
-		text += fmt.Sprintf(", %d more not shown", s.view.Omitted)
+	if v.Omitted > 0 {
+		text += fmt.Sprintf(", %d more not shown", v.Omitted)
 	}
-	return s.fit(text+"  sorted by "+cmp.Or(s.layout.Sort, "name"), bold)
+	return text + "  sorted by " + cmp.Or(l.Sort, "name")
 }
 
 // room is how many rows of the table are shown below its head: what title, trouble and help leave.
@@ -177,29 +180,36 @@ func bytes(n uint64) string {
 	return fmt.Sprintf("%.3g %s", v, [...]string{"B", "KiB", "MiB", "GiB", "TiB"}[i])
 }
 
-// trouble is the latest that went wrong anywhere, under an empty line.
-func (s Screen) trouble() []string {
+// trouble is the latest, under an empty line.
+func (s Screen) trouble() (lines []string) {
+	for _, text := range s.view.trouble(min(shownTrouble, max(s.height/4, 1))) {
+		lines = append(lines, s.fit(text, plain))
+	}
+	if len(lines) > 0 {
+		lines = append([]string{""}, lines...)
+	}
+	return lines
+}
+
+// trouble is what went wrong anywhere, at most n, the latest first.
+func (v View) trouble(n int) (lines []string) {
 	type named struct {
 		of string
 		monitor.Trouble
 	}
 	var all []named
-	for _, p := range s.view.Processes {
+	for _, p := range v.Processes {
 		for _, t := range p.Trouble {
 			all = append(all, named{cmp.Or(p.Process.Name, p.Endpoint), t})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b named) int { return b.Last.Compare(a.Last) })
-	var lines []string
-	for _, t := range all[:min(len(all), shownTrouble, max(s.height/4, 1))] {
-		if lines == nil {
-			lines = append(lines, "")
-		}
-		text := fmt.Sprintf("%s  %s %s: %s", t.Last.In(s.view.Time.Location()).Format(time.TimeOnly), t.of, t.Socket, t.Text)
+	for _, t := range all[:min(len(all), n)] {
+		text := fmt.Sprintf("%s  %s %s: %s", t.Last.In(v.Time.Location()).Format(time.TimeOnly), t.of, t.Socket, t.Text)
 		if t.Times > 1 {
 			text += fmt.Sprintf(" (%d times)", t.Times)
 		}
-		lines = append(lines, s.fit(text, plain))
+		lines = append(lines, text)
 	}
 	return lines
 }
