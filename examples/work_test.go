@@ -21,6 +21,9 @@ func TestWork(t *testing.T) {
 			"shrunk: 999", "put aside: 500.png after 3 attempts",
 			"because: 3 deliveries failed, the last one: handler panicked: runtime error: index out of range [0] with length 0",
 		},
+		"monitor": {
+			"stuck: 3 peers: 0", "order-desk has packed: 2 failed: 1", "stuck: 0 given up: 1", "trouble: orders dead letter: message 3: we have no cocoa",
+		},
 		"back-pressure":      {"accepted before anything was done: 20", "done: 500", "never more than the prefetch on the way: true"},
 		"order-by-key":       {"made: map[anna:50 ben:50 carl:50]", "by worker: map[anna:0 ben:1 carl:1]", "tried again: 15", "in order: true"},
 		"idempotent-handler": {"paid: 2000", "delivered again and dropped: true", "sent again and dropped: 20"},

@@ -20,6 +20,8 @@
 //	                                                                cannot be woken; the process ends
 //	sending             converse       its context                  converse
 //	those of sockets and registries    session.finish               session.finish
+//	a monitor           watched.open   session.finish               session.finish
+//	polling, serving    top, dash      the end of their context     the same, and look closes what they ask with
 package main
 
 import (
