@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,6 +225,32 @@ func TestWatch(t *testing.T) {
 	assert.Len(t, m.Snapshot().Sockets, 1)
 	require.NoError(t, m.Close())
 	assert.ErrorIs(t, m.Watch("b", &fake{}), socket.ErrClosed)
+}
+
+// slowToEnd takes its time to stop telling.
+type slowToEnd struct {
+	fake
+	ended atomic.Bool
+}
+
+func (s *slowToEnd) Events(ctx context.Context) iter.Seq[socket.Event] {
+	return func(func(socket.Event) bool) {
+		<-ctx.Done()
+		for range 10_000 {
+			runtime.Gosched()
+		}
+		s.ended.Store(true)
+	}
+}
+
+// When Close returns nobody follows events any more.
+func TestCloseWaits(t *testing.T) {
+	t.Parallel()
+	s := new(slowToEnd)
+	m := monitor.New("desk")
+	require.NoError(t, m.Watch("a", s))
+	require.NoError(t, m.Close())
+	assert.True(t, s.ended.Load())
 }
 
 // A log that is used without a socket is told of, with who is behind.
