@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshmq/meshmq/discovery"
 	"github.com/meshmq/meshmq/patterns"
 	"github.com/meshmq/meshmq/patterns/monitor"
 	"github.com/meshmq/meshmq/transport"
@@ -53,11 +55,21 @@ func (w *watched) open(s *session, verb string, sock conn) error {
 		return err
 	}
 	s.say("monitor at %s", at)
+	if !s.security.server() && s.tls.ca == "" && !stays(at) {
+		s.say("whoever can reach it may look")
+	}
 	w.running.Go(func() { _ = w.monitor.Run(context.Background()) }) // ended and awaited by close
 	if s.announce == "" {
 		return nil
 	}
 	return s.places.announce(s.socketFlags, monitor.Service, at, map[string]string{"of": verb})
+}
+
+// stays reports whether only this machine can reach an endpoint.
+func stays(endpoint string) bool {
+	_, host, _, ok := discovery.SplitEndpoint(endpoint)
+	addr, err := netip.ParseAddr(host)
+	return !ok || err == nil && addr.IsLoopback()
 }
 
 func (w *watched) close() {

@@ -59,6 +59,7 @@ func newTop() *cobra.Command {
 	flags.VarP((*number)(&f.count), "count", "n", "end after `N` tables")
 	flags.BoolVar(&f.json, "json", false, "print a JSON object for each process each time, one a line")
 	flags.StringVar(&f.layout.Sort, "sort", "name", "sort by `COLUMN`: "+strings.Join(watch.SortNames(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(watch.SortNames(), cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&f.layout.Parts, "peers", false, "show peers and durable subscriptions")
 	return cmd
 }

@@ -59,6 +59,17 @@ func TestTop(t *testing.T) {
 	assert.Equal(t, 2, p.Sockets[0].In)
 }
 
+// Who binds a monitor beyond this machine is told, unless there are keys to show.
+func TestMonitorStays(t *testing.T) {
+	t.Parallel()
+	for endpoint, want := range map[string]bool{
+		"tcp://127.0.0.1:5570": true, "tcp://[::1]:5570": true, "ipc:///tmp/m": true,
+		"tcp://0.0.0.0:5570": false, "tcp://[::]:5570": false, "tls+tcp://192.0.2.7:5570": false, "ws://192.0.2.7:80/m": false,
+	} {
+		assert.Equal(t, want, stays(endpoint), endpoint)
+	}
+}
+
 // TestTopByName: without an endpoint it finds what is announced, and a verb with --announce announces its monitor. Who is killed is gone.
 func TestTopByName(t *testing.T) {
 	t.Parallel()
