@@ -37,6 +37,7 @@ var dependencies = map[string][]string{
 	"transport":      {"golang.org/x/crypto", "golang.org/x/net", "golang.org/x/sys", "github.com/gobwas/ws", "github.com/gobwas/httphead"},
 	"codec":          {"github.com/vmihailenco/msgpack/v5", "github.com/vmihailenco/tagparser/v2"},
 	"discovery":      {},
+	"discovery/dns":  {"github.com/miekg/dns", "golang.org/x/net", "golang.org/x/sys"},
 	"discovery/mdns": {"github.com/hashicorp/mdns", "github.com/miekg/dns", "golang.org/x/net", "golang.org/x/sys"},
 	"socket":         ofSocket,
 	// The client of NATS; nobody else has it. Its server is in a module of its own, with the tests.

@@ -2,10 +2,11 @@
 //
 // A Registry is where programs announce what they offer and watch what others offer. Its
 // implementations are in the folders below: mdns for a LAN, dir for the processes of one
-// machine, static for lists written by hand. All of them keep the same promises, which the kit
-// in discoverytest checks.
+// machine, dns for zones in which somebody keeps records of services, static for lists written by
+// hand. All of them keep the same promises, which the kit in discoverytest checks, but that nothing
+// can be announced by dns.
 //
-//	Registry.Announce ---> [ LAN, directory, memory ] ---> Registry.Watch ---> Follow ---> socket
+//	Registry.Announce ---> [ LAN, directory, zone, memory ] ---> Registry.Watch ---> Follow ---> socket
 //
 // Follow turns the events of a Watch into Connect and Disconnect calls on anything that has
 // these two methods; sockets do. Node does both jobs for a program: it announces its services,
