@@ -26,7 +26,7 @@ const exitHelp = `Exit codes:
   3    --timeout struck first (or --wait, before --count messages had come)
   4    the same, and no peer was ever connected
   5    the other side reports that it failed
-  6    a check failed: numbers that do not add up, messages of the wrong size, a damaged spool
+  6    a check failed: numbers that do not add up, messages of the wrong size, a damaged spool, what doctor FAILs
   130  interrupted: what was queued was handed over, a summary printed; a second interrupt ends at once`
 
 // failure is an error that knows the exit code it stands for.

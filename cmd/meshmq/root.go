@@ -44,7 +44,7 @@ func newRoot() *cobra.Command {
 		cmd.GroupID = groupSocket
 		root.AddCommand(cmd)
 	}
-	for _, cmd := range []*cobra.Command{newProxy(), newDiscover(), newSpool(), newKeygen(), newTop(), newDash(), newPerf(), newBench(), newDemo()} {
+	for _, cmd := range []*cobra.Command{newProxy(), newDiscover(), newSpool(), newKeygen(), newTop(), newDash(), newDoctor(), newPerf(), newBench(), newDemo()} {
 		cmd.GroupID = groupMesh
 		root.AddCommand(cmd)
 	}

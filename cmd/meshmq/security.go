@@ -81,15 +81,23 @@ func (f *securityFlags) server() bool {
 }
 
 func (f *securityFlags) plain() (socket.Option, error) {
-	password := f.plainPassword
-	if path, file := strings.CutPrefix(password, "@"); file {
-		text, err := readSecret(path)
-		if err != nil {
-			return nil, fmt.Errorf("--plain-password: %w", err)
-		}
-		password = strings.TrimRight(text, "\r\n")
+	password, err := f.password()
+	if err != nil {
+		return nil, err
 	}
 	return socket.WithPlainClient(f.plainUser, password), nil
+}
+
+func (f *securityFlags) password() (string, error) {
+	path, file := strings.CutPrefix(f.plainPassword, "@")
+	if !file {
+		return f.plainPassword, nil
+	}
+	text, err := readSecret(path)
+	if err != nil {
+		return "", fmt.Errorf("--plain-password: %w", err)
+	}
+	return strings.TrimRight(text, "\r\n"), nil
 }
 
 func (f *securityFlags) curve() (socket.Option, error) {
