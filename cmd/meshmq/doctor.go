@@ -136,7 +136,7 @@ func (x *examination) look(ctx context.Context, caller *doctor.Caller, ep string
 	case err != nil:
 		return []doctor.Finding{{State: doctor.Fail, Subject: ep, Found: err.Error(), Advice: "see what is said of the interfaces"}}
 	case len(found) == 0:
-		return []doctor.Finding{{State: doctor.Fail, Subject: ep, Found: fmt.Sprintf("nobody was found within %s on %s", min(x.timeout, discoverTime), searched(x.interfaces)), Advice: "start a peer with --announce " + service + ", on the same network and interface"}}
+		return []doctor.Finding{{State: doctor.Fail, Subject: ep, Found: fmt.Sprintf("nobody was found within %s on %s", x.timeout, searched(x.interfaces)), Advice: "start a peer with --announce " + service + ", on the same network and interface"}}
 	}
 	for _, e := range found {
 		all = append(all, doctor.Finding{Subject: ep, Found: "found " + e})
@@ -152,7 +152,7 @@ func (x *examination) find(ctx context.Context, service string) ([]string, error
 		return nil, err
 	}
 	defer registry.Close()
-	ctx, cancel := context.WithTimeout(ctx, min(x.timeout, discoverTime))
+	ctx, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
 	found := map[string]bool{}
 	for e, err := range registry.Watch(ctx, service) {
@@ -160,6 +160,9 @@ func (x *examination) find(ctx context.Context, service string) ([]string, error
 			return nil, err
 		}
 		for _, ep := range e.Instance.Endpoints {
+			if len(found) == 0 {
+				defer time.AfterFunc(settle, cancel).Stop()
+			}
 			if len(found) < maxFound {
 				found[ep] = true
 			}
@@ -168,8 +171,12 @@ func (x *examination) find(ctx context.Context, service string) ([]string, error
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
-// maxFound bounds what strangers can make doctor call.
-const maxFound = 32
+const (
+	// settle is how long is waited for further instances when one was found.
+	settle = time.Second
+	// maxFound bounds what strangers can make doctor call.
+	maxFound = 32
+)
 
 // caller checks all that was given.
 func (x *examination) caller(cmd *cobra.Command) (*doctor.Caller, error) {

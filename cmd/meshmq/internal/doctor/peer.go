@@ -55,14 +55,14 @@ func (c *Caller) Endpoint(ctx context.Context, text string) []Finding {
 	var shown *tls.ConnectionState
 	config := &transport.Config{TLS: verifying(c.TLS, &shown), Mechanism: c.Mechanism}
 	var t *talk
-	types := takers
+	types, before := takers, len(all)
 	for i := 0; i < len(types); i++ {
 		var took time.Duration
 		if t, took, err = dial(ctx, config, ep); err != nil {
 			found, advice := dialTrouble(err, c.Timeout)
 			return append(all, fail(text, advice, "connect: %s", found))
 		}
-		if i == 0 {
+		if len(all) == before { // not again with another type
 			all = append(all, pass(text, "connected in %s", round(took)))
 		}
 		err = c.shake(ctx, t, types[i])
@@ -141,7 +141,7 @@ func (c *Caller) judge(text string, t *talk, err error) (all []Finding) {
 func (c *Caller) trouble(t *talk, err error) (found, advice string) {
 	if errors.Is(err, transport.ErrTLS) {
 		advice = "give --tls-ca FILE of the authority that signed its certificate, and the name in it as the host"
-		if strings.Contains(err.Error(), "speak") {
+		if strings.Contains(err.Error(), "not TLS") {
 			advice = "use tcp:// or ws://, or have the peer bind tls+tcp:// or wss://"
 		}
 		return err.Error(), advice
