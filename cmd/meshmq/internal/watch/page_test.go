@@ -57,7 +57,7 @@ func TestPagePolicy(t *testing.T) {
 	assert.Equal(t, "default-src 'none'; connect-src 'self'; script-src 'nonce-"+nonce+"'; style-src 'nonce-"+nonce+
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", one.Header().Get("Content-Security-Policy"))
 	assert.NotRegexp(t, `https?://|src=|href=|innerHTML|\bon\w+="`, one.Body.String(), "all that it needs is in it")
-	assert.Contains(t, one.Body.String(), "setInterval(look,  2000 )")
+	assert.Contains(t, one.Body.String(), "setInterval(look, 2000)")
 }
 
 // Whoever comes by another name than ours was led here by a stranger's page, and gets nothing.
