@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures everything and writes what came of it: bench/RESULTS.md, tables with machine, versions and date, and the curves next to it.
 #
-#   bench/all.sh [-s] [ROUNDS]     default: 5 rounds of a second, about 50 minutes on a machine that does nothing else;
+#   bench/all.sh [-s] [ROUNDS]     default: 5 rounds of a second, about an hour on a machine that does nothing else;
 #                                  -s: a moment of each with small loads, to see that it all works, into a folder of its own
 #
 # What is on disk is measured on the disk that this folder is on.
@@ -82,6 +82,10 @@ and to NATS JetStream with SyncAlways, whose messages are stored and not deliver
 
 	section 'Idle peers' "A ROUTER with so many DEALERs that say nothing: memory for each, and how long a message takes to any of them and back.$note"
 	measure idle --size 16 --peers "$(upto "$peers" 1000)"
+
+	section 'Typed patterns beside what else there is' "Calls (reqrep) with a value of so many bytes, which comes back, by so many callers that share a client; events (pubsub), each to all subscribers, and jobs (pushpull), each to one worker: none is dropped,
+and those are counted that were handled. Each side is a process of its own, as is NATS's server. meshmq, NATS and gRPC have the values in msgpack by this project's codec, net/http has JSON, net/rpc gob."
+	go run ./patterns -rounds "$rounds" -seconds "$seconds"
 }
 
 everything | tee "$work/RESULTS.md"
