@@ -6,7 +6,7 @@
 // A call sends a value with so many bytes in it and has it back; all callers share one client. An event goes to each of the subscribers, with a wildcard in what they
 // subscribed to; a job to one of the workers; neither is dropped, and the last one is waited for. Caller or sender is one process, the service, all subscribers or all
 // workers another, NATS's server a third, on loopback. meshmq, NATS and gRPC have the values in msgpack by this project's codec (with protobuf, gRPC takes as much, within
-// a tenth); the others have what comes with them. All is as it is by default, but that a Publisher waits for slow subscribers, that NATS's limits leave room for what is
+// about a tenth); the others have what comes with them. All is as it is by default, but that a Publisher waits for slow subscribers, that NATS's limits leave room for what is
 // measured here, and that net/http keeps a connection for each caller.
 //
 // Figures are medians of the rounds. CPU time is that of all processes, for each call and for each event or job that was handled. bench/all.sh runs it, too.
