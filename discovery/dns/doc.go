@@ -1,5 +1,5 @@
 // Package dns is a registry for where multicast does not reach: the Domain Name System. Who runs a zone says where a service is, by
-// records that are there already in many places, such as Kubernetes' for headless services, Consul's and Nomad's.
+// records that are there already in many places, such as Kubernetes' for headless services and Consul's (WithTCP).
 //
 //	registry, err := dns.New("shop.example.com")                          // asks the system's servers
 //	node := discovery.NewNode(registry, "order-desk")
@@ -11,6 +11,9 @@
 //
 //	_orders._tcp.shop.example.com. 30 IN SRV 0 0 5555 one.shop.example.com.      tcp://one.shop.example.com:5555
 //	orders.shop.example.com.       30 IN A   10.0.0.7                            tcp://10.0.0.7:5555, WithPort(5555)
+//
+// Kubernetes has both for a headless service: SRV records by the name of a port, _PORT._tcp.NAME.NAMESPACE.svc.cluster.local, for which the
+// domain is NAME.NAMESPACE.svc.cluster.local and the service is called PORT, and addresses of NAME.NAMESPACE.svc.cluster.local.
 //
 // # What may be relied on
 //

@@ -22,7 +22,16 @@ const (
 func exchange(ctx context.Context, server string, question *dns.Msg) (*dns.Msg, error) {
 	answer, err := over(ctx, "udp", server, question)
 	if err == nil && answer.Truncated {
-		answer, err = over(ctx, "tcp", server, question)
+		return byTCP(ctx, server, question)
+	}
+	return answer, err
+}
+
+// byTCP asks a server by TCP alone. What does not fit there either is no answer: what is missing is not gone.
+func byTCP(ctx context.Context, server string, question *dns.Msg) (*dns.Msg, error) {
+	answer, err := over(ctx, "tcp", server, question)
+	if err == nil && answer.Truncated {
+		return nil, errors.New("tcp: the answer is cut short")
 	}
 	return answer, err
 }

@@ -22,7 +22,8 @@ import (
 const (
 	maxInstances = 1024
 	maxAliases   = 8
-	maxName      = 63 // of an Instance
+	maxName      = 63  // of an Instance
+	maxEndpoint  = 128 // likewise
 )
 
 // lookup returns the instances of a service by their IDs, and how long that may be believed. An error says that no server has an answer, not even that there are none.
@@ -34,14 +35,35 @@ func (r *Registry) lookup(ctx context.Context, service, name string) (map[string
 	var all []dns.RR
 	life := r.longest
 	for _, t := range types {
+		records, ttl, err := r.follow(ctx, name, t)
+		if err != nil {
+			return nil, 0, err
+		}
+		all, life = append(all, records...), min(life, ttl)
+	}
+	found, out := r.instances(service, all)
+	if out != nil {
+		r.report(fmt.Errorf("watch %s: %w", name, out))
+	}
+	return found, life, nil
+}
+
+// follow asks for the records of a name, and of its aliases where an answer does not have what these are for.
+func (r *Registry) follow(ctx context.Context, name string, t uint16) (records []dns.RR, ttl time.Duration, err error) {
+	ttl = r.longest
+	for range maxAliases {
 		answer, err := r.ask(ctx, name, t)
 		if err != nil {
 			return nil, 0, err
 		}
-		records, ttl := read(answer, name, t)
-		all, life = append(all, records...), min(life, ttl)
+		records, life, alias := read(answer, name, t)
+		ttl = min(ttl, life)
+		if alias == "" {
+			return records, ttl, nil
+		}
+		name = alias
 	}
-	return r.instances(service, all), life, nil
+	return nil, 0, fmt.Errorf("%s: more than %d aliases", name, maxAliases)
 }
 
 // ask asks one server after the other, until one has an answer.
@@ -54,6 +76,8 @@ func (r *Registry) ask(ctx context.Context, name string, t uint16) (*dns.Msg, er
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("server %s: %w", server, err))
+		case answer.Rcode == dns.RcodeSuccess && refers(answer):
+			errs = append(errs, fmt.Errorf("server %s: does not know itself, and names others: want one that asks them (a resolver)", server))
 		case answer.Rcode == dns.RcodeSuccess, answer.Rcode == dns.RcodeNameError:
 			return answer, nil
 		default:
@@ -66,9 +90,14 @@ func (r *Registry) ask(ctx context.Context, name string, t uint16) (*dns.Msg, er
 	return nil, errors.Join(errs...)
 }
 
+// refers reports whether an answer has nothing but the names of servers to ask, which says nothing about what is there.
+func refers(answer *dns.Msg) bool {
+	return len(answer.Answer) == 0 && len(answer.Ns) > 0 && !slices.ContainsFunc(answer.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeNS })
+}
+
 // read returns the records of a type that an answer has for a name, by way of its aliases, and how long they live: the shortest of them, or
-// what the zone says of what is not there.
-func read(answer *dns.Msg, name string, t uint16) (records []dns.RR, ttl time.Duration) {
+// what the zone says of what is not there. If it has an alias, and not what that is for, the alias is to be asked for.
+func read(answer *dns.Msg, name string, t uint16) (records []dns.RR, ttl time.Duration, alias string) {
 	life := uint32(1<<32 - 1)
 	for range maxAliases {
 		next := ""
@@ -77,8 +106,8 @@ func read(answer *dns.Msg, name string, t uint16) (records []dns.RR, ttl time.Du
 			if h.Class != dns.ClassINET || !strings.EqualFold(h.Name, name) {
 				continue
 			}
-			if alias, ok := rr.(*dns.CNAME); ok && t != dns.TypeCNAME {
-				next, life = alias.Target, min(life, h.Ttl)
+			if to, ok := rr.(*dns.CNAME); ok && t != dns.TypeCNAME {
+				next, life = to.Target, min(life, h.Ttl)
 			} else if h.Rrtype == t {
 				records, life = append(records, rr), min(life, h.Ttl)
 			}
@@ -86,23 +115,26 @@ func read(answer *dns.Msg, name string, t uint16) (records []dns.RR, ttl time.Du
 		if next == "" || len(records) > 0 {
 			break
 		}
-		name = next
+		name, alias = next, next
 	}
 	if len(records) > 0 {
-		return records, time.Duration(life) * time.Second
+		return records, time.Duration(life) * time.Second, ""
 	}
 	for _, rr := range answer.Ns {
-		if soa, ok := rr.(*dns.SOA); ok { // RFC 2308, 5
-			return nil, time.Duration(min(life, soa.Hdr.Ttl, soa.Minttl)) * time.Second
+		if soa, ok := rr.(*dns.SOA); ok { // RFC 2308, 5: there is none, under the last name either
+			return nil, time.Duration(min(life, soa.Hdr.Ttl, soa.Minttl)) * time.Second, ""
 		}
 	}
-	return nil, min(time.Duration(life)*time.Second, negative)
+	if alias != "" && answer.Rcode == dns.RcodeSuccess {
+		return nil, time.Duration(life) * time.Second, alias
+	}
+	return nil, min(time.Duration(life)*time.Second, negative), ""
 }
 
-// instances are those that records tell of, as far as they are valid; where there are too many, those of the first priorities.
-func (r *Registry) instances(service string, records []dns.RR) map[string]discovery.Instance {
+// instances are those that records tell of, as far as they are valid; where there are too many, those of the first priorities. The error is about those left out.
+func (r *Registry) instances(service string, records []dns.RR) (all map[string]discovery.Instance, out error) {
 	slices.SortFunc(records, compare)
-	all := make(map[string]discovery.Instance)
+	all = make(map[string]discovery.Instance)
 	for _, rr := range records {
 		host, port, meta := r.place(rr)
 		in := discovery.Instance{
@@ -110,11 +142,17 @@ func (r *Registry) instances(service string, records []dns.RR) map[string]discov
 			Endpoints: []string{r.scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port))},
 		}
 		_, twice := all[in.ID]
-		if !twice && one(host) && in.Validate() == nil && len(all) < maxInstances {
+		switch err := in.Validate(); {
+		case twice || host == "":
+		case len(all) == maxInstances:
+			return all, fmt.Errorf("more than %d records, of which the first are taken", maxInstances)
+		case err != nil || !one(host):
+			out = fmt.Errorf("a record is left out, %q: want a target that can be connected to, in %d bytes with scheme and port", rr, maxEndpoint)
+		default:
 			all[in.ID] = in
 		}
 	}
-	return all
+	return all, out
 }
 
 // place is where a record says that an instance is. RFC 2782: a target of "." says that there is none, for which the empty host stands.
@@ -131,10 +169,10 @@ func (r *Registry) place(rr dns.RR) (host string, port int, meta map[string]stri
 	return "", 0, nil
 }
 
-// one reports whether a host is one that can be connected to: neither none nor all.
+// one reports whether a host is one that can be connected to, and not all.
 func one(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return host != "" && host != "*" && (err != nil || !addr.IsUnspecified())
+	return host != "*" && (err != nil || !addr.IsUnspecified())
 }
 
 // compare orders SRV records by what their zone prefers, and everything by how it is written.

@@ -30,7 +30,7 @@ var ErrReadOnly = errors.New("DNS records are made by who runs the zone")
 // Option changes a Registry.
 type Option func(*Registry) error
 
-// WithServers names the servers to ask, in this order: IP addresses, with a port if it is not 53. Default: those in /etc/resolv.conf.
+// WithServers names the servers to ask, in this order: IP addresses, with a port if it is not 53. Default: those that are in /etc/resolv.conf when New is called.
 func WithServers(servers ...string) Option {
 	return func(r *Registry) error {
 		r.servers = nil
@@ -92,7 +92,15 @@ func WithPatience(d time.Duration) Option {
 	}
 }
 
-// WithOnError is told each time that no server has answered a Watch, on the goroutine of that Watch. Default: nobody is.
+// WithTCP asks by TCP alone. It is for servers that cut an answer by UDP short without saying so, as Consul's do where a service has many instances.
+func WithTCP() Option {
+	return func(r *Registry) error {
+		r.exchange = byTCP
+		return nil
+	}
+}
+
+// WithOnError is told each time that no server has answered a Watch, or an answer has records that are left out, on the goroutine of that Watch. Default: nobody is.
 func WithOnError(report func(error)) Option {
 	return func(r *Registry) error {
 		r.report = report
@@ -121,7 +129,7 @@ func New(domain string, opts ...Option) (*Registry, error) {
 		domain: dns.Fqdn(domain), scheme: "tcp", shortest: defaultShortest, longest: defaultLongest, patience: defaultPatience,
 		report: func(error) {}, exchange: exchange,
 	}
-	if _, ok := dns.IsDomainName(domain); !ok || domain == "" || strings.ContainsAny(domain, ` \/:`) {
+	if _, ok := dns.IsDomainName(domain); !ok || r.domain == "." || strings.ContainsAny(domain, ` \/:`) {
 		return nil, fmt.Errorf("dns registry: domain %q: want one such as shop.example.com", domain)
 	}
 	for _, opt := range opts {
@@ -155,7 +163,12 @@ func (r *Registry) Announce(_ context.Context, in discovery.Instance) (withdraw 
 	}
 	var lines []string
 	for _, ep := range in.Endpoints {
-		if _, host, port, ok := discovery.SplitEndpoint(ep); ok {
+		_, host, port, ok := discovery.SplitEndpoint(ep)
+		switch {
+		case !ok:
+		case r.port != 0 && port != r.port:
+			return nil, fmt.Errorf("announce %s: %w, and addresses have no port: want %d (WithPort), not that of %s", in.Service, ErrReadOnly, r.port, ep)
+		default:
 			lines = append(lines, r.line(name, host, port))
 		}
 	}
@@ -165,15 +178,17 @@ func (r *Registry) Announce(_ context.Context, in discovery.Instance) (withdraw 
 	return nil, fmt.Errorf("announce %s: %w: have it hold %q", in.Service, ErrReadOnly, lines)
 }
 
-// line is that of a zone file. An SRV record has a name, and a host that is an address, or all addresses, stands for one.
+// line is that of a zone file. ADDRESS and HOST stand for what the endpoint does not tell: an SRV record has a name, the others one address.
 func (r *Registry) line(name, host string, port int) string {
 	addr, err := netip.ParseAddr(host)
 	switch {
-	case r.port != 0 && err == nil && addr.Is6():
+	case r.port != 0 && (err != nil || addr.IsUnspecified()):
+		return name + " 30 IN A ADDRESS"
+	case r.port != 0 && addr.Is6():
 		return name + " 30 IN AAAA " + host
 	case r.port != 0:
 		return name + " 30 IN A " + host
-	case err == nil || host == "*" || host == "":
+	case err == nil || !one(host) || host == "":
 		host = "HOST." + r.domain
 	}
 	return fmt.Sprintf("%s 30 IN SRV 0 0 %d %s", name, port, dns.Fqdn(host))
@@ -223,7 +238,6 @@ func (r *Registry) watch(ctx context.Context, service, name string, yield func(d
 		case err == nil:
 			answered, retry = time.Now(), firstRetry
 			ttl = min(max(ttl, r.shortest), r.longest)
-			ttl += rand.N(ttl/10 + 1) // those who asked together need not ask together again
 		default:
 			r.report(fmt.Errorf("watch %s: %w", name, err))
 			ttl, retry = retry, min(2*retry, r.longest)
@@ -240,7 +254,7 @@ func (r *Registry) watch(ctx context.Context, service, name string, yield func(d
 		known = now
 		select {
 		case <-ctx.Done():
-		case <-time.After(ttl):
+		case <-time.After(ttl + rand.N(ttl/10+1)): // those who asked together need not ask together again
 		}
 	}
 }

@@ -219,10 +219,10 @@ func TestWatch_AnOutageOfServersIsNotOneOfPeers(t *testing.T) {
 		err := <-told
 		assert.ErrorIs(t, err, outage)
 		assert.EqualError(t, err, "watch _orders._tcp.example.com.: server 192.0.2.1:53: no route")
-		time.Sleep(2 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		assert.Equal(t, []string{"down one.example.com expired"}, events())
 		z.fail("192.0.2.1:53", nil)
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		assert.Equal(t, []string{"up one.example.com"}, events())
 	})
 }
@@ -255,6 +255,11 @@ func TestAnnounce_SaysWhichRecordsItTakes(t *testing.T) {
 	in.Endpoints = []string{"tcp://192.0.2.7:5555", "tcp://[2001:db8::7]:5555"}
 	_, err = open(t, &zone{}, WithPort(5555)).Announce(t.Context(), in)
 	assert.ErrorContains(t, err, `"orders.example.com. 30 IN A 192.0.2.7" "orders.example.com. 30 IN AAAA 2001:db8::7"`)
+	in.Endpoints = []string{"tcp://*:5555", "tcp://one.example.com:5555"}
+	_, err = open(t, &zone{}, WithPort(5555)).Announce(t.Context(), in)
+	assert.ErrorContains(t, err, `"orders.example.com. 30 IN A ADDRESS" "orders.example.com. 30 IN A ADDRESS"`)
+	_, err = open(t, &zone{}, WithPort(5556)).Announce(t.Context(), in)
+	assert.ErrorContains(t, err, "want 5556 (WithPort), not that of tcp://*:5555")
 	in.Endpoints = []string{"ipc:///run/orders"}
 	_, err = open(t, &zone{}).Announce(t.Context(), in)
 	assert.ErrorContains(t, err, "none of its endpoints has a host and a port: ipc:///run/orders")
@@ -271,6 +276,7 @@ func TestNew_Refuses(t *testing.T) {
 		want   string
 	}{
 		{"", WithPort(1), `domain "": want one such as shop.example.com`},
+		{".", WithPort(1), `domain "."`},
 		{"a b", WithPort(1), `domain "a b"`},
 		{"tcp://x", WithPort(1), `domain "tcp://x"`},
 		{strings.Repeat("a", 64), WithPort(1), "want one such as"},
@@ -293,7 +299,8 @@ func TestInstances_AreBounded(t *testing.T) {
 	for i := range 2 * maxInstances {
 		records = append(records, &dns.SRV{Target: fmt.Sprintf("host-%d.example.com.", i), Port: 1, Priority: uint16(2*maxInstances - i)})
 	}
-	all := r.instances("orders", records)
+	all, err := r.instances("orders", records)
+	assert.ErrorContains(t, err, "more than 1024 records")
 	assert.Len(t, all, maxInstances)
 	last := fmt.Sprintf("host-%d.example.com", 2*maxInstances-1)
 	assert.Contains(t, all, idOf("orders", last, 1), "the first priority is among them")
@@ -303,9 +310,49 @@ func TestRead_AliasesThatGoAroundEnd(t *testing.T) {
 	t.Parallel()
 	z := &zone{}
 	z.set("a.example.com. 7 IN CNAME b.example.com.", "b.example.com. 9 IN CNAME a.example.com.")
-	records, ttl := read(z.answerLocked(new(dns.Msg).SetQuestion("a.example.com.", dns.TypeA)), "a.example.com.", dns.TypeA)
-	assert.Empty(t, records)
-	assert.Equal(t, 7*time.Second, ttl)
+	_, _, err := open(t, z, WithPort(1)).follow(t.Context(), "a.example.com.", dns.TypeA)
+	assert.ErrorContains(t, err, "more than 8 aliases")
+}
+
+// Each of these would be the end of all peers if it were taken for an answer that there is none.
+func TestAsk_WhatIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	question := new(dns.Msg).SetQuestion("_orders._tcp.example.com.", dns.TypeSRV)
+	referral := new(dns.Msg).SetReply(question)
+	rr, err := dns.NewRR("example.com. 20 IN NS ns.example.com.")
+	require.NoError(t, err)
+	referral.Ns = []dns.RR{rr}
+	r := open(t, &zone{})
+	r.exchange = func(context.Context, string, *dns.Msg) (*dns.Msg, error) { return referral, nil }
+	_, _, err = r.lookup(t.Context(), "orders", question.Question[0].Name)
+	assert.EqualError(t, err, "server 192.0.2.1:53: does not know itself, and names others: want one that asks them (a resolver)")
+}
+
+// A server that knows an alias, and not what it is for, is asked for that.
+func TestFollow_AnAliasIsAskedFor(t *testing.T) {
+	t.Parallel()
+	z := &zone{}
+	r := open(t, z)
+	r.exchange = func(ctx context.Context, server string, question *dns.Msg) (*dns.Msg, error) {
+		if question.Question[0].Name == "_orders._tcp.example.com." {
+			z.set("_orders._tcp.example.com. 20 IN CNAME _orders._tcp.example.org.")
+		} else {
+			z.set("_orders._tcp.example.org. 20 IN SRV 0 0 5555 one.example.org.")
+		}
+		return z.exchange(ctx, server, question)
+	}
+	assert.Equal(t, "one.example.org", discoverytest.Watch(t, r, "orders").Any().Instance.Name)
+}
+
+func TestWatch_TellsOfRecordsThatAreLeftOut(t *testing.T) {
+	t.Parallel()
+	z := &zone{}
+	long := strings.Repeat("a.", 70) + "example.com."
+	z.set(oneRR, "_orders._tcp.example.com. 20 IN SRV 0 0 5555 "+long)
+	told := make(chan error, 1)
+	w := discoverytest.Watch(t, open(t, z, WithOnError(func(err error) { told <- err })), "orders")
+	assert.Equal(t, "one.example.com", w.Any().Instance.Name)
+	assert.ErrorContains(t, <-told, "a record is left out")
 }
 
 // FuzzAnswer: whatever a server sends, what is made of it is valid.
@@ -325,9 +372,10 @@ func FuzzAnswer(f *testing.F) {
 		}
 		_ = answers(answer, question)
 		for _, kind := range []uint16{dns.TypeSRV, dns.TypeA, dns.TypeAAAA} {
-			records, ttl := read(answer, "_orders._tcp.example.com.", kind)
+			records, ttl, _ := read(answer, "_orders._tcp.example.com.", kind)
 			require.GreaterOrEqual(t, ttl, time.Duration(0))
-			for id, in := range r.instances("orders", records) {
+			all, _ := r.instances("orders", records)
+			for id, in := range all {
 				require.Equal(t, id, in.ID)
 				require.NoError(t, in.Validate())
 			}

@@ -60,6 +60,26 @@ func TestServer_ALargeAnswerComesByTCP(t *testing.T) {
 	}
 }
 
+// An answer that is cut short by TCP, too, is none: what is missing is not gone. WithTCP asks in no other way.
+func TestServer_AnAnswerThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	z := &zone{lines: []string{oneRR}}
+	address := serve(t, func(w dns.ResponseWriter, question *dns.Msg) {
+		answer := z.answerLocked(question)
+		answer.Truncated = w.LocalAddr().Network() == "tcp"
+		_ = w.WriteMsg(answer)
+	})
+	byTCP, err := New("example.com", WithServers(address), WithTCP())
+	require.NoError(t, err)
+	_, _, err = byTCP.lookup(t.Context(), "orders", "_orders._tcp.example.com.")
+	assert.ErrorContains(t, err, "tcp: the answer is cut short")
+	byUDP, err := New("example.com", WithServers(address))
+	require.NoError(t, err)
+	all, _, err := byUDP.lookup(t.Context(), "orders", "_orders._tcp.example.com.")
+	require.NoError(t, err)
+	assert.Len(t, all, 1)
+}
+
 // Packets that are none, or answer another question, do not keep the answer from being heard.
 func TestServer_OthersAreNotListenedTo(t *testing.T) {
 	t.Parallel()
