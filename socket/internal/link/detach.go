@@ -20,6 +20,7 @@ func (o *Out) Detach(keep bool) (lost int) {
 	o.coolLocked()
 	if o.conn != nil && o.Line != nil {
 		o.Line.members.Add(-1)
+		o.Line.all().connections.Add(-1)
 	}
 	o.conn = nil
 	o.ctrl = nil

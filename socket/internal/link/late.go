@@ -2,6 +2,7 @@ package link
 
 import (
 	"math/bits"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,9 +15,19 @@ const (
 	// sparePause and maxSpares bound what a socket's callers write meanwhile though it is not alone: small bursts, and so little of a large one that it does not show.
 	sparePause = 250 * time.Microsecond
 	maxSpares  = 16
-	// lateQueues is how many connections a socket may have for its pumps to be looked at: more are late for each other at full speed.
-	lateQueues = 2
+	// latePumps is how many connections a process may have for its pumps to be looked at: the callers and readers of more keep the processors busy themselves, and what they say is better written together.
+	latePumps = 4
 )
+
+// pumps are those of a process.
+type pumps struct {
+	connections atomic.Int32
+	// came is when one came last that was called, in nanoseconds since epoch. Where others come, one that does not is behind them in the runtime's queue, and not behind goroutines that compute.
+	came atomic.Int64
+}
+
+// process has all pumps, but those of tests that have a clock of their own.
+var process pumps
 
 // lateness is of the pumps of a socket. calm.mu guards it.
 type lateness struct {
@@ -26,9 +37,9 @@ type lateness struct {
 	filled time.Duration // since epoch, when spares was last added to
 }
 
-// note has pumps taken to be late if one that was called then has not come before now.
-func (l *lateness) note(called, now time.Duration) {
-	if now-called < lateFrom {
+// note has pumps taken to be late if one that was called then has not come before now, and neither has another since.
+func (l *lateness) note(called, now, came time.Duration) {
+	if now-called < lateFrom || came >= called {
 		return
 	}
 	if !l.at(now) {
@@ -57,17 +68,26 @@ func (l *lateness) spare(now time.Duration) bool {
 }
 
 // late is alone for a message that is queued while a pump is on its way since called. Only while pumps are late it is noted.
-func (c *calm) late(called time.Duration) bool {
+func (l *Line) late(called time.Duration) bool {
+	c := &l.calm
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Since(epoch)
-	c.lateness.note(called, now)
+	c.lateness.note(called, now, time.Duration(l.all().came.Load()))
 	return c.lateness.at(now) && c.aloneLocked(now, true)
+}
+
+// all are the pumps of the process.
+func (l *Line) all() *pumps {
+	if l.pumps != nil {
+		return l.pumps
+	}
+	return &process
 }
 
 // callLocked notes that the pump is called.
 func (o *Out) callLocked() {
-	if o.Line != nil && o.Line.members.Load() <= lateQueues {
+	if o.Line != nil && o.Line.all().connections.Load() <= latePumps {
 		o.called = time.Since(epoch)
 	}
 }
@@ -77,10 +97,13 @@ func (o *Out) comeLocked() {
 	if o.called == 0 {
 		return
 	}
-	c := &o.Line.calm
-	c.mu.Lock()
-	c.lateness.note(o.called, time.Since(epoch))
-	c.mu.Unlock()
+	c, last, now := &o.Line.calm, &o.Line.all().came, time.Since(epoch)
+	if now-o.called >= lateFrom {
+		c.mu.Lock()
+		c.lateness.note(o.called, now, time.Duration(last.Load()))
+		c.mu.Unlock()
+	}
+	last.Store(int64(now))
 	o.called = 0
 }
 
@@ -90,7 +113,7 @@ func (o *Out) lateLocked() bool {
 	if o.called == 0 || bits.OnesCount(uint(o.msgs)) != 1 || o.Line.Long() {
 		return false
 	}
-	late := o.Line.calm.late(o.called)
+	late := o.Line.late(o.called)
 	if late {
 		o.lonely = o.total
 	}

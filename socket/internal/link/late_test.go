@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,17 @@ type callers struct {
 	sink *sink
 }
 
+// noPumps are those of a process in which none has come, whatever a bubble's clock shows.
+func noPumps() *pumps {
+	p := new(pumps)
+	p.came.Store(math.MinInt64)
+	return p
+}
+
 func newCallers(line *Line) callers {
+	if line.pumps == nil {
+		line.pumps = noPumps()
+	}
 	c := callers{newQueue(), &sink{room: -1}}
 	c.Line = line
 	c.Attach(NewConn(c.sink))
@@ -91,12 +102,47 @@ func TestAppend_ManyAreLeftToAPumpThatDoesNotCome(t *testing.T) {
 	})
 }
 
+// Where other pumps of the process come meanwhile, it is the messages that keep the processors busy: those go out together.
+func TestAppend_LeftToAPumpThatOthersComeBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(&Line{From: 2})
+		other := newCallers(&Line{From: 2, pumps: c.Line.pumps})
+		other.send()
+		assert.Equal(t, 1, c.send())
+		time.Sleep(lateFrom)
+		other.rest() // comes, late as it is
+		for i := range 3 {
+			time.Sleep(2 * time.Millisecond)
+			assert.Equal(t, i+2, c.send())
+		}
+		c.rest()
+		c.Flush()
+		assert.Equal(t, 1, c.send(), "and it was not late when it came")
+	})
+}
+
+// In a process with many connections it is these that keep the processors busy.
+func TestAppend_LeftToAPumpAmongMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(&Line{From: 2})
+		for range latePumps {
+			newCallers(c.Line)
+		}
+		for i := range 4 {
+			assert.Equal(t, i+1, c.send())
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+}
+
 // A pump that comes in time leaves all as it was.
 func TestAppend_LeftToAPumpThatComes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
-		q.Line = &Line{From: 2}
+		q.Line = &Line{From: 2, pumps: noPumps()}
 		q.attach(&sink{room: -1})
 		c := callers{queue: q}
 		for range 10 {

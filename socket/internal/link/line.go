@@ -13,8 +13,9 @@ import (
 // Invariant: while somebody waits in line, at least one place is held.
 type Line struct {
 	// Set before use.
-	Places int // how many pumps may write for all at a time
-	From   int // how many connections make a line: those of fewer are written by their own pumps
+	Places int    // how many pumps may write for all at a time
+	From   int    // how many connections make a line: those of fewer are written by their own pumps
+	pumps  *pumps // of the process; nil: process
 
 	members atomic.Int32 // queues with a connection
 	calm    calm         // of all queues, in line or not

@@ -13,6 +13,7 @@ func (o *Out) Attach(c *Conn) {
 	}
 	if o.Line != nil {
 		o.Line.members.Add(1)
+		o.Line.all().connections.Add(1)
 	}
 	o.ctrl, o.settling = append([]byte(nil), o.First...), 0
 	o.landed, o.turn = 0, o.total
